@@ -1,0 +1,693 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Stalls of tasks: D state behind every kind of lock, and the sleeps that must
+ * not be taken for one.
+ *
+ * Two tricks need explaining.
+ *
+ * Taking a mutex from its owner. A mutex may be unlocked only by its owner, so
+ * an owner that is gone (mutex_orphan) or that waits itself in the same cycle
+ * (abba_mutex) can never let its waiters go. prov_disown() therefore empties
+ * the owner field from outside and wakes a waiter, which then takes the mutex
+ * by the regular path. That is sound under these conditions, which every user
+ * here meets: the old owner does not touch the mutex again (it is dead, or it
+ * sees s->stolen), its task_struct is still there for optimistic spinners to
+ * look at (the stall holds a reference), and the flag bit for waiters stays.
+ * On PREEMPT_RT a mutex is an rtmutex with priority inheritance, whose owner
+ * cannot be taken out like this, and which detects the cycle and parks the
+ * task: those kinds are refused there.
+ *
+ * Hiding locks from lockdep. Cycles and orphans are what lockdep is there to
+ * complain about. prov_forget() tells it that the lock is released while it is
+ * held in fact, so that a debug kernel does not turn itself off over a stall
+ * that was asked for.
+ */
+#include <linux/hung_task.h>
+#include <linux/lockdep.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/sched/signal.h>
+#include <linux/semaphore.h>
+#include <linux/slab.h>
+
+#include "prov.h"
+
+static void prov_forget(struct mutex *m)
+{
+	mutex_release(&m->dep_map, _THIS_IP_);
+}
+
+static void prov_recall(struct mutex *m)
+{
+	/* As a trylock, which by nature adds no dependency. */
+	mutex_acquire(&m->dep_map, 0, 1, _THIS_IP_);
+}
+
+static void wake_victims(struct prov_stall *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->made; i++)
+		wake_up_process(s->victims[i].task);
+}
+
+/* Mutexes */
+
+static int mutex_prepare_n(struct prov_stall *s, unsigned int n)
+{
+	struct mutex *m = kvcalloc(n, sizeof(*m), GFP_KERNEL);
+	unsigned int i;
+
+	if (!m)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		mutex_init(&m[i]);
+	s->priv = m;
+	return 0;
+}
+
+static int mutex_prepare(struct prov_stall *s)
+{
+	return mutex_prepare_n(s, 1);
+}
+
+static unsigned long mutex_blocker(struct prov_stall *s, unsigned int idx)
+{
+	return (unsigned long)s->priv | BLOCKER_TYPE_MUTEX;
+}
+
+static void mutex_holder(struct prov_thread *t)
+{
+	struct mutex *m = t->stall->priv;
+
+	mutex_lock(m);
+	prov_hold(t);
+	mutex_unlock(m);
+}
+
+static int mutex_victim(struct prov_thread *t)
+{
+	struct mutex *m = t->stall->priv;
+
+	prov_waiting(t);
+	mutex_lock(m);
+	mutex_unlock(m);
+	return 0;
+}
+
+static void release_by_holder(struct prov_stall *s)
+{
+	/* The holder gives the lock back when the core lets it go. */
+}
+
+#ifndef CONFIG_PREEMPT_RT
+/* MUTEX_FLAG_WAITERS of kernel/locking/mutex.h, which modules do not see. */
+#define PROV_MUTEX_WAITERS	1UL
+
+static void prov_disown(struct prov_stall *s, struct mutex *m)
+{
+	/*
+	 * The owner reads this after it got another mutex, which it can get
+	 * only because of the second line; that is fully ordered.
+	 */
+	WRITE_ONCE(s->stolen, true);
+	(void)atomic_long_fetch_and(PROV_MUTEX_WAITERS, &m->owner);
+}
+#else
+static void prov_disown(struct prov_stall *s, struct mutex *m)
+{
+	/* PROV_NOT_RT: nobody gets here. */
+}
+#endif
+
+static void mutex_orphan_holder(struct prov_thread *t)
+{
+	struct mutex *m = t->stall->priv;
+
+	mutex_lock(m);
+	prov_forget(m);
+}
+
+static void mutex_noowner_holder(struct prov_thread *t)
+{
+	struct mutex *m = t->stall->priv;
+
+	mutex_lock(m);
+	prov_forget(m);
+	prov_hold(t);
+	/* Not unlocked: it was taken away long ago. */
+}
+
+static void mutex_noowner_stands(struct prov_stall *s)
+{
+	/* An unlock that forgets to wake the waiter. */
+	prov_disown(s, s->priv);
+}
+
+static void mutex_disown_release(struct prov_stall *s)
+{
+	/* Without victims the holder may not even have locked it yet. */
+	if (!s->made)
+		return;
+	/*
+	 * Once only: after that a victim may be the rightful owner. A victim
+	 * that is on its way into the wait finds the mutex free; one that
+	 * sleeps in it finds that out when woken.
+	 */
+	if (!s->stolen)
+		prov_disown(s, s->priv);
+	wake_victims(s);
+}
+
+/*
+ * Victim i holds mutex i and waits for mutex i + 1; the holder has the last.
+ */
+static int chain_prepare(struct prov_stall *s)
+{
+	return mutex_prepare_n(s, s->args.count + 1);
+}
+
+static unsigned long chain_blocker(struct prov_stall *s, unsigned int idx)
+{
+	return (unsigned long)((struct mutex *)s->priv + idx + 1) | BLOCKER_TYPE_MUTEX;
+}
+
+static void chain_holder(struct prov_thread *t)
+{
+	struct mutex *m = (struct mutex *)t->stall->priv + t->stall->args.count;
+
+	mutex_lock(m);
+	prov_hold(t);
+	mutex_unlock(m);
+}
+
+static int chain_victim(struct prov_thread *t)
+{
+	struct mutex *own = (struct mutex *)t->stall->priv + t->idx;
+	struct mutex *next = own + 1;
+
+	mutex_lock(own);
+	prov_forget(own);
+	if (prov_barrier(t)) {
+		prov_waiting(t);
+		mutex_lock(next);
+		mutex_unlock(next);
+	}
+	prov_recall(own);
+	mutex_unlock(own);
+	return 0;
+}
+
+/*
+ * A cycle: victim i holds mutex i and waits for mutex (i + 1) % count; a single
+ * one waits for itself. It is ended by taking mutex 0 from victim 0.
+ */
+static int cycle_prepare(struct prov_stall *s)
+{
+	return mutex_prepare_n(s, s->args.count);
+}
+
+static unsigned int cycle_next(struct prov_stall *s, unsigned int idx)
+{
+	return (idx + 1) % s->args.count;
+}
+
+static unsigned long abba_mutex_blocker(struct prov_stall *s, unsigned int idx)
+{
+	struct mutex *m = s->priv;
+
+	return (unsigned long)&m[cycle_next(s, idx)] | BLOCKER_TYPE_MUTEX;
+}
+
+static int abba_mutex_victim(struct prov_thread *t)
+{
+	struct prov_stall *s = t->stall;
+	struct mutex *m = s->priv;
+	struct mutex *own = &m[t->idx];
+	struct mutex *next = &m[cycle_next(s, t->idx)];
+
+	mutex_lock(own);
+	prov_forget(own);
+	if (prov_barrier(t)) {
+		prov_waiting(t);
+		mutex_lock(next);
+		mutex_unlock(next);
+		if (t->idx == 0 && READ_ONCE(s->stolen))
+			return 0;
+	}
+	prov_recall(own);
+	mutex_unlock(own);
+	return 0;
+}
+
+static void abba_mutex_release(struct prov_stall *s)
+{
+	struct mutex *m = s->priv;
+
+	/* Nobody went for a second mutex: all unlock their own. */
+	if (!s->went)
+		return;
+	/*
+	 * Every victim has its own mutex and is in, or on its way into, the
+	 * wait for the next one. So victim 0 cannot get past its wait, and
+	 * with that not back to mutex 0, before mutex 0 is taken from it.
+	 */
+	prov_disown(s, &m[0]);
+	wake_up_process(s->victims[s->made - 1].task);
+}
+
+/* Semaphores */
+
+static int sem_prepare_n(struct prov_stall *s, unsigned int n, int val)
+{
+	struct semaphore *sem = kvcalloc(n, sizeof(*sem), GFP_KERNEL);
+	unsigned int i;
+
+	if (!sem)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		sema_init(&sem[i], val);
+	s->priv = sem;
+	return 0;
+}
+
+static int sem_prepare(struct prov_stall *s)
+{
+	return sem_prepare_n(s, 1, 1);
+}
+
+static int sem_prepare_locked(struct prov_stall *s)
+{
+	return sem_prepare_n(s, 1, 0);
+}
+
+static int sem_prepare_cycle(struct prov_stall *s)
+{
+	return sem_prepare_n(s, s->args.count, 1);
+}
+
+static unsigned long sem_blocker(struct prov_stall *s, unsigned int idx)
+{
+	return (unsigned long)s->priv | BLOCKER_TYPE_SEM;
+}
+
+static unsigned long sem_cycle_blocker(struct prov_stall *s, unsigned int idx)
+{
+	struct semaphore *sem = s->priv;
+
+	return (unsigned long)&sem[cycle_next(s, idx)] | BLOCKER_TYPE_SEM;
+}
+
+static void sem_holder(struct prov_thread *t)
+{
+	struct semaphore *sem = t->stall->priv;
+
+	down(sem);
+	prov_hold(t);
+	up(sem);
+}
+
+static void sem_gone_holder(struct prov_thread *t)
+{
+	down(t->stall->priv);
+}
+
+static int sem_victim(struct prov_thread *t)
+{
+	struct semaphore *sem = t->stall->priv;
+
+	prov_waiting(t);
+	down(sem);
+	up(sem);
+	return 0;
+}
+
+static void sem_up_release(struct prov_stall *s)
+{
+	/* Anybody may call up(). Each victim passes it on to the next. */
+	up(s->priv);
+}
+
+static int abba_victim(struct prov_thread *t)
+{
+	struct prov_stall *s = t->stall;
+	struct semaphore *sem = s->priv;
+
+	down(&sem[t->idx]);
+	if (prov_barrier(t)) {
+		prov_waiting(t);
+		down(&sem[cycle_next(s, t->idx)]);
+		up(&sem[cycle_next(s, t->idx)]);
+	}
+	up(&sem[t->idx]);
+	return 0;
+}
+
+/* RW semaphores */
+
+static int rwsem_prepare(struct prov_stall *s)
+{
+	struct rw_semaphore *rw = kvzalloc(sizeof(*rw), GFP_KERNEL);
+
+	if (!rw)
+		return -ENOMEM;
+	init_rwsem(rw);
+	s->priv = rw;
+	return 0;
+}
+
+static unsigned long rwsem_reader_blocker(struct prov_stall *s, unsigned int idx)
+{
+	return (unsigned long)s->priv | BLOCKER_TYPE_RWSEM_READER;
+}
+
+static unsigned long rwsem_writer_blocker(struct prov_stall *s, unsigned int idx)
+{
+	return (unsigned long)s->priv | BLOCKER_TYPE_RWSEM_WRITER;
+}
+
+static void rwsem_write_holder(struct prov_thread *t)
+{
+	struct rw_semaphore *rw = t->stall->priv;
+
+	down_write(rw);
+	prov_hold(t);
+	up_write(rw);
+}
+
+static void rwsem_read_holder(struct prov_thread *t)
+{
+	struct rw_semaphore *rw = t->stall->priv;
+
+	down_read(rw);
+	prov_hold(t);
+	up_read(rw);
+}
+
+static void rwsem_noowner_held(struct prov_stall *s)
+{
+	struct rw_semaphore *rw = s->priv;
+
+	/*
+	 * The owner field names the last reader that came, and that reader
+	 * clears it when it leaves: then the holder is still in, unnamed.
+	 */
+	down_read(rw);
+	up_read(rw);
+}
+
+static int rwsem_reader_victim(struct prov_thread *t)
+{
+	struct rw_semaphore *rw = t->stall->priv;
+
+	prov_waiting(t);
+	down_read(rw);
+	up_read(rw);
+	return 0;
+}
+
+static int rwsem_writer_victim(struct prov_thread *t)
+{
+	struct rw_semaphore *rw = t->stall->priv;
+
+	prov_waiting(t);
+	down_write(rw);
+	up_write(rw);
+	return 0;
+}
+
+/* Completions: the sleeps without an owner */
+
+static int completion_victim(struct prov_thread *t)
+{
+	prov_waiting(t);
+	wait_for_completion(&t->stall->free_victims);
+	return 0;
+}
+
+static int iowait_victim(struct prov_thread *t)
+{
+	prov_waiting(t);
+	wait_for_completion_io(&t->stall->free_victims);
+	return 0;
+}
+
+static int killable_victim(struct prov_thread *t)
+{
+	prov_waiting(t);
+	return wait_for_completion_killable(&t->stall->free_victims) ? -EINTR : 0;
+}
+
+static int idle_victim(struct prov_thread *t)
+{
+	prov_waiting(t);
+	return wait_for_completion_state(&t->stall->free_victims, TASK_IDLE);
+}
+
+static int freezable_victim(struct prov_thread *t)
+{
+	prov_waiting(t);
+	return wait_for_completion_state(&t->stall->free_victims,
+					 TASK_UNINTERRUPTIBLE | TASK_FREEZABLE);
+}
+
+static void completion_release(struct prov_stall *s)
+{
+	unsigned int i;
+
+	/* Not complete_all(): that wakes 50000 with interrupts off. */
+	for (i = 0; i < s->made; i++) {
+		complete(&s->free_victims);
+		cond_resched();
+	}
+}
+
+static int unstarted_victim(struct prov_thread *t)
+{
+	/* kthread_stop() makes it exit before it gets here. */
+	return 0;
+}
+
+/*
+ * hung_task.c skips a D state task that was never switched out. A task that
+ * sleeps has been, if only for that sleep; the window is that of a new task on
+ * its way there, too short to be tested. So show what is seen in the window:
+ * counters of 0. They feed accounting and nothing else.
+ */
+static void fresh_stands(struct prov_stall *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->made; i++) {
+		WRITE_ONCE(s->victims[i].task->nvcsw, 0);
+		WRITE_ONCE(s->victims[i].task->nivcsw, 0);
+	}
+}
+
+static int nap_victim(struct prov_thread *t)
+{
+	struct prov_stall *s = t->stall;
+
+	prov_waiting(t);
+	while (t->rounds < s->args.count) {
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		/* After the state, so that the wake-up at the end is not lost. */
+		if (READ_ONCE(s->released))
+			break;
+		schedule_timeout(msecs_to_jiffies(s->args.ms));
+		WRITE_ONCE(t->rounds, t->rounds + 1);
+	}
+	__set_current_state(TASK_RUNNING);
+	prov_finish(s);
+	return 0;
+}
+
+#define PROV_COUNT	.max_count = 1000, .def_count = 1
+
+const struct prov_kind prov_hung_kinds[] = {
+	{
+		.name = "mutex", .tag = "mutex", PROV_COUNT,
+		.help = "mutex_lock behind a holder that sleeps",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = mutex_prepare,
+		.holder = mutex_holder,
+		.victim = mutex_victim,
+		.blocker = mutex_blocker,
+		.release = release_by_holder,
+	}, {
+		.name = "mutex_orphan", .tag = "mutex_o", PROV_COUNT,
+		.help = "mutex_lock of a mutex whose owner exited with it",
+		.flags = PROV_USER | PROV_HOLDER_EXITS | PROV_NOT_RT,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = mutex_prepare,
+		.holder = mutex_orphan_holder,
+		.victim = mutex_victim,
+		.blocker = mutex_blocker,
+		.release = mutex_disown_release,
+	}, {
+		.name = "mutex_noowner", .tag = "mutex_n", PROV_COUNT,
+		.help = "asleep in mutex_lock of a mutex that nobody owns: a lost wake-up",
+		.flags = PROV_NOT_RT,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = mutex_prepare,
+		.holder = mutex_noowner_holder,
+		.victim = mutex_victim,
+		.blocker = mutex_blocker,
+		.stands = mutex_noowner_stands,
+		.release = mutex_disown_release,
+	}, {
+		.name = "sem", .tag = "sem", PROV_COUNT,
+		.help = "down behind a holder that sleeps",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = sem_prepare,
+		.holder = sem_holder,
+		.victim = sem_victim,
+		.blocker = sem_blocker,
+		.release = release_by_holder,
+	}, {
+		.name = "sem_orphan", .tag = "sem_o", PROV_COUNT,
+		.help = "down of a semaphore that started at 0: no last holder",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = sem_prepare_locked,
+		.victim = sem_victim,
+		.blocker = sem_blocker,
+		.release = sem_up_release,
+	}, {
+		.name = "sem_gone", .tag = "sem_g", PROV_COUNT,
+		.help = "down of a semaphore whose last holder exited",
+		.flags = PROV_USER | PROV_HOLDER_EXITS,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = sem_prepare,
+		.holder = sem_gone_holder,
+		.victim = sem_victim,
+		.blocker = sem_blocker,
+		.release = sem_up_release,
+	}, {
+		.name = "rwsem_reader", .tag = "rwsem_r", PROV_COUNT,
+		.help = "down_read behind a writer that sleeps",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = rwsem_prepare,
+		.holder = rwsem_write_holder,
+		.victim = rwsem_reader_victim,
+		.blocker = rwsem_reader_blocker,
+		.release = release_by_holder,
+	}, {
+		.name = "rwsem_writer", .tag = "rwsem_w", PROV_COUNT,
+		.help = "down_write behind a reader that sleeps",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = rwsem_prepare,
+		.holder = rwsem_read_holder,
+		.victim = rwsem_writer_victim,
+		.blocker = rwsem_writer_blocker,
+		.release = release_by_holder,
+	}, {
+		.name = "rwsem_noowner", .tag = "rwsem_n", PROV_COUNT,
+		.help = "down_write behind a reader that the owner field does not name",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = rwsem_prepare,
+		.holder = rwsem_read_holder,
+		.held = rwsem_noowner_held,
+		.victim = rwsem_writer_victim,
+		.blocker = rwsem_writer_blocker,
+		.release = release_by_holder,
+	}, {
+		.name = "completion", .tag = "compl", PROV_COUNT,
+		.help = "wait_for_completion",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.victim = completion_victim,
+		.release = completion_release,
+	}, {
+		.name = "iowait", .tag = "iowait", PROV_COUNT,
+		.help = "wait_for_completion_io, with in_iowait set",
+		.flags = PROV_USER | PROV_IOWAIT,
+		.state = TASK_UNINTERRUPTIBLE,
+		.victim = iowait_victim,
+		.release = completion_release,
+	}, {
+		.name = "chain", .tag = "chain", .max_count = 50, .def_count = 3,
+		.help = "mutexes: each victim waits for the next, the last for the holder",
+		.flags = PROV_BARRIER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = chain_prepare,
+		.holder = chain_holder,
+		.victim = chain_victim,
+		.blocker = chain_blocker,
+		.release = release_by_holder,
+	}, {
+		.name = "abba", .tag = "abba", .max_count = 50, .def_count = 2,
+		.help = "deadlock: a cycle of count victims over semaphores",
+		.flags = PROV_BARRIER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = sem_prepare_cycle,
+		.victim = abba_victim,
+		.blocker = sem_cycle_blocker,
+		.release = sem_up_release,
+	}, {
+		.name = "abba_mutex", .tag = "abba_m", .max_count = 50, .def_count = 2,
+		.help = "deadlock: a cycle of count victims over mutexes",
+		.flags = PROV_BARRIER | PROV_NOT_RT,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = cycle_prepare,
+		.victim = abba_mutex_victim,
+		.blocker = abba_mutex_blocker,
+		.release = abba_mutex_release,
+	}, {
+		.name = "killable", .tag = "kill", PROV_COUNT,
+		.help = "TASK_KILLABLE: not hung",
+		.flags = PROV_USER,
+		.state = TASK_KILLABLE,
+		.victim = killable_victim,
+		.release = completion_release,
+	}, {
+		.name = "idle", .tag = "idle", PROV_COUNT,
+		.help = "TASK_IDLE: not hung",
+		.flags = PROV_USER,
+		.state = TASK_IDLE,
+		.victim = idle_victim,
+		.release = completion_release,
+	}, {
+		.name = "fresh", .tag = "fresh", PROV_COUNT,
+		.help = "D state with switch counters of 0: to be left alone",
+		.state = TASK_UNINTERRUPTIBLE,
+		.victim = completion_victim,
+		.stands = fresh_stands,
+		.release = completion_release,
+	}, {
+		.name = "unstarted", .tag = "unstart", PROV_COUNT,
+		.help = "kthreads that were created and never woken",
+		.flags = PROV_UNSTARTED,
+		.state = TASK_UNINTERRUPTIBLE,
+		.victim = unstarted_victim,
+		.release = completion_release,
+	}, {
+		.name = "freezable", .tag = "freez", PROV_COUNT,
+		.help = "D state with TASK_FREEZABLE: the freezer can mark it frozen in place",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE | TASK_FREEZABLE,
+		.victim = freezable_victim,
+		.release = completion_release,
+	}, {
+		.name = "nap", .tag = "nap", .max_count = 1000000, .def_count = 10,
+		.help = "one thread, count D state naps of ms each, then the end",
+		.flags = PROV_ROUNDS | PROV_MS,
+		.state = TASK_UNINTERRUPTIBLE,
+		.victim = nap_victim,
+		.release = wake_victims,
+	}, {
+		.name = "threads", .tag = "thr", .max_count = 50000, .def_count = 100,
+		.help = "many kthreads on one completion; fewer when no more can be made",
+		.flags = PROV_PARTIAL,
+		.state = TASK_UNINTERRUPTIBLE,
+		.victim = completion_victim,
+		.release = completion_release,
+	},
+};
+
+const unsigned int prov_hung_nr = ARRAY_SIZE(prov_hung_kinds);

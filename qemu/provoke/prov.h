@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the core (main.c) and the kinds of stalls (hung.c) share.
+ */
+#ifndef VIGIL_PROVOKE_H
+#define VIGIL_PROVOKE_H
+
+#include <linux/bits.h>
+#include <linux/completion.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/sched.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+struct prov_stall;
+
+/* One thread of a stall, victim or holder. */
+struct prov_thread {
+	struct prov_stall *stall;
+	/* A reference is held until the stall is freed: the task may be dead. */
+	struct task_struct *task;
+	unsigned int idx;
+	/* Naps done so far. */
+	unsigned int rounds;
+	/* A task that came in through block_me; not ours to stop. */
+	bool user;
+	/* At the barrier, see prov_barrier(). */
+	bool ready;
+	/* Whatever sleep comes next is the one that this thread is here for. */
+	bool waiting;
+};
+
+/* Flags of a kind. */
+#define PROV_USER	BIT(0)	/* may be used through block_me */
+#define PROV_BARRIER	BIT(1)	/* victims call prov_barrier() */
+#define PROV_HOLDER_EXITS BIT(2)	/* the holder returns instead of waiting */
+#define PROV_UNSTARTED	BIT(3)	/* victims are created but not woken */
+#define PROV_ROUNDS	BIT(4)	/* count= is not the number of threads */
+#define PROV_PARTIAL	BIT(5)	/* stands even if not all threads could be made */
+#define PROV_MS		BIT(6)	/* takes ms= */
+#define PROV_IOWAIT	BIT(7)	/* victims have in_iowait set */
+#define PROV_NOT_RT	BIT(8)	/* not possible with PREEMPT_RT's locks */
+
+struct prov_kind {
+	const char *name;
+	/* For the comm of the victims: prov_<tag>/<index> in 15 bytes. */
+	const char *tag;
+	const char *help;
+	unsigned int flags;
+	unsigned int max_count;
+	unsigned int def_count;
+	/* Exactly the __state of a victim of a standing stall. */
+	unsigned int state;
+
+	/* Allocates and initialises stall->priv, which the core kvfree()s. */
+	int (*prepare)(struct prov_stall *s);
+	/*
+	 * Body of the holder thread: take the lock, prov_hold(), give it back.
+	 * NULL: there is none.
+	 */
+	void (*holder)(struct prov_thread *t);
+	/* Runs in the task that starts the stall once the holder holds. */
+	void (*held)(struct prov_stall *s);
+	/* Body of a victim: prov_waiting(), then the wait. 0 or -errno. */
+	int (*victim)(struct prov_thread *t);
+	/* What task->blocker has to be while victim @idx waits; 0: don't look. */
+	unsigned long (*blocker)(struct prov_stall *s, unsigned int idx);
+	/* Finishing touch when all victims sleep. */
+	void (*stands)(struct prov_stall *s);
+	/*
+	 * Lets the victims go. Called once, with s->released set, however far
+	 * the start came. The holder is let go by the core, right after.
+	 */
+	void (*release)(struct prov_stall *s);
+};
+
+struct prov_args {
+	unsigned int secs;
+	unsigned int count;
+	unsigned int ms;
+	unsigned int id;
+	/* Empty: the default name. */
+	char comm[TASK_COMM_LEN];
+};
+
+struct prov_stall {
+	struct kref ref;
+	struct list_head node;
+	const struct prov_kind *kind;
+	struct prov_args args;
+	void *priv;
+
+	struct prov_thread holder;
+	struct prov_thread *victims;
+	unsigned int max;	/* room in victims[] */
+	unsigned int made;	/* entries in use */
+
+	/* Under prov_lock. */
+	bool standing;
+	bool ending;
+	bool finished;
+
+	bool aborted;		/* set before @go when the start failed */
+	bool went;		/* @go came, and not because of a failure */
+	bool released;
+	bool stolen;		/* a mutex was taken from its owner, see hung.c */
+	unsigned int users;	/* block_me tasks inside victim() */
+	wait_queue_head_t left;
+	struct completion go;
+	struct completion hold;
+	struct completion free_victims;
+	struct completion gone;
+
+	time64_t since;
+	struct delayed_work timeout;
+};
+
+/* Called by holders: announce that the lock is held, sleep until released. */
+void prov_hold(struct prov_thread *t);
+/* Called by victims right before the wait that they are here for. */
+void prov_waiting(struct prov_thread *t);
+/*
+ * Called by victims of PROV_BARRIER kinds when they hold their own lock.
+ * False: the start failed, don't go on to the second lock.
+ */
+bool prov_barrier(struct prov_thread *t);
+/* The stall has come to its own end: ask for it to be ended. */
+void prov_finish(struct prov_stall *s);
+
+extern const struct prov_kind prov_hung_kinds[];
+extern const unsigned int prov_hung_nr;
+
+#endif /* VIGIL_PROVOKE_H */
