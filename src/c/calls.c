@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Functions of the kernel that it does not export.
+ *
+ * objtool seals functions whose address nobody takes: on a CPU that enforces
+ * IBT an indirect call to them faults, and kCFI would refuse one anywhere. A
+ * static call is a direct jump that the kernel patches in, so neither applies.
+ * It is declared from the header's own prototype, so a kernel that changes the
+ * prototype fails to build instead of being called wrongly.
+ *
+ * The address comes from a kprobe registered disabled: nothing gets armed, no
+ * instruction is touched. Binding sleeps and is done before anything runs.
+ */
+#include <linux/cleanup.h>
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/panic.h>
+#include <linux/static_call.h>
+#include <linux/sys_info.h>
+#include <linux/string.h>
+#include <linux/slab.h>
+#include <trace/events/sched.h>
+
+#include "vigil.h"
+
+DEFINE_STATIC_CALL_RET0(vigil_kallsyms, kallsyms_lookup_name);
+DEFINE_STATIC_CALL_RET0(vigil_tainted, print_tainted);
+DEFINE_STATIC_CALL_NULL(vigil_info, sys_info);
+DEFINE_STATIC_CALL_RET0(vigil_hang, __traceiter_sched_process_hang);
+
+static const char * const call_names[VIGIL_CALLS] = {
+	[VIGIL_CALL_KALLSYMS]		= "kallsyms_lookup_name",
+	[VIGIL_CALL_PRINT_TAINTED]	= "print_tainted",
+	[VIGIL_CALL_SYS_INFO]		= "sys_info",
+	[VIGIL_CALL_TRACE_HANG]		= "__traceiter_sched_process_hang",
+};
+
+/**
+ * vigil_call_name() - name of the function behind @call
+ */
+const char *vigil_call_name(enum vigil_call call)
+{
+	return call_names[call];
+}
+
+/*
+ * Entry of the function @name, or NULL.
+ *
+ * The kprobe's address lies behind an ENDBR where there is one; the entry is
+ * in front of it. That the address really belongs to @name is asked of the
+ * symbol table, not assumed.
+ */
+static void *entry_of(const char *name)
+{
+	struct kprobe kp = {
+		.symbol_name	= name,
+		.flags		= KPROBE_FLAG_DISABLED,
+	};
+	size_t len = strlen(name);
+	unsigned long addr, offset;
+
+	char *text __free(kfree) = kmalloc(KSYM_SYMBOL_LEN, GFP_KERNEL);
+
+	if (!text || register_kprobe(&kp))
+		return NULL;
+	addr = (unsigned long)kp.addr;
+	unregister_kprobe(&kp);
+
+	/* "name+0x4/0x30" */
+	sprint_symbol(text, addr);
+	if (strncmp(text, name, len) ||
+	    sscanf(text + len, "+0x%lx/", &offset) != 1 || offset > 4)
+		return NULL;
+	return (void *)(addr - offset);
+}
+
+/**
+ * vigil_call_bind() - make the function behind @call callable
+ *
+ * Context: may sleep; before the first user of @call.
+ * Return: 0, or -ENOENT if the kernel has no such function to call.
+ */
+int vigil_call_bind(enum vigil_call call)
+{
+	void *entry = entry_of(call_names[call]);
+
+	if (!entry)
+		return -ENOENT;
+	switch (call) {
+	case VIGIL_CALL_KALLSYMS:
+		static_call_update(vigil_kallsyms, entry);
+		return 0;
+	case VIGIL_CALL_PRINT_TAINTED:
+		static_call_update(vigil_tainted, entry);
+		return 0;
+	case VIGIL_CALL_SYS_INFO:
+		static_call_update(vigil_info, entry);
+		return 0;
+	case VIGIL_CALL_TRACE_HANG:
+		static_call_update(vigil_hang, entry);
+		return 0;
+	case VIGIL_CALLS:
+		break;
+	}
+	return -ENOENT;
+}
+
+/**
+ * vigil_kallsyms_lookup_name() - address of a symbol of the kernel, or 0
+ */
+unsigned long vigil_kallsyms_lookup_name(const char *name)
+{
+	return static_call(vigil_kallsyms)(name);
+}
+
+/**
+ * vigil_print_tainted() - the kernel's own words on its taint, or NULL
+ */
+const char *vigil_print_tainted(void)
+{
+	return static_call(vigil_tainted)();
+}
+
+/**
+ * vigil_sys_info() - show the parts of the system's state in @mask
+ */
+void vigil_sys_info(unsigned long mask)
+{
+	static_call_cond(vigil_info)(mask);
+}
+
+/**
+ * vigil_trace_hang() - run the probes of the tracepoint sched_process_hang
+ *
+ * As trace_sched_process_hang() does, whose static key is out of a module's
+ * reach; without probes the iterator finds none.
+ */
+void vigil_trace_hang(struct task_struct *task)
+{
+	guard(srcu_fast_notrace)(&tracepoint_srcu);
+	static_call(vigil_hang)(NULL, task);
+}

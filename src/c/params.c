@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Module parameters that are text. The module! macro of the kernel crate has
+ * numbers only. Each entry stands for a list knob of logic/knobs.rs, where its
+ * value is checked; scenario knobs::every_knob_has_a_parameter compares them.
+ */
+#include <linux/moduleparam.h>
+#include <linux/module.h>
+
+#include "vigil.h"
+
+/* Longer than all words of lib/sys_info.c together. */
+#define VIGIL_TEXT_PARAM(name, help)					\
+	static char name##_text[128];					\
+	module_param_string(name, name##_text, sizeof(name##_text), 0);	\
+	MODULE_PARM_DESC(name, help);					\
+	const char *vigil_param_##name(void)				\
+	{								\
+		return name##_text;					\
+	}
+
+VIGIL_TEXT_PARAM(hung_task_sys_info, "What else to show with a report");

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The detectors: each takes a snapshot through `sys`, asks `logic`, and acts.
+
+#![deny(unsafe_code)]
+
+pub(crate) mod hung;
+pub(crate) mod knobs;
+mod report;
+pub(crate) mod status;

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a task waits for: the meaning of `task_struct::blocker` and of the locks' owner words.
+//!
+//! The encoding is that of `include/linux/hung_task.h` (`CONFIG_DETECT_HUNG_TASK_BLOCKER`), the
+//! owner words are those of `kernel/locking/{mutex,semaphore,rwsem}.c`. The lines are mainline's
+//! (`debug_show_blocker()`): "likely", because an owner is read without any lock and a semaphore's
+//! or a reader's is only the last one known.
+
+use super::text::Comm;
+use core::fmt;
+
+/// The kind of lock, and for a rw-semaphore what the waiter wants to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `BLOCKER_TYPE_MUTEX`
+    Mutex,
+    /// `BLOCKER_TYPE_SEM`
+    Semaphore,
+    /// `BLOCKER_TYPE_RWSEM_READER`
+    RwSemReader,
+    /// `BLOCKER_TYPE_RWSEM_WRITER`
+    RwSemWriter,
+}
+
+/// `BLOCKER_TYPE_MASK`
+const TYPE_MASK: usize = 3;
+/// `MUTEX_FLAGS` of `kernel/locking/mutex.h`.
+const MUTEX_FLAGS: usize = 7;
+/// `RWSEM_READER_OWNED` of `kernel/locking/rwsem.c`.
+const RWSEM_READER_OWNED: usize = 1;
+/// `RWSEM_OWNER_FLAGS_MASK` of `kernel/locking/rwsem.c`.
+const RWSEM_OWNER_FLAGS: usize = 3;
+/// `RWSEM_WRITER_LOCKED`: the count says that a writer holds the lock.
+const RWSEM_WRITER_LOCKED: usize = 1;
+
+/// Splits `task_struct::blocker` into the kind and the lock's address. `None`: waits for no lock
+/// that the kernel keeps track of.
+pub fn decode(blocker: usize) -> Option<(Kind, usize)> {
+    let lock = blocker & !TYPE_MASK;
+    if lock == 0 {
+        return None;
+    }
+    let kind = match blocker & TYPE_MASK {
+        0 => Kind::Mutex,
+        1 => Kind::Semaphore,
+        2 => Kind::RwSemReader,
+        _ => Kind::RwSemWriter,
+    };
+    Some((kind, lock))
+}
+
+/// The words of a lock, as read from memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockWords {
+    /// `mutex::owner`, `semaphore::last_holder` or `rw_semaphore::owner`.
+    pub owner: usize,
+    /// `rw_semaphore::count`; zero for the others.
+    pub count: usize,
+}
+
+/// Address of the owner's `task_struct`; zero when there is none.
+pub fn owner_task(kind: Kind, words: LockWords) -> usize {
+    match kind {
+        Kind::Mutex => words.owner & !MUTEX_FLAGS,
+        Kind::Semaphore => words.owner,
+        Kind::RwSemReader | Kind::RwSemWriter => words.owner & !RWSEM_OWNER_FLAGS,
+    }
+}
+
+/// Whether a rw-semaphore is held by readers (`is_rwsem_reader_owned()`).
+fn reader_owned(words: LockWords) -> bool {
+    words.count & RWSEM_WRITER_LOCKED == 0 && words.owner & RWSEM_READER_OWNED != 0
+}
+
+/// A task's name and number, as they stand in a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// Name, at most 15 bytes.
+    pub comm: Comm,
+    /// Number in the initial PID namespace.
+    pub pid: i32,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.comm, self.pid)
+    }
+}
+
+/// The line that says what the task waits for and who has it; `owner` is `None` when there is
+/// none, or when no living task has that address any more.
+pub struct Line {
+    /// The task that waits.
+    pub waiter: Who,
+    /// What it waits for.
+    pub kind: Kind,
+    /// The lock's words.
+    pub words: LockWords,
+    /// Who has it.
+    pub owner: Option<Who>,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waiter = &self.waiter;
+        match (self.kind, &self.owner) {
+            (Kind::Mutex, Some(owner)) => write!(
+                f,
+                "INFO: task {waiter} is blocked on a mutex likely owned by task {owner}."
+            ),
+            (Kind::Mutex, None) => write!(
+                f,
+                "INFO: task {waiter} is blocked on a mutex, but the owner is not found."
+            ),
+            (Kind::Semaphore, Some(owner)) => write!(
+                f,
+                "INFO: task {waiter} blocked on a semaphore likely last held by task {owner}"
+            ),
+            (Kind::Semaphore, None) => write!(
+                f,
+                "INFO: task {waiter} is blocked on a semaphore, but the last holder is not found."
+            ),
+            (Kind::RwSemReader | Kind::RwSemWriter, Some(owner)) => {
+                let waits_as = match self.kind {
+                    Kind::RwSemReader => "reader",
+                    _ => "writer",
+                };
+                let held_as = if reader_owned(self.words) {
+                    "reader"
+                } else {
+                    "writer"
+                };
+                write!(
+                    f,
+                    "INFO: task {waiter} <{waits_as}> blocked on an rw-semaphore likely owned by \
+                     task {owner} <{held_as}>"
+                )
+            }
+            (Kind::RwSemReader | Kind::RwSemWriter, None) => write!(
+                f,
+                "INFO: task {waiter} is blocked on an rw-semaphore, but the owner is not found."
+            ),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Functions and variables of the kernel that are not exported to modules.
+//!
+//! A function is resolved through a kprobe that is never armed and called through a static call,
+//! see `src/c/calls.c` for why. Every user has a way to do without: what could not be bound is
+//! visible in [`Calls`], which the load message and `status` print.
+//!
+//! C header: `src/c/vigil.h`
+
+use super::{bytes_of, ffi};
+use core::marker::PhantomData;
+use kernel::str::{CStr, CStrExt};
+
+/// What the kernel says of its taint; more than 48 bytes of that are cut off.
+pub(crate) struct Taint([u8; 48]);
+
+impl Taint {
+    /// The text.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.split(|&b| b == 0).next().unwrap_or_default()
+    }
+}
+
+/// Evidence of which functions are bound; the way to call them.
+///
+/// # Invariants
+///
+/// Exists only after binding was tried for all of them, and they are never bound again. So a call
+/// cannot race with the patching of its site, and `false` below means that a call does nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Calls {
+    kallsyms: bool,
+    tainted: bool,
+    sys_info: bool,
+    trace_hang: bool,
+    _private: PhantomData<()>,
+}
+
+impl Calls {
+    /// Binds what can be bound; nothing if that is not `wanted` (module parameter
+    /// `use_unexported`), as on a kernel where nothing can be.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep. To be called once, before anything else of the module runs.
+    pub(crate) fn bind(wanted: bool) -> Self {
+        let bind = |call| {
+            // SAFETY: `call` is one of the header's constants; we are in process context, as the
+            // caller has promised.
+            wanted && unsafe { ffi::vigil_call_bind(call) == 0 }
+        };
+        // INVARIANT: All are tried here, and this is the only place that binds.
+        Self {
+            kallsyms: bind(ffi::vigil_call_VIGIL_CALL_KALLSYMS),
+            tainted: bind(ffi::vigil_call_VIGIL_CALL_PRINT_TAINTED),
+            sys_info: bind(ffi::vigil_call_VIGIL_CALL_SYS_INFO),
+            trace_hang: bind(ffi::vigil_call_VIGIL_CALL_TRACE_HANG),
+            _private: PhantomData,
+        }
+    }
+
+    /// Each function's name, and whether it can be called.
+    pub(crate) fn each(&self) -> [(&'static [u8], bool); 4] {
+        let name = |call| {
+            // SAFETY: `call` is one of the header's constants, so that the result is one of the
+            // NUL-terminated string literals of `call_names`.
+            unsafe { bytes_of(ffi::vigil_call_name(call)) }
+        };
+        [
+            (name(ffi::vigil_call_VIGIL_CALL_KALLSYMS), self.kallsyms),
+            (name(ffi::vigil_call_VIGIL_CALL_PRINT_TAINTED), self.tainted),
+            (name(ffi::vigil_call_VIGIL_CALL_SYS_INFO), self.sys_info),
+            (name(ffi::vigil_call_VIGIL_CALL_TRACE_HANG), self.trace_hang),
+        ]
+    }
+
+    /// Whether [`Calls::lookup`] can find anything.
+    pub(crate) fn can_look_up(&self) -> bool {
+        self.kallsyms
+    }
+
+    /// Address of a symbol of the kernel, variables included.
+    ///
+    /// # Context
+    ///
+    /// Any that may take a while: the symbol table is searched.
+    pub(crate) fn lookup(&self, symbol: &CStr) -> Option<usize> {
+        // SAFETY: `symbol` is NUL-terminated. If the function is not bound the call yields 0.
+        let address = unsafe { ffi::vigil_kallsyms_lookup_name(symbol.as_char_ptr()) };
+        (address != 0).then_some(address)
+    }
+
+    /// Reads a `long` or `unsigned long` variable of the kernel, if there is one of that name.
+    ///
+    /// Only the address is taken on trust, and only as far as a read that cannot fault goes.
+    pub(crate) fn read_long(&self, symbol: &CStr) -> Option<usize> {
+        super::lock::read_word(self.lookup(symbol)?)
+    }
+
+    /// The kernel's words on its taint, such as `Not tainted`.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(crate) fn tainted(&self) -> Taint {
+        let mut copy = Taint([0; 48]);
+        // SAFETY: May be called from process context. Unbound it returns NULL.
+        let text = unsafe { ffi::vigil_print_tainted() };
+        if text.is_null() {
+            for (byte, &from) in copy.0.iter_mut().zip(b"Taint unknown") {
+                *byte = from;
+            }
+            return copy;
+        }
+        for (byte, i) in copy.0.iter_mut().zip(0..) {
+            // SAFETY: `print_tainted()` returns a buffer that is never freed and keeps a NUL at its
+            // end (`struct seq_buf`), behind which this does not read. Another caller may be
+            // writing it: the bytes are read one by one, and at worst those of two moments mix,
+            // as for mainline.
+            *byte = unsafe { text.add(i).read_volatile() };
+            if *byte == 0 {
+                break;
+            }
+        }
+        copy
+    }
+
+    /// Shows parts of the system's state, `SYS_INFO_*` of `include/linux/sys_info.h`; 0 shows what
+    /// `kernel.kernel_sys_info` asks for. Returns whether it can.
+    ///
+    /// # Context
+    ///
+    /// Process context; prints a lot.
+    pub(crate) fn sys_info(&self, mask: usize) -> bool {
+        // SAFETY: Takes any mask. Unbound it does nothing.
+        unsafe { ffi::vigil_sys_info(mask) };
+        self.sys_info
+    }
+
+    /// Runs the probes of the tracepoint `sched_process_hang`, for those who listen to it.
+    pub(crate) fn trace_hang(&self, task: &kernel::task::Task) {
+        // SAFETY: `task` is a valid task. Unbound it does nothing.
+        unsafe { ffi::vigil_trace_hang(task.as_ptr()) };
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Clocks, as plain nanoseconds, and a timer interrupt that beats.
+//!
+//! C header: [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
+
+use kernel::{
+    bindings, impl_has_hr_timer,
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Relaxed, Release},
+        Arc, ArcBorrow,
+    },
+    time::{
+        hrtimer::{
+            ArcHrTimerHandle, HrTimer, HrTimerCallback, HrTimerCallbackContext, HrTimerPointer,
+            HrTimerRestart, RelativeHardMode,
+        },
+        Delta, Monotonic,
+    },
+};
+
+/// `CLOCK_MONOTONIC`: stands still during suspend, goes on while a virtual machine is stopped.
+///
+/// # Context
+///
+/// Any but NMI (`ktime_get()` waits for the timekeeper's writer).
+pub(crate) fn monotonic() -> u64 {
+    // SAFETY: Timekeeping runs since long before modules can be loaded.
+    let ns = unsafe { bindings::ktime_get() };
+    u64::try_from(ns).unwrap_or(0)
+}
+
+/// When a beat should have come, and how much of a gap was lost: what [`Beat`] asks in hard
+/// interrupt context.
+#[derive(Clone, Copy)]
+pub(crate) struct Rule {
+    /// Nanoseconds from one beat to the next.
+    pub(crate) period: u64,
+    /// Whether a beat that came last so many nanoseconds ago is overdue.
+    pub(crate) overdue: fn(u64) -> bool,
+    /// How much of a gap between two beats, in nanoseconds, is lost time; 0 unless it is overdue.
+    pub(crate) lost: fn(u64) -> u64,
+}
+
+/// A timer interrupt that keeps coming, and what it saw: when it came last, and how much time was
+/// lost between two of them.
+#[pin_data]
+pub(crate) struct Beat {
+    #[pin]
+    timer: HrTimer<Self>,
+    rule: Rule,
+    /// [`monotonic`] time of the last beat, or of the start. Written after `total`.
+    last: Atomic<u64>,
+    /// All that was lost until then, in nanoseconds.
+    total: Atomic<u64>,
+}
+
+impl Beat {
+    /// A beat that does not run yet.
+    pub(crate) fn new(rule: Rule) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                timer <- HrTimer::new(),
+                rule,
+                last: Atomic::new(0),
+                total: Atomic::new(0),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Starts it, on this CPU if that is not idle. It runs for as long as the returned value lives;
+    /// dropping that waits for a running interrupt to end.
+    ///
+    /// # Context
+    ///
+    /// Process context. Not while another [`Running`] of the same beat lives.
+    pub(crate) fn start(self: Arc<Self>) -> Running {
+        self.last.store(monotonic(), Release);
+        let period = self.period();
+        Running {
+            _handle: HrTimerPointer::start(self.clone(), period),
+            beat: self,
+        }
+    }
+
+    fn period(&self) -> Delta {
+        Delta::from_nanos(i64::try_from(self.rule.period).unwrap_or(i64::MAX))
+    }
+
+    /// Everything that was lost so far, in nanoseconds.
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Relaxed)
+    }
+
+    /// Takes note of a beat now. Called by the timer, or by the owner of [`Running`] while that is
+    /// stopped: never by two at a time.
+    fn beat(&self) {
+        let now = monotonic();
+        let lost = (self.rule.lost)(now.saturating_sub(self.last.load(Relaxed)));
+        if lost != 0 {
+            self.total
+                .store(self.total.load(Relaxed).wrapping_add(lost), Relaxed);
+        }
+        // Whoever sees this sees `total` as well.
+        self.last.store(now, Release);
+    }
+}
+
+impl HrTimerCallback for Beat {
+    type Pointer<'a> = Arc<Self>;
+
+    /// # Context
+    ///
+    /// Hard interrupt, also on a `-rt` kernel: atomics only.
+    fn run(
+        this: ArcBorrow<'_, Self>,
+        mut timer: HrTimerCallbackContext<'_, Self>,
+    ) -> HrTimerRestart {
+        this.beat();
+        timer.forward_now(this.period());
+        HrTimerRestart::Restart
+    }
+}
+
+impl_has_hr_timer! {
+    impl HasHrTimer<Self> for Beat {
+        mode: RelativeHardMode<Monotonic>, field: self.timer
+    }
+}
+
+/// A running [`Beat`]; dropping it stops the timer.
+pub(crate) struct Running {
+    _handle: ArcHrTimerHandle<Beat>,
+    beat: Arc<Beat>,
+}
+
+impl Running {
+    /// The time, and all that was lost until then; `None` when the beat is overdue, so that it is
+    /// not known: see [`Running::restart`].
+    pub(crate) fn read(&self) -> Option<(u64, u64)> {
+        let last = self.beat.last.load(Acquire);
+        let total = self.beat.total.load(Acquire);
+        // The clock is read last. If the machine stood still at any point above, this shows it,
+        // whichever of the two values the timer had changed by then: `last` is too old.
+        let now = monotonic();
+        if (self.beat.rule.overdue)(now.saturating_sub(last)) {
+            None
+        } else {
+            Some((now, total))
+        }
+    }
+
+    /// Stops the timer wherever it is, takes note of what was lost, and starts it here.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(crate) fn restart(self) -> Running {
+        let Self { _handle, beat } = self;
+        // From here on nobody else writes.
+        drop(_handle);
+        beat.beat();
+        beat.start()
+    }
+}

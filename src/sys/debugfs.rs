@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A file of text in debugfs.
+//!
+//! The `kernel` crate's `debugfs::File` cannot be used by a module that is to be unloaded: its file
+//! operations have no owner, so that an open file does not hold the module, and closing the file
+//! afterwards (`full_proxy_release()`) looks for a `release` in operations that are gone. The short
+//! operations have no such function, and are looked at only while the file is registered.
+//!
+//! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
+
+use super::buffer::Buffer;
+use core::fmt;
+use kernel::{
+    bindings,
+    error::{from_err_ptr, Error},
+    ffi::{c_char, c_void},
+    prelude::*,
+    str::{CStr, Formatter},
+    sync::Arc,
+};
+
+/// What a file reads as.
+pub(crate) trait Text: Send + Sync {
+    /// Writes all of it, at most [`LENGTH`] bytes.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+}
+
+/// The longest text.
+pub(crate) const LENGTH: usize = 4096;
+
+/// A folder with one file. Dropping it takes both away and waits for readers; who has the file
+/// open then reads an error from it.
+///
+/// # Invariants
+///
+/// `folder` is what `debugfs_create_dir()` returned, not an error; the file in it refers to `text`.
+pub(crate) struct TextFile<T: Text> {
+    folder: *mut bindings::dentry,
+    _text: Arc<T>,
+}
+
+// SAFETY: The file may be read from any task, which `Text` allows.
+unsafe impl<T: Text> Send for TextFile<T> {}
+// SAFETY: As above; no method takes `&self`.
+unsafe impl<T: Text> Sync for TextFile<T> {}
+
+impl<T: Text + 'static> TextFile<T> {
+    const OPERATIONS: &'static bindings::debugfs_short_fops = &bindings::debugfs_short_fops {
+        read: Some(read::<T>),
+        write: None,
+        llseek: None,
+    };
+
+    /// Makes the folder and the file, mode 0444.
+    ///
+    /// # Errors
+    ///
+    /// What debugfs says: `EEXIST`, `ENODEV` without debugfs, `EPERM` where it is locked.
+    pub(crate) fn new(folder: &CStr, name: &CStr, text: Arc<T>) -> Result<Self> {
+        // SAFETY: The name is NUL-terminated; NULL is the root of debugfs.
+        let folder = from_err_ptr(unsafe {
+            bindings::debugfs_create_dir(folder.as_char_ptr(), core::ptr::null_mut())
+        })?;
+        // INVARIANT: No error, and there is no file yet.
+        let this = Self {
+            folder,
+            _text: text,
+        };
+        // SAFETY: `folder` is a folder of debugfs, the name is NUL-terminated, the operations are
+        // static in this module, and the data lives until the file is gone: `Drop` comes before
+        // the fields'.
+        from_err_ptr(unsafe {
+            bindings::debugfs_create_file_short(
+                name.as_char_ptr(),
+                0o444,
+                folder,
+                Arc::as_ptr(&this._text).cast_mut().cast::<c_void>(),
+                core::ptr::null(),
+                Self::OPERATIONS,
+            )
+        })?;
+        Ok(this)
+    }
+}
+
+impl<T: Text> Drop for TextFile<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant. Takes away what is in the folder too, and waits for
+        // operations that are running (`debugfs_file_get()`).
+        unsafe { bindings::debugfs_remove(self.folder) };
+    }
+}
+
+/// # Safety
+///
+/// As debugfs calls it: `file` is an open file that was made with a `T` as its data, which is
+/// still registered; `to` is user memory of `count` bytes, `pos` the position.
+unsafe extern "C" fn read<T: Text>(
+    file: *mut bindings::file,
+    to: *mut c_char,
+    count: usize,
+    pos: *mut bindings::loff_t,
+) -> isize {
+    // SAFETY: By the requirement; `simple_open()` has put the data there.
+    let text = unsafe { &*(*file).private_data.cast::<T>() };
+    let filled = || -> Result<(Buffer<u8>, usize)> {
+        let mut buffer = Buffer::new(LENGTH, GFP_KERNEL, |_| Ok(0u8))?;
+        let mut out = Formatter::new(&mut buffer);
+        text.write(&mut out).map_err(|_| EOVERFLOW)?;
+        let written = out.bytes_written().min(LENGTH);
+        Ok((buffer, written))
+    };
+    match filled() {
+        // SAFETY: By the requirement, and `written` bytes of the buffer are there.
+        Ok((buffer, written)) => unsafe {
+            bindings::simple_read_from_buffer(
+                to.cast::<c_void>(),
+                count,
+                pos,
+                buffer.as_ptr().cast::<c_void>(),
+                written,
+            )
+        },
+        Err(e) => Error::to_errno(e) as isize,
+    }
+}

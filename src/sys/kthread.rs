@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernel threads.
+//!
+//! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
+
+use super::ffi;
+use kernel::{
+    bindings,
+    error::from_err_ptr,
+    ffi::{c_int, c_void},
+    new_condvar, new_mutex,
+    prelude::*,
+    str::CStr,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc, CondVar, Mutex,
+    },
+    time::msecs_to_jiffies,
+};
+
+/// What a thread and those who talk to it share: a bell and the wish that it end.
+///
+/// A ring is kept until the thread waits next, so that none is lost between a look at the world
+/// and the wait.
+#[pin_data]
+pub(crate) struct Bell {
+    #[pin]
+    rung: Mutex<bool>,
+    #[pin]
+    wait: CondVar,
+    stop: Atomic<bool>,
+}
+
+impl Bell {
+    /// A bell that is not rung.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                rung <- new_mutex!(false, "vigil::Bell::rung"),
+                wait <- new_condvar!("vigil::Bell::wait"),
+                stop: Atomic::new(false),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Wakes the thread, or makes its next wait return at once.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(crate) fn ring(&self) {
+        *self.rung.lock() = true;
+        self.wait.notify_all();
+    }
+
+    /// Whether the thread is to end. Cheap: to be asked often.
+    pub(crate) fn stopping(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    /// Sleeps until the bell rings, at most for `millis` milliseconds (for good if `None`), not
+    /// counting towards the load.
+    pub(crate) fn wait(&self, millis: Option<u32>) {
+        let mut rung = self.rung.lock();
+        if !*rung {
+            match millis {
+                // The results tell a signal from a ring; kernel threads get none, and the caller
+                // looks at the world after every wake-up anyway.
+                Some(ms) => {
+                    let _ = self
+                        .wait
+                        .wait_interruptible_timeout(&mut rung, msecs_to_jiffies(ms));
+                }
+                None => {
+                    let _ = self.wait.wait_interruptible(&mut rung);
+                }
+            }
+        }
+        *rung = false;
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Relaxed);
+        // The lock inside orders the store before the thread's next look.
+        self.ring();
+    }
+}
+
+/// Lets others run, on kernels where that has to be asked.
+///
+/// # Context
+///
+/// Process context, no spinlock and no RCU read lock held.
+pub(crate) fn cond_resched() {
+    // SAFETY: By the context that the caller is in, which debug kernels check.
+    unsafe { ffi::vigil_cond_resched() };
+}
+
+/// The body of a thread.
+pub(crate) trait Body: Send {
+    /// Runs until [`Bell::stopping`].
+    ///
+    /// # Context
+    ///
+    /// Process context, in the thread itself.
+    fn run(&mut self, bell: &Bell);
+}
+
+/// A running kernel thread. Dropping it tells the thread to stop and waits until it has left the
+/// module's code for good.
+///
+/// # Invariants
+///
+/// - `task` is the thread's task, on which this value holds a reference (`get_task_struct()`), so
+///   that it stays valid even if the thread has ended by itself.
+/// - If the thread never gets to run its body, `start` still holds what it was handed, and `free`
+///   is the function to free that.
+pub(crate) struct KThread {
+    bell: Arc<Bell>,
+    task: *mut bindings::task_struct,
+    start: *mut c_void,
+    free: unsafe fn(*mut c_void),
+}
+
+// SAFETY: `task` is only handed to `kthread_stop_put()`, which may be called from any task, and what
+// `start` points to is `Send`, as [`Body`] is and `Arc<Bell>`.
+unsafe impl Send for KThread {}
+// SAFETY: No method takes `&self`.
+unsafe impl Sync for KThread {}
+
+/// What the new thread is handed.
+struct Start<B> {
+    bell: Arc<Bell>,
+    body: B,
+}
+
+impl KThread {
+    /// Starts a thread with the given name, at most 15 bytes of which are kept. The thread has the
+    /// default priority (nice 0), as kernel threads have.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EAGAIN` when the system has as many threads as it may have.
+    pub(crate) fn spawn<B: Body + 'static>(name: &CStr, bell: Arc<Bell>, body: B) -> Result<Self> {
+        let start = KBox::new(
+            Start {
+                bell: bell.clone(),
+                body,
+            },
+            GFP_KERNEL,
+        )?;
+        let start = KBox::into_raw(start);
+        // SAFETY: `entry::<B>` takes the `Start<B>` that `start` points to. The format takes one
+        // NUL-terminated string. -1 is `NUMA_NO_NODE`.
+        let task = from_err_ptr(unsafe {
+            bindings::kthread_create_on_node(
+                Some(entry::<B>),
+                start.cast(),
+                -1,
+                c"%s".as_char_ptr(),
+                name.as_char_ptr(),
+            )
+        });
+        let task = match task {
+            Ok(task) => task,
+            Err(e) => {
+                // SAFETY: No thread was made, so `start` is still ours, from `into_raw` above.
+                drop(unsafe { KBox::from_raw(start) });
+                return Err(e);
+            }
+        };
+        // SAFETY: The new thread sleeps until it is woken, so that `task` is valid.
+        unsafe { bindings::get_task_struct(task) };
+        // SAFETY: As above, and by the reference just taken.
+        unsafe { bindings::wake_up_process(task) };
+        // INVARIANT: The reference was taken above, and `start` is what `entry` was handed.
+        Ok(Self {
+            bell,
+            task,
+            start: start.cast(),
+            free: free::<B>,
+        })
+    }
+}
+
+impl Drop for KThread {
+    fn drop(&mut self) {
+        self.bell.stop();
+        // SAFETY: By the type invariant `task` is valid and we own a reference, which this gives
+        // back. It returns after the thread has exited, even if it did so before.
+        let result = unsafe { bindings::kthread_stop_put(self.task) };
+        if result == EINTR.to_errno() {
+            // SAFETY: The body returns 0; this value stands for a thread that was stopped before
+            // it got to call `entry` (`kthread()` in `kernel/kthread.c`). So by the type invariant
+            // `start` is still there, and nobody else will free it.
+            unsafe { (self.free)(self.start) };
+        }
+    }
+}
+
+/// # Safety
+///
+/// `data` comes from `KBox::into_raw` of a `KBox<Start<B>>` and is not used any more.
+unsafe fn free<B>(data: *mut c_void) {
+    // SAFETY: By the function's own requirement.
+    drop(unsafe { KBox::from_raw(data.cast::<Start<B>>()) });
+}
+
+/// # Safety
+///
+/// `data` comes from `KBox::into_raw` of a `KBox<Start<B>>`, which this owns from now on.
+unsafe extern "C" fn entry<B: Body>(data: *mut c_void) -> c_int {
+    // SAFETY: By the function's own requirement.
+    let mut start = unsafe { KBox::from_raw(data.cast::<Start<B>>()) };
+    let Start { bell, body } = &mut *start;
+    body.run(bell);
+    0
+}

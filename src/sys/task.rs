@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tasks: looking at one, and going through all of them.
+//!
+//! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
+
+use super::{ffi, lock};
+use crate::logic::{
+    blocker::Who,
+    hung::{self, Glimpse},
+    text::{Comm, TASK_COMM_LEN},
+};
+use core::mem::offset_of;
+use kernel::{
+    bindings,
+    prelude::*,
+    sync::{aref::ARef, rcu},
+    task::Task,
+};
+
+// The numbers of logic/hung.rs are the kernel's.
+static_assert!(hung::TASK_UNINTERRUPTIBLE == bindings::TASK_UNINTERRUPTIBLE);
+static_assert!(hung::TASK_WAKEKILL == bindings::TASK_WAKEKILL);
+static_assert!(hung::TASK_NOLOAD == bindings::TASK_NOLOAD);
+static_assert!(hung::TASK_FROZEN == bindings::TASK_FROZEN);
+static_assert!(TASK_COMM_LEN == bindings::TASK_COMM_LEN as usize);
+
+/// Reads a field that another CPU may be writing (`READ_ONCE()`).
+macro_rules! read_once {
+    ($task:expr, $($field:tt)+) => {{
+        let task: &Task = $task;
+        // SAFETY: A `&Task` is a valid `task_struct`, so that the field is there to be read. It is
+        // an integer no wider than a word, which the kernel writes in one piece.
+        unsafe { (&raw const (*task.as_ptr()).$($field)+).read_volatile() }
+    }};
+}
+
+/// What one look shows of the task's sleep.
+///
+/// A task that is on a CPU does not sleep, whatever its state says: it is about to go to sleep, and
+/// has not been counted for this sleep yet.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn glimpse(task: &Task) -> Glimpse {
+    let state = if read_once!(task, on_cpu) == 0 {
+        read_once!(task, __state)
+    } else {
+        bindings::TASK_RUNNING
+    };
+    // SAFETY: A barrier may stand anywhere.
+    unsafe { bindings::smp_rmb() };
+    let voluntary = read_once!(task, nvcsw) as u64;
+    let switches = voluntary.wrapping_add(read_once!(task, nivcsw) as u64);
+    Glimpse { state, switches }
+}
+
+/// The task's name and number.
+pub(crate) fn who(task: &Task) -> Who {
+    let mut comm = [0u8; TASK_COMM_LEN];
+    // SAFETY: A `&Task` is a valid `task_struct`. The name may be changing: the bytes are copied
+    // one by one, and a mixture of two names is the worst that comes of it, as for mainline.
+    let from = unsafe { &raw const (*task.as_ptr()).comm }.cast::<u8>();
+    for (byte, i) in comm.iter_mut().zip(0..TASK_COMM_LEN) {
+        // SAFETY: `i` is below the length of both arrays, which are of the same size.
+        *byte = unsafe { from.add(i).read_volatile() };
+    }
+    Who {
+        comm: Comm::new(comm),
+        pid: task.pid(),
+    }
+}
+
+/// Whether it sleeps in `io_schedule()`.
+pub(crate) fn in_iowait(task: &Task) -> bool {
+    // SAFETY: A `&Task` is a valid `task_struct`.
+    unsafe { ffi::vigil_task_in_iowait(task.as_ptr()) != 0 }
+}
+
+/// Whether it waits for its coredump to end.
+pub(crate) fn in_coredump(task: &Task) -> bool {
+    read_once!(task, flags) & bindings::PF_POSTCOREDUMP != 0
+}
+
+/// `task_struct::blocker`: what it waits for, encoded; 0 when the kernel does not know.
+pub(crate) fn blocker(task: &Task) -> usize {
+    #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]
+    {
+        read_once!(task, blocker)
+    }
+    #[cfg(not(CONFIG_DETECT_HUNG_TASK_BLOCKER))]
+    {
+        let _ = task;
+        0
+    }
+}
+
+/// When it last got a CPU, on the clock that stamps the log, in nanoseconds. `None` where the
+/// kernel does not keep it.
+pub(crate) fn last_arrival(task: &Task) -> Option<u64> {
+    #[cfg(CONFIG_SCHED_INFO)]
+    {
+        match read_once!(task, sched_info.last_arrival) {
+            0 => None,
+            at => Some(at),
+        }
+    }
+    #[cfg(not(CONFIG_SCHED_INFO))]
+    {
+        let _ = task;
+        None
+    }
+}
+
+/// Prints its state and its stack, as mainline's reports do.
+///
+/// # Context
+///
+/// Process context.
+pub(crate) fn show(task: &Task) {
+    // SAFETY: A `&Task` is a valid `task_struct` that stays so for the call; a stack that is gone
+    // already is noticed (`try_get_task_stack()`).
+    unsafe { ffi::vigil_show_task(task.as_ptr()) };
+}
+
+/// What identifies a task for as long as somebody holds a reference to it.
+pub(crate) fn key(task: &Task) -> usize {
+    task.as_ptr() as usize
+}
+
+/// The living task whose `task_struct` is at `address`, if that is one.
+///
+/// `address` is anybody's guess (an owner word read without a lock): it is only ever compared. The
+/// pid that seems to be there names the candidate.
+///
+/// # Context
+///
+/// Any that may take RCU's read lock.
+pub(crate) fn by_address(address: usize) -> Option<ARef<Task>> {
+    let pid = lock::read_i32(address.wrapping_add(offset_of!(bindings::task_struct, pid)))?;
+    if pid <= 0 {
+        return None;
+    }
+    let _guard = rcu::read_lock();
+    // SAFETY: RCU's read lock is held until the reference has been taken.
+    let found = unsafe { ffi::vigil_task_by_pid(pid) };
+    if found.is_null() || found as usize != address {
+        return None;
+    }
+    // SAFETY: A task that is found by its pid under RCU has at least the reference that its release
+    // gives back after a grace period, so that it is valid here and may be given another.
+    Some(unsafe { &*found.cast::<Task>() }.into())
+}
+
+/// A walk through all tasks that can stop anywhere and go on later.
+///
+/// Tasks come in the order of their pids. One that is there during the whole walk is seen, and seen
+/// once, whatever others come and go meanwhile.
+pub(crate) struct Walk {
+    next: i32,
+    budget: u32,
+    batch: u32,
+}
+
+/// How many tasks of one batch can be found.
+const FOUND: usize = 32;
+
+impl Walk {
+    /// A walk from `start` (a pid; 0 for the first) that looks at no more than `budget` tasks,
+    /// `batch` at a time.
+    pub(crate) fn new(start: i32, budget: u32, batch: u32) -> Self {
+        Self {
+            next: start,
+            budget,
+            batch,
+        }
+    }
+
+    /// How many tasks it may still look at.
+    pub(crate) fn budget(&self) -> u32 {
+        self.budget
+    }
+
+    /// Where it goes on: a pid, or 0 when it has come to the end.
+    pub(crate) fn next(&self) -> i32 {
+        self.next
+    }
+
+    /// Looks at one batch of tasks and hands those to `each` that sleep in a way that counts
+    /// (`hung::WATCH_WANTED`); `each` returns whether to go on, and the walk stands at the task for
+    /// which it did not. Returns whether there is more to be looked at.
+    ///
+    /// Borrowing the guard is what keeps the tasks valid.
+    pub(crate) fn batch(&mut self, _rcu: &rcu::Guard, mut each: impl FnMut(&Task) -> bool) -> bool {
+        let mut found = [core::ptr::null_mut(); FOUND];
+        let allowed = self.batch.min(self.budget);
+        let mut left = allowed;
+        // SAFETY: The pointers are to locals of the sizes that are given. RCU's read lock is held
+        // while `_rcu` is borrowed, longer than what is found is used.
+        let n = unsafe {
+            ffi::vigil_scan_tasks(
+                &raw mut self.next,
+                &raw mut left,
+                hung::WATCH_WANTED,
+                hung::WATCH_UNWANTED,
+                found.as_mut_ptr(),
+                FOUND as u32,
+            )
+        };
+        self.budget = self.budget.saturating_sub(allowed.saturating_sub(left));
+        for &task in found.iter().take(n as usize) {
+            // SAFETY: One of the first `n` pointers, a task that was found under RCU, whose read
+            // lock is still held.
+            let task = unsafe { &*task.cast::<Task>() };
+            if !each(task) {
+                self.next = task.pid();
+                return true;
+            }
+        }
+        self.next != 0 && self.budget != 0
+    }
+}
