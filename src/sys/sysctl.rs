@@ -113,7 +113,7 @@ impl<F: Files> Drop for Folder<F> {
 /// Longest line that a file may read as.
 const LINE: usize = 256;
 
-/// `proc_handler` of every file: the whole value is read or written by one call at position 0.
+/// `proc_handler` of every file. A value is written whole, by one call at position 0.
 ///
 /// # Safety
 ///
@@ -142,10 +142,6 @@ unsafe extern "C" fn handler<F: Files>(
             *pos = pos.saturating_add(i64::try_from(*len).unwrap_or(0));
             return Ok(0);
         }
-        if *pos != 0 {
-            *len = 0;
-            return Ok(0);
-        }
         let mut line = [0u8; LINE];
         let mut out = Formatter::new(&mut line);
         let written = slot
@@ -155,11 +151,15 @@ unsafe extern "C" fn handler<F: Files>(
         if written.is_err() {
             return Err(EOVERFLOW);
         }
-        let size = out.bytes_written().min(LINE).min(*len);
-        // SAFETY: By the requirement the buffer has room for `*len` bytes, and `line` has `LINE`.
-        unsafe { core::ptr::copy_nonoverlapping(line.as_ptr(), buffer.cast::<u8>(), size) };
-        *len = size;
-        *pos = i64::try_from(size).unwrap_or(0);
+        let written = out.bytes_written().min(LINE);
+        // A reader with a small buffer comes again for the rest.
+        let from = usize::try_from(*pos).unwrap_or(LINE).min(written);
+        let rest = line.get(from..written).unwrap_or_default();
+        *len = rest.len().min(*len);
+        // SAFETY: By the requirement the buffer has room for as many bytes as `*len` said, and now
+        // says no more than that and than there are in `rest`.
+        unsafe { core::ptr::copy_nonoverlapping(rest.as_ptr(), buffer.cast::<u8>(), *len) };
+        *pos = pos.saturating_add(i64::try_from(*len).unwrap_or(0));
         Ok(0)
     })
 }
