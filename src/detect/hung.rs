@@ -57,7 +57,7 @@ const RCU_SECTION: u64 = 2_000_000;
 /// Tasks that the table holds at first (about 200 KiB), and at most. What does not fit is counted
 /// and said.
 const CAPACITY_FIRST: usize = 4096;
-/// See [`CAPACITY_FIRST`]. About 6 MiB.
+/// See [`CAPACITY_FIRST`]. About 7 MiB.
 const CAPACITY_MOST: usize = 1 << 17;
 
 /// Longest sleep of the thread, in milliseconds; it simply sleeps again.
