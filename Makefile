@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0
+# The front door. Kbuild next to this file is what the kernel's build reads;
+# everything here prepares what it needs and runs what it made.
+
+KERNEL  ?= 7.3-cloud
+CPUS    ?= 2
+MEM     ?= 1024
+TIMEOUT ?= 600
+APPEND  ?=
+FILES   ?=
+SCRIPT  ?=
+T       ?=
+
+out := out/$(KERNEL)
+in_root := scripts/in-root
+cargo := scripts/cargo
+MAKEFLAGS += --no-print-directory
+# One step after the other: each uses all CPUs by itself.
+.NOTPARALLEL:
+
+.PHONY: all
+ifdef KDIR
+# The ordinary out-of-tree build, against any tree that is prepared for Rust.
+all:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/out/kdir modules
+	@echo "built out/kdir/vigil.ko"
+else
+all: module
+endif
+
+.PHONY: help
+help:
+	@sed -n 's/^## \?//p' Makefile
+
+## Usage: make TARGET [KERNEL=7.3-cloud]
+##
+##   demo            provoke a hung task in a guest and show what is said about it
+##   test            all checks and tests; T=NAME runs the scenarios of that name
+##   vm              a root shell in a guest; modules are under /vm, not loaded
+##   vm SCRIPT=FILE  run a shell script as root in a guest and exit with its status
+##                   (125 the VM failed, 124 time-out, 123 the kernel panicked)
+##                   CPUS=2 MEM=1024 TIMEOUT=600 APPEND="words" FILES="a.ko b"
+##   module          out/KERNEL/vigil.ko
+##   kmod DIR=PATH   build any other folder of modules, C or Rust, the same way
+##   kdir, ksrc      print the prepared kernel tree and its source (make -s)
+##   KDIR=PATH       with no target: build against a tree of your own
+##   measure         what a pass costs, beside khungtaskd
+##   check           formatting, lints, generated files, unsafe code in its place
+##   fmt, ffi, docs  make what check compares
+##   rust-analyzer   rust-project.json, for editors
+##   clean           remove what was built here; the cache is kept
+##
+## KERNEL is 7.3-cloud, 7.3, 7.3-rt, 7.2-cloud, 7.2 or 7.2-rt.
+## Set-up needs git, make, and root (or sub-uids and mmdebstrap); it is cached
+## in ~/.cache/vigil, or in VIGIL_CACHE.
+
+.PHONY: kdir ksrc
+kdir ksrc:
+	@scripts/kernel-tree $(KERNEL) $@
+
+.PHONY: module
+module:
+	scripts/kmod $(KERNEL) . $(out)
+
+.PHONY: kmod
+kmod:
+	@test -n "$(DIR)" || { echo "usage: make kmod DIR=path [KERNEL=...]" >&2; exit 2; }
+	scripts/kmod $(KERNEL) $(DIR) $(out)
+
+# Everything that a guest needs, in $(out): see scripts/bench-dir.
+.PHONY: bench-dir
+bench-dir:
+	@scripts/bench-dir $(KERNEL) $(out)
+
+# make turns every failure into its own 2; the script's status gets out through
+# a function that ends make itself. A make that cannot load it ends with 2.
+ifneq ($(filter vm,$(MAKECMDGOALS)),)
+-load $(shell scripts/make-exit)(exit_with_setup)
+vm_status := $(shell mktemp)
+endif
+
+.PHONY: vm vm-run
+vm: vm-run
+	@$(eval status := $(shell cat $(vm_status); rm -f $(vm_status))) \
+	$(if $(filter-out 0,$(status)),$(exit-with $(status))) exit $(status)
+
+vm-run: bench-dir
+	@scripts/vm $(out) run --cpus $(CPUS) --mem $(MEM) --timeout $(TIMEOUT) \
+		$(if $(APPEND),--append "$(APPEND)") $(if $(SCRIPT),--script "$(SCRIPT)") \
+		$(foreach f,$(FILES),--file "$(f)"); echo $$? > $(vm_status)
+
+.PHONY: demo
+demo: bench-dir
+	@scripts/vm $(out) demo
+
+.PHONY: measure
+measure: bench-dir
+	@scripts/vm $(out) measure
+
+.PHONY: test
+test:
+	@scripts/test $(KERNEL) $(out) "$(T)"
+
+.PHONY: check
+check:
+	@scripts/check $(KERNEL)
+
+.PHONY: fmt
+fmt:
+	$(cargo) fmt --all
+	$(in_root) rustfmt --edition 2021 src/vigil_main.rs
+
+.PHONY: ffi
+ffi:
+	scripts/ffi
+
+.PHONY: docs
+docs:
+	VIGIL_WRITE_DOCS=1 $(cargo) test -q -p vigil-logic --test docs
+
+.PHONY: rust-analyzer
+rust-analyzer:
+	scripts/rust-analyzer $(KERNEL)
+
+.PHONY: clean
+clean:
+	rm -rf out target rust-project.json

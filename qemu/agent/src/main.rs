@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The program that runs inside a guest and does what the harness asks.
+//!
+//! It is process 1's only child and talks to the harness through two virtio
+//! ports (see `vigil_wire`). Lockups are what is tested here, so it must go on
+//! working while a CPU is stuck:
+//!
+//! - All of it stays on one CPU from its start (CPU 0, or `vigil_agent_cpu=N` on
+//!   the kernel's command line). A process that has ever run on another CPU
+//!   waits for that one when it unmaps memory (the kernel has all CPUs of the
+//!   process drop their translations), for ever if that CPU is stuck.
+//! - It trusts no interrupt: the port and the log are looked at again after a
+//!   tenth of a second.
+//! - Whatever may block has a thread of its own.
+//!
+//! ```text
+//!   listener     polls the port and the kernel's log    -> listen.rs
+//!   dispatcher   starts a worker for each request
+//!   workers      run a script, read or write a file     -> jobs.rs, files.rs
+//! ```
+//!
+//! Nothing here is real-time: that would change what the tests measure. The
+//! threads are at nice -10, the scripts at 0.
+
+mod files;
+mod init;
+mod jobs;
+mod kmsg;
+mod listen;
+mod port;
+mod priority;
+
+use anyhow::Context;
+use port::Port;
+use priority::Cpus;
+use std::{
+    sync::{mpsc, Arc},
+    thread,
+};
+use vigil_wire::{FromGuest, ToGuest, AGENT_PORT, LOG_PORT, VERSION};
+
+fn main() -> anyhow::Result<()> {
+    if std::process::id() == 1 {
+        init::supervise();
+    }
+    let cpus = Cpus::settle().context("cannot settle on a CPU")?;
+    let agent = Arc::new(Port::open(AGENT_PORT)?);
+    let log = Port::open(LOG_PORT)?;
+    // Out-of-memory tests shall not end the guest's only witness.
+    std::fs::write("/proc/self/oom_score_adj", "-1000").context("oom_score_adj")?;
+
+    // As long as somebody has the console open, what is typed waits for a reader.
+    let _console = jobs::open_console();
+    let (requests, incoming) = mpsc::channel();
+    listen::start(&agent, log, requests)?;
+    agent.send(&FromGuest::Hello { version: VERSION }, b"")?;
+    dispatch(&agent, cpus, &incoming);
+    Ok(())
+}
+
+/// Starts a thread for each request, so that one which blocks for ever (that is
+/// what hung tasks do) holds up no other.
+fn dispatch(agent: &Arc<Port>, cpus: Cpus, incoming: &mpsc::Receiver<(ToGuest, Vec<u8>)>) {
+    let jobs = Arc::new(jobs::Jobs::new(cpus));
+    for (request, blob) in incoming {
+        let agent = Arc::clone(agent);
+        let jobs = Arc::clone(&jobs);
+        thread::spawn(move || {
+            let done = match request {
+                ToGuest::Run { job, sink, cpu } => jobs.run(&agent, job, sink, cpu, &blob),
+                ToGuest::Kill { job } => jobs.kill(job),
+                ToGuest::Read { call, path } => files::read(&agent, call, &path),
+                ToGuest::Write { call, path } => files::write(&agent, call, &path, &blob),
+                ToGuest::SendLog { .. } => unreachable!("the listener answers this one"),
+            };
+            if let Err(error) = done {
+                kmsg::say(&format!("{error:#}"));
+            }
+        });
+    }
+}

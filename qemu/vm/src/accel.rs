@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Whether KVM works here.
+//!
+//! That /dev/kvm exists says little: nested in other virtual machines it may
+//! refuse to run what it is given, or hang. So QEMU runs the shortest program
+//! that there is, as its firmware, within a time limit. The answer holds until
+//! the machine is booted again and is kept in the cache for that long.
+
+use crate::{child, qemu::PROGRAM, BootError};
+use std::{
+    env, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How instructions of the guest are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accel {
+    /// By the processor.
+    Kvm,
+    /// Translated by QEMU, each virtual CPU in a thread of its own.
+    Tcg,
+}
+
+/// A working KVM needs a tenth of a second.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// What the probe's program makes QEMU exit with: (0x10 << 1) | 1.
+const PROBE_STATUS: i32 = 33;
+
+impl Accel {
+    /// QEMU's options for it.
+    pub(crate) fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Kvm, Self::Tcg]
+            .into_iter()
+            .find(|accel| accel.name() == name)
+    }
+}
+
+/// What to use on this machine. The environment's `VIGIL_ACCEL` (`kvm` or
+/// `tcg`) overrides it.
+///
+/// # Errors
+///
+/// When `VIGIL_ACCEL` is something else.
+pub fn get() -> Result<Accel, BootError> {
+    if let Ok(name) = env::var("VIGIL_ACCEL") {
+        if !name.is_empty() {
+            return Accel::from_name(&name)
+                .ok_or_else(|| BootError::new(format!("VIGIL_ACCEL={name}: kvm or tcg")));
+        }
+    }
+    static FOUND: OnceLock<Accel> = OnceLock::new();
+    Ok(*FOUND.get_or_init(find))
+}
+
+fn find() -> Accel {
+    if !can_open_kvm() {
+        return Accel::Tcg;
+    }
+    let note = note();
+    let known = note
+        .as_deref()
+        .and_then(|note| fs::read_to_string(note).ok())
+        .and_then(|text| Accel::from_name(text.trim()));
+    if let Some(known) = known {
+        return known;
+    }
+    let accel = match probe() {
+        Ok(true) => Accel::Kvm,
+        Ok(false) | Err(_) => Accel::Tcg,
+    };
+    if let Some(note) = note {
+        // Without the note the next run probes again, and nothing else.
+        let _ = write_note(&note, accel);
+    }
+    accel
+}
+
+fn can_open_kvm() -> bool {
+    fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_ok()
+}
+
+/// The file with the answer for this boot of the machine.
+fn note() -> Option<PathBuf> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    // As scripts/lib.sh finds the cache.
+    let cache = env::var_os("VIGIL_CACHE").map(PathBuf::from).or_else(|| {
+        let base = env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))?;
+        Some(base.join("vigil"))
+    })?;
+    Some(cache.join(format!("accel-{}", boot.trim())))
+}
+
+fn write_note(note: &Path, accel: Accel) -> io::Result<()> {
+    let folder = note.parent().ok_or(io::ErrorKind::NotFound)?;
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    writeln!(file, "{}", accel.name())?;
+    file.persist(note)?;
+    Ok(())
+}
+
+/// Runs the shortest program under KVM: true when it ran to its end.
+fn probe() -> io::Result<bool> {
+    let mut firmware = tempfile::NamedTempFile::new()?;
+    firmware.write_all(&probe_firmware())?;
+    let mut command = Command::new(PROGRAM);
+    command
+        .args([
+            "-accel", "kvm", "-cpu", "host", "-machine", "pc", "-m", "16",
+        ])
+        .args(["-nodefaults", "-no-user-config", "-display", "none"])
+        .args(["-device", "isa-debug-exit", "-bios"])
+        .arg(firmware.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut qemu = child::spawn(command, Vec::new())?;
+    let deadline = Instant::now() + PROBE_LIMIT;
+    let works = loop {
+        match qemu.try_wait()? {
+            Some(status) => break status.code() == Some(PROBE_STATUS),
+            None if Instant::now() > deadline => break false,
+            None => thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let _ = qemu.kill();
+    qemu.wait()?;
+    Ok(works)
+}
+
+/// 64 KiB, with this at the address where the processor starts:
+///
+/// ```text
+///   mov dx, 0x501    the port of isa-debug-exit
+///   mov al, 0x10
+///   out dx, al
+///   hlt
+/// ```
+fn probe_firmware() -> Vec<u8> {
+    const SIZE: usize = 64 << 10;
+    const START: usize = SIZE - 16;
+    let mut bytes = vec![0; START];
+    bytes.extend([0xba, 0x01, 0x05, 0xb0, 0x10, 0xee, 0xf4]);
+    bytes.resize(SIZE, 0);
+    bytes
+}

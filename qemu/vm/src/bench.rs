@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The folder with everything that a guest is booted from.
+
+use crate::BootError;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+/// Name of the environment variable that says where the bench is.
+const VARIABLE: &str = "VIGIL_BENCH";
+
+/// A folder that `make` fills, one for each kernel (links are fine):
+///
+/// ```text
+/// vmlinuz           the kernel
+/// guest.cpio        the image that scripts/guest-image made
+/// vigil.ko          the module                          (may be missing)
+/// vigil_provoke.ko  the module that makes things hang   (may be missing)
+/// release           what uname -r says there            (may be missing)
+/// logs/             consoles of the guests
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bench {
+    folder: PathBuf,
+}
+
+impl Bench {
+    /// The bench that `VIGIL_BENCH` names.
+    ///
+    /// # Errors
+    ///
+    /// When that is not set.
+    pub fn from_env() -> Result<Self, BootError> {
+        env::var_os(VARIABLE).map(Self::at).ok_or_else(|| {
+            BootError::new(format!(
+                "{VARIABLE} is not set: it names the folder with vmlinuz and guest.cpio"
+            ))
+        })
+    }
+
+    /// The bench in that folder.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// A file of the bench, if it is there.
+    pub fn file(&self, name: &str) -> Option<PathBuf> {
+        let path = self.folder.join(name);
+        path.is_file().then_some(path)
+    }
+
+    /// A file of the bench without which nothing boots.
+    pub(crate) fn need(&self, name: &str) -> Result<PathBuf, BootError> {
+        self.file(name)
+            .ok_or_else(|| BootError::new(format!("{} has no {name}", self.folder.display())))
+    }
+
+    /// The modules that are there, to be put into the guest.
+    pub fn modules(&self) -> Vec<PathBuf> {
+        ["vigil.ko", "vigil_provoke.ko"]
+            .into_iter()
+            .filter_map(|name| self.file(name))
+            .collect()
+    }
+
+    /// What `uname -r` says in the guest, if the bench knows.
+    pub fn release(&self) -> Option<String> {
+        let text = fs::read_to_string(self.folder.join("release")).ok()?;
+        Some(text.trim().to_owned())
+    }
+
+    /// Where the consoles of guests are kept.
+    pub fn logs(&self) -> PathBuf {
+        self.folder.join("logs")
+    }
+
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}

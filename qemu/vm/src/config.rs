@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a guest is made of.
+
+use crate::{Bench, BootError};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use vigil_wire::CPU_WORD;
+
+/// What a guest is made of. Every setting has a default.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) name: String,
+    pub(crate) bench: Option<Bench>,
+    pub(crate) cpus: u32,
+    pub(crate) mem_mib: u32,
+    pub(crate) append: Vec<String>,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) limit: Duration,
+    pub(crate) boot_limit: Duration,
+    pub(crate) qemu_args: Vec<String>,
+    pub(crate) console: ConsoleTo,
+}
+
+/// Where the serial console goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ConsoleTo {
+    /// Into a file in the bench's logs.
+    LogFile,
+    /// Into a file without a name: the caller prints it as it comes.
+    Memory,
+    /// Like `Memory`, and the caller types on it.
+    Interactive,
+}
+
+impl Config {
+    /// A guest of that name. The name is for people: it shows in `ps` and names
+    /// the console's file, so no two guests of a run should share one.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            bench: None,
+            cpus: 2,
+            mem_mib: 1024,
+            append: Vec::new(),
+            files: Vec::new(),
+            limit: Duration::from_secs(180),
+            boot_limit: Duration::from_secs(90),
+            qemu_args: Vec::new(),
+            console: ConsoleTo::LogFile,
+        }
+    }
+
+    /// Number of virtual CPUs (default 2).
+    #[must_use]
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// Memory in MiB (default 1024).
+    #[must_use]
+    pub fn mem_mib(mut self, mib: u32) -> Self {
+        self.mem_mib = mib;
+        self
+    }
+
+    /// Words to add to the kernel's command line.
+    #[must_use]
+    pub fn append(mut self, words: impl Into<String>) -> Self {
+        self.append.push(words.into());
+        self
+    }
+
+    /// The CPU that the guest's agent stays on (default 0). Nothing is heard of
+    /// the guest while that one is stuck, so a scenario that stops CPU 0 moves
+    /// the agent elsewhere.
+    #[must_use]
+    pub fn agent_cpu(self, cpu: u32) -> Self {
+        self.append(format!("{CPU_WORD}{cpu}"))
+    }
+
+    /// Files of the host that appear in the guest under `/vm`, by their own
+    /// name and with their mode. The bench's modules are always there.
+    #[must_use]
+    pub fn files<P: AsRef<Path>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
+        self.files
+            .extend(files.into_iter().map(|file| file.as_ref().to_owned()));
+        self
+    }
+
+    /// How long the guest may live, in real time (default 180 s). QEMU is
+    /// killed then, and everything that waits for the guest fails.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// How long it may take to come up, in real time (default 90 s).
+    #[must_use]
+    pub fn boot_limit(mut self, limit: Duration) -> Self {
+        self.boot_limit = limit;
+        self
+    }
+
+    /// Words to add to QEMU's command line, for devices and the like.
+    #[must_use]
+    pub fn qemu_args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.qemu_args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// The bench to boot from, instead of the one that `VIGIL_BENCH` names.
+    #[must_use]
+    pub fn bench(mut self, bench: Bench) -> Self {
+        self.bench = Some(bench);
+        self
+    }
+
+    /// Keeps the console out of the bench's logs; see [`crate::Console`].
+    #[must_use]
+    pub fn console_in_memory(mut self) -> Self {
+        self.console = ConsoleTo::Memory;
+        self
+    }
+
+    /// Leads the console to [`crate::Booting::take_terminal`].
+    #[must_use]
+    pub fn console_interactive(mut self) -> Self {
+        self.console = ConsoleTo::Interactive;
+        self
+    }
+
+    pub(crate) fn resolve_bench(&self) -> Result<Bench, BootError> {
+        match &self.bench {
+            Some(bench) => Ok(bench.clone()),
+            None => Bench::from_env(),
+        }
+    }
+
+    /// The kernel's command line.
+    ///
+    /// A panic reboots at once (`panic=-1`), which ends QEMU (`-no-reboot`). What
+    /// programs write to /dev/kmsg would be dropped after ten lines in five
+    /// seconds; the harness and scripts mark places in the log there.
+    pub(crate) fn command_line(&self) -> String {
+        let mut words = vec!["console=ttyS0 panic=-1 loglevel=7 printk.devkmsg=on".to_owned()];
+        words.extend(self.append.iter().cloned());
+        words.join(" ")
+    }
+}

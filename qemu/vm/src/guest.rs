@@ -1,0 +1,656 @@
+// SPDX-License-Identifier: GPL-2.0
+//! [`Vm`]: a guest that is up.
+
+use crate::{
+    channel::{Answer, Channel, State},
+    console::Console,
+    log::{Log, LogLine, Mark},
+    qemu::{self, Qemu},
+    qmp::Control,
+    vcpu, Bench, BootError, Config, Error, FrozenVcpu, Job, Output, Result, Witness,
+};
+use nix::{errno::Errno, sys::signal::Signal};
+use qapi::{qmp, Command};
+use regex::Regex;
+use std::{
+    os::unix::net::UnixStream,
+    sync::{
+        atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc::{channel, RecvTimeoutError, Sender},
+        Arc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use vigil_wire::{Sink, ToGuest};
+
+/// How often a wait looks whether the guest still lives. A kernel that panicked
+/// and does not reboot says nothing any more.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long the last of the log may take when a guest is given up.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// How long an answer from the agent may take by itself; a loaded guest under
+/// emulation is slow.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// A guest that is up. Dropping it kills it.
+///
+/// All limits are real time. Every call fails early when the guest is gone,
+/// panicked, or over its own limit ([`Config::limit`]).
+#[derive(Debug)]
+pub struct Vm {
+    guest: Arc<Guest>,
+    bench: Bench,
+    boot_time: Duration,
+    marks: AtomicU32,
+    /// Dropped with the guest: ends the thread that enforces the limit.
+    _end_of_limit: Sender<()>,
+}
+
+/// A guest that is not up yet. Dropping it kills it.
+#[derive(Debug)]
+pub struct Booting {
+    guest: Guest,
+    bench: Bench,
+    terminal: Option<UnixStream>,
+    start: Instant,
+    boot_limit: Duration,
+    end_of_limit: Sender<()>,
+}
+
+/// What jobs share with the guest that they run in.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(crate) channel: Channel,
+    control: Control,
+    qemu: Arc<Qemu>,
+    console: Console,
+    limit: Duration,
+    deadline: Instant,
+    frozen: AtomicBool,
+    /// Somebody will want to read the log to its end.
+    witnessed: AtomicBool,
+    panic_awaited: AtomicBool,
+}
+
+impl Vm {
+    /// Boots a guest and waits until it is up.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up. Nothing is left running then.
+    pub fn boot(config: Config) -> Result<Self, BootError> {
+        Self::power_on(config)?.up()
+    }
+
+    /// Starts a guest, for those who want to see it booting.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not start.
+    pub fn power_on(config: Config) -> Result<Booting, BootError> {
+        let bench = config.resolve_bench()?;
+        let start = Instant::now();
+        let (qemu, sockets, console) = qemu::start(&config)?;
+        let qemu = Arc::new(qemu);
+        let deadline = start + config.limit;
+        let end_of_limit = enforce(&qemu, deadline);
+        let control = Control::connect(sockets.qmp).map_err(|error| {
+            // Its own words are better, if it is about to end.
+            thread::sleep(Duration::from_millis(200));
+            qemu.ended().map_or(error, BootError::new)
+        })?;
+        let channel = Channel::start(sockets.agent, sockets.log)
+            .map_err(|error| BootError::io("cannot talk to the guest", &error))?;
+        let guest = Guest {
+            channel,
+            control,
+            qemu,
+            console,
+            limit: config.limit,
+            deadline,
+            frozen: AtomicBool::new(false),
+            witnessed: AtomicBool::new(false),
+            panic_awaited: AtomicBool::new(false),
+        };
+        Ok(Booting {
+            guest,
+            bench,
+            terminal: sockets.terminal,
+            start,
+            boot_limit: config.boot_limit,
+            end_of_limit,
+        })
+    }
+
+    // ---- scripts -------------------------------------------------------
+
+    /// Runs a script with `/bin/sh` as root, to its end.
+    ///
+    /// # Errors
+    ///
+    /// What became of the guest; a failing script is no error.
+    pub fn sh(&self, script: &str) -> Result<Output> {
+        self.spawn(script)?.wait(self.time_left())
+    }
+
+    /// Runs a script that has to succeed; returns what it printed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Script`] when its status is not 0; or what became of the guest.
+    pub fn sh_ok(&self, script: &str) -> Result<String> {
+        self.sh(script)?.ok()
+    }
+
+    /// Runs a script to its end on one CPU, from its start.
+    ///
+    /// For use while another CPU is stuck: a process that has ever run on that
+    /// one waits for it as soon as it unmaps memory, and a new process may be
+    /// put there.
+    ///
+    /// # Errors
+    ///
+    /// What became of the guest; a failing script is no error.
+    pub fn sh_on(&self, cpu: usize, script: &str) -> Result<Output> {
+        self.spawn_on(cpu, script)?.wait(self.time_left())
+    }
+
+    /// Starts a script; any number of them run at once.
+    ///
+    /// # Errors
+    ///
+    /// When the guest is gone.
+    pub fn spawn(&self, script: &str) -> Result<Job> {
+        self.start(script, Sink::Harness, None)
+    }
+
+    /// Starts a script on one CPU, see [`Vm::sh_on`].
+    ///
+    /// # Errors
+    ///
+    /// When the guest is gone.
+    pub fn spawn_on(&self, cpu: usize, script: &str) -> Result<Job> {
+        self.start(script, Sink::Harness, Some(cpu))
+    }
+
+    /// Starts a script whose output goes to the console.
+    ///
+    /// # Errors
+    ///
+    /// When the guest is gone.
+    pub fn spawn_on_console(&self, script: &str) -> Result<Job> {
+        self.start(script, Sink::Console, None)
+    }
+
+    /// Starts a script whose input and output are the console.
+    ///
+    /// # Errors
+    ///
+    /// When the guest is gone.
+    pub fn spawn_on_terminal(&self, script: &str) -> Result<Job> {
+        self.start(script, Sink::Terminal, None)
+    }
+
+    fn start(&self, script: &str, sink: Sink, cpu: Option<usize>) -> Result<Job> {
+        let job = self.guest.channel.lock().number();
+        self.guest
+            .send(&ToGuest::Run { job, sink, cpu }, script.as_bytes())?;
+        Ok(Job {
+            guest: Arc::clone(&self.guest),
+            number: job,
+        })
+    }
+
+    // ---- files ---------------------------------------------------------
+
+    /// Reads a file of the guest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Errno`] when it cannot be read; or what became of the guest.
+    pub fn read(&self, path: &str) -> Result<String> {
+        let content = self
+            .guest
+            .call(&format!("reading {path}"), b"", |call| ToGuest::Read {
+                call,
+                path: path.to_owned(),
+            })?;
+        Ok(String::from_utf8_lossy(&content).into_owned())
+    }
+
+    /// Writes to an existing file of the guest with one write(2).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Errno`] when that fails; or what became of the guest.
+    pub fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.guest
+            .call(&format!("writing {path}"), bytes, |call| ToGuest::Write {
+                call,
+                path: path.to_owned(),
+            })
+            .map(drop)
+    }
+
+    // ---- the kernel's log ----------------------------------------------
+
+    /// The kernel's log up to now, since the boot.
+    ///
+    /// # Errors
+    ///
+    /// What became of the guest.
+    pub fn dmesg(&self) -> Result<Vec<LogLine>> {
+        self.dmesg_after(Mark(0))
+    }
+
+    /// The kernel's log from a place up to now.
+    ///
+    /// # Errors
+    ///
+    /// What became of the guest.
+    pub fn dmesg_after(&self, mark: Mark) -> Result<Vec<LogLine>> {
+        self.guest.sync_log(ANSWER)?;
+        Ok(self.guest.channel.lock().log.after(mark).to_vec())
+    }
+
+    /// The end of the log as it is now, for [`Vm::wait_log_after`] and
+    /// [`Vm::dmesg_after`].
+    ///
+    /// # Errors
+    ///
+    /// What became of the guest.
+    pub fn mark(&self) -> Result<Mark> {
+        self.guest.sync_log(ANSWER)?;
+        Ok(Mark(self.guest.channel.lock().log.lines.len()))
+    }
+
+    /// Waits for a line that matches; takes the first one since the boot. The
+    /// log is sent as it grows, so waiting costs the guest nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`]; or what became of the guest.
+    pub fn wait_log(&self, pattern: &str, limit: Duration) -> Result<LogLine> {
+        self.wait_log_after(Mark(0), pattern, limit)
+    }
+
+    /// Waits for a line after `mark` that matches.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`]; or what became of the guest.
+    pub fn wait_log_after(&self, mark: Mark, pattern: &str, limit: Duration) -> Result<LogLine> {
+        let regex = Regex::new(pattern)?;
+        self.guest
+            .wait(&format!("a log line /{pattern}/"), limit, |state| {
+                state.log.find(mark, &regex)
+            })
+    }
+
+    /// The time now on the clock of the log's stamps, in seconds (guest time).
+    /// It writes a line at debug level to the log and takes that one's stamp.
+    ///
+    /// # Errors
+    ///
+    /// What became of the guest.
+    pub fn uptime(&self) -> Result<f64> {
+        let number = self.marks.fetch_add(1, Ordering::Relaxed);
+        let text = format!("vigil-bench: time mark {number}");
+        self.write("/dev/kmsg", format!("<7>{text}\n").as_bytes())?;
+        let line = self.guest.wait("a mark in the log", ANSWER, |state| {
+            state
+                .log
+                .lines
+                .iter()
+                .rev()
+                .find(|line| line.text == text)
+                .cloned()
+        })?;
+        Ok(line.time)
+    }
+
+    /// What came through of the log so far. Asks nothing of the guest, so it
+    /// also works with one that is stuck, frozen or gone.
+    pub fn log_so_far(&self) -> Log {
+        self.guest.channel.lock().log.clone()
+    }
+
+    // ---- console and panic ----------------------------------------------
+
+    /// What the guest printed on its serial console.
+    pub fn console(&self) -> Console {
+        self.guest.console.clone()
+    }
+
+    /// Waits for the guest to panic and to print all of it; returns the
+    /// console's text from the panic on. The guest is gone after this.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`], or [`Error::Gone`] when it ended without a panic.
+    pub fn wait_panic(&self, limit: Duration) -> Result<String> {
+        let deadline = self.guest.deadline.min(Instant::now() + limit);
+        loop {
+            let ended = self.guest.qemu.ended();
+            if self.guest.console.panic().is_some() {
+                self.guest.panic_awaited.store(true, Ordering::Relaxed);
+                return Ok(self.guest.settle());
+            }
+            if let Some(how) = ended {
+                return Err(Error::Gone {
+                    what: "a panic".into(),
+                    how,
+                });
+            }
+            if Instant::now() > deadline {
+                return Err(Error::Timeout {
+                    what: "a panic".into(),
+                    limit,
+                });
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    // ---- the machine ----------------------------------------------------
+
+    /// Stops the whole of QEMU, as a machine that is suspended or swapped out.
+    /// Time goes on without the guest: it sees a jump afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU is gone.
+    pub fn freeze(&self) -> Result<()> {
+        self.guest.frozen.store(true, Ordering::Relaxed);
+        Ok(self.guest.qemu.signal(Signal::SIGSTOP)?)
+    }
+
+    /// Lets QEMU go on.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU is gone.
+    pub fn thaw(&self) -> Result<()> {
+        self.guest.qemu.signal(Signal::SIGCONT)?;
+        self.guest.frozen.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Stops one virtual CPU, until the result is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such CPU, or it cannot be traced.
+    pub fn freeze_vcpu(&self, cpu: u32) -> Result<FrozenVcpu> {
+        vcpu::freeze(self.guest.qemu.pid(), cpu)
+    }
+
+    /// Has QEMU execute a command, for example `qapi::qmp::query_status {}`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Qmp`] when it refuses.
+    pub fn qmp<C: Command>(&self, command: &C) -> Result<C::Ok> {
+        self.guest.control.execute(command)
+    }
+
+    /// Has QEMU's monitor execute a command for people, such as `info registers`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Qmp`] when it refuses.
+    pub fn monitor(&self, command: &str) -> Result<String> {
+        self.guest.control.monitor(command)
+    }
+
+    /// Sends an NMI to the boot CPU; to all CPUs of a guest that was booted
+    /// with `apic_extnmi=all`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Qmp`] when QEMU refuses.
+    pub fn inject_nmi(&self) -> Result<()> {
+        self.qmp(&qmp::inject_nmi {}).map(drop)
+    }
+
+    /// Kills the guest now.
+    pub fn kill(&self) {
+        self.guest.qemu.kill();
+    }
+
+    /// The bench that it was booted from.
+    pub fn bench(&self) -> &Bench {
+        &self.bench
+    }
+
+    /// From starting QEMU until the agent said that it is there, in real time.
+    pub fn boot_time(&self) -> Duration {
+        self.boot_time
+    }
+
+    /// What is left of the guest's own limit, in real time.
+    pub fn time_left(&self) -> Duration {
+        self.guest
+            .deadline
+            .saturating_duration_since(Instant::now())
+    }
+
+    /// What stays of this guest when it is dropped.
+    pub fn witness(&self) -> Witness {
+        self.guest.witnessed.store(true, Ordering::Relaxed);
+        Witness {
+            guest: Arc::clone(&self.guest),
+        }
+    }
+}
+
+impl Booting {
+    /// What the guest prints on its serial console.
+    pub fn console(&self) -> Console {
+        self.guest.console.clone()
+    }
+
+    /// Our end of an interactive console ([`Config::console_interactive`]), once.
+    pub fn take_terminal(&mut self) -> Option<UnixStream> {
+        self.terminal.take()
+    }
+
+    /// Waits until the guest is up.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up. Nothing is left running then.
+    pub fn up(self) -> Result<Vm, BootError> {
+        self.guest.wait_hello(self.boot_limit)?;
+        Ok(Vm {
+            guest: Arc::new(self.guest),
+            bench: self.bench,
+            boot_time: self.start.elapsed(),
+            marks: AtomicU32::new(0),
+            _end_of_limit: self.end_of_limit,
+        })
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        if self.guest.witnessed.load(Ordering::Relaxed)
+            && !self.guest.frozen.load(Ordering::Relaxed)
+        {
+            // Fails at once when the guest is gone or panicked.
+            let _ = self.guest.sync_log(LAST_WORDS);
+        }
+        self.guest.kill();
+    }
+}
+
+impl Guest {
+    pub(crate) fn console(&self) -> Console {
+        self.console.clone()
+    }
+
+    pub(crate) fn panic_was_awaited(&self) -> bool {
+        self.panic_awaited.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn kill(&self) {
+        self.qemu.kill();
+    }
+
+    pub(crate) fn send(&self, message: &ToGuest, blob: &[u8]) -> Result<()> {
+        self.channel.send(message, blob).map_err(|error| {
+            let what = "the agent to listen";
+            self.condition(what).unwrap_or(Error::Io(error))
+        })
+    }
+
+    /// Waits until `find` finds something in what the guest said, or the guest
+    /// cannot say anything any more.
+    pub(crate) fn wait<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut find: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T> {
+        let deadline = self.deadline.min(Instant::now() + limit);
+        let mut next_look = Instant::now() + LOOK;
+        let mut state = self.channel.lock();
+        loop {
+            if let Some(found) = find(&mut state) {
+                return Ok(found);
+            }
+            let now = Instant::now();
+            if state.closed || now >= next_look || now >= deadline {
+                let closed = state.closed;
+                drop(state);
+                if let Some(error) = self.condition(what) {
+                    return Err(error);
+                }
+                if now >= deadline {
+                    let limit = limit.min(self.limit);
+                    return Err(Error::Timeout {
+                        what: what.to_owned(),
+                        limit,
+                    });
+                }
+                if closed {
+                    // QEMU is about to end, or to say how.
+                    thread::sleep(Duration::from_millis(10));
+                }
+                next_look = now + LOOK;
+                state = self.channel.lock();
+                continue;
+            }
+            let pause = next_look.min(deadline).saturating_duration_since(now);
+            state = self.channel.wait(state, pause);
+        }
+    }
+
+    /// Why the guest cannot say anything any more, if so.
+    fn condition(&self, what: &str) -> Option<Error> {
+        let what = what.to_owned();
+        let ended = self.qemu.ended();
+        if self.console.panic().is_some() {
+            let text = self.settle();
+            return Some(Error::Panicked { what, text });
+        }
+        let over = Instant::now() >= self.deadline;
+        ended.map(|how| match over {
+            true => Error::Timeout {
+                what,
+                limit: self.limit,
+            },
+            false => Error::Gone { what, how },
+        })
+    }
+
+    /// Waits until a guest that panicked has printed all of it: until QEMU ends
+    /// or the console has been quiet for a while (`panic_timeout` may have been
+    /// changed). Returns the text.
+    fn settle(&self) -> String {
+        let end = Instant::now() + Duration::from_secs(10);
+        let mut length = 0;
+        let mut quiet = 0;
+        while quiet < 20 && Instant::now() < end && self.qemu.ended().is_none() {
+            thread::sleep(Duration::from_millis(100));
+            let now = self.console.text().len();
+            quiet = if now == length { quiet + 1 } else { 0 };
+            length = now;
+        }
+        self.console.panic().unwrap_or_default()
+    }
+
+    fn call(
+        &self,
+        what: &str,
+        blob: &[u8],
+        message: impl FnOnce(u32) -> ToGuest,
+    ) -> Result<Vec<u8>> {
+        let number = self.channel.lock().number();
+        self.send(&message(number), blob)?;
+        // No limit but the guest's own: a knob may block for as long as it likes.
+        let limit = self.deadline.saturating_duration_since(Instant::now());
+        match self.wait(what, limit, |state| state.answers.remove(&number))? {
+            Answer::Done { errno: 0, content } => Ok(content),
+            Answer::Done { errno, .. } => Err(Error::Errno {
+                what: what.to_owned(),
+                errno: Errno::from_raw(errno),
+            }),
+            Answer::LogSent { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// Waits until everything that the log holds by now has arrived.
+    fn sync_log(&self, limit: Duration) -> Result<()> {
+        let number = self.channel.lock().number();
+        self.send(&ToGuest::SendLog { call: number }, b"")?;
+        let last = self.wait("the kernel's log", limit, |state| {
+            match state.answers.remove(&number)? {
+                Answer::LogSent { last } => Some(last),
+                Answer::Done { .. } => Some(None),
+            }
+        })?;
+        let Some(last) = last else { return Ok(()) };
+        self.wait("the end of the kernel's log", limit, |state| {
+            (state.log.lines.last()?.seq >= last).then_some(())
+        })
+    }
+
+    fn wait_hello(&self, limit: Duration) -> Result<(), BootError> {
+        let said = self.wait("the agent", limit, |state| state.hello.take());
+        let ending = || format!("; the console ends with:\n{}", self.console.tail(15));
+        match said {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(BootError::new(reason)),
+            Err(error) => {
+                let reason = match &error {
+                    Error::Timeout { .. } => format!("{error}{}", ending()),
+                    Error::Panicked { text, .. } => format!("the guest panicked:\n{text}"),
+                    Error::Gone { how, .. } => format!("{how}{}", ending()),
+                    _ => error.to_string(),
+                };
+                Err(BootError {
+                    reason,
+                    panicked: error.is_panic(),
+                    timed_out: Instant::now() >= self.deadline,
+                })
+            }
+        }
+    }
+}
+
+/// Kills QEMU at the deadline, whatever everybody else is doing then.
+fn enforce(qemu: &Arc<Qemu>, deadline: Instant) -> Sender<()> {
+    let (keep, ended) = channel();
+    let qemu = Arc::clone(qemu);
+    thread::spawn(move || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+            qemu.kill();
+        }
+    });
+    keep
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Boots guests under QEMU and drives them.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use vigil_vm::{Config, Vm};
+//!
+//! let vm = Vm::boot(Config::new("example").cpus(2))?;
+//! vm.load("hung_task_timeout_secs=5")?;
+//! let job = vm.spawn("echo hung_mutex > /vm/whatever; sleep 3")?;
+//! let line = vm.wait_log(r"INFO: task \S+ blocked", Duration::from_secs(30))?;
+//! assert!(line.time > 5.0);
+//! job.wait(Duration::from_secs(10))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Which file does what:
+//!
+//! | file | |
+//! |---|---|
+//! | `config` | what a guest is made of |
+//! | `bench` | the folder with kernel, image and modules |
+//! | `accel` | whether KVM works here |
+//! | `cpio` | the archive with the run's own files |
+//! | `child` | a process that cannot outlive this one |
+//! | `qemu` | QEMU's command line and its process |
+//! | `qmp` | QEMU's control socket |
+//! | `channel` | messages to and from the agent in the guest |
+//! | `console` | the serial console's text, and finding a panic in it |
+//! | `log` | the kernel's log, line by line |
+//! | `guest` | [`Vm`]: all of that put together |
+//! | `job` | a script that runs in the guest |
+//! | `vigil` | loading the module, its knobs |
+//! | `vcpu` | stopping one virtual CPU |
+//! | `witness` | what stays of a guest that is gone |
+//! | `error` | what can go wrong |
+//!
+//! QEMU is the one in PATH: run inside the build root (`scripts/in-root`).
+
+pub mod accel;
+mod bench;
+mod channel;
+mod child;
+mod config;
+mod console;
+mod cpio;
+mod error;
+mod guest;
+mod job;
+mod log;
+mod qemu;
+mod qmp;
+mod vcpu;
+mod vigil;
+mod witness;
+
+pub use bench::Bench;
+pub use config::Config;
+pub use console::Console;
+pub use error::{BootError, Error, Result};
+pub use guest::{Booting, Vm};
+pub use job::{Job, Output};
+pub use log::{Log, LogLine, Mark};
+pub use nix::errno::Errno;
+pub use qapi;
+pub use vcpu::FrozenVcpu;
+pub use witness::Witness;

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0
+//! QEMU: its command line and its process.
+
+use crate::{
+    accel, child,
+    config::{Config, ConsoleTo},
+    console::Console,
+    cpio, BootError,
+};
+use nix::{
+    sys::{
+        memfd::{memfd_create, MFdFlags},
+        signal::{kill, Signal},
+    },
+    unistd::Pid,
+};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use vigil_wire::{AGENT_PORT, LOG_PORT};
+
+/// The program, looked up in PATH.
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+
+/// A running QEMU. Killed and reaped when dropped.
+#[derive(Debug)]
+pub(crate) struct Qemu {
+    child: Mutex<Child>,
+    pid: Pid,
+    messages: Console,
+}
+
+/// The sockets into a QEMU.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    pub(crate) qmp: UnixStream,
+    pub(crate) agent: UnixStream,
+    pub(crate) log: UnixStream,
+    pub(crate) terminal: Option<UnixStream>,
+}
+
+/// Starts QEMU. Everything that it is connected to is handed over as open
+/// descriptors: no socket to wait for, no file that a killed run leaves behind.
+pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootError> {
+    let bench = config.resolve_bench()?;
+    let kernel = bench.need("vmlinuz")?;
+    let image = bench.need("guest.cpio")?;
+    let mut files = bench.modules();
+    files.extend(config.files.iter().cloned());
+    let initramfs = initramfs(&image, &files)?;
+    let messages = memory_file("messages")?;
+    let console = console(config, &bench.logs())?;
+
+    let mut args = Arguments::default();
+    args.words([
+        "-name",
+        &format!("guest={},debug-threads=on", commas(&config.name)),
+    ]);
+    // The machine type makes no difference in time; this one has hot-plug slots.
+    args.words(["-machine", "q35"]);
+    args.words(accel::get()?.arguments());
+    args.words([
+        "-smp",
+        &config.cpus.to_string(),
+        "-m",
+        &config.mem_mib.to_string(),
+    ]);
+    args.words([
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-display",
+        "none",
+    ]);
+    args.words(["-kernel", &kernel.to_string_lossy()]);
+    let initramfs = args.inherit(initramfs);
+    args.words(["-initrd", &initramfs]);
+    args.words(["-append", &config.command_line()]);
+
+    let console_fd = console.1;
+    let terminal = match config.console {
+        ConsoleTo::Interactive => {
+            let (ours, theirs) = pair()?;
+            let file = args.inherit(console_fd);
+            args.socket("console", theirs, &format!(",logfile={file},logappend=on"));
+            Some(ours)
+        }
+        ConsoleTo::LogFile | ConsoleTo::Memory => {
+            let file = args.inherit(console_fd);
+            args.words([
+                "-chardev",
+                &format!("file,id=console,append=on,path={file}"),
+            ]);
+            None
+        }
+    };
+    args.words(["-serial", "chardev:console"]);
+    let (qmp, theirs) = pair()?;
+    args.socket("qmp", theirs, "");
+    args.words(["-mon", "chardev=qmp,mode=control"]);
+    args.words(["-device", "virtio-serial-pci"]);
+    let (agent, theirs) = pair()?;
+    args.socket("agent", theirs, "");
+    args.words([
+        "-device",
+        &format!("virtserialport,chardev=agent,name={AGENT_PORT}"),
+    ]);
+    let (log, theirs) = pair()?;
+    args.socket("log", theirs, "");
+    args.words([
+        "-device",
+        &format!("virtserialport,chardev=log,name={LOG_PORT}"),
+    ]);
+    args.words(config.qemu_args.iter().map(String::as_str));
+
+    let mut command = Command::new(PROGRAM);
+    let to = |file: &File| file.try_clone().map(Stdio::from);
+    command
+        .args(&args.words)
+        .stdin(Stdio::null())
+        .stdout(to(&messages).map_err(|error| BootError::io("messages", &error))?)
+        .stderr(to(&messages).map_err(|error| BootError::io("messages", &error))?);
+    let child = child::spawn(command, args.inherited).map_err(|error| {
+        BootError::new(match error.kind() {
+            io::ErrorKind::NotFound => {
+                format!("there is no {PROGRAM} here: run this through scripts/in-root")
+            }
+            _ => format!("cannot start {PROGRAM}: {error}"),
+        })
+    })?;
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(-1));
+    let child = Mutex::new(child);
+    let messages = Console::new(messages, None);
+    let qemu = Qemu {
+        child,
+        pid,
+        messages,
+    };
+    Ok((
+        qemu,
+        Sockets {
+            qmp,
+            agent,
+            log,
+            terminal,
+        },
+        console.0,
+    ))
+}
+
+impl Qemu {
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn ended(&self) -> Option<String> {
+        let status = self.child().try_wait();
+        match status {
+            Ok(None) => None,
+            Ok(Some(status)) => {
+                let said = self.said();
+                let said = said.trim();
+                Some(match said {
+                    "" => format!("QEMU ended, {status}"),
+                    said => format!("QEMU ended, {status}: {said}"),
+                })
+            }
+            Err(error) => Some(format!("QEMU cannot be waited for: {error}")),
+        }
+    }
+
+    /// What it printed itself: warnings, or why it gave up.
+    pub(crate) fn said(&self) -> String {
+        self.messages.text()
+    }
+
+    /// Sends a signal, unless it has ended: the number may be another's then.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let mut child = self.child();
+        if child.try_wait()?.is_none() {
+            kill(self.pid, signal)?;
+        }
+        Ok(())
+    }
+
+    /// Kills and reaps it.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// QEMU's command line, and the descriptors that it refers to.
+#[derive(Default)]
+struct Arguments {
+    words: Vec<String>,
+    inherited: Vec<OwnedFd>,
+}
+
+impl Arguments {
+    fn words<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) {
+        self.words.extend(words.into_iter().map(str::to_owned));
+    }
+
+    /// Hands a file over; returns its name in QEMU.
+    fn inherit(&mut self, file: impl Into<OwnedFd>) -> String {
+        let fd = file.into();
+        let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        self.inherited.push(fd);
+        name
+    }
+
+    /// Hands a connected socket over as a character device.
+    fn socket(&mut self, id: &str, socket: UnixStream, options: &str) {
+        let fd = OwnedFd::from(socket);
+        let text = format!("socket,id={id},fd={}{options}", fd.as_raw_fd());
+        self.words(["-chardev", &text]);
+        self.inherited.push(fd);
+    }
+}
+
+fn pair() -> Result<(UnixStream, UnixStream), BootError> {
+    UnixStream::pair().map_err(|error| BootError::io("cannot make a socket pair", &error))
+}
+
+fn memory_file(name: &str) -> Result<File, BootError> {
+    memfd_create(name, MFdFlags::MFD_CLOEXEC)
+        .map(File::from)
+        .map_err(|error| BootError::io("cannot make a file in memory", &error.into()))
+}
+
+/// The image followed by the run's own files.
+fn initramfs(image: &Path, files: &[PathBuf]) -> Result<File, BootError> {
+    let archive = cpio::archive(files).map_err(|error| BootError::io("/vm", &error))?;
+    let mut whole = memory_file("initramfs")?;
+    File::open(image)
+        .and_then(|mut image| io::copy(&mut image, &mut whole))
+        .and_then(|_| whole.write_all(&archive))
+        .map_err(|error| BootError::io(&image.to_string_lossy(), &error))?;
+    Ok(whole)
+}
+
+/// The file behind the console: ours to read, and QEMU's to write.
+fn console(config: &Config, logs: &Path) -> Result<(Console, File), BootError> {
+    let (file, path) = match config.console {
+        ConsoleTo::Memory | ConsoleTo::Interactive => (memory_file("console")?, None),
+        ConsoleTo::LogFile => {
+            let name: String = config
+                .name
+                .chars()
+                .map(|c| {
+                    if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                        c
+                    } else {
+                        '-'
+                    }
+                })
+                .collect();
+            let path = logs.join(format!("{name}.console"));
+            let file = fs::create_dir_all(logs)
+                .and_then(|()| {
+                    File::options()
+                        .read(true)
+                        .write(true)
+                        .create(true)
+                        .truncate(true)
+                        .open(&path)
+                })
+                .map_err(|error| BootError::io(&path.to_string_lossy(), &error))?;
+            (file, Some(path))
+        }
+    };
+    let theirs = file
+        .try_clone()
+        .map_err(|error| BootError::io("console", &error))?;
+    Ok((Console::new(file, path), theirs))
+}
+
+/// A comma inside a value is doubled in QEMU's options.
+fn commas(text: &str) -> String {
+    text.replace(',', ",,")
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The module in the guest: loading it, and its knobs.
+
+use crate::{guest::Vm, Error, Result};
+
+/// Where the knobs are.
+const KNOBS: &str = "/proc/sys/vigil";
+
+impl Vm {
+    /// Loads `vigil.ko` with these parameters ("a=1 b=2").
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] when the bench has none, [`Error::Script`] when the
+    /// kernel refuses it.
+    pub fn load(&self, parameters: &str) -> Result<()> {
+        self.insmod("vigil.ko", parameters)
+    }
+
+    /// Unloads the module.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Script`] when the kernel refuses.
+    pub fn unload(&self) -> Result<()> {
+        self.sh_ok("rmmod vigil").map(drop)
+    }
+
+    /// Loads a module of the bench that is under `/vm` in the guest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vm::load`].
+    pub fn insmod(&self, name: &str, parameters: &str) -> Result<()> {
+        if self.bench().file(name).is_none() {
+            let folder = self.bench().folder().display();
+            return Err(Error::Missing(format!(
+                "{folder} has no {name}: it has to be built first"
+            )));
+        }
+        self.sh_ok(&format!("insmod /vm/{name} {parameters}"))
+            .map(drop)
+    }
+
+    /// The value of `/proc/sys/vigil/<name>`, without the line's end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Errno`] when it cannot be read.
+    pub fn knob(&self, name: &str) -> Result<String> {
+        let value = self.read(&format!("{KNOBS}/{name}"))?;
+        Ok(value.trim_end_matches('\n').to_owned())
+    }
+
+    /// Writes `/proc/sys/vigil/<name>` with one write(2).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Errno`] when the write fails: see [`Error::errno`].
+    pub fn set_knob(&self, name: &str, value: impl ToString) -> Result<()> {
+        self.write(&format!("{KNOBS}/{name}"), value.to_string().as_bytes())
+    }
+}
