@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a scenario is given: guests that die with it, and are looked at after it.
+
+use crate::splat::{self, Splat};
+use std::{
+    fmt::Write,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use vigil_vm::{BootError, Config, Vm, Witness};
+
+/// Lines of the log shown with a failure.
+const TAIL: usize = 25;
+
+/// Given to every scenario.
+#[derive(Debug)]
+pub(crate) struct Cx {
+    /// Names the guests' consoles.
+    name: String,
+    deadline: Instant,
+    guests: Mutex<Guests>,
+}
+
+#[derive(Debug, Default)]
+struct Guests {
+    started: u32,
+    witnesses: Vec<Witness>,
+}
+
+impl Cx {
+    pub(crate) fn new(name: String, limit: Duration) -> Self {
+        Self {
+            name,
+            deadline: Instant::now() + limit,
+            guests: Mutex::default(),
+        }
+    }
+
+    /// What a guest of this scenario is made of, to be changed and given to
+    /// [`Cx::boot_with`].
+    pub(crate) fn config(&self) -> Config {
+        let mut guests = self.guests();
+        guests.started += 1;
+        let name = match guests.started {
+            1 => self.name.clone(),
+            n => format!("{}-{n}", self.name),
+        };
+        // The guest's limit is the scenario's.
+        Config::new(name).limit(self.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Boots an ordinary guest: 2 CPUs, 1 GiB.
+    pub(crate) fn boot(&self) -> Result<Vm, BootError> {
+        self.boot_with(self.config())
+    }
+
+    /// Boots a guest.
+    pub(crate) fn boot_with(&self, config: Config) -> Result<Vm, BootError> {
+        let vm = Vm::boot(config)?;
+        self.guests().witnesses.push(vm.witness());
+        Ok(vm)
+    }
+
+    /// Kills every guest: whatever the scenario waits for fails then.
+    pub(crate) fn kill_all(&self) {
+        for witness in &self.guests().witnesses {
+            witness.kill();
+        }
+    }
+
+    /// Complaints in the guests' logs that are not allowed, a line each.
+    pub(crate) fn splats(&self, allowed: &[Splat]) -> Vec<String> {
+        let guests = self.guests();
+        let mut found = Vec::new();
+        for witness in &guests.witnesses {
+            for line in witness.log().lines() {
+                // Programs may write anything to the log.
+                let splat = splat::classify(&line.text).filter(|_| line.facility == 0);
+                if let Some(splat) = splat.filter(|splat| !allowed.contains(splat)) {
+                    found.push(format!("{splat:?}: [{:.6}] {}", line.time, line.text));
+                }
+            }
+            let panicked = witness.console().panic().is_some() && !witness.panic_was_awaited();
+            if panicked && !allowed.contains(&Splat::Panic) {
+                found.push("Panic: the guest panicked, which nobody waited for".to_owned());
+            }
+        }
+        found
+    }
+
+    /// Where to look after a failure: each guest's console and last lines.
+    pub(crate) fn evidence(&self) -> String {
+        let mut text = String::new();
+        for witness in &self.guests().witnesses {
+            let console = witness.console();
+            if let Some(path) = console.path() {
+                let _ = writeln!(text, "console: {}", path.display());
+            }
+            let log = witness.log();
+            let lines = log.lines();
+            let _ = writeln!(text, "the last lines of the guest's log:");
+            for line in lines.iter().skip(lines.len().saturating_sub(TAIL)) {
+                let _ = writeln!(text, "  [{:12.6}] {}", line.time, line.text);
+            }
+        }
+        text
+    }
+
+    fn guests(&self) -> MutexGuard<'_, Guests> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Runs one scenario: its time limit, its second try, its verdict.
+
+use crate::{
+    context::Cx,
+    report::{Outcome, Record, Report},
+    scenario::Scenario,
+};
+use libtest_mimic::Trial;
+use std::{
+    cell::RefCell,
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        mpsc::{channel, RecvTimeoutError},
+        Arc, Once,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use vigil_vm::BootError;
+
+/// What a scenario that is over its limit gets to notice that its guests died.
+const AFTERMATH: Duration = Duration::from_secs(20);
+
+/// A guest that does not come up says nothing about the module, so it gets
+/// another chance; a second failure is one.
+const TRIES: u32 = 2;
+
+/// How one try ended.
+enum Ending {
+    Passed,
+    BootFailed(String),
+    Failed(String),
+}
+
+/// The scenario as libtest-mimic wants it.
+pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>) -> Trial {
+    let name = format!("{topic}::{}", scenario.name);
+    Trial::test(name.clone(), move || {
+        let start = Instant::now();
+        let mut notes = Vec::new();
+        let mut tries = 0;
+        let outcome = loop {
+            tries += 1;
+            match attempt(topic, &scenario, tries) {
+                Ending::Passed => break Outcome::Passed,
+                Ending::Failed(text) => break Outcome::Failed(text),
+                Ending::BootFailed(text) if tries < TRIES => {
+                    eprintln!("{name}: {text}; trying again");
+                    notes.push(text);
+                }
+                Ending::BootFailed(text) => break Outcome::BootFailed(text),
+            }
+        };
+        let verdict = match &outcome {
+            Outcome::Passed => Ok(()),
+            Outcome::Failed(text) | Outcome::BootFailed(text) => Err(text.clone().into()),
+        };
+        report.add(Record {
+            name,
+            time: start.elapsed(),
+            outcome,
+            notes,
+        });
+        verdict
+    })
+}
+
+fn attempt(topic: &str, scenario: &Scenario, number: u32) -> Ending {
+    let mut name = format!("{topic}-{}", scenario.name);
+    if number > 1 {
+        name.push_str(&format!("-try{number}"));
+    }
+    let cx = Arc::new(Cx::new(name, scenario.limit));
+    match run_limited(scenario, &cx) {
+        Ok(()) => {
+            let splats = cx.splats(&scenario.allowed);
+            if splats.is_empty() {
+                return Ending::Passed;
+            }
+            let splats = splats.join("\n  ");
+            Ending::Failed(format!(
+                "the kernel complained:\n  {splats}\n{}",
+                cx.evidence()
+            ))
+        }
+        Err(error) => {
+            let boot = error.chain().any(|cause| cause.is::<BootError>());
+            let text = format!("{error:#}\n{}", cx.evidence());
+            if boot {
+                Ending::BootFailed(text)
+            } else {
+                Ending::Failed(text)
+            }
+        }
+    }
+}
+
+/// Runs the scenario in a thread of its own, which is given up when even the
+/// death of its guests does not end it.
+fn run_limited(scenario: &Scenario, cx: &Arc<Cx>) -> anyhow::Result<()> {
+    let (report, verdict) = channel();
+    let for_scenario = Arc::clone(cx);
+    let run = scenario.run;
+    thread::Builder::new()
+        .name(scenario.name.to_owned())
+        .spawn(move || {
+            let result = catch(|| run(&for_scenario));
+            let _ = report.send(result);
+        })?;
+    match verdict.recv_timeout(scenario.limit) {
+        Ok(result) => return result,
+        Err(RecvTimeoutError::Timeout) => {}
+        Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the scenario's thread died"),
+    }
+    cx.kill_all();
+    let limit = scenario.limit.as_secs();
+    match verdict.recv_timeout(AFTERMATH) {
+        Ok(Err(error)) => Err(anyhow::anyhow!("over its limit of {limit} s: {error:#}")),
+        _ => Err(anyhow::anyhow!("over its limit of {limit} s")),
+    }
+}
+
+thread_local! {
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Turns a panic into an error that says where it was.
+fn catch(run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let default = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PANIC.set(Some(info.to_string()));
+            // The threads of guests have no scenario's name; say it at once.
+            if thread::current().name().is_none() {
+                default(info);
+            }
+        }));
+    });
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let text = PANIC.take().unwrap_or_else(|| "panicked".to_owned());
+        Err(anyhow::anyhow!(text))
+    })
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The bench itself: what the other topics lean on.
+
+use crate::prelude::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("large_output", large_output),
+        Scenario::new("jobs_at_once", jobs_at_once),
+        Scenario::new("background_process", background_process),
+        Scenario::new("files_and_errors", files_and_errors),
+        Scenario::new("log", log),
+        Scenario::new("freeze_makes_time_jump", freeze_makes_time_jump),
+        Scenario::new("one_vcpu_stands_still", one_vcpu_stands_still),
+        Scenario::new("nmi_arrives", nmi_arrives),
+        Scenario::new("panic_is_seen", panic_is_seen),
+        Scenario::new("userspace", userspace),
+        Scenario::new("own_limit", own_limit),
+    ]
+}
+
+fn large_output(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let output = vm.sh("head -c 1048576 /dev/zero | tr '\\0' x; echo; echo end >&2; exit 3")?;
+    ensure!(output.status == 3, "status {}", output.status);
+    ensure!(
+        output.stdout.len() == (1 << 20) + 5,
+        "{} bytes",
+        output.stdout.len()
+    );
+    ensure!(output.stdout.ends_with("x\nend\n"), "the end is missing");
+    Ok(())
+}
+
+fn jobs_at_once(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let jobs: Vec<Job> = (0..8)
+        .map(|n| vm.spawn(&format!("sleep 1; echo job {n}; exit {n}")))
+        .collect::<Result<_, _>>()?;
+    let endless = vm.spawn("echo started; sleep 1000 & wait")?;
+    for (n, job) in jobs.iter().enumerate() {
+        let output = job.wait(secs(30))?;
+        let expected = Output {
+            status: i32::try_from(n)?,
+            stdout: format!("job {n}\n"),
+        };
+        ensure!(output == expected, "{output:?}");
+    }
+    endless.wait_output("started", secs(10))?;
+    ensure!(!endless.ended(), "the endless job ended");
+    endless.kill()?;
+    ensure!(endless.wait(secs(10))?.status == 128 + 9, "not killed");
+    vm.sh_ok("! pidof sleep")?;
+    Ok(())
+}
+
+/// A script that leaves something behind ends nevertheless.
+fn background_process(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let output = vm.sh("(sleep 3; echo late; echo alive > /tmp/alive) & echo early")?;
+    ensure!(output.stdout == "early\n", "{output:?}");
+    vm.sh_ok("sleep 4; grep alive /tmp/alive")?;
+    Ok(())
+}
+
+fn files_and_errors(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    ensure!(
+        vm.read("/proc/sys/kernel/ostype")? == "Linux\n",
+        "wrong content"
+    );
+    vm.write("/proc/sys/kernel/watchdog_thresh", b"15")?;
+    ensure!(
+        vm.read("/proc/sys/kernel/watchdog_thresh")? == "15\n",
+        "not written"
+    );
+    let invalid = vm.write("/proc/sys/kernel/watchdog_thresh", b"1000");
+    let errno = invalid.err().and_then(|error| error.errno());
+    ensure!(errno == Some(Errno::EINVAL), "{errno:?}");
+    let absent = vm
+        .read("/nonexistent")
+        .err()
+        .and_then(|error| error.errno());
+    ensure!(absent == Some(Errno::ENOENT), "{absent:?}");
+    let failed = vm.sh_ok("echo why; exit 4");
+    ensure!(
+        matches!(&failed, Err(Error::Script { status: 4, output }) if output == "why\n"),
+        "{failed:?}"
+    );
+    Ok(())
+}
+
+fn log(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let boot = vm.dmesg()?;
+    let first = boot.first().context("an empty log")?;
+    ensure!(first.text.starts_with("Linux version"), "{first:?}");
+    ensure!(
+        boot.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1),
+        "lines are missing"
+    );
+
+    let before = vm.uptime()?;
+    let mark = vm.mark()?;
+    let job = vm.spawn("sleep 2; printf '<3>two\\twords \\303\\244\\n' > /dev/kmsg")?;
+    let line = vm.wait_log_after(mark, r"^two\swords", secs(30))?;
+    ensure!(line.text == "two\twords ä", "{line:?}");
+    ensure!((line.level, line.facility) == (3, 1), "{line:?}");
+    let took = line.time - before;
+    ensure!((2.0..10.0).contains(&took), "stamped {took} s later");
+    job.wait(secs(10))?.ok()?;
+
+    // More than the kernel's own buffer holds.
+    vm.sh_ok("i=0; while [ $i -lt 3000 ]; do echo \"line $i of a flood $i $i $i $i $i\"; i=$((i + 1)); done > /dev/kmsg")?;
+    let flood = vm.dmesg_after(mark)?;
+    let arrived = flood
+        .iter()
+        .filter(|line| line.text.contains("of a flood"))
+        .count();
+    ensure!(
+        arrived == 3000 || vm.log_so_far().lost(),
+        "{arrived} lines, none said to be lost"
+    );
+    let missing = vm.wait_log_after(mark, "never said", secs(1));
+    ensure!(matches!(missing, Err(Error::Timeout { .. })), "{missing:?}");
+    Ok(())
+}
+
+/// The guest does not notice that it was stopped, except that time went on.
+fn freeze_makes_time_jump(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let before = vm.uptime()?;
+    let start = Instant::now();
+    vm.freeze()?;
+    std::thread::sleep(secs(8));
+    vm.thaw()?;
+    let jump = vm.uptime()? - before;
+    let real = start.elapsed().as_secs_f64();
+    ensure!(
+        jump > 7.0 && jump < real + 1.0,
+        "guest time moved {jump} s in {real} s"
+    );
+    Ok(())
+}
+
+/// CPU 1 stands still, CPU 0 works on, and CPU 1 comes back.
+fn one_vcpu_stands_still(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    // Never in the kernel but for interrupts, lest it be stopped with a lock that others need; and
+    // the timer interrupts that it gets are counted without any lock.
+    let counter = vm.spawn_on(1, "while :; do :; done")?;
+    let count = || -> anyhow::Result<u64> {
+        let text = vm.sh_on(0, "sleep 1; awk '/LOC:/ { print $3 }' /proc/interrupts")?;
+        Ok(text.ok()?.trim().parse()?)
+    };
+    count()?;
+    let frozen = vm.freeze_vcpu(1)?;
+    let first = count()?;
+    let second = count()?;
+    drop(frozen);
+    let third = count()?;
+    ensure!(first == second, "CPU 1 went on: {first}, {second}");
+    ensure!(third > second, "CPU 1 did not come back: {second}, {third}");
+    counter.kill()?;
+    Ok(())
+}
+
+fn nmi_arrives(cx: &Cx) -> Verdict {
+    let vm = cx.boot_with(cx.config().append("apic_extnmi=all"))?;
+    vm.inject_nmi()?;
+    vm.wait_log("NMI received for unknown reason", secs(10))?;
+    let counts = vm.sh_ok("grep NMI: /proc/interrupts")?;
+    let all = counts
+        .split_whitespace()
+        .skip(1)
+        .take(2)
+        .all(|count| count != "0");
+    ensure!(all, "not on all CPUs: {counts}");
+    Ok(())
+}
+
+fn panic_is_seen(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    vm.spawn("echo c > /proc/sysrq-trigger")?;
+    let text = vm.wait_panic(secs(30))?;
+    ensure!(text.contains("sysrq triggered crash"), "{text}");
+    ensure!(
+        text.contains("Kernel Offset"),
+        "its last line is missing: {text}"
+    );
+    let after = vm.sh("true");
+    ensure!(after.as_ref().is_err_and(Error::is_panic), "{after:?}");
+    Ok(())
+}
+
+/// The programs that scenarios count on are the real ones.
+fn userspace(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    for (command, expected) in [
+        ("insmod --version", "kmod"),
+        ("sysctl --version", "procps"),
+        ("ps --version", "procps"),
+        ("setpriv --version", "util-linux"),
+        ("chrt --version", "util-linux"),
+        ("taskset --version", "util-linux"),
+        ("setpriv --reuid=65534 --clear-groups id -un", "nobody"),
+        ("grep -c . /sys/kernel/tracing/available_events", ""),
+        ("ls /sys/kernel/debug/sched", "features"),
+        ("cat /sys/fs/cgroup/cgroup.controllers", "memory"),
+        (
+            "mkdir /sys/fs/cgroup/a && cat /sys/fs/cgroup/a/cgroup.freeze",
+            "0",
+        ),
+    ] {
+        let output = vm.sh_ok(command)?;
+        ensure!(output.contains(expected), "{command}: {output}");
+    }
+    Ok(())
+}
+
+/// A guest that is over its limit is dead, and says so.
+fn own_limit(cx: &Cx) -> Verdict {
+    let vm = cx.boot_with(cx.config().limit(secs(20)))?;
+    let start = Instant::now();
+    let result = vm.sh("sleep 100");
+    ensure!(matches!(result, Err(Error::Timeout { .. })), "{result:?}");
+    ensure!(start.elapsed() < secs(25), "took {:?}", start.elapsed());
+    Ok(())
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What each of the hung_task_* knobs does. (Timeout and interval: see
+//! `hung_time`; which values are taken: see `knobs`.)
+
+use super::hung_stall::{
+    finish_look, first_reports, guest, headline, reports, wait_for, wait_report, Stall, Status,
+    SOON,
+};
+use crate::prelude::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new(
+            "warnings_run_out_and_come_back",
+            warnings_run_out_and_come_back,
+        ),
+        Scenario::new("detect_count_and_off", detect_count_and_off),
+        Scenario::new("check_count", check_count),
+        Scenario::new("more_is_shown", more_is_shown),
+        Scenario::new("panic_by_count", panic_by_count),
+        Scenario::new("writes_during_reports", writes_during_reports),
+    ]
+}
+
+const SUPPRESSED: &str =
+    r"^Future hung task reports are suppressed, see sysctl vigil\.hung_task_warnings$";
+
+/// Each report takes one warning; with the last one the log says that there will
+/// be no more. A write brings them back, -1 for good. Stalls are found and
+/// counted all the same.
+fn warnings_run_out_and_come_back(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        "hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=3",
+    )?;
+    let mark = vm.mark()?;
+    let stuck = Stall::start(&vm, "mutex count=5")?;
+    vm.wait_log_after(mark, SUPPRESSED, SOON)?;
+    finish_look(&vm)?;
+    let log = vm.dmesg_after(mark)?;
+    let before_the_end = log
+        .split(|line| line.text.starts_with("Future hung"))
+        .next()
+        .unwrap_or_default();
+    ensure!(
+        reports(before_the_end)?.len() == 3 && reports(&log)?.len() == 3,
+        "{log:#?}"
+    );
+    ensure!(
+        vm.knob("hung_task_warnings")? == "0",
+        "{}",
+        vm.knob("hung_task_warnings")?
+    );
+    ensure!(
+        vm.knob("hung_task_detect_count")? == "5",
+        "{}",
+        vm.knob("hung_task_detect_count")?
+    );
+    ensure!(Status::read(&vm)?.hung()? == 5, "{}", Status::read(&vm)?.0);
+
+    let mark = vm.mark()?;
+    vm.set_knob("hung_task_warnings", 2)?;
+    vm.wait_log_after(mark, SUPPRESSED, SOON)?;
+    let again = reports(&vm.dmesg_after(mark)?)?;
+    ensure!(again.len() == 2, "{again:#?}");
+
+    vm.set_knob("hung_task_warnings", -1)?;
+    let mark = vm.mark()?;
+    first_reports(&vm, mark, &stuck.victims)?;
+    // Again, as there is no limit.
+    let mark = vm.mark()?;
+    first_reports(&vm, mark, &stuck.victims)?;
+    ensure!(
+        vm.knob("hung_task_warnings")? == "-1",
+        "{}",
+        vm.knob("hung_task_warnings")?
+    );
+    let log = vm.dmesg_after(mark)?;
+    ensure!(
+        !log.iter().any(|line| line.text.starts_with("Future hung")),
+        "{log:#?}"
+    );
+    Ok(())
+}
+
+/// A stall is counted once, however long it lasts; 0 resets the count, nothing
+/// else can be written. With the timeout 0 nothing is watched or reported, and
+/// afterwards what is still stuck is a new stall.
+fn detect_count_and_off(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        "hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=-1",
+    )?;
+    let count = || vm.knob("hung_task_detect_count");
+    ensure!(count()? == "0", "{} without a stall", count()?);
+    let mark = vm.mark()?;
+    let stuck = Stall::start(&vm, "mutex count=2")?;
+    let later = format!(
+        r"^INFO: task \S+:{} blocked for more than [45] seconds",
+        stuck.victims[1]
+    );
+    vm.wait_log_after(mark, &later, SOON)?;
+    ensure!(count()? == "2", "{} with two stalls", count()?);
+    let refused = vm
+        .set_knob("hung_task_detect_count", 1)
+        .err()
+        .and_then(|error| error.errno());
+    ensure!(
+        refused == Some(Errno::EINVAL) && count()? == "2",
+        "1 written: {refused:?}, {}",
+        count()?
+    );
+    vm.set_knob("hung_task_detect_count", 0)?;
+    ensure!(count()? == "0", "{} after a reset", count()?);
+    finish_look(&vm)?;
+    ensure!(
+        count()? == "0",
+        "{}: the old stalls are counted again",
+        count()?
+    );
+
+    vm.set_knob("hung_task_timeout_secs", 0)?;
+    let status = wait_for(&vm, SOON, "it to be off", || {
+        let status = Status::read(&vm)?;
+        Ok((status.watched()? == 0).then_some(status))
+    })?;
+    ensure!(
+        status.0.starts_with("hung tasks: off\n") && status.hung()? == 0,
+        "{}",
+        status.0
+    );
+    let mark = vm.mark()?;
+    // No event tells that nothing happens: longer than timeout and interval.
+    vm.sh_ok("sleep 4")?;
+    let passes = Status::read(&vm)?.passes()?;
+    ensure!(
+        passes == status.passes()?,
+        "{passes} passes, there were {} before",
+        status.passes()?
+    );
+    ensure!(
+        reports(&vm.dmesg_after(mark)?)?.is_empty(),
+        "reports while it is off"
+    );
+
+    vm.set_knob("hung_task_timeout_secs", 2)?;
+    first_reports(&vm, mark, &stuck.victims)?;
+    ensure!(count()? == "2", "{} after it was off", count()?);
+    Ok(())
+}
+
+/// With 0 no task is looked at. With a few, the walk goes on where it stopped,
+/// and comes to a stuck task in the end.
+fn check_count(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        "hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_check_count=0",
+    )?;
+    let mark = vm.mark()?;
+    let stuck = Stall::start(&vm, "mutex")?;
+    // Four looks and three seconds at least.
+    finish_look(&vm)?;
+    finish_look(&vm)?;
+    let status = Status::read(&vm)?;
+    ensure!(
+        status.watched()? == 0 && status.looked_at()? == 0,
+        "{}",
+        status.0
+    );
+
+    let tasks = vm
+        .sh_ok("ls -d /proc/[0-9]*/task/* | wc -l")?
+        .trim()
+        .parse::<u32>()?;
+    let share = 20;
+    let written = vm.uptime()?;
+    vm.set_knob("hung_task_check_count", share)?;
+    let line = wait_report(&vm, mark, stuck.victim())?;
+    ensure!(
+        line.time > written,
+        "reported with a check_count of 0: {line:?}"
+    );
+    let took = line.time - written;
+    let passes = f64::from(tasks / share + 2);
+    ensure!(
+        took < passes + 4.0,
+        "{tasks} tasks, {share} a second, found after {took} s"
+    );
+    let status = Status::read(&vm)?;
+    ensure!(
+        status.walks()? >= 2,
+        "it needed one walk only:\n{}",
+        status.0
+    );
+    ensure!(
+        status.looked_at()? <= u64::from(share) * status.walks()?,
+        "{}",
+        status.0
+    );
+    Ok(())
+}
+
+/// all_cpu_backtrace adds all CPUs' stacks to a report, sys_info what it names.
+fn more_is_shown(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        "hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=-1",
+    )?;
+    let mark = vm.mark()?;
+    let stuck = Stall::start(&vm, "mutex")?;
+    let added = ["NMI backtrace for cpu ", "Mem-Info:", "task:vigild/hung "];
+    let plain = first_reports(&vm, mark, &stuck.victims)?.remove(0);
+    for words in added {
+        ensure!(!plain.mentions(words), "{words} without being asked for");
+    }
+    for (knob, value, expected) in [
+        ("hung_task_all_cpu_backtrace", "1", &added[..1]),
+        ("hung_task_sys_info", "tasks,mem", &added[1..]),
+    ] {
+        let mark = vm.mark()?;
+        vm.set_knob(knob, value)?;
+        for words in expected {
+            vm.wait_log_after(mark, words, SOON)?;
+        }
+        let off = if value == "1" { "0\n" } else { "\n" };
+        vm.set_knob(knob, off)?;
+        finish_look(&vm)?;
+        let log = vm.dmesg_after(mark)?;
+        ensure!(!reports(&log)?.is_empty(), "without a report");
+        for words in added {
+            let shown = log.iter().any(|line| line.text.contains(words));
+            ensure!(
+                shown == expected.contains(&words),
+                "{knob}={value}: {words} is shown: {shown}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// One hung task is no reason to panic when two are asked for. Two are, even if
+/// they became hung one after the other, and the report on the last one is given
+/// even if no warnings are left.
+fn panic_by_count(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        "hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_panic=2 hung_task_warnings=0",
+    )?;
+    Stall::start(&vm, "mutex")?;
+    wait_for(&vm, SOON, "the first to be hung", || {
+        Ok((Status::read(&vm)?.hung()? == 1).then_some(()))
+    })?;
+    finish_look(&vm)?;
+    ensure!(
+        reports(&vm.dmesg()?)?.is_empty(),
+        "a report without a warning left"
+    );
+    // The guest may be gone before the stall's start is acknowledged.
+    let second = Stall::start(&vm, "sem")?.victim();
+    let panic = vm.wait_panic(SOON)?;
+    let first_line = panic.lines().next().unwrap_or_default();
+    ensure!(
+        first_line.ends_with("Kernel panic - not syncing: hung_task: blocked tasks"),
+        "{first_line}"
+    );
+    let console = vm.console().text();
+    let before = console.split("Kernel panic - ").next().unwrap_or_default();
+    let stamp = r"(?m)^\[ *[\d.]+\] ";
+    let report = headline(Some(second)).replace("(?s)^", stamp);
+    let report = regex::Regex::new(&report)?;
+    let report = report
+        .find(before)
+        .with_context(|| format!("no report before the panic: {before}"))?;
+    let report = before.get(report.start()..).unwrap_or_default();
+    for words in [
+        "Call Trace:",
+        "blocked on a semaphore likely last held by task prov_hold/",
+    ] {
+        ensure!(
+            report.contains(words),
+            "no '{words}' in the last report: {report}"
+        );
+    }
+    Ok(())
+}
+
+/// What is written while hundreds of reports are being printed holds for the
+/// next one: the panic that was to come with the last of them does not, and
+/// switching the detector off ends them.
+fn writes_during_reports(cx: &Cx) -> Verdict {
+    let vm = cx.boot_with(cx.config().append("log_buf_len=8M"))?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    vm.load("hung_task_timeout_secs=0 hung_task_warnings=-1 hung_task_panic=1000")?;
+    Stall::start(&vm, "threads count=1000")?;
+    let mark = vm.mark()?;
+    vm.set_knob("hung_task_timeout_secs", 1)?;
+    vm.wait_log_after(mark, &headline(None), SOON)?;
+    vm.set_knob("hung_task_panic", 0)?;
+    let found: u32 = vm.knob("hung_task_detect_count")?.parse()?;
+    ensure!(found < 1000, "all were found before the panic was averted");
+    wait_for(&vm, SOON, "all to be found hung", || {
+        Ok((vm.knob("hung_task_detect_count")? == "1000").then_some(()))
+    })?;
+
+    // The timeout is over again at once.
+    finish_look(&vm)?;
+    let mark = vm.mark()?;
+    vm.wait_log_after(mark, &headline(None), SOON)?;
+    vm.set_knob("hung_task_timeout_secs", 0)?;
+    let written = vm.uptime()?;
+    wait_for(&vm, SOON, "nothing to be watched", || {
+        Ok((Status::read(&vm)?.watched()? == 0).then_some(()))
+    })?;
+    let reports = reports(&vm.dmesg_after(mark)?)?;
+    let late = reports
+        .iter()
+        .filter(|report| report.time > written)
+        .count();
+    ensure!(late <= 1, "{late} reports after it was switched off");
+    Ok(())
+}

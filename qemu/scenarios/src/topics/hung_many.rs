@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Machines with many threads: the one that is stuck is found in time, and the
+//! search does not get into others' way.
+
+use super::hung_stall::{finish_look, wait_for, wait_report, Stall, Status, SOON};
+use crate::prelude::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("one_of_20000", one_of_20000),
+        Scenario::new("thousands_are_stuck", thousands_are_stuck),
+    ]
+}
+
+/// Longest RCU read section that is allowed, in seconds. On a machine of its own
+/// the promise is 10 ms; under emulation the host takes the CPU away at any time.
+const LONGEST_SECTION: f64 = 0.050;
+
+/// A guest that has room for so many threads.
+fn large_guest(cx: &Cx) -> anyhow::Result<Vm> {
+    let vm = cx.boot_with(cx.config().mem_mib(2048))?;
+    vm.sh_ok("sysctl -qw kernel.threads-max=100000 kernel.pid_max=100000")?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    Ok(vm)
+}
+
+/// 19,999 threads sleep, one is stuck. With the run queues' counts it takes no
+/// walk in most passes while none is; without them it takes a whole one each
+/// time, in short RCU read sections. Both find it within timeout, interval and a
+/// second.
+fn one_of_20000(cx: &Cx) -> Verdict {
+    let vm = large_guest(cx)?;
+    for _ in 0..20 {
+        Stall::start(&vm, "idle count=1000")?;
+    }
+    let parameters = "hung_task_timeout_secs=3 hung_task_check_interval_secs=1";
+    for switch in ["use_run_queues=1", "use_run_queues=0"] {
+        vm.load(&format!("{parameters} {switch}"))?;
+        finish_look(&vm)?;
+        finish_look(&vm)?;
+        let before = Status::read(&vm)?;
+        if switch == "use_run_queues=1" {
+            // Not every pass finds the guest idle; a full walk now and then is wanted.
+            ensure!(before.0.contains("run queue counts used"), "{}", before.0);
+            ensure!(before.walks()? < before.passes()?, "{}", before.0);
+        } else {
+            ensure!(
+                before.0.contains("run queue counts not used"),
+                "{}",
+                before.0
+            );
+            // The last one may be going on.
+            let over = before.passes()? - 1;
+            ensure!(before.full_walks()? >= over, "{}", before.0);
+            ensure!(before.looked_at()? >= 20_000 * over, "{}", before.0);
+        }
+        let mark = vm.mark()?;
+        let stuck = Stall::start(&vm, "mutex")?;
+        let line = wait_report(&vm, mark, stuck.victim())?;
+        let after = line.time - stuck.before;
+        ensure!(
+            after <= 3.0 + 1.0 + 1.0,
+            "{switch}: reported after {after} s"
+        );
+        ensure!(
+            Status::read(&vm)?.walks()? > before.walks()?,
+            "found without a walk"
+        );
+        stuck.end(&vm)?;
+        vm.unload()?;
+    }
+
+    // The host can make any section long, but not every time.
+    let mut sections = Vec::new();
+    while sections.iter().all(|section| *section >= LONGEST_SECTION) {
+        ensure!(sections.len() < 5, "longest RCU sections: {sections:?}");
+        vm.load(&format!("{parameters} use_run_queues=0"))?;
+        finish_look(&vm)?;
+        let status = Status::read(&vm)?;
+        ensure!(status.longest_section()? > 0.0, "{}", status.0);
+        sections.push(status.longest_section()?);
+        vm.unload()?;
+    }
+    Ok(())
+}
+
+/// The table grows until all of the stuck tasks are in it, and every one is
+/// found. Unloading in the middle of a look at them takes less than a second.
+fn thousands_are_stuck(cx: &Cx) -> Verdict {
+    let vm = large_guest(cx)?;
+    vm.load("hung_task_timeout_secs=0 hung_task_check_interval_secs=1 hung_task_warnings=3")?;
+    // Off while they are made: until it is woken for the first time, a new
+    // thread sleeps in D state as well.
+    let some = Stall::start(&vm, "threads count=2000")?;
+    vm.set_knob("hung_task_timeout_secs", 2)?;
+    wait_for(&vm, SOON, "2000 to be hung", || {
+        let status = Status::read(&vm)?;
+        Ok((status.watched()? == 2000 && status.hung()? == 2000).then_some(()))
+    })?;
+    let status = Status::read(&vm)?;
+    ensure!(
+        status.missed()? == 0 && status.room()? >= 2000,
+        "{}",
+        status.0
+    );
+    ensure!(
+        vm.knob("hung_task_detect_count")? == "2000",
+        "{}",
+        vm.knob("hung_task_detect_count")?
+    );
+    let more = Stall::start(&vm, "threads count=10000")?;
+    wait_for(&vm, SOON, "12000 to be hung", || {
+        Ok((Status::read(&vm)?.hung()? == 12_000).then_some(()))
+    })?;
+    let status = Status::read(&vm)?;
+    ensure!(
+        status.missed()? == 0 && status.watched()? == 12_000 && status.room()? >= 12_000,
+        "{}",
+        status.0
+    );
+    // Those that are gone are forgotten.
+    some.end(&vm)?;
+    wait_for(&vm, SOON, "10000 to be left", || {
+        Ok((Status::read(&vm)?.watched()? == 10_000).then_some(()))
+    })?;
+    // Now all are reported again, which takes a while.
+    let mark = vm.mark()?;
+    vm.set_knob("hung_task_warnings", -1)?;
+    vm.wait_log_after(mark, "blocked for more than", SOON)?;
+    super::module::unload_in_a_second(&vm)?;
+    more.end(&vm)
+}

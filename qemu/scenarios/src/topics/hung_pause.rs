@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A virtual machine that its host does not run for a while: time goes on for
+//! it, but nothing was hung in that time.
+
+use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, Stall, Status, SOON};
+use crate::prelude::*;
+use std::thread;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        // The kernel's own detectors are fooled by the pause.
+        Scenario::new("a_minute_with_timeout_10", a_minute_with_timeout_10).allow(Splat::RcuStall),
+    ]
+}
+
+const PAUSE: Duration = secs(60);
+
+/// Tasks that nap for 2 s, some of them known to vigil before the pause, are not
+/// reported for the 60 s in which nothing ran. One that is stuck all the time
+/// is, when it had 10 s of time that the machine ran.
+fn a_minute_with_timeout_10(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        "hung_task_timeout_secs=10 hung_task_check_interval_secs=1",
+    )?;
+    let mark = vm.mark()?;
+    let stuck = Stall::start(&vm, "mutex")?;
+    for _ in 0..4 {
+        Stall::start(&vm, "nap ms=2000 count=8")?;
+    }
+    wait_for(&vm, SOON, "all of them to be watched", || {
+        Ok((Status::read(&vm)?.watched()? == 5).then_some(()))
+    })?;
+    // And these are asleep, but probably not seen by anybody yet.
+    for _ in 0..4 {
+        Stall::start(&vm, "nap ms=2000 count=8")?;
+    }
+    let before = vm.uptime()?;
+    vm.freeze()?;
+    thread::sleep(PAUSE);
+    vm.thaw()?;
+    let jump = vm.uptime()? - before;
+    ensure!(
+        jump > PAUSE.as_secs_f64() - 1.0,
+        "the guest saw {jump} s of a pause of {PAUSE:?}"
+    );
+
+    let line = wait_report(&vm, mark, stuck.victim())?;
+    finish_look(&vm)?;
+    let reports = reports(&vm.dmesg_after(mark)?)?;
+    let ours: Vec<_> = reports.iter().filter(|report| !report.in_tree()).collect();
+    ensure!(ours.len() == 1, "{ours:#?}");
+    let seconds = ours[0].seconds;
+    ensure!(
+        (10..=13).contains(&seconds),
+        "it is said to be blocked for {seconds} s"
+    );
+    // The guest's own reckoning.
+    let ran = line.time - stuck.after - PAUSE.as_secs_f64();
+    ensure!(
+        (9.0..14.0).contains(&ran),
+        "reported when the machine had run for {ran} s"
+    );
+    let status = Status::read(&vm)?;
+    let not_run = status.not_run()?;
+    ensure!((57.0..62.0).contains(&not_run), "{}", status.0);
+    Ok(())
+}

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: GPL-2.0
+//! No topic: stalls made by `vigil_provoke`, and vigil's words on them, for the
+//! topics about hung tasks.
+
+use crate::prelude::*;
+use regex::Regex;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+/// Where stalls are made.
+pub(super) const PROVOKE: &str = "/sys/kernel/debug/vigil_provoke";
+
+/// Real time for something that the guest does within a few seconds; generous.
+pub(super) const SOON: Duration = secs(60);
+
+/// Between two looks at something that sends no event, in real time.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A guest with both modules; vigil gets these parameters.
+pub(super) fn guest(cx: &Cx, parameters: &str) -> anyhow::Result<Vm> {
+    let vm = cx.boot()?;
+    vm.load(parameters)?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    Ok(vm)
+}
+
+/// A stall that stands.
+#[derive(Debug)]
+pub(super) struct Stall {
+    pub(super) id: u32,
+    /// The stuck tasks, at most 64 of them.
+    pub(super) victims: Vec<u32>,
+    /// Who holds the lock; 0 for none.
+    pub(super) holder: u32,
+    /// Guest times between which the victims went to sleep.
+    pub(super) after: f64,
+    pub(super) before: f64,
+}
+
+impl Stall {
+    /// Makes one: `what` is `KIND [key=value]...`. It lasts for as long as the
+    /// guest unless `what` says otherwise.
+    pub(super) fn start(vm: &Vm, what: &str) -> anyhow::Result<Self> {
+        let (command, id) = command(what);
+        let after = vm.uptime()?;
+        vm.write(&format!("{PROVOKE}/run"), command.as_bytes())
+            .with_context(|| command.clone())?;
+        let before = vm.uptime()?;
+        let (victims, holder) =
+            standing(vm, id)?.with_context(|| format!("{command}: not standing"))?;
+        Ok(Self {
+            id,
+            victims,
+            holder,
+            after,
+            before,
+        })
+    }
+
+    /// Makes one as [`Stall::start`] does; its first thread gets this pid.
+    pub(super) fn start_as(vm: &Vm, pid: u32, what: &str) -> anyhow::Result<Self> {
+        let (command, id) = command(what);
+        let after = vm.uptime()?;
+        // By one shell, which makes no process in between: the next one gets
+        // the next number.
+        let last = pid - 1;
+        vm.sh_ok(&format!(
+            "echo {last} > /proc/sys/kernel/ns_last_pid; echo '{command}' > {PROVOKE}/run"
+        ))?;
+        let before = vm.uptime()?;
+        let (victims, holder) =
+            standing(vm, id)?.with_context(|| format!("{command}: not standing"))?;
+        Ok(Self {
+            id,
+            victims,
+            holder,
+            after,
+            before,
+        })
+    }
+
+    /// Has a user-space task block itself: a shell that has run `prepare`
+    /// first. `what` is `KIND [key=value]...`.
+    pub(super) fn block_shell(vm: &Vm, prepare: &str, what: &str) -> anyhow::Result<(Self, Job)> {
+        let (command, id) = command(what);
+        let after = vm.uptime()?;
+        let job = vm.spawn(&format!("{prepare}\necho '{command}' > {PROVOKE}/block_me"))?;
+        let (victims, holder) = wait_for(vm, SOON, &format!("{command} in block_me"), || {
+            ensure!(!job.ended(), "{command}: the shell ended, {}", job.output());
+            let active = vm.read(&format!("{PROVOKE}/active"))?;
+            match active
+                .lines()
+                .any(|line| line.starts_with(&format!("{id} ")) && line.contains(" asleep=1 "))
+            {
+                true => standing(vm, id),
+                false => Ok(None),
+            }
+        })?;
+        let before = vm.uptime()?;
+        Ok((
+            Self {
+                id,
+                victims,
+                holder,
+                after,
+                before,
+            },
+            job,
+        ))
+    }
+
+    /// The first stuck task.
+    pub(super) fn victim(&self) -> u32 {
+        self.victims.first().copied().unwrap_or_default()
+    }
+
+    /// Ends it; the threads are gone afterwards.
+    pub(super) fn end(&self, vm: &Vm) -> Verdict {
+        Ok(vm.write(&format!("{PROVOKE}/end"), self.id.to_string().as_bytes())?)
+    }
+}
+
+/// The line that makes a stall, with an id of its own, and that id.
+fn command(what: &str) -> (String, u32) {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let secs = if what.contains(" secs=") {
+        ""
+    } else {
+        " secs=3600"
+    };
+    (format!("{what} id={id}{secs}"), id)
+}
+
+/// Victims and holder of the stall with this id, if it stands.
+fn standing(vm: &Vm, id: u32) -> anyhow::Result<Option<(Vec<u32>, u32)>> {
+    let active = vm.read(&format!("{PROVOKE}/active"))?;
+    let Some(line) = active
+        .lines()
+        .find(|line| line.starts_with(&format!("{id} ")))
+    else {
+        return Ok(None);
+    };
+    let field = |key| {
+        line.split_whitespace()
+            .find_map(|word| word.strip_prefix(key))
+    };
+    let victims = field("tasks=")
+        .unwrap_or_default()
+        .split(',')
+        .filter_map(|pid| pid.parse().ok())
+        .collect();
+    let holder = field("holder=")
+        .and_then(|pid| pid.parse().ok())
+        .unwrap_or_default();
+    Ok(Some((victims, holder)))
+}
+
+/// A task as reports call it: `comm:pid`.
+pub(super) fn who(vm: &Vm, pid: u32) -> anyhow::Result<String> {
+    let comm = vm.read(&format!("/proc/{pid}/comm"))?;
+    Ok(format!("{}:{pid}", comm.trim_end_matches('\n')))
+}
+
+/// Looks again and again until there is a result, for what sends no event.
+pub(super) fn wait_for<T>(
+    vm: &Vm,
+    limit: Duration,
+    what: &str,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(result) = look()? {
+            return Ok(result);
+        }
+        ensure!(
+            start.elapsed() < limit.min(vm.time_left()),
+            "waited {limit:?} in vain for {what}"
+        );
+        thread::sleep(POLL);
+    }
+}
+
+/// One report on a hung task, by vigil or by the in-tree detector.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    /// When its first line was printed.
+    pub(super) time: f64,
+    pub(super) pid: u32,
+    /// As in the first line.
+    pub(super) comm: String,
+    pub(super) in_iowait: bool,
+    pub(super) seconds: u64,
+    /// All lines up to the next report.
+    pub(super) lines: Vec<String>,
+}
+
+/// The first line of a report on any task, or on the one with this pid.
+pub(super) fn headline(pid: Option<u32>) -> String {
+    let pid = pid.map_or(r"\d+".to_owned(), |pid| pid.to_string());
+    format!(r"(?s)^INFO: task (.*):({pid}) blocked( in I/O wait)? for more than (\d+) seconds\.$")
+}
+
+/// The reports in these lines. Programs' lines are passed over.
+pub(super) fn reports(lines: &[LogLine]) -> anyhow::Result<Vec<Report>> {
+    let first = Regex::new(&headline(None))?;
+    let mut reports: Vec<Report> = Vec::new();
+    for line in lines.iter().filter(|line| line.facility == 0) {
+        if let Some(parts) = first.captures(&line.text) {
+            reports.push(Report {
+                time: line.time,
+                pid: parts[2].parse()?,
+                comm: parts[1].to_owned(),
+                in_iowait: parts.get(3).is_some(),
+                seconds: parts[4].parse()?,
+                lines: Vec::new(),
+            });
+        }
+        if let Some(report) = reports.last_mut() {
+            report.lines.push(line.text.clone());
+        }
+    }
+    Ok(reports)
+}
+
+impl Report {
+    /// Whether the kernel's own detector wrote it.
+    pub(super) fn in_tree(&self) -> bool {
+        self.lines
+            .iter()
+            .any(|line| line.contains("/proc/sys/kernel/hung_task_timeout_secs"))
+    }
+
+    /// Ensures that one of its lines is this.
+    pub(super) fn says(&self, wanted: &str) -> Verdict {
+        ensure!(
+            self.lines.iter().any(|line| line == wanted),
+            "no line '{wanted}' in {self:#?}"
+        );
+        Ok(())
+    }
+
+    /// Whether one of its lines contains this.
+    pub(super) fn mentions(&self, words: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(words))
+    }
+
+    /// The tasks whose stacks it shows.
+    pub(super) fn stacks(&self) -> Vec<u32> {
+        self.lines
+            .iter()
+            .filter(|line| line.starts_with("task:"))
+            .filter_map(|line| {
+                line.split(" pid:")
+                    .nth(1)?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .collect()
+    }
+
+    /// Ensures what those who read logs by program rely on: the order of the
+    /// first lines, and a call trace with frames soon after them.
+    pub(super) fn well_formed(&self, vm: &Vm) -> Verdict {
+        let release = vm.read("/proc/sys/kernel/osrelease")?;
+        let line = |number: usize| self.lines.get(number).map_or("", String::as_str);
+        let system = format!(
+            r"^      (Not tainted|Tainted: [A-Z ]+) {} #\d+( .*)?$",
+            regex::escape(release.trim_end())
+        );
+        ensure!(
+            Regex::new(&system)?.is_match(line(1)),
+            "second line {:?}",
+            line(1)
+        );
+        ensure!(
+            line(2) == "\"echo 0 > /proc/sys/vigil/hung_task_timeout_secs\" disables this message.",
+            "third line {:?}",
+            line(2)
+        );
+        let trace = self
+            .lines
+            .iter()
+            .take(15)
+            .position(|line| line == "Call Trace:");
+        let trace = trace.with_context(|| format!("no call trace in {self:#?}"))?;
+        let frame = self
+            .lines
+            .iter()
+            .skip(trace)
+            .take(4)
+            .any(|line| line.contains("__schedule+0x"));
+        ensure!(frame, "no frames after 'Call Trace:' in {self:#?}");
+        Ok(())
+    }
+
+    /// Its lines without what differs between the two detectors.
+    fn common_lines(&self, only_ours: &[String]) -> Vec<String> {
+        let ours = |line: &String| line.starts_with("vigil: ") || only_ours.contains(line);
+        self.lines
+            .iter()
+            .filter(|line| !ours(line))
+            .map(|line| {
+                line.replace("/proc/sys/vigil/", "/proc/sys/kernel/")
+                    .replace(
+                        &format!("more than {} seconds", self.seconds),
+                        "more than N seconds",
+                    )
+            })
+            .collect()
+    }
+}
+
+/// The first report on that task.
+pub(super) fn report_on(reports: &[Report], pid: u32) -> anyhow::Result<&Report> {
+    reports
+        .iter()
+        .find(|report| report.pid == pid)
+        .with_context(|| format!("no report on {pid}"))
+}
+
+/// Waits for a report on that task; returns its first line.
+pub(super) fn wait_report(vm: &Vm, mark: Mark, pid: u32) -> anyhow::Result<LogLine> {
+    Ok(vm.wait_log_after(mark, &headline(Some(pid)), SOON)?)
+}
+
+/// The first report on each task since `mark`, once there is one on all of these
+/// and the look that gave it is over.
+pub(super) fn first_reports(vm: &Vm, mark: Mark, pids: &[u32]) -> anyhow::Result<Vec<Report>> {
+    for &pid in pids {
+        wait_report(vm, mark, pid)?;
+    }
+    finish_look(vm)?;
+    let mut seen = HashSet::new();
+    let mut reports = reports(&vm.dmesg_after(mark)?)?;
+    reports.retain(|report| seen.insert(report.pid));
+    Ok(reports)
+}
+
+/// Waits until a look that began after the call has ended, with everything
+/// that it had to say.
+pub(super) fn finish_look(vm: &Vm) -> Verdict {
+    let looks = |status: &Status| -> anyhow::Result<u64> { Ok(status.passes()? + status.looks()?) };
+    let before = looks(&Status::read(vm)?)?;
+    // One may have been going on at that moment.
+    wait_for(vm, SOON, "two looks of vigil", || {
+        Ok((looks(&Status::read(vm)?)? >= before + 2).then_some(()))
+    })
+}
+
+/// Ensures that the in-tree detector says the same of these tasks as `ours`,
+/// but for the lines `only_ours`. Both detectors are switched off afterwards.
+pub(super) fn same_as_in_tree(vm: &Vm, ours: &[Report], only_ours: &[String]) -> Verdict {
+    vm.set_knob("hung_task_timeout_secs", 0)?;
+    let mark = vm.mark()?;
+    let setting = |name: &str, value: i32| {
+        vm.write(
+            &format!("/proc/sys/kernel/hung_task_{name}"),
+            value.to_string().as_bytes(),
+        )
+    };
+    setting("warnings", -1)?;
+    setting("check_interval_secs", 1)?;
+    setting("timeout_secs", 1)?;
+    // With its second report on a task the first one is complete.
+    let theirs = wait_for(vm, SOON, "the in-tree detector", || {
+        let theirs = reports(&vm.dmesg_after(mark)?)?;
+        let twice = |pid| theirs.iter().filter(|report| report.pid == pid).count() >= 2;
+        Ok(ours
+            .iter()
+            .all(|report| twice(report.pid))
+            .then_some(theirs))
+    })?;
+    setting("timeout_secs", 0)?;
+    for report in ours {
+        let their = theirs
+            .iter()
+            .find(|their| their.pid == report.pid)
+            .context("no report")?;
+        ensure!(their.in_tree(), "not in-tree: {their:#?}");
+        let (ours, theirs) = (report.common_lines(only_ours), their.common_lines(&[]));
+        ensure!(
+            ours == theirs,
+            "vigil said {ours:#?}\nand the in-tree detector {theirs:#?}"
+        );
+    }
+    Ok(())
+}
+
+/// vigil's status file.
+#[derive(Debug)]
+pub(super) struct Status(pub(super) String);
+
+impl Status {
+    pub(super) fn read(vm: &Vm) -> anyhow::Result<Self> {
+        Ok(Self(vm.read("/sys/kernel/debug/vigil/status")?))
+    }
+
+    /// The number that a pattern's only group matches.
+    fn number<T: std::str::FromStr>(&self, pattern: &str) -> anyhow::Result<T> {
+        Regex::new(pattern)?
+            .captures(&self.0)
+            .and_then(|groups| groups.get(1)?.as_str().parse().ok())
+            .with_context(|| format!("no /{pattern}/ in\n{}", self.0))
+    }
+
+    pub(super) fn watched(&self) -> anyhow::Result<u64> {
+        self.number(r"watched: (\d+) ")
+    }
+
+    pub(super) fn hung(&self) -> anyhow::Result<u64> {
+        self.number(r"watched: .*, (\d+) of them hung")
+    }
+
+    pub(super) fn room(&self) -> anyhow::Result<u64> {
+        self.number(r"room for (\d+)")
+    }
+
+    pub(super) fn missed(&self) -> anyhow::Result<u64> {
+        self.number(r"(\d+) did not fit")
+    }
+
+    pub(super) fn passes(&self) -> anyhow::Result<u64> {
+        self.number(r"passes: (\d+)")
+    }
+
+    pub(super) fn looks(&self) -> anyhow::Result<u64> {
+        self.number(r"passes: .*and (\d+) looks")
+    }
+
+    pub(super) fn walks(&self) -> anyhow::Result<u64> {
+        self.number(r"walks: (\d+)")
+    }
+
+    pub(super) fn full_walks(&self) -> anyhow::Result<u64> {
+        self.number(r"walks: .*, (\d+) of them")
+    }
+
+    pub(super) fn looked_at(&self) -> anyhow::Result<u64> {
+        self.number(r"(\d+) tasks looked at")
+    }
+
+    /// Seconds.
+    pub(super) fn longest_section(&self) -> anyhow::Result<f64> {
+        self.number(r"longest RCU section ([\d.]+) s")
+    }
+
+    /// Seconds.
+    pub(super) fn not_run(&self) -> anyhow::Result<f64> {
+        self.number(r"did not run .*: ([\d.]+) s")
+    }
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The knobs themselves: every one of the table, with every kind of good and
+//! bad value, as file and as parameter.
+
+use super::module::nothing_left;
+use crate::prelude::*;
+use std::collections::BTreeSet;
+use vigil_logic::knobs::{Kind, Knob, ALL, SYS_INFO};
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("files", files),
+        Scenario::new("who_may_write", who_may_write),
+        Scenario::new("parameters", parameters),
+    ]
+}
+
+const FOLDER: &str = "/proc/sys/vigil";
+
+/// The guest's `HZ`, on which the upper end of times depends: found by what the
+/// in-tree knob of the same range takes.
+fn hz(vm: &Vm) -> anyhow::Result<i64> {
+    let path = "/proc/sys/kernel/hung_task_timeout_secs";
+    for hz in [100, 250, 300, 1000] {
+        if vm
+            .write(path, (i64::MAX / hz).to_string().as_bytes())
+            .is_ok()
+        {
+            vm.write(path, b"120")?;
+            return Ok(hz);
+        }
+    }
+    bail!("{path} takes no known maximum")
+}
+
+/// What can be written to a knob, and how it reads then.
+fn good_values(knob: &Knob, hz: i64) -> Vec<(String, String)> {
+    let pair = |written: &str, read: &str| (written.to_owned(), read.to_owned());
+    match knob.kind {
+        Kind::Number { min, max, default } => {
+            let max = max.value(hz);
+            let mut values: Vec<(String, String)> = [min, max, max - 1, 0, 1, default]
+                .iter()
+                .map(|value| (format!("{value}\n"), value.to_string()))
+                .collect();
+            values.extend([
+                pair("1", "1"),
+                pair(" \t1 \n", "1"),
+                pair("0x1", "1"),
+                pair("01", "1"),
+                pair("-0", "0"),
+            ]);
+            values
+        }
+        Kind::Counter => vec![pair("0", "0"), pair("0\n", "0")],
+        Kind::List => {
+            let all: Vec<&str> = SYS_INFO.iter().map(|(name, _)| *name).collect();
+            let all = all.join(",");
+            vec![
+                (all.clone(), all),
+                pair("mem,tasks\n", "tasks,mem"),
+                pair(" tasks , timers ", "tasks,timers"),
+                pair("mem,mem", "mem"),
+                pair("\n", ""),
+                pair("all_bt", "all_bt"),
+            ]
+        }
+    }
+}
+
+/// What no knob of this kind takes.
+fn bad_values(knob: &Knob, hz: i64) -> Vec<Vec<u8>> {
+    let mut bad: Vec<Vec<u8>> = [
+        "", "abc", "1a", "a1", "1 2", "1,2", "1\n2", "1.5", "1e3", "+1", "--1", "- 1", "0x", "08",
+        "-", "1\0", "\0", "\u{e4}",
+    ]
+    .iter()
+    .map(|text| text.as_bytes().to_vec())
+    .collect();
+    let mut numbers: Vec<i128> = vec![
+        i128::from(i64::MAX) + 1,
+        i128::from(i64::MIN) - 1,
+        i128::from(i64::MIN),
+        i128::from(u64::MAX),
+        i128::from(u64::MAX) + 2,
+    ];
+    match knob.kind {
+        Kind::Number { min, max, .. } => {
+            numbers.extend([i128::from(min) - 1, i128::from(max.value(hz)) + 1]);
+            bad.extend([b"\n".to_vec(), b"   ".to_vec()]);
+        }
+        Kind::Counter => {
+            numbers.extend([1, -1]);
+            bad.extend([b"\n".to_vec(), b"   ".to_vec()]);
+        }
+        Kind::List => {
+            for text in [
+                "nothing",
+                "tasks mem",
+                "tasks;mem",
+                "tasks,",
+                ",tasks",
+                "tasks,,mem",
+                "TASKS",
+                "task",
+                "1",
+                "0",
+                ",",
+            ] {
+                bad.push(text.as_bytes().to_vec());
+            }
+            bad.push([b"mem,".repeat(2000), b"nothing".to_vec()].concat());
+        }
+    }
+    bad.extend(numbers.iter().map(|number| number.to_string().into_bytes()));
+    // Overlong, from a line's length to more than a page.
+    bad.extend([20, 300, 5000, 70_000].map(|length| vec![b'1'; length]));
+    bad
+}
+
+/// Every knob has its default, takes every good value and reads back as it, and
+/// answers every bad one with `EINVAL` and no change.
+fn files(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let hz = hz(&vm)?;
+    vm.load("")?;
+    let files: BTreeSet<String> = vm
+        .sh_ok(&format!("ls -A {FOLDER}"))?
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let knobs: BTreeSet<String> = ALL.iter().map(|knob| knob.name.to_owned()).collect();
+    ensure!(files == knobs, "files {files:?}, not {knobs:?}");
+    // All of them, now and then in the middle of a look.
+    for knob in ALL {
+        let name = knob.name;
+        let read = || vm.read(&format!("{FOLDER}/{name}"));
+        let default = format!("{}\n", knob.show(knob.default()));
+        ensure!(
+            read()? == default,
+            "{name} is {:?} at first, not {default:?}",
+            read()?
+        );
+        for (written, expected) in good_values(knob, hz) {
+            vm.set_knob(name, &written)
+                .with_context(|| format!("{written:?} to {name}"))?;
+            ensure!(
+                read()? == format!("{expected}\n"),
+                "{name}: {written:?} reads {:?}",
+                read()?
+            );
+        }
+        // Something that no bad value would leave there.
+        let kept = if matches!(knob.kind, Kind::List) {
+            "timers\n"
+        } else {
+            "0\n"
+        };
+        vm.set_knob(name, kept)?;
+        for value in bad_values(knob, hz) {
+            let shown = String::from_utf8_lossy(value.get(..40).unwrap_or(&value)).into_owned();
+            let errno = vm
+                .write(&format!("{FOLDER}/{name}"), &value)
+                .err()
+                .and_then(|error| error.errno());
+            ensure!(
+                errno == Some(Errno::EINVAL),
+                "{shown:?} ({} bytes) to {name}: {errno:?}",
+                value.len()
+            );
+            ensure!(read()? == kept, "{name} is {:?} after {shown:?}", read()?);
+        }
+        vm.set_knob(name, knob.show(knob.default()).to_string() + "\n")?;
+    }
+    vm.unload()?;
+    nothing_left(&vm)
+}
+
+/// Mode 0644: root writes, everybody reads. A write not at the beginning of a
+/// file is refused. sysctl works, with lines of a file as well.
+fn who_may_write(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    vm.load("")?;
+    let modes = vm.sh_ok(&format!("stat -c '%a %u %g' {FOLDER}/* | sort -u"))?;
+    ensure!(modes == "644 0 0\n", "{modes}");
+    let before = vm.sh_ok(&format!("cd {FOLDER}; grep . *"))?;
+    for knob in ALL {
+        let name = knob.name;
+        let output = vm.sh(&format!(
+            "cd {FOLDER}; umask 0; setpriv --reuid=65534 --regid=65534 --clear-groups sh -c 'cat {name} && echo 0 > {name}'"
+        ))?;
+        let default = format!("{}\n", knob.show(knob.default()));
+        ensure!(
+            output.status != 0
+                && output.stdout.starts_with(&default)
+                && output.stdout.contains("Permission denied"),
+            "{name} unprivileged: {output:?}"
+        );
+        // Without a write(2) at another place there would be no seek.
+        let value = if matches!(knob.kind, Kind::List) {
+            "mem"
+        } else {
+            "0"
+        };
+        let output = vm.sh(&format!(
+            "printf {value} | dd of={FOLDER}/{name} bs=8 seek=1 conv=notrunc"
+        ))?;
+        ensure!(
+            output.status != 0 && output.stdout.contains("Invalid argument"),
+            "{name} at 8: {output:?}"
+        );
+    }
+    let after = vm.sh_ok(&format!("cd {FOLDER}; grep . *"))?;
+    ensure!(before == after, "was {before}, is {after}");
+
+    let output = vm.sh_ok(
+        "sysctl -w vigil.hung_task_timeout_secs=33 vigil.hung_task_sys_info=tasks,mem
+         printf 'vigil.hung_task_warnings = -1\n# comment\nvigil/hung_task_panic=7\n' > /tmp/vigil.conf
+         sysctl -p /tmp/vigil.conf; sysctl -a 2> /dev/null | grep ^vigil",
+    )?;
+    for line in [
+        "vigil.hung_task_timeout_secs = 33\n",
+        "vigil.hung_task_sys_info = tasks,mem\n",
+        "vigil.hung_task_warnings = -1\n",
+        "vigil.hung_task_panic = 7\n",
+        "vigil.hung_task_detect_count = 0\n",
+    ] {
+        ensure!(output.contains(line), "no {line} in {output}");
+    }
+    let refused = vm.sh("sysctl -w vigil.hung_task_timeout_secs=-1")?;
+    ensure!(
+        refused.status != 0 && vm.knob("hung_task_timeout_secs")? == "33",
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+/// Every knob that can be given has a parameter of its name, which takes effect
+/// at load; a bad one makes the load fail, is named in the log, and leaves
+/// nothing behind.
+fn parameters(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let hz = hz(&vm)?;
+    let given: Vec<&Knob> = ALL
+        .iter()
+        .filter(|knob| !matches!(knob.kind, Kind::Counter))
+        .collect();
+    let listed = vm.sh_ok("modinfo -p /vm/vigil.ko")?;
+    let listed: BTreeSet<&str> = listed
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    // And these, which are no knobs: they cannot be changed later.
+    let switches = ["use_run_queues", "use_unexported"];
+    let expected: BTreeSet<&str> = given.iter().map(|knob| knob.name).chain(switches).collect();
+    ensure!(
+        listed == expected,
+        "parameters {listed:?}, not {expected:?}"
+    );
+
+    // All at once: the lowest, the highest, another one.
+    for pick in [0, 1, 6] {
+        let values: Vec<(&str, String)> = given
+            .iter()
+            .filter_map(|knob| {
+                Some((
+                    knob.name,
+                    good_values(knob, hz).into_iter().nth(pick % 6)?.1,
+                ))
+            })
+            .collect();
+        let words: Vec<String> = values
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        vm.load(&words.join(" "))
+            .with_context(|| format!("{words:?}"))?;
+        for (name, value) in values {
+            let knob = vm.knob(name)?;
+            // A timeout may have been read and acted upon, never changed.
+            ensure!(knob == value, "{name} is {knob:?}, {value:?} was given");
+        }
+        vm.unload()?;
+    }
+
+    let overlong = "mem,".repeat(300) + "mem";
+    for knob in given {
+        let bad: Vec<String> = match knob.kind {
+            Kind::Number { min, max, .. } => vec![
+                (min - 1).to_string(),
+                (i128::from(max.value(hz)) + 1).to_string(),
+                "abc".to_owned(),
+                String::new(),
+            ],
+            _ => vec!["nothing".to_owned(), "tasks,".to_owned(), overlong.clone()],
+        };
+        for value in bad {
+            let given = format!("{}={value}", knob.name);
+            let mark = vm.mark()?;
+            let output = vm.sh(&format!("insmod /vm/vigil.ko {given}"))?;
+            // The kernel itself has another number for a text that is too long.
+            let expected = if value == overlong {
+                "No space left"
+            } else {
+                "Invalid parameters"
+            };
+            ensure!(
+                output.status != 0 && output.stdout.contains(expected),
+                "{given}: {output:?}"
+            );
+            let log = vm.dmesg_after(mark)?;
+            let named = log
+                .iter()
+                .any(|line| line.facility == 0 && line.level <= 4 && line.text.contains(knob.name));
+            ensure!(named, "{given}: the log does not say so: {log:#?}");
+            nothing_left(&vm).with_context(|| given)?;
+        }
+    }
+    vm.load("")?;
+    vm.unload()?;
+    Ok(())
+}

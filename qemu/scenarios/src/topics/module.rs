@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The module comes and goes, whatever else is going on, and leaves nothing.
+
+use super::hung_stall::{
+    finish_look, first_reports, headline, report_on, who, Stall, Status, SOON,
+};
+use crate::prelude::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("load_message_and_status", load_message_and_status),
+        Scenario::new("unload_while_it_reports", unload_while_it_reports),
+        Scenario::new("hundred_times_idle", hundred_times_idle),
+        Scenario::new("hundred_times_in_use", hundred_times_in_use),
+        Scenario::new("files_held_open", files_held_open),
+        Scenario::new("load_fails_cleanly", load_fails_cleanly),
+        Scenario::new("without_unexported_functions", without_unexported_functions),
+    ]
+}
+
+/// Ensures that nothing of the module is there.
+pub(super) fn nothing_left(vm: &Vm) -> Verdict {
+    let left = vm.sh_ok(
+        "ls -d /proc/sys/vigil /sys/kernel/debug/vigil /sys/module/vigil 2> /dev/null
+         lsmod | grep '^vigil '; grep -l vigild /proc/[0-9]*/comm; grep vigil /proc/vmallocinfo; true",
+    )?;
+    ensure!(left.is_empty(), "left behind: {left}");
+    Ok(())
+}
+
+/// Lines of the kernel at level "warning" or worse that loading a module that is
+/// out of tree and unsigned makes in any case.
+fn is_taint_line(line: &LogLine) -> bool {
+    line.text == "vigil: loading out-of-tree module taints kernel."
+        || line.text == "vigil: module verification failed: signature and/or required key missing - tainting kernel"
+}
+
+/// One line at load says what runs, by which means, and what the kernel's own
+/// detectors do; the status file says it too. The thread is an ordinary one.
+/// Loading twice is refused, and nothing comes of it.
+fn load_message_and_status(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let mark = vm.mark()?;
+    vm.load("hung_task_timeout_secs=120")?;
+    let log = vm.dmesg_after(mark)?;
+    let bad: Vec<&LogLine> = log
+        .iter()
+        .filter(|line| line.level <= 4 && !is_taint_line(line))
+        .collect();
+    ensure!(bad.is_empty(), "complaints at load: {bad:#?}");
+    let said: Vec<&LogLine> = log
+        .iter()
+        .filter(|line| line.facility == 0 && !is_taint_line(line))
+        .collect();
+    ensure!(said.len() == 1, "not one line: {said:#?}");
+    let line = &said[0].text;
+    let parts = [
+        "hung tasks: timeout 120 s, look every 7.5 s",
+        "run queue counts used",
+        "static calls: kallsyms_lookup_name, print_tainted, sys_info, __traceiter_sched_process_hang",
+        "in-tree: hung task on (timeout 120 s), soft lockup on, hard lockup off",
+    ];
+    ensure!(
+        line.starts_with("vigil: ") && !line.contains("done without"),
+        "{line}"
+    );
+    let status = Status::read(&vm)?;
+    for part in parts {
+        ensure!(
+            line.contains(part),
+            "no '{part}' in the line at load: {line}"
+        );
+        ensure!(
+            status.0.contains(part),
+            "no '{part}' in the status:\n{}",
+            status.0
+        );
+    }
+    ensure!(
+        status.watched()? == 0 && status.hung()? == 0 && status.missed()? == 0,
+        "{}",
+        status.0
+    );
+    // What it says follows what is.
+    vm.set_knob("hung_task_timeout_secs", 0)?;
+    vm.write("/proc/sys/kernel/hung_task_timeout_secs", b"0")?;
+    let off = Status::read(&vm)?.0;
+    ensure!(
+        off.contains("hung tasks: off\n") && off.contains("in-tree: hung task off,"),
+        "{off}"
+    );
+    vm.set_knob("hung_task_timeout_secs", 10)?;
+    finish_look(&vm)?;
+
+    let thread = vm.sh_ok("ps -e -o comm=,ni=,cls= | grep vigild")?;
+    let words: Vec<&str> = thread.split_whitespace().collect();
+    ensure!(words == ["vigild/hung", "0", "TS"], "{thread}");
+
+    let mark = vm.mark()?;
+    let twice = vm.sh("insmod /vm/vigil.ko hung_task_timeout_secs=77")?;
+    ensure!(
+        twice.status != 0 && twice.stdout.contains("File exists"),
+        "{twice:?}"
+    );
+    ensure!(
+        vm.knob("hung_task_timeout_secs")? == "10",
+        "{}",
+        vm.knob("hung_task_timeout_secs")?
+    );
+    let log = vm.dmesg_after(mark)?;
+    ensure!(log.is_empty(), "{log:#?}");
+
+    vm.unload()?;
+    nothing_left(&vm)?;
+    let log = vm.dmesg_after(mark)?;
+    ensure!(
+        log.iter().all(|line| line.level > 4),
+        "complaints at unload: {log:#?}"
+    );
+    // The kernel says that it is tainted once; from now on the line is alone.
+    vm.load("")?;
+    let log = vm.dmesg_after(mark)?;
+    ensure!(log.len() == 1, "{log:#?}");
+    Ok(())
+}
+
+/// Unloads it within a second of the guest's time.
+pub(super) fn unload_in_a_second(vm: &Vm) -> Verdict {
+    let times = vm.sh_ok(
+        "read a rest < /proc/uptime; rmmod vigil || exit; read b rest < /proc/uptime; echo $a $b",
+    )?;
+    let (before, after) = times.trim().split_once(' ').context("no times")?;
+    let took = after.parse::<f64>()? - before.parse::<f64>()?;
+    ensure!(took < 1.0, "unloading took {took} s");
+    nothing_left(vm)
+}
+
+/// In the middle of a look that has hundreds of reports to print, and while
+/// tasks are stuck, unloading takes less than a second. What was stuck is let
+/// go afterwards, and nothing is wrong with it.
+fn unload_while_it_reports(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    let stuck = Stall::start(&vm, "threads count=500")?;
+    for _ in 0..2 {
+        let mark = vm.mark()?;
+        vm.load("hung_task_timeout_secs=1 hung_task_warnings=-1")?;
+        vm.wait_log_after(mark, &headline(None), SOON)?;
+        unload_in_a_second(&vm)?;
+        let log = vm.dmesg_after(mark)?;
+        let reported = log
+            .iter()
+            .filter(|line| line.text.contains("blocked for more than 1 seconds"))
+            .count();
+        ensure!(
+            reported < 500,
+            "all {reported} reports were printed before it was unloaded"
+        );
+    }
+    stuck.end(&vm)?;
+    Ok(())
+}
+
+/// Loads and unloads it a hundred times.
+fn hundred_times(vm: &Vm, parameters: &str) -> Verdict {
+    vm.sh_ok(&format!(
+        "i=0; while [ $i -lt 100 ]; do insmod /vm/vigil.ko {parameters} && rmmod vigil || exit; i=$((i + 1)); done"
+    ))?;
+    nothing_left(vm)
+}
+
+fn hundred_times_idle(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let mark = vm.mark()?;
+    hundred_times(&vm, "")?;
+    let log = vm.dmesg_after(mark)?;
+    let bad: Vec<&LogLine> = log
+        .iter()
+        .filter(|line| line.level <= 4 && !is_taint_line(line))
+        .collect();
+    ensure!(bad.is_empty(), "{bad:#?}");
+    Ok(())
+}
+
+/// With tasks in the table each time, while others write to the knobs and read
+/// the status as fast as they can, and find them there or not. No reference to a
+/// task stays behind: all memory of the tasks is free in the end.
+fn hundred_times_in_use(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    let tasks = || -> anyhow::Result<u64> {
+        let slabs = vm.sh_ok("awk '$1 == \"task_struct\" { print $2 }' /proc/slabinfo")?;
+        Ok(slabs.trim().parse()?)
+    };
+    let stuck = Stall::start(&vm, "threads count=300")?;
+    let before = tasks()?;
+    let writers = vm.spawn(
+        "exec 2> /dev/null
+         (while :; do for f in /proc/sys/vigil/*; do read -r value < $f && echo \"$value\" > $f; done; done) &
+         (while :; do for value in 0 1 2 -1; do echo $value > /proc/sys/vigil/hung_task_timeout_secs
+          echo 1 > /proc/sys/vigil/hung_task_check_interval_secs
+          while read -r line; do :; done < /sys/kernel/debug/vigil/status; done; done) &
+         wait",
+    )?;
+    hundred_times(
+        &vm,
+        "hung_task_timeout_secs=1 hung_task_check_interval_secs=1",
+    )?;
+    ensure!(!writers.ended(), "the writers ended: {}", writers.output());
+    writers.kill()?;
+    writers.wait(SOON)?;
+    stuck.end(&vm)?;
+    // A reference that was not given back would keep its 300 tasks for good.
+    for _ in 0..3 {
+        Stall::start(&vm, "threads count=300")?.end(&vm)?;
+    }
+    let after = tasks()?;
+    ensure!(
+        after < before + 300,
+        "{before} tasks in memory before, {after} after"
+    );
+    Ok(())
+}
+
+/// Whoever has the status or a knob open does not keep the module from going,
+/// and can read, write and close afterwards without harm, even when the module
+/// is there again.
+fn files_held_open(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let knob = "/proc/sys/vigil/hung_task_panic";
+    let status = "/sys/kernel/debug/vigil/status";
+    for again in ["", "insmod /vm/vigil.ko"] {
+        vm.load("")?;
+        let output = vm.sh_ok(&format!(
+            "exec 3< {status} 4< {status} 5<> {knob} 6<> {knob}
+             read -r line <&3; echo \"read: $line\"
+             rmmod vigil || exit
+             {again}
+             cat <&3; cat <&4 && echo 'status can be read'
+             cat <&5 && echo 'knob can be read'; echo 5 >&6 && echo 'knob can be written'
+             exec 3<&- 4<&- 5<&- 6<&-"
+        ))?;
+        ensure!(output.contains("read: hung tasks: "), "{output}");
+        ensure!(!output.contains(" can be "), "{output}");
+        if again.is_empty() {
+            nothing_left(&vm)?;
+        } else {
+            ensure!(
+                vm.knob("hung_task_panic")? == "0",
+                "written to the new module"
+            );
+            vm.unload()?;
+        }
+    }
+    Ok(())
+}
+
+/// Where no more threads can be made, loading fails with the right error, a line
+/// that says why, and nothing left behind.
+fn load_fails_cleanly(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let mark = vm.mark()?;
+    // All processes are there before the limit goes down: a shell that becomes
+    // insmod, and one that lifts the limit as soon as that has ended and its end
+    // of the pipe is closed.
+    let output = vm.sh(
+        "limit=/proc/sys/kernel/threads-max; usual=$(cat $limit); mkfifo /tmp/ended
+         (read -r nothing < /tmp/ended; echo $usual > $limit) & lift=$!
+         (exec 3> /tmp/ended; echo 20 > $limit; exec insmod /vm/vigil.ko) & load=$!
+         wait $load; status=$?; wait $lift; exit $status",
+    )?;
+    ensure!(
+        output.status != 0 && output.stdout.contains("Resource temporarily unavailable"),
+        "{output:?}"
+    );
+    let line = vm.wait_log_after(mark, "^vigil: cannot start the thread vigild/hung", SOON)?;
+    ensure!(line.level <= 3, "{line:?}");
+    nothing_left(&vm)?;
+    vm.load("")?;
+    vm.unload()?;
+    Ok(())
+}
+
+/// Where nothing that is not exported can be reached, the report is still there,
+/// with the blocker, and without the kernel's taint; the line at load says so.
+fn without_unexported_functions(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let mark = vm.mark()?;
+    vm.load("hung_task_timeout_secs=2 hung_task_sys_info=mem use_unexported=0")?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    let line = vm
+        .wait_log_after(mark, "^vigil: hung tasks: timeout 2 s", SOON)?
+        .text;
+    let without = "done without: kallsyms_lookup_name, print_tainted, sys_info, __traceiter_sched_process_hang";
+    ensure!(
+        line.contains(without) && line.contains("run queue counts not used"),
+        "{line}"
+    );
+    let stuck = Stall::start(&vm, "mutex")?;
+    let reports = first_reports(&vm, mark, &stuck.victims)?;
+    let report = report_on(&reports, stuck.victim())?;
+    let (name, holder) = (who(&vm, stuck.victim())?, who(&vm, stuck.holder)?);
+    report.says(&format!(
+        "INFO: task {name} is blocked on a mutex likely owned by task {holder}."
+    ))?;
+    let second = report.lines.get(1).map_or("", String::as_str);
+    ensure!(second.starts_with("      Taint unknown 7."), "{second}");
+    ensure!(
+        report.stacks() == [stuck.victim(), stuck.holder],
+        "{report:#?}"
+    );
+    ensure!(!report.mentions("Mem-Info:"), "{report:#?}");
+    vm.unload()?;
+    nothing_left(&vm)
+}
