@@ -502,6 +502,11 @@ static int nap_victim(struct prov_thread *t)
 	return 0;
 }
 
+static const struct prov_key nap_keys[] = {
+	{ "ms", offsetof(struct prov_args, ms), 1, 600000, 1000 },
+	{}
+};
+
 #define PROV_COUNT	.max_count = 1000, .def_count = 1
 
 const struct prov_kind prov_hung_kinds[] = {
@@ -676,7 +681,8 @@ const struct prov_kind prov_hung_kinds[] = {
 	}, {
 		.name = "nap", .tag = "nap", .max_count = 1000000, .def_count = 10,
 		.help = "one thread, count D state naps of ms each, then the end",
-		.flags = PROV_ROUNDS | PROV_MS,
+		.flags = PROV_ROUNDS,
+		.keys = nap_keys,
 		.state = TASK_UNINTERRUPTIBLE,
 		.victim = nap_victim,
 		.release = wake_victims,

@@ -7,11 +7,17 @@
  * Everything is in /sys/kernel/debug/vigil_provoke/ (debugfs):
  *
  *   run                 write "KIND [key=value]...": returns when the stall
- *                       stands, every victim verified asleep in its wait.
- *                       Reading lists the kinds and their keys.
+ *                       stands, every victim verified asleep in its wait, or
+ *                       every CPU in its stall (after it, should that be the
+ *                       writer's own). Reading lists the kinds and their keys.
  *   active              one line for each stall that stands:
  *                       id kind tasks=pid,... holder=pid seconds count=N
  *                       asleep=N left=seconds
+ *                       for CPUs: id kind tasks=pid,... cpus=N,... ms=N
+ *                       began=CPU:time,... ended=CPU:time or CPU:-,...
+ *   lockups             one line for each CPU of the last stalls of CPUs:
+ *                       id kind cpu=N began=time ended=time role=stuck|target;
+ *                       times are those of the kernel log
  *   end                 write an id, or "all": returns when the threads are
  *                       gone
  *   block_me            write "[KIND] [key=value]...": the task that writes is
@@ -20,21 +26,29 @@
  *
  * Keys:
  *
- *   secs=1..3600   ends by itself after that long (60): a guest recovers
+ *   secs=1..3600   ends by itself after that long (60; 3600 for stalls of
+ *                  CPUs, which have ms=): a guest recovers
  *   count=N        number of victims; naps for "nap"
  *   id=1..49999    the stall's id; without it, one from 50000 upwards
  *   name=COMM      comm of the victims, 1 to 15 bytes, taken literally but for
  *                  the escapes of string_unescape(): \x20 is a space
- *   ms=N           length of a nap
+ *   ms=N           length of a nap, or of the stall of a CPU
+ *   cpu=N cpus=LIST but=LIST   the CPUs to stall, or those not to stall
  *
- * Kinds, all of hung.c so far:
+ * Kinds of hung.c:
  *
  *   mutex mutex_orphan mutex_noowner sem sem_orphan sem_gone rwsem_reader
  *   rwsem_writer rwsem_noowner completion iowait chain abba abba_mutex
  *   killable idle fresh unstarted freezable nap threads
  *
+ * Kinds of lockup.c:
+ *
+ *   preempt_off irqs_off bh_off softirq_hog spinlock ipi_wait hrtimer_storm
+ *   fifo_hog touch_softlockup touch_nmi flaps
+ *
  * Victims are called prov_<tag>/<index>, holders prov_hold/<id>. Holders sleep
- * interruptibly, so that they are not hung themselves.
+ * interruptibly, so that they are not hung themselves. The victim that occupies
+ * a CPU has the CPU's number for an index.
  *
  * Life of a stall. It is on prov_stalls from the first to the last, which
  * reserves its id and its threads, but is acted on by others only while
@@ -50,6 +64,7 @@
  * about, and nothing waits for a thread with it held.
  */
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -87,6 +102,7 @@ static const struct {
 	const unsigned int *nr;
 } prov_parts[] = {
 	{ prov_hung_kinds, &prov_hung_nr },
+	{ prov_lockup_kinds, &prov_lockup_nr },
 };
 
 static DEFINE_MUTEX(prov_lock);
@@ -233,6 +249,11 @@ static bool prov_victim_ready(struct prov_thread *t)
 	return READ_ONCE(t->ready);
 }
 
+static bool prov_victim_began(struct prov_thread *t)
+{
+	return READ_ONCE(t->began) || READ_ONCE(t->err);
+}
+
 static bool prov_holder_holds(struct prov_thread *t)
 {
 	return READ_ONCE(t->waiting) &&
@@ -242,6 +263,15 @@ static bool prov_holder_holds(struct prov_thread *t)
 static bool prov_is_gone(struct prov_thread *t)
 {
 	return !pid_alive(t->task);
+}
+
+/*
+ * By an hrtimer, which stays on this CPU. A timer of an idle CPU can be left to
+ * another CPU, and that one may be stuck: this is what we are here for.
+ */
+static void prov_pause(void)
+{
+	usleep_range_idle(1000, 2000);
 }
 
 /* Until @is(@t). Of these polls a write to "run" is made; it can be killed. */
@@ -254,7 +284,7 @@ static int prov_await(struct prov_thread *t, bool (*is)(struct prov_thread *t))
 			return -EINTR;
 		if (time_after(jiffies, limit))
 			return -ETIMEDOUT;
-		schedule_timeout_idle(1);
+		prov_pause();
 	}
 	return 0;
 }
@@ -333,7 +363,8 @@ static int prov_create_victim(struct prov_stall *s, unsigned int i)
 	if (s->args.comm[0])
 		strscpy(name, s->args.comm);
 	else
-		scnprintf(name, sizeof(name), "prov_%s/%u", s->kind->tag, i);
+		scnprintf(name, sizeof(name), "prov_%s/%u", s->kind->tag,
+			  s->kind->flags & PROV_CPUS ? t->cpu : i);
 	t->stall = s;
 	t->idx = i;
 	if (!(i % 32) && si_mem_available() < PROV_MIN_FREE_PAGES)
@@ -341,6 +372,8 @@ static int prov_create_victim(struct prov_stall *s, unsigned int i)
 	err = prov_create(t, prov_victim_fn, name);
 	if (err)
 		return err;
+	if (s->kind->flags & PROV_CPUS)
+		kthread_bind(t->task, t->cpu);
 	s->made++;
 	if (!(s->kind->flags & PROV_UNSTARTED))
 		wake_up_process(t->task);
@@ -440,10 +473,10 @@ static void prov_teardown(struct prov_stall *s)
 	/* They run none of our code any more, but may still be seen in /proc. */
 	if (s->holder.task)
 		while (!prov_is_gone(&s->holder))
-			schedule_timeout_idle(1);
+			prov_pause();
 	for (i = 0; i < s->made; i++)
 		while (!s->victims[i].user && !prov_is_gone(&s->victims[i]))
-			schedule_timeout_idle(1);
+			prov_pause();
 }
 
 /* Starting and ending */
@@ -543,6 +576,12 @@ static struct prov_stall *prov_new(const struct prov_kind *kind,
 	init_completion(&s->gone);
 	INIT_DELAYED_WORK(&s->timeout, prov_timeout);
 
+	if (kind->plan) {
+		err = kind->plan(s);
+		if (err)
+			goto fail;
+		err = -ENOMEM;
+	}
 	s->victims = kvcalloc(s->max, sizeof(*s->victims), GFP_KERNEL);
 	if (!s->victims)
 		goto fail;
@@ -560,6 +599,49 @@ fail:
 	return ERR_PTR(err);
 }
 
+static int prov_await_stuck(struct prov_stall *s)
+{
+	unsigned int i;
+	int err;
+
+	err = prov_await_victims(s, prov_victim_began);
+	for (i = 0; i < s->made && !err; i++)
+		err = s->victims[i].err;
+	return err;
+}
+
+/*
+ * A stall of CPUs can be ended from when it is let go, not only from when it
+ * stands: the CPU that this runs on may be one of them.
+ */
+static int prov_run_cpus(struct prov_stall *s)
+{
+	int err;
+
+	err = prov_create_victims(s);
+	if (!err)
+		err = prov_await_victims(s, prov_victim_ready);
+	if (!err && s->kind->stage)
+		err = s->kind->stage(s);
+	if (err) {
+		prov_teardown(s);
+		prov_delist(s);
+		return err;
+	}
+	/* From here on it can be ended and freed at any time. */
+	kref_get(&s->ref);
+	s->went = true;
+	prov_publish(s);
+	/* Wakes all of them with interrupts off: none can keep us from the next. */
+	complete_all(&s->go);
+
+	err = prov_await_stuck(s);
+	if (err)
+		prov_end(s);
+	prov_put(s);
+	return err;
+}
+
 static int prov_run(const struct prov_kind *kind, const struct prov_args *args)
 {
 	struct prov_stall *s = prov_new(kind, args, false);
@@ -567,6 +649,8 @@ static int prov_run(const struct prov_kind *kind, const struct prov_args *args)
 
 	if (IS_ERR(s))
 		return PTR_ERR(s);
+	if (kind->flags & PROV_CPUS)
+		return prov_run_cpus(s);
 	err = prov_start_holder(s);
 	if (!err)
 		err = prov_start_victims(s);
@@ -678,9 +762,37 @@ static int prov_name(char *val, char *comm)
 	return 0;
 }
 
-static int prov_key(const struct prov_kind *kind, bool user, char *word,
-		    struct prov_args *args)
+static int prov_cpus(char *word, const char *val, struct prov_args *args)
 {
+	unsigned int cpu;
+
+	if (args->cpus[0] || !*val || strscpy(args->cpus, val) < 0)
+		return -EINVAL;
+	args->but = !strcmp(word, "but");
+	if (!strcmp(word, "cpu"))
+		return prov_number(val, 0, UINT_MAX, &cpu);
+	return 0;
+}
+
+static unsigned int *prov_field(struct prov_args *args, const struct prov_key *key)
+{
+	return (void *)args + key->offset;
+}
+
+static void prov_defaults(const struct prov_kind *kind, struct prov_args *args)
+{
+	const struct prov_key *key;
+
+	args->secs = kind->flags & PROV_CPUS ? 3600 : 60;
+	args->count = kind->def_count;
+	for (key = kind->keys; key && key->name; key++)
+		*prov_field(args, key) = key->def;
+}
+
+static int prov_word(const struct prov_kind *kind, bool user, char *word,
+		     struct prov_args *args)
+{
+	const struct prov_key *key;
 	char *val = strchr(word, '=');
 
 	if (!val)
@@ -690,12 +802,17 @@ static int prov_key(const struct prov_kind *kind, bool user, char *word,
 		return prov_number(val, 1, 3600, &args->secs);
 	if (!strcmp(word, "id"))
 		return prov_number(val, 1, PROV_FIRST_AUTO_ID - 1, &args->id);
-	if (!strcmp(word, "count") && !user)
+	if (!strcmp(word, "count") && !user && kind->max_count)
 		return prov_number(val, 1, kind->max_count, &args->count);
 	if (!strcmp(word, "name") && !user)
 		return prov_name(val, args->comm);
-	if (!strcmp(word, "ms") && (kind->flags & PROV_MS))
-		return prov_number(val, 1, 600000, &args->ms);
+	if ((kind->flags & PROV_CPUS) &&
+	    (!strcmp(word, "cpu") || !strcmp(word, "cpus") || !strcmp(word, "but")))
+		return prov_cpus(word, val, args);
+	for (key = kind->keys; key && key->name; key++)
+		if (!strcmp(word, key->name))
+			return prov_number(val, key->min, key->max,
+					   prov_field(args, key));
 	return -EINVAL;
 }
 
@@ -710,7 +827,7 @@ static int prov_parse(char *line, const char *def, const struct prov_kind **kind
 	char *word;
 	int err;
 
-	*args = (struct prov_args){ .secs = 60, .ms = 1000 };
+	*args = (struct prov_args){};
 	while ((word = strsep(&line, " \t\n"))) {
 		if (!*word)
 			continue;
@@ -722,11 +839,11 @@ static int prov_parse(char *line, const char *def, const struct prov_kind **kind
 			kind = prov_find_kind(named ? word : def);
 			if (!kind || (def && !(kind->flags & PROV_USER)))
 				return -EINVAL;
-			args->count = kind->def_count;
+			prov_defaults(kind, args);
 			if (named)
 				continue;
 		}
-		err = prov_key(kind, def, word, args);
+		err = prov_word(kind, def, word, args);
 		if (err)
 			return err;
 	}
@@ -734,7 +851,7 @@ static int prov_parse(char *line, const char *def, const struct prov_kind **kind
 		if (!def)
 			return -EINVAL;
 		kind = prov_find_kind(def);
-		args->count = 1;
+		prov_defaults(kind, args);
 	}
 	*kindp = kind;
 	return 0;
@@ -780,23 +897,32 @@ static ssize_t run_write(struct file *file, const char __user *buf, size_t len,
 	return prov_command(buf, len, pos, NULL);
 }
 
+static void run_line(struct seq_file *m, const struct prov_kind *k)
+{
+	const struct prov_key *key;
+
+	seq_printf(m, "%-16s %s (secs= id= name=", k->name, k->help);
+	if (k->max_count)
+		seq_printf(m, " count=1..%u,%u", k->max_count, k->def_count);
+	if (k->flags & PROV_CPUS)
+		seq_puts(m, " cpu= cpus= but=");
+	for (key = k->keys; key && key->name; key++) {
+		seq_printf(m, " %s=%u..%u", key->name, key->min, key->max);
+		if (key->def != PROV_ANY_CPU)
+			seq_printf(m, ",%u", key->def);
+	}
+	if (k->flags & PROV_USER)
+		seq_puts(m, "; block_me");
+	seq_puts(m, ")\n");
+}
+
 static int run_show(struct seq_file *m, void *unused)
 {
-	const struct prov_kind *k;
 	unsigned int p, i;
 
-	for (p = 0; p < ARRAY_SIZE(prov_parts); p++) {
-		for (i = 0; i < *prov_parts[p].nr; i++) {
-			k = &prov_parts[p].kinds[i];
-			seq_printf(m, "%-14s %s (secs= id= name=", k->name, k->help);
-			seq_printf(m, " count=1..%u,%u", k->max_count, k->def_count);
-			if (k->flags & PROV_MS)
-				seq_puts(m, " ms=1..600000,1000");
-			if (k->flags & PROV_USER)
-				seq_puts(m, "; block_me");
-			seq_puts(m, ")\n");
-		}
-	}
+	for (p = 0; p < ARRAY_SIZE(prov_parts); p++)
+		for (i = 0; i < *prov_parts[p].nr; i++)
+			run_line(m, &prov_parts[p].kinds[i]);
 	return 0;
 }
 
@@ -821,12 +947,16 @@ static void active_line(struct seq_file *m, struct prov_stall *s)
 
 	seq_printf(m, "%u %s tasks=", s->args.id, s->kind->name);
 	for (i = 0; i < s->made; i++) {
-		if (prov_victim_asleep(&s->victims[i]))
+		if (!s->kind->show && prov_victim_asleep(&s->victims[i]))
 			asleep++;
 		if (i < PROV_MAX_LISTED)
 			seq_printf(m, "%s%d", i ? "," : "", s->victims[i].task->pid);
 		else if (i == PROV_MAX_LISTED)
 			seq_puts(m, ",...");
+	}
+	if (s->kind->show) {
+		s->kind->show(m, s);
+		return;
 	}
 	seq_printf(m, " holder=%d %lld count=%u asleep=%u left=%lld\n",
 		   s->holder.task ? s->holder.task->pid : 0, secs, s->made,
@@ -844,6 +974,14 @@ static int active_show(struct seq_file *m, void *unused)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(active);
+
+static const struct file_operations lockups_fops = {
+	.owner = THIS_MODULE,
+	.open = prov_lockups_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
 
 static ssize_t end_write(struct file *file, const char __user *buf, size_t len,
 			 loff_t *pos)
@@ -909,6 +1047,7 @@ static int __init prov_init(void)
 	}
 	debugfs_create_file("run", 0600, prov_dir, NULL, &run_fops);
 	debugfs_create_file("active", 0400, prov_dir, NULL, &active_fops);
+	debugfs_create_file("lockups", 0400, prov_dir, NULL, &lockups_fops);
 	debugfs_create_file("end", 0200, prov_dir, NULL, &end_fops);
 	debugfs_create_file("block_me", 0200, prov_dir, NULL, &block_me_fops);
 	debugfs_create_file("block_me_killable", 0200, prov_dir, NULL,
