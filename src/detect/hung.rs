@@ -533,6 +533,7 @@ impl Body for Detector {
     fn run(&mut self, bell: &Bell) {
         self.shared.stats.capacity.set(self.table.capacity() as u64);
         let mut last = None;
+        let mut before = None;
         while !bell.stopping() {
             let Some(settings) = Settings::read(&self.shared.knobs) else {
                 self.forget();
@@ -540,6 +541,10 @@ impl Body for Detector {
                 bell.wait(None);
                 continue;
             };
+            if before.as_ref() != Some(&settings) && !self.table.is_empty() {
+                // What was due by other settings says nothing: look what is due by these.
+                self.due = 0;
+            }
             let (now, live) = self.clocks();
             let next = last.map_or(now, |at: u64| at.saturating_add(settings.interval));
             // Live time never runs faster, so that this is at most too early.
@@ -547,13 +552,12 @@ impl Body for Detector {
             if now >= next {
                 self.look(&settings, true, bell);
                 last = Some(now);
-                continue;
-            }
-            if now >= due {
+            } else if now >= due {
                 self.look(&settings, false, bell);
-                continue;
+            } else {
+                bell.wait(Some(millis_until(next.min(due), now)));
             }
-            bell.wait(Some(millis_until(next.min(due), now)));
+            before = Some(settings);
         }
         self.forget();
     }

@@ -91,37 +91,37 @@ fn thousands_are_stuck(cx: &Cx) -> Verdict {
     vm.load("hung_task_timeout_secs=0 hung_task_check_interval_secs=1 hung_task_warnings=3")?;
     // Off while they are made: until it is woken for the first time, a new
     // thread sleeps in D state as well.
-    let some = Stall::start(&vm, "threads count=2000")?;
+    let some = Stall::start(&vm, "threads count=1000")?;
     vm.set_knob("hung_task_timeout_secs", 2)?;
-    wait_for(&vm, SOON, "2000 to be hung", || {
+    wait_for(&vm, SOON, "1000 to be hung", || {
         let status = Status::read(&vm)?;
-        Ok((status.watched()? == 2000 && status.hung()? == 2000).then_some(()))
+        Ok((status.watched()? == 1000 && status.hung()? == 1000).then_some(()))
     })?;
     let status = Status::read(&vm)?;
     ensure!(
-        status.missed()? == 0 && status.room()? >= 2000,
+        status.missed()? == 0 && status.room()? >= 1000,
         "{}",
         status.0
     );
     ensure!(
-        vm.knob("hung_task_detect_count")? == "2000",
+        vm.knob("hung_task_detect_count")? == "1000",
         "{}",
         vm.knob("hung_task_detect_count")?
     );
-    let more = Stall::start(&vm, "threads count=10000")?;
-    wait_for(&vm, SOON, "12000 to be hung", || {
-        Ok((Status::read(&vm)?.hung()? == 12_000).then_some(()))
+    let more = Stall::start(&vm, "threads count=5000")?;
+    wait_for(&vm, SOON, "6000 to be hung", || {
+        Ok((Status::read(&vm)?.hung()? == 6000).then_some(()))
     })?;
     let status = Status::read(&vm)?;
     ensure!(
-        status.missed()? == 0 && status.watched()? == 12_000 && status.room()? >= 12_000,
+        status.missed()? == 0 && status.watched()? >= 6000 && status.room()? >= 6000,
         "{}",
         status.0
     );
     // Those that are gone are forgotten.
     some.end(&vm)?;
-    wait_for(&vm, SOON, "10000 to be left", || {
-        Ok((Status::read(&vm)?.watched()? == 10_000).then_some(()))
+    wait_for(&vm, SOON, "5000 to be left", || {
+        Ok((Status::read(&vm)?.watched()? == 5000).then_some(()))
     })?;
     // Now all are reported again, which takes a while.
     let mark = vm.mark()?;
