@@ -14,15 +14,22 @@ mod detect;
 mod sys;
 
 use core::borrow::Borrow;
-use detect::{hung, knobs::Knobs, status};
+use detect::{
+    hung,
+    knobs::{Knobs, Panel},
+    lockup::Lockups,
+    status,
+};
 use kernel::{prelude::*, sync::Arc};
-use logic::knobs::{Id, ALL};
+use logic::knobs::{Id, Kind, ALL};
 use sys::{
     call::Calls,
     kthread::{Bell, KThread},
+    nmi::{Nmi, Touches},
     param, pm,
     runqueue::RunQueues,
     sysctl,
+    tick::Stopper,
 };
 
 /// Declares the module, and [`given`], from the table of knobs.
@@ -31,6 +38,7 @@ macro_rules! declare_module {
         numbers { $(($n:ident, $nid:ident, $min:expr, $max:tt, $default:tt, $help:tt))* }
         counters { $($counters:tt)* }
         lists { $($lists:tt)* }
+        cpus { $($cpus:tt)* }
     ) => {
         module! {
             type: Vigil,
@@ -43,6 +51,10 @@ macro_rules! declare_module {
                 use_unexported: u8 {
                     default: 1,
                     description: "Call kernel functions that are not exported; without, do without them",
+                },
+                use_stopper: u8 {
+                    default: 1,
+                    description: "Feel a CPU's pulse by its stopper; without, by a FIFO-99 thread",
                 },
                 use_run_queues: u8 {
                     default: 1,
@@ -67,12 +79,14 @@ fn plain<T: Copy>(value: impl Borrow<T>) -> T {
 /// What is registered. Fields are dropped in the order in which they stand, the last made first:
 /// nothing may be told of changes, or asked for its state, that is going away.
 struct Vigil {
-    /// Asks for the state.
+    /// Asks for the state of everything.
     _status: status::Status,
-    /// Rings the thread's bell.
-    _knobs: sysctl::Folder<Knobs>,
+    /// Changes everything.
+    _knobs: sysctl::Folder<Panel>,
     /// Rings the thread's bell.
     _suspend: Pin<KBox<pm::Notifier<hung::Shared>>>,
+    /// Looks at the CPUs. Shared with `_status` and `_knobs`, which are gone by now.
+    _lockups: Arc<Pin<KBox<Lockups>>>,
     /// Looks at the tasks.
     _hung: KThread,
 }
@@ -84,30 +98,34 @@ fn step<T>(what: &str, result: Result<T>) -> Result<T> {
 
 /// Takes over the values that were given at load.
 fn preset(knobs: &Knobs) -> Result {
-    let complain = |id: Id| {
-        let name = ALL.get(id as usize).map_or("", |knob| knob.name);
-        pr_err!("{name}: the value given at load is out of range, see docs/knobs.md\n");
-    };
     for (id, value) in given() {
         knobs.preset(id, value).inspect_err(|_| complain(id))?;
     }
-    let text = param::hung_task_sys_info();
-    knobs
-        .preset_text(Id::HungTaskSysInfo, text)
-        .inspect_err(|_| complain(Id::HungTaskSysInfo))
+    for knob in ALL.iter().filter(|knob| knob.kind == Kind::List) {
+        knobs
+            .preset_text(knob.id, param::text(knob.name))
+            .inspect_err(|_| complain(knob.id))?;
+    }
+    Ok(())
+}
+
+/// Says that a value given at load is none.
+fn complain(id: Id) {
+    let name = ALL.get(id as usize).map_or("", |knob| knob.name);
+    pr_err!("{name}: the value given at load is out of range, see docs/knobs.md\n");
 }
 
 impl kernel::Module for Vigil {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let bell = Bell::new()?;
-        let knobs = Arc::new(Knobs::new(bell.clone()), GFP_KERNEL)?;
+        let knobs = Arc::new(Knobs::new(), GFP_KERNEL)?;
         preset(&knobs)?;
 
-        let calls = Calls::bind(plain::<u8>(module_parameters::use_unexported.value()) != 0);
-        let queues = RunQueues::find(
-            &calls,
-            plain::<u8>(module_parameters::use_run_queues.value()) != 0,
-        );
+        let use_unexported = plain::<u8>(module_parameters::use_unexported.value()) != 0;
+        let use_run_queues = plain::<u8>(module_parameters::use_run_queues.value()) != 0;
+        let use_stopper = plain::<u8>(module_parameters::use_stopper.value()) != 0;
+        let calls = Calls::bind(use_unexported);
+        let queues = RunQueues::find(&calls, use_run_queues);
         let shared = Arc::new(
             hung::Shared::new(knobs.clone(), bell.clone(), calls, queues),
             GFP_KERNEL,
@@ -117,25 +135,47 @@ impl kernel::Module for Vigil {
         // dropped: in the reverse order of these lines.
         let hung = step(
             "start the thread vigild/hung",
-            KThread::spawn(c"vigild/hung", bell, detector),
+            KThread::spawn(c"vigild/hung", bell.clone(), detector),
         )?;
+        let lockups = step(
+            "set up the lockup detectors",
+            Lockups::new(
+                knobs.clone(),
+                calls,
+                Stopper::find(&calls, use_stopper),
+                Touches::new(use_unexported),
+                Nmi::new().ok(),
+            ),
+        )?;
+        let lockups = Arc::new(lockups, GFP_KERNEL)?;
+        let panel = Arc::new(Panel::new(knobs, bell, lockups.clone()), GFP_KERNEL)?;
+        let cpus = param::text("watchdog_cpumask");
+        if cpus.is_empty() {
+            step("watch the CPUs", lockups.apply(|_| ()))?;
+        } else {
+            panel
+                .set_cpus(cpus)
+                .inspect_err(|_| complain(Id::WatchdogCpumask))?;
+        }
         let suspend = step(
             "listen for suspend",
             KBox::pin_init(pm::Notifier::new(shared.clone()), GFP_KERNEL),
         )?;
         let knobs = step(
             "make /proc/sys/vigil",
-            sysctl::Folder::new(c"vigil", &knobs),
+            sysctl::Folder::new(c"vigil", &panel),
         )?;
+        let all = Arc::new(status::All::new(shared, lockups.clone()), GFP_KERNEL)?;
         let status = step(
             "make the file vigil/status in debugfs",
-            status::publish(shared.clone()),
+            status::publish(all.clone()),
         )?;
-        status::announce(&shared);
+        status::announce(&all);
         Ok(Self {
             _status: status,
             _knobs: knobs,
             _suspend: suspend,
+            _lockups: lockups,
             _hung: hung,
         })
     }

@@ -14,11 +14,16 @@
 #include <linux/cleanup.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/nmi.h>
 #include <linux/panic.h>
-#include <linux/static_call.h>
-#include <linux/sys_info.h>
-#include <linux/string.h>
+#include <linux/percpu.h>
+#include <linux/sched/debug.h>
 #include <linux/slab.h>
+#include <linux/static_call.h>
+#include <linux/stop_machine.h>
+#include <linux/string.h>
+#include <linux/sys_info.h>
 #include <trace/events/sched.h>
 
 #include "vigil.h"
@@ -27,12 +32,23 @@ DEFINE_STATIC_CALL_RET0(vigil_kallsyms, kallsyms_lookup_name);
 DEFINE_STATIC_CALL_RET0(vigil_tainted, print_tainted);
 DEFINE_STATIC_CALL_NULL(vigil_info, sys_info);
 DEFINE_STATIC_CALL_RET0(vigil_hang, __traceiter_sched_process_hang);
+DEFINE_STATIC_CALL_NULL(vigil_stopper, stop_one_cpu_nowait);
+DEFINE_STATIC_CALL_NULL(vigil_regs, show_regs);
+DEFINE_STATIC_CALL_NULL(vigil_modules, print_modules);
+DEFINE_STATIC_CALL_NULL(vigil_backtrace, arch_trigger_cpumask_backtrace);
+
+/* A stopper takes its work from where the caller keeps it. */
+static DEFINE_PER_CPU(struct cpu_stop_work, stop_work);
 
 static const char * const call_names[VIGIL_CALLS] = {
 	[VIGIL_CALL_KALLSYMS]		= "kallsyms_lookup_name",
 	[VIGIL_CALL_PRINT_TAINTED]	= "print_tainted",
 	[VIGIL_CALL_SYS_INFO]		= "sys_info",
 	[VIGIL_CALL_TRACE_HANG]		= "__traceiter_sched_process_hang",
+	[VIGIL_CALL_STOPPER]		= "stop_one_cpu_nowait",
+	[VIGIL_CALL_SHOW_REGS]		= "show_regs",
+	[VIGIL_CALL_PRINT_MODULES]	= "print_modules",
+	[VIGIL_CALL_BACKTRACE]		= "arch_trigger_cpumask_backtrace",
 };
 
 /**
@@ -99,6 +115,18 @@ int vigil_call_bind(enum vigil_call call)
 	case VIGIL_CALL_TRACE_HANG:
 		static_call_update(vigil_hang, entry);
 		return 0;
+	case VIGIL_CALL_STOPPER:
+		static_call_update(vigil_stopper, entry);
+		return 0;
+	case VIGIL_CALL_SHOW_REGS:
+		static_call_update(vigil_regs, entry);
+		return 0;
+	case VIGIL_CALL_PRINT_MODULES:
+		static_call_update(vigil_modules, entry);
+		return 0;
+	case VIGIL_CALL_BACKTRACE:
+		static_call_update(vigil_backtrace, entry);
+		return 0;
 	case VIGIL_CALLS:
 		break;
 	}
@@ -139,4 +167,48 @@ void vigil_trace_hang(struct task_struct *task)
 {
 	guard(srcu_fast_notrace)(&tracepoint_srcu);
 	static_call(vigil_hang)(NULL, task);
+}
+
+/**
+ * vigil_queue_stopper() - have @fn run by a CPU's stopper, above all else
+ *
+ * Context: any, on @cpu; not before the work queued last on it has run.
+ */
+void vigil_queue_stopper(unsigned int cpu, int (*fn)(void *arg), void *arg)
+{
+	static_call_cond(vigil_stopper)(cpu, fn, arg, per_cpu_ptr(&stop_work, cpu));
+}
+
+/**
+ * vigil_show_regs() - print registers and the stack below them
+ */
+void vigil_show_regs(struct pt_regs *regs)
+{
+	static_call_cond(vigil_regs)(regs);
+}
+
+/**
+ * vigil_print_modules() - print the line of loaded modules
+ */
+void vigil_print_modules(void)
+{
+	static_call_cond(vigil_modules)();
+}
+
+/**
+ * vigil_backtrace_cpu() - have a CPU print its registers and stack, by NMI
+ *
+ * Waits for up to ten seconds for a CPU that does not answer.
+ */
+void vigil_backtrace_cpu(unsigned int cpu)
+{
+	static_call_cond(vigil_backtrace)(cpumask_of(cpu), -1);
+}
+
+/**
+ * vigil_backtrace_others() - the same of all online CPUs but @cpu
+ */
+void vigil_backtrace_others(unsigned int cpu)
+{
+	static_call_cond(vigil_backtrace)(cpu_online_mask, cpu);
 }

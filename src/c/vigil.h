@@ -8,6 +8,7 @@
 #ifndef VIGIL_H
 #define VIGIL_H
 
+struct pt_regs;
 struct task_struct;
 
 /*
@@ -22,6 +23,10 @@ enum vigil_call {
 	VIGIL_CALL_PRINT_TAINTED,
 	VIGIL_CALL_SYS_INFO,
 	VIGIL_CALL_TRACE_HANG,
+	VIGIL_CALL_STOPPER,
+	VIGIL_CALL_SHOW_REGS,
+	VIGIL_CALL_PRINT_MODULES,
+	VIGIL_CALL_BACKTRACE,
 	VIGIL_CALLS,
 };
 
@@ -31,6 +36,11 @@ unsigned long vigil_kallsyms_lookup_name(const char *name);
 const char *vigil_print_tainted(void);
 void vigil_sys_info(unsigned long mask);
 void vigil_trace_hang(struct task_struct *task);
+void vigil_queue_stopper(unsigned int cpu, int (*fn)(void *arg), void *arg);
+void vigil_show_regs(struct pt_regs *regs);
+void vigil_print_modules(void);
+void vigil_backtrace_cpu(unsigned int cpu);
+void vigil_backtrace_others(unsigned int cpu);
 
 /*
  * tasks.c: looking through the tasks.
@@ -58,8 +68,53 @@ const char *vigil_version(void);
 const char *vigil_package_id(void);
 
 /*
+ * lockup.c: what the lockup detectors look at and print.
+ */
+
+/**
+ * enum vigil_touch - functions by which slow code asks for patience
+ */
+enum vigil_touch {
+	VIGIL_TOUCH_SOFT,
+	VIGIL_TOUCH_SOFT_SYNC,
+	VIGIL_TOUCH_SOFT_ALL,
+	VIGIL_TOUCH_HARD,
+	VIGIL_TOUCHES,
+};
+
+struct pt_regs *vigil_irq_regs(void);
+unsigned int vigil_this_cpu(void);
+unsigned int vigil_nr_cpus(void);
+unsigned int vigil_most_cpus(void);
+int vigil_cpu_possible(unsigned int cpu);
+int vigil_cpu_housekeeping(unsigned int cpu);
+unsigned long vigil_log_lock(void);
+void vigil_log_unlock(unsigned long flags);
+unsigned long long vigil_stolen_ns(unsigned int cpu);
+void vigil_cpu_times(unsigned int cpu, unsigned long long times[4]);
+const char *vigil_touch_name(enum vigil_touch touch);
+int vigil_touch_start(enum vigil_touch touch);
+void vigil_touch_stop(unsigned int touches);
+unsigned int vigil_soft_touches(unsigned int cpu);
+unsigned int vigil_hard_touches(unsigned int cpu);
+int vigil_nmi_start(void);
+void vigil_nmi_stop(void);
+void vigil_nmi_ask(unsigned int cpu);
+unsigned int vigil_nmis_taken(unsigned int cpu);
+
+/*
+ * heart.c: a stand-in for the stoppers.
+ */
+int vigil_heart_start(void);
+void vigil_heart_stop(void);
+void vigil_queue_heart(unsigned int cpu, int (*fn)(void *arg), void *arg);
+
+/*
  * params.c: module parameters that are text.
  */
 const char *vigil_param_hung_task_sys_info(void);
+const char *vigil_param_softlockup_sys_info(void);
+const char *vigil_param_hardlockup_sys_info(void);
+const char *vigil_param_watchdog_cpumask(void);
 
 #endif

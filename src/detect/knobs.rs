@@ -2,9 +2,13 @@
 
 //! The knobs' values, and their files under `/proc/sys/vigil`.
 
+use super::lockup::Lockups;
 use crate::{
-    logic::knobs::{Id, Kind, Knob, ALL, COUNT},
-    sys::{kthread::Bell, machine::HZ, sysctl::Files},
+    logic::{
+        cpulist,
+        knobs::{Id, Kind, Knob, ALL, COUNT},
+    },
+    sys::{cpu, kthread::Bell, machine::HZ, sysctl::Files},
 };
 use core::fmt;
 use kernel::{
@@ -15,19 +19,16 @@ use kernel::{
     },
 };
 
-/// All knobs. Each value stands alone, so that relaxed accesses do; a change rings the bell, whose
-/// lock orders it before the detector's next look.
+/// All knobs' values. Each stands alone, so that relaxed accesses do.
 pub(crate) struct Knobs {
     values: [Atomic<i64>; COUNT],
-    bell: Arc<Bell>,
 }
 
 impl Knobs {
-    /// Knobs with their defaults; `bell` is rung on every change.
-    pub(crate) fn new(bell: Arc<Bell>) -> Self {
+    /// Knobs with their defaults.
+    pub(crate) fn new() -> Self {
         Self {
             values: core::array::from_fn(|i| Atomic::new(ALL.get(i).map_or(0, Knob::default))),
-            bell,
         }
     }
 
@@ -92,7 +93,54 @@ fn describe(index: usize) -> Result<&'static Knob> {
     ALL.get(index).ok_or(EINVAL)
 }
 
-impl Files for Knobs {
+/// The knobs as files, and what is to be done when one is written.
+pub(crate) struct Panel {
+    knobs: Arc<Knobs>,
+    /// Rung on every change: its lock orders the change before the thread's next look.
+    bell: Arc<Bell>,
+    lockups: Arc<Pin<KBox<Lockups>>>,
+}
+
+impl Panel {
+    /// A panel over all of these.
+    pub(crate) fn new(
+        knobs: Arc<Knobs>,
+        bell: Arc<Bell>,
+        lockups: Arc<Pin<KBox<Lockups>>>,
+    ) -> Self {
+        Self {
+            knobs,
+            bell,
+            lockups,
+        }
+    }
+
+    /// Takes over a list of CPUs. An error leaves everything as it was.
+    pub(crate) fn set_cpus(&self, text: &[u8]) -> Result {
+        cpulist::parse(text, cpu::most(), |_, _| ()).map_err(|_| EINVAL)?;
+        self.lockups.apply(|shared| {
+            shared.set_mask(|cpu| {
+                let mut has = false;
+                let range = |first, last| has |= (first..=last).contains(&cpu);
+                let _ = cpulist::parse(text, cpu::most(), range);
+                has
+            });
+        })
+    }
+
+    /// What a knob reads as: mainline's switches tell what is in effect, not what was wished for.
+    fn effective(&self, id: Id) -> i64 {
+        let (soft, hard) = self.lockups.shared().enabled();
+        match id {
+            Id::Watchdog => i64::from(soft || hard),
+            Id::SoftWatchdog => i64::from(soft),
+            Id::NmiWatchdog => i64::from(hard),
+            _ => self.knobs.get(id),
+        }
+    }
+}
+
+impl Files for Panel {
     const COUNT: usize = COUNT;
 
     fn name(index: usize) -> &'static str {
@@ -101,13 +149,27 @@ impl Files for Knobs {
 
     fn show(&self, index: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         let knob = describe(index).map_err(|_| fmt::Error)?;
-        write!(out, "{}", knob.show(self.get(knob.id)))
+        if knob.kind == Kind::Cpus {
+            let shared = self.lockups.shared();
+            return cpulist::show(cpu::count(), |cpu| shared.in_mask(cpu), out);
+        }
+        write!(out, "{}", knob.show(self.effective(knob.id)))
     }
 
     fn store(&self, index: usize, text: &[u8]) -> Result {
         let knob = describe(index)?;
+        if knob.kind == Kind::Cpus {
+            return self.set_cpus(text);
+        }
         let value = knob.parse(text, HZ).map_err(|_| EINVAL)?;
-        self.set(knob.id, value);
+        if knob.reconfigures() {
+            // Nothing starts anew for a value that is there already.
+            if self.knobs.get(knob.id) == value {
+                return Ok(());
+            }
+            return self.lockups.apply(|_| self.knobs.set(knob.id, value));
+        }
+        self.knobs.set(knob.id, value);
         if knob.kind != Kind::Counter {
             self.bell.ring();
         }

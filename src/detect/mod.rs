@@ -6,5 +6,6 @@
 
 pub(crate) mod hung;
 pub(crate) mod knobs;
+pub(crate) mod lockup;
 mod report;
 pub(crate) mod status;

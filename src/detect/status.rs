@@ -2,40 +2,82 @@
 
 //! What is running and by which means: one line at load, and `vigil/status` in debugfs, live.
 
-use super::hung::Shared;
+use super::{hung::Shared, lockup::Lockups};
 use crate::{
     logic::{
-        hung,
+        cpulist, hung,
         knobs::Id,
         text::{Bytes, LogStamp, Secs},
     },
     sys::{
         call::Calls,
+        cpu,
         debugfs::{Text, TextFile},
         log,
         runqueue::Unreadable,
+        tick::Stopper,
     },
 };
 use core::fmt;
 use kernel::{prelude::*, str::CStr, sync::Arc};
 
+/// Everything that is told about.
+pub(crate) struct All {
+    hung: Arc<Shared>,
+    lockups: Arc<Pin<KBox<Lockups>>>,
+}
+
+impl All {
+    /// All of these.
+    pub(crate) fn new(hung: Arc<Shared>, lockups: Arc<Pin<KBox<Lockups>>>) -> Self {
+        Self { hung, lockups }
+    }
+}
+
 /// The file `vigil/status` in debugfs.
-pub(crate) type Status = TextFile<Shared>;
+pub(crate) type Status = TextFile<All>;
 
 /// Makes the file.
-pub(crate) fn publish(shared: Arc<Shared>) -> Result<Status> {
-    TextFile::new(c"vigil", c"status", shared)
+pub(crate) fn publish(all: Arc<All>) -> Result<Status> {
+    TextFile::new(c"vigil", c"status", all)
 }
 
 /// Says at load what runs.
-pub(crate) fn announce(shared: &Shared) {
+pub(crate) fn announce(all: &All) {
+    let hung = &all.hung;
     log::info(format_args!(
-        "vigil: hung tasks: {}, {}; {}; in-tree: {}",
-        Setting(shared),
-        Shortcut(shared),
-        Bound(&shared.calls),
-        InTree(&shared.calls)
+        "vigil: hung tasks: {}, {}; {}; {}; in-tree: {}",
+        Setting(hung),
+        Shortcut(hung),
+        Watching(&all.lockups),
+        Bound(&hung.calls),
+        InTree(&hung.calls)
     ));
+}
+
+/// Which lockups are being detected, and how.
+struct Watching<'a>(&'a Lockups);
+
+impl fmt::Display for Watching<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = self.0.shared();
+        let (soft, hard) = shared.enabled();
+        let word = |on| if on { "on" } else { "off" };
+        write!(f, "soft lockups {}", word(soft))?;
+        f.write_str(match shared.stopper() {
+            Stopper::Own => " (by the stopper)",
+            Stopper::StandIn(_) => " (by FIFO-99 threads: a real-time hog looks like one)",
+            Stopper::None => " (no way to the stopper, and no threads)",
+        })?;
+        write!(f, ", hard lockups {} (buddy", word(hard))?;
+        f.write_str(if shared.can_ask() {
+            ", confirmed by NMI)"
+        } else {
+            ", not confirmed: no NMI)"
+        })?;
+        f.write_str(", on CPUs ")?;
+        cpulist::show(cpu::count(), |cpu| shared.in_mask(cpu), f)
+    }
 }
 
 /// `timeout 120 s, look every 7.5 s`
@@ -130,9 +172,9 @@ impl fmt::Display for InTree<'_> {
     }
 }
 
-impl Text for Shared {
+impl Text for All {
     fn write(&self, f: &mut dyn fmt::Write) -> fmt::Result {
-        let s = self;
+        let s = &*self.hung;
         let n = &s.stats;
         writeln!(f, "hung tasks: {}", Setting(s))?;
         if s.suspended() {
@@ -170,6 +212,18 @@ impl Text for Shared {
             LogStamp(n.lost.get())
         )?;
         writeln!(f, "  short cut: {}", Shortcut(s))?;
+        writeln!(f, "lockups: {}", Watching(&self.lockups))?;
+        let shared = self.lockups.shared();
+        let (soft, hard, unresponsive) = shared.counts();
+        writeln!(
+            f,
+            "  reported: {soft} soft, {hard} hard, {unresponsive} CPUs that did not run"
+        )?;
+        f.write_str("  patience asked for through:")?;
+        for (name, _) in shared.touches().each().filter(|(_, probed)| *probed) {
+            write!(f, " {}", Bytes(name))?;
+        }
+        writeln!(f)?;
         writeln!(f, "{}", Bound(&s.calls))?;
         writeln!(f, "in-tree: {}", InTree(&s.calls))
     }

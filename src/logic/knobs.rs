@@ -28,6 +28,24 @@ macro_rules! knob_table {
                  "Panic when a pass finds at least so many hung tasks; 0 for never")
                 (hung_task_all_cpu_backtrace, HungTaskAllCpuBacktrace, 0, One, 0,
                  "With a report, show the stacks of all CPUs")
+                (watchdog, Watchdog, 0, One, 1,
+                 "Detect lockups at all; reads 1 if any kind is being detected")
+                (soft_watchdog, SoftWatchdog, 0, One, 1,
+                 "Detect soft lockups; reads 1 if they are being detected")
+                (nmi_watchdog, NmiWatchdog, 0, One, 1,
+                 "Detect hard lockups; reads 1 if they are being detected")
+                (watchdog_thresh, WatchdogThresh, 0, Sixty, 10,
+                 "Seconds without a timer interrupt that make a hard lockup; a soft lockup takes twice that; 0 switches both off")
+                (softlockup_panic, SoftlockupPanic, 0, Int, 0,
+                 "Panic when a CPU has been stuck for at least so many soft-lockup thresholds; 0 for never")
+                (softlockup_all_cpu_backtrace, SoftlockupAllCpuBacktrace, 0, One, 0,
+                 "With a report on a soft lockup, show the stacks of all CPUs")
+                (hardlockup_panic, HardlockupPanic, 0, One, 0,
+                 "Panic on a hard lockup")
+                (hardlockup_all_cpu_backtrace, HardlockupAllCpuBacktrace, 0, One, 0,
+                 "With a report on a hard lockup, show the stacks of all CPUs")
+                (unresponsive_cpu_panic, UnresponsiveCpuPanic, 0, One, 0,
+                 "Panic also on a CPU that answers no NMI; a virtual CPU that its host does not run looks so")
             }
             counters {
                 (hung_task_detect_count, HungTaskDetectCount,
@@ -36,6 +54,14 @@ macro_rules! knob_table {
             lists {
                 (hung_task_sys_info, HungTaskSysInfo,
                  "What else to show with a report: tasks, mem, timers, locks, ftrace, all_bt, blocked_tasks, comma separated")
+                (softlockup_sys_info, SoftlockupSysInfo,
+                 "What else to show with a report on a soft lockup; the same words")
+                (hardlockup_sys_info, HardlockupSysInfo,
+                 "What else to show with a report on a hard lockup; the same words")
+            }
+            cpus {
+                (watchdog_cpumask, WatchdogCpumask,
+                 "CPUs to watch for lockups, such as 0-3,8; by default the housekeeping CPUs")
             }
         }
     };
@@ -46,6 +72,8 @@ macro_rules! knob_table {
 pub enum Max {
     /// 1: a switch.
     One,
+    /// 60: as many seconds as mainline allows for `watchdog_thresh`.
+    Sixty,
     /// `INT_MAX`.
     Int,
     /// `LONG_MAX / HZ`: seconds that can be counted in jiffies.
@@ -57,6 +85,7 @@ impl Max {
     pub fn value(self, hz: i64) -> i64 {
         match self {
             Self::One => 1,
+            Self::Sixty => 60,
             Self::Int => i64::from(i32::MAX),
             Self::Seconds => i64::MAX.checked_div(hz).unwrap_or(0),
         }
@@ -79,6 +108,8 @@ pub enum Kind {
     Counter,
     /// Comma-separated names of [`SYS_INFO`], kept as a mask; may be empty.
     List,
+    /// A list of CPUs ([`cpulist`](super::cpulist)), kept elsewhere; may be empty.
+    Cpus,
 }
 
 /// The description of one knob.
@@ -100,6 +131,7 @@ macro_rules! declare_knobs {
         numbers { $(($n:ident, $nid:ident, $min:expr, $max:ident, $default:expr, $nhelp:expr))* }
         counters { $(($c:ident, $cid:ident, $chelp:expr))* }
         lists { $(($l:ident, $lid:ident, $lhelp:expr))* }
+        cpus { $(($m:ident, $mid:ident, $mhelp:expr))* }
     ) => {
         /// Names a knob; as a number, its place in [`ALL`].
         #[allow(clippy::enum_variant_names, reason = "mainline's names")]
@@ -109,6 +141,7 @@ macro_rules! declare_knobs {
             $(#[doc = $nhelp] $nid,)*
             $(#[doc = $chelp] $cid,)*
             $(#[doc = $lhelp] $lid,)*
+            $(#[doc = $mhelp] $mid,)*
         }
 
         /// All knobs, in the order of [`Id`].
@@ -121,6 +154,7 @@ macro_rules! declare_knobs {
             },)*
             $(Knob { id: Id::$cid, name: stringify!($c), kind: Kind::Counter, help: $chelp },)*
             $(Knob { id: Id::$lid, name: stringify!($l), kind: Kind::List, help: $lhelp },)*
+            $(Knob { id: Id::$mid, name: stringify!($m), kind: Kind::Cpus, help: $mhelp },)*
         ];
     };
 }
@@ -151,6 +185,18 @@ pub const SYS_INFO_ALL_BT: i64 = 0x40;
 pub struct Invalid;
 
 impl Knob {
+    /// Whether a change means that the lockup detectors have to be set up anew.
+    pub fn reconfigures(&self) -> bool {
+        matches!(
+            self.id,
+            Id::Watchdog
+                | Id::SoftWatchdog
+                | Id::NmiWatchdog
+                | Id::WatchdogThresh
+                | Id::WatchdogCpumask
+        )
+    }
+
     /// Reads a value for this knob from what was written to its file, blanks around it allowed.
     /// Numbers are decimal, or as C writes them (`0x10`, `010`), as for mainline's knobs.
     pub fn parse(&self, text: &[u8], hz: i64) -> Result<i64, Invalid> {
@@ -158,6 +204,7 @@ impl Knob {
         match self.kind {
             Kind::Number { .. } | Kind::Counter => self.check(number(text)?, hz),
             Kind::List => list(text),
+            Kind::Cpus => Err(Invalid),
         }
     }
 
@@ -166,7 +213,7 @@ impl Knob {
         let (min, max) = match self.kind {
             Kind::Number { min, max, .. } => (min, max.value(hz)),
             Kind::Counter => (0, 0),
-            Kind::List => (0, i64::MAX),
+            Kind::List | Kind::Cpus => (0, i64::MAX),
         };
         if (min..=max).contains(&value) {
             Ok(value)
@@ -179,7 +226,7 @@ impl Knob {
     pub const fn default(&self) -> i64 {
         match self.kind {
             Kind::Number { default, .. } => default,
-            Kind::Counter | Kind::List => 0,
+            Kind::Counter | Kind::List | Kind::Cpus => 0,
         }
     }
 

@@ -18,10 +18,13 @@
 
 pub mod blocker;
 pub mod clock;
+pub mod cpulist;
+pub mod hard;
 pub mod hung;
 #[macro_use]
 pub mod knobs;
 pub mod plan;
+pub mod soft;
 pub mod table;
 pub mod text;
 

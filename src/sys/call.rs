@@ -8,9 +8,12 @@
 //!
 //! C header: `src/c/vigil.h`
 
-use super::{bytes_of, ffi};
+use super::{bytes_of, cpu::InTimer, ffi};
 use core::marker::PhantomData;
-use kernel::str::{CStr, CStrExt};
+use kernel::{
+    bindings,
+    str::{CStr, CStrExt},
+};
 
 /// What the kernel says of its taint; more than 48 bytes of that are cut off.
 pub(crate) struct Taint([u8; 48]);
@@ -34,6 +37,10 @@ pub(crate) struct Calls {
     tainted: bool,
     sys_info: bool,
     trace_hang: bool,
+    stopper: bool,
+    show_regs: bool,
+    print_modules: bool,
+    backtrace: bool,
     _private: PhantomData<()>,
 }
 
@@ -56,12 +63,16 @@ impl Calls {
             tainted: bind(ffi::vigil_call_VIGIL_CALL_PRINT_TAINTED),
             sys_info: bind(ffi::vigil_call_VIGIL_CALL_SYS_INFO),
             trace_hang: bind(ffi::vigil_call_VIGIL_CALL_TRACE_HANG),
+            stopper: bind(ffi::vigil_call_VIGIL_CALL_STOPPER),
+            show_regs: bind(ffi::vigil_call_VIGIL_CALL_SHOW_REGS),
+            print_modules: bind(ffi::vigil_call_VIGIL_CALL_PRINT_MODULES),
+            backtrace: bind(ffi::vigil_call_VIGIL_CALL_BACKTRACE),
             _private: PhantomData,
         }
     }
 
     /// Each function's name, and whether it can be called.
-    pub(crate) fn each(&self) -> [(&'static [u8], bool); 4] {
+    pub(crate) fn each(&self) -> [(&'static [u8], bool); 8] {
         let name = |call| {
             // SAFETY: `call` is one of the header's constants, so that the result is one of the
             // NUL-terminated string literals of `call_names`.
@@ -72,6 +83,13 @@ impl Calls {
             (name(ffi::vigil_call_VIGIL_CALL_PRINT_TAINTED), self.tainted),
             (name(ffi::vigil_call_VIGIL_CALL_SYS_INFO), self.sys_info),
             (name(ffi::vigil_call_VIGIL_CALL_TRACE_HANG), self.trace_hang),
+            (name(ffi::vigil_call_VIGIL_CALL_STOPPER), self.stopper),
+            (name(ffi::vigil_call_VIGIL_CALL_SHOW_REGS), self.show_regs),
+            (
+                name(ffi::vigil_call_VIGIL_CALL_PRINT_MODULES),
+                self.print_modules,
+            ),
+            (name(ffi::vigil_call_VIGIL_CALL_BACKTRACE), self.backtrace),
         ]
     }
 
@@ -142,5 +160,61 @@ impl Calls {
     pub(crate) fn trace_hang(&self, task: &kernel::task::Task) {
         // SAFETY: `task` is a valid task. Unbound it does nothing.
         unsafe { ffi::vigil_trace_hang(task.as_ptr()) };
+    }
+
+    /// Whether work can be given to stoppers.
+    pub(crate) fn has_stopper(&self) -> bool {
+        self.stopper
+    }
+
+    /// Prints the line of loaded modules.
+    ///
+    /// # Context
+    ///
+    /// Any in which a lot may be printed.
+    pub(crate) fn print_modules(&self) {
+        // SAFETY: Unbound it does nothing.
+        unsafe { ffi::vigil_print_modules() };
+    }
+
+    /// Prints the registers and the stack of what a timer interrupt has interrupted; where that
+    /// cannot be had, the interrupt's own stack, below which the other lies.
+    ///
+    /// # Context
+    ///
+    /// Hard interrupt.
+    pub(crate) fn show_interrupted(&self, timer: &InTimer<'_>) {
+        let regs = timer.regs();
+        if self.show_regs && !regs.is_null() {
+            // SAFETY: The registers of the running interrupt.
+            unsafe { ffi::vigil_show_regs(regs) };
+        } else {
+            // SAFETY: May be called from any context.
+            unsafe { bindings::dump_stack() };
+        }
+    }
+
+    /// Has another CPU print its registers and stack, by NMI. Returns whether that can be done.
+    ///
+    /// # Context
+    ///
+    /// Any. Waits for the CPU, up to ten seconds if it does not answer.
+    pub(crate) fn backtrace_cpu(&self, cpu: u32) -> bool {
+        if super::cpu::possible(cpu) {
+            // SAFETY: The CPU exists. Unbound it does nothing.
+            unsafe { ffi::vigil_backtrace_cpu(cpu) };
+        }
+        self.backtrace
+    }
+
+    /// The same of all CPUs that are online, but one.
+    ///
+    /// # Context
+    ///
+    /// As [`Calls::backtrace_cpu`].
+    pub(crate) fn backtrace_others(&self, but: u32) -> bool {
+        // SAFETY: As above; the number is only compared.
+        unsafe { ffi::vigil_backtrace_others(but) };
+        self.backtrace
     }
 }

@@ -6,13 +6,17 @@
 #![allow(improper_ctypes)] // task_struct has a member of no size
 #![allow(non_upper_case_globals, non_camel_case_types)]
 
-use kernel::bindings::task_struct;
+use kernel::bindings::{pt_regs, task_struct};
 
 pub const vigil_call_VIGIL_CALL_KALLSYMS: vigil_call = 0;
 pub const vigil_call_VIGIL_CALL_PRINT_TAINTED: vigil_call = 1;
 pub const vigil_call_VIGIL_CALL_SYS_INFO: vigil_call = 2;
 pub const vigil_call_VIGIL_CALL_TRACE_HANG: vigil_call = 3;
-pub const vigil_call_VIGIL_CALLS: vigil_call = 4;
+pub const vigil_call_VIGIL_CALL_STOPPER: vigil_call = 4;
+pub const vigil_call_VIGIL_CALL_SHOW_REGS: vigil_call = 5;
+pub const vigil_call_VIGIL_CALL_PRINT_MODULES: vigil_call = 6;
+pub const vigil_call_VIGIL_CALL_BACKTRACE: vigil_call = 7;
+pub const vigil_call_VIGIL_CALLS: vigil_call = 8;
 #[doc = " enum vigil_call - the functions that can be bound"]
 pub type vigil_call = kernel::ffi::c_uint;
 unsafe extern "C" {
@@ -32,6 +36,27 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_trace_hang(task: *mut task_struct);
+}
+unsafe extern "C" {
+    pub fn vigil_queue_stopper(
+        cpu: kernel::ffi::c_uint,
+        fn_: ::core::option::Option<
+            unsafe extern "C" fn(arg: *mut kernel::ffi::c_void) -> kernel::ffi::c_int,
+        >,
+        arg: *mut kernel::ffi::c_void,
+    );
+}
+unsafe extern "C" {
+    pub fn vigil_show_regs(regs: *mut pt_regs);
+}
+unsafe extern "C" {
+    pub fn vigil_print_modules();
+}
+unsafe extern "C" {
+    pub fn vigil_backtrace_cpu(cpu: kernel::ffi::c_uint);
+}
+unsafe extern "C" {
+    pub fn vigil_backtrace_others(cpu: kernel::ffi::c_uint);
 }
 unsafe extern "C" {
     pub fn vigil_scan_tasks(
@@ -76,6 +101,94 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn vigil_package_id() -> *const kernel::ffi::c_char;
 }
+pub const vigil_touch_VIGIL_TOUCH_SOFT: vigil_touch = 0;
+pub const vigil_touch_VIGIL_TOUCH_SOFT_SYNC: vigil_touch = 1;
+pub const vigil_touch_VIGIL_TOUCH_SOFT_ALL: vigil_touch = 2;
+pub const vigil_touch_VIGIL_TOUCH_HARD: vigil_touch = 3;
+pub const vigil_touch_VIGIL_TOUCHES: vigil_touch = 4;
+#[doc = " enum vigil_touch - functions by which slow code asks for patience"]
+pub type vigil_touch = kernel::ffi::c_uint;
+unsafe extern "C" {
+    pub fn vigil_irq_regs() -> *mut pt_regs;
+}
+unsafe extern "C" {
+    pub fn vigil_this_cpu() -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_nr_cpus() -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_most_cpus() -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_cpu_possible(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_cpu_housekeeping(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_log_lock() -> kernel::ffi::c_ulong;
+}
+unsafe extern "C" {
+    pub fn vigil_log_unlock(flags: kernel::ffi::c_ulong);
+}
+unsafe extern "C" {
+    pub fn vigil_stolen_ns(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_ulonglong;
+}
+unsafe extern "C" {
+    pub fn vigil_cpu_times(cpu: kernel::ffi::c_uint, times: *mut kernel::ffi::c_ulonglong);
+}
+unsafe extern "C" {
+    pub fn vigil_touch_name(touch: vigil_touch) -> *const kernel::ffi::c_char;
+}
+unsafe extern "C" {
+    pub fn vigil_touch_start(touch: vigil_touch) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_touch_stop(touches: kernel::ffi::c_uint);
+}
+unsafe extern "C" {
+    pub fn vigil_soft_touches(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_hard_touches(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_nmi_start() -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_nmi_stop();
+}
+unsafe extern "C" {
+    pub fn vigil_nmi_ask(cpu: kernel::ffi::c_uint);
+}
+unsafe extern "C" {
+    pub fn vigil_nmis_taken(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_heart_start() -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_heart_stop();
+}
+unsafe extern "C" {
+    pub fn vigil_queue_heart(
+        cpu: kernel::ffi::c_uint,
+        fn_: ::core::option::Option<
+            unsafe extern "C" fn(arg: *mut kernel::ffi::c_void) -> kernel::ffi::c_int,
+        >,
+        arg: *mut kernel::ffi::c_void,
+    );
+}
 unsafe extern "C" {
     pub fn vigil_param_hung_task_sys_info() -> *const kernel::ffi::c_char;
+}
+unsafe extern "C" {
+    pub fn vigil_param_softlockup_sys_info() -> *const kernel::ffi::c_char;
+}
+unsafe extern "C" {
+    pub fn vigil_param_hardlockup_sys_info() -> *const kernel::ffi::c_char;
+}
+unsafe extern "C" {
+    pub fn vigil_param_watchdog_cpumask() -> *const kernel::ffi::c_char;
 }

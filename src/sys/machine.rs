@@ -4,7 +4,8 @@
 //!
 //! C header: [`include/linux/panic.h`](srctree/include/linux/panic.h)
 
-use super::{bytes_of, ffi};
+use super::{bytes_of, ffi, task};
+use crate::logic::blocker::Who;
 use kernel::{bindings, prelude::*};
 
 /// Ticks a second.
@@ -67,4 +68,69 @@ pub(crate) fn touch_watchdogs() {
 pub(crate) fn panic_hung_task() -> ! {
     // SAFETY: The format has no conversions. The machine ends here.
     unsafe { bindings::panic(c"hung_task: blocked tasks".as_char_ptr()) }
+}
+
+/// Whether a panic is under way.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn panicking() -> bool {
+    // SAFETY: May be called from any context.
+    unsafe { bindings::panic_in_progress() }
+}
+
+/// Stops the machine with mainline's message for soft lockups.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn panic_soft_lockup() -> ! {
+    // SAFETY: The format has no conversions. The machine ends here.
+    unsafe { bindings::panic(c"softlockup: hung tasks".as_char_ptr()) }
+}
+
+/// Stops the machine with mainline's message for hard lockups, unless another CPU is already
+/// doing so.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn panic_hard_lockup() {
+    // SAFETY: NULL says that there are no registers of an NMI to save; the text is static.
+    unsafe { bindings::nmi_panic(core::ptr::null_mut(), c"Hard LOCKUP".as_char_ptr()) };
+}
+
+/// Stops the machine because a CPU does not run.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn panic_unresponsive_cpu() -> ! {
+    // SAFETY: The format has no conversions. The machine ends here.
+    unsafe { bindings::panic(c"vigil: unresponsive CPU".as_char_ptr()) }
+}
+
+/// Notes in the kernel's taint that there was a soft lockup.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn taint_soft_lockup() {
+    // SAFETY: The flag exists; lock debugging stays usable.
+    unsafe {
+        bindings::add_taint(
+            bindings::TAINT_SOFTLOCKUP,
+            bindings::lockdep_ok_LOCKDEP_STILL_OK,
+        )
+    };
+}
+
+/// Name and number of the running task.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn current_task() -> Who {
+    task::who(current!())
 }

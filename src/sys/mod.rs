@@ -10,16 +10,20 @@ mod ffi;
 pub(crate) mod buffer;
 pub(crate) mod call;
 pub(crate) mod clock;
+pub(crate) mod cpu;
 pub(crate) mod debugfs;
+pub(crate) mod hotplug;
 pub(crate) mod kthread;
 pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod machine;
+pub(crate) mod nmi;
 pub(crate) mod param;
 pub(crate) mod pm;
 pub(crate) mod runqueue;
 pub(crate) mod sysctl;
 pub(crate) mod task;
+pub(crate) mod tick;
 
 use kernel::{bindings, ffi::c_char};
 

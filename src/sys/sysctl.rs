@@ -111,7 +111,7 @@ impl<F: Files> Drop for Folder<F> {
 }
 
 /// Longest line that a file may read as.
-const LINE: usize = 256;
+const LINE: usize = 4096;
 
 /// `proc_handler` of every file. A value is written whole, by one call at position 0.
 ///
@@ -142,7 +142,7 @@ unsafe extern "C" fn handler<F: Files>(
             *pos = pos.saturating_add(i64::try_from(*len).unwrap_or(0));
             return Ok(0);
         }
-        let mut line = [0u8; LINE];
+        let mut line = Buffer::new(LINE, GFP_KERNEL, |_| Ok(0u8))?;
         let mut out = Formatter::new(&mut line);
         let written = slot
             .files

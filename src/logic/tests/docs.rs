@@ -22,7 +22,9 @@ A good write is in effect when write(2) returns. A bad one (not a value, or out 
 `EINVAL` and changes nothing. Each write is one whole value.
 
 Numbers are decimal, or as C writes them: `0x1e` and `036` are 30. Blanks around a value do not
-matter. A list is words with commas between them; an empty line empties it.
+matter. A list is words with commas between them; an empty line empties it. A list of CPUs is
+decimal numbers and ranges such as `0-3,8`, in any order, with commas and nothing else between them;
+an empty line stands for no CPU at all.
 
 To keep a value over reboots, put a line such as
 
@@ -32,10 +34,11 @@ into a file in `/etc/sysctl.d`. It is applied at boot to a module that is there 
 named in `/etc/modules-load.d` is. A module that is loaded later takes its values from its
 parameters, which have the same names as the knobs (but for the counter, which has none):
 
-    modprobe vigil hung_task_timeout_secs=30
+    modprobe vigil hung_task_timeout_secs=30 watchdog_cpumask=0-3,8
     echo options vigil hung_task_timeout_secs=30 > /etc/modprobe.d/vigil.conf
 
-With a parameter out of range the module is not loaded, and the log says which.
+With a parameter out of range the module is not loaded, and the log says which. The parameter of a
+list, of words or of CPUs, is text as in its file; empty, it is as if it had not been given.
 ";
 
 const NOTES: &str = "\
@@ -62,6 +65,42 @@ these:
 - `hung_task_sys_info`: a word that is not known is an error, as is an empty one. The kernel's
   passes over it, and leaves out whatever follows an empty one.
 - Two numbers in one write are an error. The kernel takes the first.
+
+## Where vigil differs from `kernel.watchdog` and its kin
+
+Both kinds of lockup are noticed by a timer interrupt that each watched CPU takes every sample
+period, 2/5 of `watchdog_thresh`: 4 s by default. The names and meanings are the kernel's, but for
+these:
+
+- `watchdog_thresh` is in seconds. For soft lockups the kernel counts in units of 2^30 ns (1.07 s),
+  and wants one unit more than twice the threshold.
+- A report comes when it is due. The kernel's waits for the next sample period. By default a soft
+  lockup is reported 20 s after the CPU last ran its most urgent task, and by the kernel after 24 s.
+- Time that the hypervisor took from a CPU (steal time), and time in which the whole machine stood
+  still, make no soft lockup and are not part of its length.
+- `softlockup_panic` counts thresholds of that length; a stall is reported again after each further
+  threshold, as by the kernel.
+- `nmi_watchdog` needs no performance counters: each CPU is watched by the one before it in
+  `watchdog_cpumask`, and where that one is stuck itself, by the next one before that. A CPU is
+  suspected when its last timer interrupt is 6/5 of `watchdog_thresh` ago, which is 4/5 to 6/5 of it
+  after the CPU got stuck: 8 to 12 s by default. A write never fails for want of hardware.
+- A hard lockup is confirmed by an NMI, to which a CPU answers that runs with interrupts off. One
+  that does not answer within 2 s is said not to have run, and is no hard lockup: a virtual CPU that
+  its host does not run looks so. `hardlockup_panic` does not count it; `unresponsive_cpu_panic`,
+  which the kernel does not have, does. If it answers after all, and its timer interrupt still does
+  not come, that is a hard lockup. Where a CPU cannot be asked, the report of the hard lockup says
+  that it could not be confirmed.
+- A hard lockup is reported once, and its end as well. The kernel's buddy reports it every three
+  sample periods for as long as it lasts.
+- `softlockup_sys_info`, `hardlockup_sys_info`: as for `hung_task_sys_info`, a word that is not
+  known is an error.
+- `watchdog_cpumask` may name CPUs that are not online: they are watched when they are. Those that
+  the machine cannot have are left out. Numbers that no kernel built like this one could have are an
+  error, as is a range whose end comes before its beginning. A CPU that is not in the mask is not
+  watched, and watches no other.
+- `watchdog`, `soft_watchdog` and `nmi_watchdog` read as what is in effect. With `watchdog_thresh` 0
+  all three read 0; the kernel's do not look at the threshold. A change of any of these five knobs
+  makes all CPUs begin anew.
 ";
 
 /// A table's cell.
@@ -79,6 +118,7 @@ fn range(knob: &Knob) -> String {
         Kind::Number { min, max, .. } => {
             let max = match max {
                 Max::One => "1",
+                Max::Sixty => "60",
                 Max::Int => "`INT_MAX`",
                 Max::Seconds => "`LONG_MAX/HZ`",
             };
@@ -92,10 +132,14 @@ fn range(knob: &Knob) -> String {
                 .collect();
             words.join(", ")
         }
+        Kind::Cpus => "CPUs".into(),
     }
 }
 
 fn default(knob: &Knob) -> String {
+    if knob.kind == Kind::Cpus {
+        return "housekeeping CPUs".into();
+    }
     let text = knob.show(knob.default()).to_string();
     if text.is_empty() {
         "empty".into()
@@ -155,5 +199,6 @@ fn the_document_is_whole() {
     }
     for line in document.lines() {
         assert_eq!(line.trim_end(), line);
+        assert!(line.starts_with('|') || line.len() <= 100, "{line}");
     }
 }

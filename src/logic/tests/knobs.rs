@@ -31,11 +31,22 @@ fn numbers(hz: i64) -> Vec<(&'static str, i64, i64, i64)> {
         ("hung_task_warnings", -1, int, 10),
         ("hung_task_panic", 0, int, 0),
         ("hung_task_all_cpu_backtrace", 0, 1, 0),
+        ("watchdog", 0, 1, 1),
+        ("soft_watchdog", 0, 1, 1),
+        ("nmi_watchdog", 0, 1, 1),
+        ("watchdog_thresh", 0, 60, 10),
+        ("softlockup_panic", 0, int, 0),
+        ("softlockup_all_cpu_backtrace", 0, 1, 0),
+        ("hardlockup_panic", 0, 1, 0),
+        ("hardlockup_all_cpu_backtrace", 0, 1, 0),
+        ("unresponsive_cpu_panic", 0, 1, 0),
     ]
 }
 
 const COUNTER: &str = "hung_task_detect_count";
 const LIST: &str = "hung_task_sys_info";
+const LISTS: [&str; 3] = [LIST, "softlockup_sys_info", "hardlockup_sys_info"];
+const CPUS: &str = "watchdog_cpumask";
 const WORDS: [(&str, i64); 7] = [
     ("tasks", 1),
     ("mem", 2),
@@ -53,7 +64,9 @@ fn the_table() {
     let names: Vec<&str> = numbers(250)
         .iter()
         .map(|n| n.0)
-        .chain([COUNTER, LIST])
+        .chain([COUNTER])
+        .chain(LISTS)
+        .chain([CPUS])
         .collect();
     assert_eq!(ALL.iter().map(|knob| knob.name).collect::<Vec<_>>(), names);
     for (place, knob) in ALL.iter().enumerate() {
@@ -67,6 +80,28 @@ fn the_table() {
         ALL[Id::HungTaskWarnings as usize].name,
         "hung_task_warnings"
     );
+    assert_eq!(ALL[Id::WatchdogThresh as usize].name, "watchdog_thresh");
+    assert_eq!(ALL[Id::WatchdogCpumask as usize].name, CPUS);
+}
+
+/// What sets the lockup detectors up anew: what mainline calls `proc_watchdog_update()` for.
+#[test]
+fn what_reconfigures() {
+    let five = [
+        "watchdog",
+        "soft_watchdog",
+        "nmi_watchdog",
+        "watchdog_thresh",
+        "watchdog_cpumask",
+    ];
+    for knob in ALL {
+        assert_eq!(
+            knob.reconfigures(),
+            five.contains(&knob.name),
+            "{}",
+            knob.name
+        );
+    }
 }
 
 #[test]
@@ -93,6 +128,10 @@ fn defaults_and_ranges() {
         }
     }
     assert_eq!(Max::Seconds.value(250), 36_893_488_147_419_103);
+    for hz in HZ {
+        let others = [Max::One, Max::Sixty, Max::Int].map(|max| max.value(hz));
+        assert_eq!(others, [1, 60, 2_147_483_647]);
+    }
     // Where 64 bits are the only limit, nothing wraps around into them.
     let widest = knob("hung_task_timeout_secs");
     assert_eq!(widest.parse(b"9223372036854775807", 1), Ok(i64::MAX));
@@ -187,7 +226,8 @@ fn nonsense() -> Vec<Vec<u8>> {
 #[test]
 fn nonsense_is_refused_by_every_number() {
     for text in nonsense() {
-        for knob in ALL.iter().filter(|knob| knob.kind != Kind::List) {
+        let numbers = |kind| matches!(kind, Kind::Number { .. } | Kind::Counter);
+        for knob in ALL.iter().filter(|knob| numbers(knob.kind)) {
             assert_eq!(
                 knob.parse(&text, 250),
                 Err(Invalid),
@@ -260,6 +300,44 @@ fn the_counter_takes_zero_alone() {
         assert_eq!(knob.parse(text.as_bytes(), 250), Err(Invalid), "{text:?}");
     }
     assert_eq!(knob.show(i64::MAX).to_string(), "9223372036854775807");
+}
+
+/// A list of CPUs is no number, nor a list of words: `cpulist` reads it, and only the kernel knows
+/// what it holds if nothing is given.
+#[test]
+fn a_list_of_cpus_is_read_elsewhere() {
+    let knob = knob(CPUS);
+    assert_eq!(knob.kind, Kind::Cpus);
+    assert_eq!(knob.default(), 0);
+    for text in ["", "\n", "0", "1", "0-3", "0-3,8", "-1", "all", "mem"] {
+        assert_eq!(knob.parse(text.as_bytes(), 250), Err(Invalid), "{text:?}");
+    }
+    for text in nonsense() {
+        assert_eq!(knob.parse(&text, 250), Err(Invalid), "{text:?}");
+    }
+}
+
+#[test]
+fn all_lists_are_alike() {
+    let first = knob(LIST);
+    for name in LISTS {
+        let knob = knob(name);
+        assert_eq!((knob.kind, knob.default()), (Kind::List, 0));
+        let texts = [
+            "",
+            ALL_WORDS,
+            "mem, tasks\n",
+            "all_bt",
+            "mem,,",
+            "nothing",
+            "1",
+        ];
+        for text in texts {
+            let text = text.as_bytes();
+            assert_eq!(knob.parse(text, 250), first.parse(text, 250), "{name}");
+        }
+        assert_eq!(knob.show(0xdf).to_string(), ALL_WORDS);
+    }
 }
 
 #[test]

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the lockup detectors need that is a macro, a static inline, or behind
+ * a header that bindgen does not see.
+ */
+#include <linux/cpumask.h>
+#include <linux/kernel_stat.h>
+#include <linux/kprobes.h>
+#include <linux/nmi.h>
+#include <linux/percpu.h>
+#include <linux/printk.h>
+#include <linux/sched/isolation.h>
+#include <linux/smp.h>
+
+#include <asm/irq_regs.h>
+
+#include "vigil.h"
+
+/**
+ * vigil_irq_regs() - the registers that the running interrupt found, or NULL
+ *
+ * Context: hard interrupt.
+ */
+struct pt_regs *vigil_irq_regs(void)
+{
+	return get_irq_regs();
+}
+
+/**
+ * vigil_this_cpu() - number of the CPU
+ *
+ * Context: where the task cannot move.
+ */
+unsigned int vigil_this_cpu(void)
+{
+	return raw_smp_processor_id();
+}
+
+/**
+ * vigil_nr_cpus() - one more than the highest possible CPU
+ */
+unsigned int vigil_nr_cpus(void)
+{
+	return nr_cpu_ids;
+}
+
+/**
+ * vigil_most_cpus() - how many CPUs the kernel could have at most
+ */
+unsigned int vigil_most_cpus(void)
+{
+	return CONFIG_NR_CPUS;
+}
+
+/**
+ * vigil_cpu_possible() - whether there may ever be such a CPU
+ */
+int vigil_cpu_possible(unsigned int cpu)
+{
+	return cpu < nr_cpu_ids && cpu_possible(cpu);
+}
+
+/**
+ * vigil_cpu_housekeeping() - whether a CPU may be disturbed by the kernel's
+ *	own timers: not if it is one of nohz_full=
+ */
+int vigil_cpu_housekeeping(unsigned int cpu)
+{
+	return cpumask_test_cpu(cpu, housekeeping_cpumask(HK_TYPE_KERNEL_NOISE));
+}
+
+/**
+ * vigil_log_lock() - keep other CPUs' lines out of what is printed next
+ *
+ * Context: any; interrupts are off until vigil_log_unlock().
+ * Return: what vigil_log_unlock() wants.
+ */
+unsigned long vigil_log_lock(void)
+{
+	unsigned long flags;
+
+	printk_cpu_sync_get_irqsave(flags);
+	return flags;
+}
+
+/**
+ * vigil_log_unlock() - end of vigil_log_lock()
+ */
+void vigil_log_unlock(unsigned long flags)
+{
+	printk_cpu_sync_put_irqrestore(flags);
+}
+
+/**
+ * vigil_stolen_ns() - time that the hypervisor took from a CPU, in nanoseconds
+ */
+unsigned long long vigil_stolen_ns(unsigned int cpu)
+{
+	return kcpustat_cpu(cpu).cpustat[CPUTIME_STEAL];
+}
+
+/**
+ * vigil_cpu_times() - what a CPU has spent its time on
+ * @cpu: the CPU
+ * @times: set to nanoseconds of system, softirq, hardirq and idle time, as far
+ *	as the kernel counts them: by the tick, unless it was built with
+ *	IRQ_TIME_ACCOUNTING
+ */
+void vigil_cpu_times(unsigned int cpu, unsigned long long times[4])
+{
+	const struct kernel_cpustat *stat = &kcpustat_cpu(cpu);
+
+	times[0] = stat->cpustat[CPUTIME_SYSTEM];
+	times[1] = stat->cpustat[CPUTIME_SOFTIRQ];
+	times[2] = stat->cpustat[CPUTIME_IRQ];
+	times[3] = stat->cpustat[CPUTIME_IDLE];
+}
+
+/*
+ * Touches. Known slow code asks the lockup detectors for patience by calling
+ * touch_softlockup_watchdog() and its siblings. What the in-tree detector
+ * remembers of that it forgets at its next timer interrupt, or never when it
+ * is off, so the calls themselves are counted, by kprobes on them.
+ */
+static DEFINE_PER_CPU(unsigned int, soft_touches);
+static DEFINE_PER_CPU(unsigned int, hard_touches);
+static unsigned int all_touches;
+
+static int touch_soft(struct kprobe *p, struct pt_regs *regs)
+{
+	raw_cpu_inc(soft_touches);
+	return 0;
+}
+NOKPROBE_SYMBOL(touch_soft);
+
+static int touch_hard(struct kprobe *p, struct pt_regs *regs)
+{
+	raw_cpu_inc(hard_touches);
+	return 0;
+}
+NOKPROBE_SYMBOL(touch_hard);
+
+static int touch_all(struct kprobe *p, struct pt_regs *regs)
+{
+	WRITE_ONCE(all_touches, all_touches + 1);
+	return 0;
+}
+NOKPROBE_SYMBOL(touch_all);
+
+static struct kprobe touch_probes[VIGIL_TOUCHES] = {
+	[VIGIL_TOUCH_SOFT] = {
+		.symbol_name = "touch_softlockup_watchdog",
+		.pre_handler = touch_soft,
+	},
+	[VIGIL_TOUCH_SOFT_SYNC] = {
+		.symbol_name = "touch_softlockup_watchdog_sync",
+		.pre_handler = touch_soft,
+	},
+	[VIGIL_TOUCH_SOFT_ALL] = {
+		.symbol_name = "touch_all_softlockup_watchdogs",
+		.pre_handler = touch_all,
+	},
+	[VIGIL_TOUCH_HARD] = {
+		.symbol_name = "arch_touch_nmi_watchdog",
+		.pre_handler = touch_hard,
+	},
+};
+
+/**
+ * vigil_touch_name() - name of the function behind @touch
+ */
+const char *vigil_touch_name(enum vigil_touch touch)
+{
+	return touch_probes[touch].symbol_name;
+}
+
+/**
+ * vigil_touch_start() - count calls of the function behind @touch
+ *
+ * Context: may sleep.
+ * Return: 0 or what register_kprobe() says.
+ */
+int vigil_touch_start(enum vigil_touch touch)
+{
+	/* What an earlier registration left would make the next one fail. */
+	touch_probes[touch].addr = NULL;
+	touch_probes[touch].flags = 0;
+	return register_kprobe(&touch_probes[touch]);
+}
+
+/**
+ * vigil_touch_stop() - end of vigil_touch_start() for several functions
+ * @touches: a bit for each that returned 0
+ *
+ * Context: may sleep; waits for handlers that are running, once for all.
+ */
+void vigil_touch_stop(unsigned int touches)
+{
+	struct kprobe *probes[VIGIL_TOUCHES];
+	int touch, n = 0;
+
+	for (touch = 0; touch < VIGIL_TOUCHES; touch++) {
+		if (touches & (1U << touch))
+			probes[n++] = &touch_probes[touch];
+	}
+	unregister_kprobes(probes, n);
+}
+
+/**
+ * vigil_soft_touches() - how often patience was asked for on a CPU; wraps
+ */
+unsigned int vigil_soft_touches(unsigned int cpu)
+{
+	return READ_ONCE(*per_cpu_ptr(&soft_touches, cpu)) + READ_ONCE(all_touches);
+}
+
+/**
+ * vigil_hard_touches() - the same for hard lockups
+ */
+unsigned int vigil_hard_touches(unsigned int cpu)
+{
+	return READ_ONCE(*per_cpu_ptr(&hard_touches, cpu));
+}
+
+/*
+ * NMIs as a question. The answer is that the handler ran; how often it did on
+ * each CPU is what counts.
+ */
+static DEFINE_PER_CPU(unsigned int, nmis_taken);
+
+#ifdef CONFIG_X86
+#include <asm/apic.h>
+
+static DEFINE_PER_CPU(int, nmi_expected);
+
+static int answer(unsigned int type, struct pt_regs *regs)
+{
+	raw_cpu_inc(nmis_taken);
+	/* One that nobody claims would be reported as unknown. */
+	if (raw_cpu_read(nmi_expected)) {
+		raw_cpu_write(nmi_expected, 0);
+		return NMI_HANDLED;
+	}
+	return NMI_DONE;
+}
+NOKPROBE_SYMBOL(answer);
+
+/**
+ * vigil_nmi_start() - be able to ask
+ *
+ * Return: 0, or -ENODEV where no NMI can be sent to another CPU.
+ */
+int vigil_nmi_start(void)
+{
+	return register_nmi_handler(NMI_LOCAL, answer, 0, "vigil");
+}
+
+/**
+ * vigil_nmi_stop() - end of vigil_nmi_start(); waits for running handlers
+ *
+ * Context: may sleep.
+ */
+void vigil_nmi_stop(void)
+{
+	unregister_nmi_handler(NMI_LOCAL, "vigil");
+}
+
+/**
+ * vigil_nmi_ask() - send an NMI to a CPU
+ *
+ * Context: any, interrupts off.
+ */
+void vigil_nmi_ask(unsigned int cpu)
+{
+	*per_cpu_ptr(&nmi_expected, cpu) = 1;
+	/* The flag is there before the NMI is. */
+	smp_wmb();
+	__apic_send_IPI_mask(cpumask_of(cpu), NMI_VECTOR);
+}
+#else
+int vigil_nmi_start(void)
+{
+	return -ENODEV;
+}
+
+void vigil_nmi_stop(void)
+{
+}
+
+void vigil_nmi_ask(unsigned int cpu)
+{
+}
+#endif
+
+/**
+ * vigil_nmis_taken() - how many NMIs a CPU has taken while asking was possible
+ */
+unsigned int vigil_nmis_taken(unsigned int cpu)
+{
+	return READ_ONCE(*per_cpu_ptr(&nmis_taken, cpu));
+}

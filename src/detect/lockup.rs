@@ -1,0 +1,812 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Soft and hard lockups: a timer interrupt on each watched CPU.
+//!
+//! At each interrupt a CPU
+//!
+//! 1. stamps the time, which is what its watcher looks at, and says so if it was reported stuck;
+//! 2. gives its stopper something to do and judges how long ago that last worked
+//!    ([`crate::logic::soft`]);
+//! 3. looks after the next CPU in the mask, and after those behind it as long as the ones before
+//!    are stuck themselves ([`crate::logic::hard`]);
+//! 4. comes again after a sample period, or earlier if one of the judgements is due earlier.
+//!
+//! Everything is set up and taken down by CPU hotplug callbacks on the CPU itself; a change of a
+//! knob switches all CPUs off and on again. The order on each CPU is mainline's, and so is its
+//! reason: the timer runs before others look at the stamp, and they stop looking before it stops.
+//!
+//! No lock is taken in the interrupt. What one CPU writes lies on cache lines of its own; the
+//! stamp is read by its watcher, and only the state of a CPU that seems stuck is written by others.
+
+use super::knobs::Knobs;
+use crate::{
+    logic::{
+        hard::{self, Look, State},
+        knobs::{Id, SYS_INFO_ALL_BT},
+        soft::{self, Soft, Tick},
+        text::Secs,
+        NSEC_PER_SEC,
+    },
+    sys::{
+        buffer::Buffer,
+        call::Calls,
+        clock::monotonic,
+        cpu::{self, InTimer},
+        hotplug::{self, Instance},
+        log, machine,
+        nmi::{Nmi, Touches},
+        tick::{CpuBeat, CpuBeats, OnCpu, Stopper},
+    },
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Full, Relaxed, Release},
+        Arc, Mutex,
+    },
+};
+
+/// How long a watcher waits for the answer to an NMI on the spot, in nanoseconds.
+const ON_THE_SPOT: u64 = 20_000_000;
+
+/// Earliest next interrupt, in nanoseconds from now.
+const SOONEST: u64 = 1_000_000;
+
+/// Samples of CPU use that a report shows.
+const SAMPLES: usize = 5;
+
+/// What a CPU tells its watcher.
+#[repr(align(64))]
+struct Stamp {
+    /// When its timer interrupt came last.
+    seen: Atomic<u64>,
+    /// When it came last in time: proof that the machine ran then.
+    in_time: Atomic<u64>,
+    /// Whether it is to be watched.
+    active: Atomic<bool>,
+}
+
+/// What watchers know of a CPU.
+#[repr(align(64))]
+struct Watched {
+    /// [`State`], encoded: see [`Told`].
+    state: Atomic<u64>,
+    /// NMIs that it had taken when it was asked.
+    taken: Atomic<u32>,
+    /// How often patience had been asked for.
+    touches: Atomic<u32>,
+    /// Since when its stamp counts at the earliest.
+    patience: Atomic<u64>,
+}
+
+/// A CPU as a watcher looks at it.
+struct Other<'a> {
+    cpu: u32,
+    stamp: &'a Stamp,
+    watched: &'a Watched,
+    /// Since when the stamp counts at the earliest.
+    patience: u64,
+}
+
+/// What [`Watched::state`] means.
+fn decode(raw: u64) -> State {
+    match raw {
+        Told::FINE => State::Fine,
+        Told::HARD => State::Hard,
+        Told::UNRESPONSIVE => State::Unresponsive,
+        at => State::Asked(at),
+    }
+}
+
+/// Values of [`Watched::state`] that are no time.
+struct Told;
+impl Told {
+    const FINE: u64 = 0;
+    const HARD: u64 = 1;
+    const UNRESPONSIVE: u64 = 2;
+    const LEAST_TIME: u64 = 3;
+}
+
+/// What all CPUs share.
+pub(crate) struct Shared {
+    knobs: Arc<Knobs>,
+    calls: Calls,
+    /// Given up after the timers that use it: they hold this by an `Arc`.
+    stopper: Stopper,
+    touches: Touches,
+    nmi: Option<Nmi>,
+    stamps: Buffer<Stamp>,
+    watched: Buffer<Watched>,
+    /// `watchdog_cpumask`: a flag for each CPU.
+    mask: Buffer<Atomic<bool>>,
+    /// Seconds; 0: off. This and the two below change only while nothing runs.
+    thresh: Atomic<u64>,
+    soft: Atomic<bool>,
+    hard: Atomic<bool>,
+    /// Whether a CPU is showing the stacks of all: for a soft lockup, for a hard one.
+    soft_dump: Atomic<bool>,
+    hard_dump: Atomic<bool>,
+    /// Reports since load.
+    soft_count: Atomic<u64>,
+    hard_count: Atomic<u64>,
+    unresponsive_count: Atomic<u64>,
+}
+
+/// One CPU's own.
+struct OneCpu {
+    shared: Arc<Shared>,
+    cpu: u32,
+    /// [`Soft`], which the stopper writes too.
+    ran: Atomic<u64>,
+    period: Atomic<u64>,
+    stolen_at_ran: Atomic<u64>,
+    stolen_at_period: Atomic<u64>,
+    stolen_last: Atomic<u64>,
+    /// Since when stamps count at the earliest for this CPU as a watcher: the end of a pause.
+    patience: Atomic<u64>,
+    /// When the timer was to come.
+    due: Atomic<u64>,
+    /// How often patience had been asked for.
+    touches: Atomic<u32>,
+    /// When the next sample of CPU use is to be taken.
+    sample_at: Atomic<u64>,
+    /// [`cpu::times`] at the last sample.
+    times: [Atomic<u64>; 4],
+    /// Percent of the last samples, a byte each; the oldest at `oldest`.
+    used: [Atomic<u32>; SAMPLES],
+    oldest: Atomic<u32>,
+}
+
+/// The timers of all CPUs.
+struct Beats {
+    shared: Arc<Shared>,
+    beats: CpuBeats<OneCpu>,
+}
+
+/// The detectors: switches them on and off. Dropping it leaves nothing behind on any CPU.
+#[pin_data]
+pub(crate) struct Lockups {
+    shared: Arc<Shared>,
+    #[pin]
+    instance: Mutex<Pin<KBox<Instance<Beats>>>>,
+}
+
+impl Shared {
+    fn stamp(&self, cpu: u32) -> Option<&Stamp> {
+        self.stamps.get(cpu as usize)
+    }
+
+    /// Nanoseconds from one timer interrupt to the next.
+    fn sample_period(&self) -> u64 {
+        soft::sample_period(self.thresh.load(Relaxed))
+    }
+
+    /// Whether a CPU is one of those that are to be watched.
+    pub(crate) fn in_mask(&self, cpu: u32) -> bool {
+        self.mask
+            .get(cpu as usize)
+            .is_some_and(|flag| flag.load(Relaxed))
+    }
+
+    /// Whether soft, and hard, lockups are being detected.
+    pub(crate) fn enabled(&self) -> (bool, bool) {
+        (self.soft.load(Relaxed), self.hard.load(Relaxed))
+    }
+
+    /// Who shows that a CPU gets to run what is most urgent.
+    pub(crate) fn stopper(&self) -> &Stopper {
+        &self.stopper
+    }
+
+    /// Whether CPUs can be asked by NMI.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.nmi.is_some()
+    }
+
+    /// Whose calls are counted as wishes for patience.
+    pub(crate) fn touches(&self) -> &Touches {
+        &self.touches
+    }
+
+    /// Reports since load: soft lockups, hard lockups, CPUs that did not run.
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
+        (
+            self.soft_count.load(Relaxed),
+            self.hard_count.load(Relaxed),
+            self.unresponsive_count.load(Relaxed),
+        )
+    }
+
+    /// The mask of what to show besides a report; and whether the stacks of all CPUs.
+    fn extras(&self, list: Id, all_cpus: Id) -> (usize, bool) {
+        let mask = self.knobs.get(list);
+        let all = mask & SYS_INFO_ALL_BT != 0 || self.knobs.get(all_cpus) != 0;
+        (usize::try_from(mask & !SYS_INFO_ALL_BT).unwrap_or(0), all)
+    }
+
+    /// Looks after the CPUs behind `me`; stamps count from `patience` on at the earliest. Returns
+    /// when to look again at the latest.
+    fn watch(&self, me: u32, now: u64, patience: u64) -> u64 {
+        let period = self.sample_period();
+        let limit = hard::limit(self.thresh.load(Relaxed));
+        let count = cpu::count();
+        let mut again = u64::MAX;
+        let mut other = me;
+        for _ in 1..count {
+            other = other.wrapping_add(1);
+            if other >= count {
+                other = 0;
+            }
+            let (Some(stamp), Some(watched)) =
+                (self.stamp(other), self.watched.get(other as usize))
+            else {
+                break;
+            };
+            if !stamp.active.load(Acquire) {
+                continue;
+            }
+            let touches = self.touches.hard(other);
+            if watched.touches.xchg(touches, Relaxed) != touches {
+                watched.patience.store(now, Relaxed);
+            }
+            // What was done before may have taken long: a report.
+            let now = monotonic();
+            let raw = watched.state.load(Acquire);
+            let patience = patience.max(watched.patience.load(Relaxed));
+            let other = Other {
+                cpu: other,
+                stamp,
+                watched,
+                patience,
+            };
+            let (raw, verdict) = self.judge(&other, raw, now, period, limit);
+            match verdict {
+                hard::Verdict::Fine => break,
+                hard::Verdict::Later(at) => again = again.min(at),
+                hard::Verdict::Known | hard::Verdict::Ask => (),
+                hard::Verdict::HardLockup => self.hard_lockup(me, &other, raw, now, true),
+                hard::Verdict::Unconfirmed => self.hard_lockup(me, &other, raw, now, false),
+                hard::Verdict::Unresponsive => self.unresponsive(&other, raw, now),
+            }
+        }
+        again
+    }
+
+    /// What a look at another CPU shows.
+    fn look(&self, other: &Other<'_>, now: u64, on_the_spot: bool) -> Look {
+        let taken = self.nmi.as_ref().map(|nmi| nmi.taken(other.cpu));
+        Look {
+            now,
+            seen: other.stamp.seen.load(Acquire).max(other.patience),
+            answered: taken.is_some_and(|taken| taken != other.watched.taken.load(Relaxed)),
+            on_the_spot,
+            can_ask: taken.is_some(),
+        }
+    }
+
+    /// Judges one CPU, and asks it if that is the verdict; the answer usually is there at once.
+    /// Returns the state that was judged, for the claim, and the verdict.
+    fn judge(
+        &self,
+        other: &Other<'_>,
+        mut raw: u64,
+        now: u64,
+        period: u64,
+        limit: u64,
+    ) -> (u64, hard::Verdict) {
+        let before = other.stamp.seen.load(Acquire);
+        let mut verdict = hard::judge(decode(raw), &self.look(other, now, false), period, limit);
+        if let (hard::Verdict::Ask, Some(nmi)) = (verdict, &self.nmi) {
+            let asked = now.max(Told::LEAST_TIME);
+            if other.watched.state.cmpxchg(raw, asked, Full).is_err() {
+                // Another watcher was first, or the CPU is back.
+                return (raw, hard::Verdict::Later(now.saturating_add(hard::ANSWER)));
+            }
+            raw = asked;
+            other.watched.taken.store(nmi.taken(other.cpu), Release);
+            nmi.ask(other.cpu);
+            verdict = loop {
+                let look = self.look(other, monotonic(), true);
+                if look.answered || look.now.saturating_sub(asked) > ON_THE_SPOT {
+                    break hard::judge(decode(raw), &look, period, limit);
+                }
+                core::hint::spin_loop();
+            };
+        }
+        if verdict == hard::Verdict::HardLockup && self.comes_back(other, before) {
+            verdict = hard::Verdict::Fine;
+        }
+        (raw, verdict)
+    }
+
+    /// Whether a CPU that has just answered has taken a timer interrupt since `before`, or takes one
+    /// right now: then it was not stuck but stopped.
+    fn comes_back(&self, other: &Other<'_>, before: u64) -> bool {
+        let began = monotonic();
+        while monotonic().saturating_sub(began) < hard::AFTERTHOUGHT {
+            if other.stamp.seen.load(Acquire) != before {
+                return true;
+            }
+            core::hint::spin_loop();
+        }
+        false
+    }
+
+    /// Reports a hard lockup: `watchdog_hardlockup_check()`.
+    fn hard_lockup(&self, me: u32, other: &Other<'_>, raw: u64, now: u64, confirmed: bool) {
+        let (mask, all) = self.extras(Id::HardlockupSysInfo, Id::HardlockupAllCpuBacktrace);
+        // One CPU at a time shows the stacks of all; the others come again.
+        if machine::panicking() || (all && self.hard_dump.xchg(true, Full)) {
+            return;
+        }
+        // Of several watchers one gets it, and none if the CPU is back.
+        if other.watched.state.cmpxchg(raw, Told::HARD, Full).is_err() {
+            if all {
+                self.hard_dump.store(false, Release);
+            }
+            return;
+        }
+        self.hard_count.fetch_add(1, Relaxed);
+        let age = now.saturating_sub(other.stamp.seen.load(Relaxed));
+        let other = other.cpu;
+        log::emerg(format_args!(
+            "watchdog: CPU{me}: Watchdog detected hard LOCKUP on cpu {other}"
+        ));
+        let proof = if confirmed {
+            "and answers an NMI: it runs with interrupts off"
+        } else {
+            "and cannot be asked by NMI here: that it runs with interrupts off could not be confirmed"
+        };
+        log::emerg(format_args!(
+            "vigil: CPU{other} took its last timer interrupt {} s ago {proof}",
+            Secs(age)
+        ));
+        {
+            let _undisturbed = log::Undisturbed::new();
+            self.calls.print_modules();
+        }
+        if confirmed && !self.calls.backtrace_cpu(other) {
+            log::emerg(format_args!(
+                "vigil: its stack cannot be shown: this kernel's backtrace by NMI is out of reach"
+            ));
+        }
+        if all {
+            self.calls.backtrace_others(other);
+        }
+        let panic = self.knobs.get(Id::HardlockupPanic) != 0;
+        if all && !panic {
+            self.hard_dump.store(false, Release);
+        }
+        self.calls.sys_info(mask);
+        if panic {
+            machine::panic_hard_lockup();
+        }
+    }
+
+    /// Reports a CPU that does not run.
+    fn unresponsive(&self, other: &Other<'_>, raw: u64, now: u64) {
+        let claim = || other.watched.state.cmpxchg(raw, Told::UNRESPONSIVE, Full);
+        if machine::panicking() || claim().is_err() {
+            return;
+        }
+        self.unresponsive_count.fetch_add(1, Relaxed);
+        let age = now.saturating_sub(other.stamp.seen.load(Relaxed));
+        let other = other.cpu;
+        log::emerg(format_args!(
+            "vigil: CPU{other} has not run for {} s: it does not answer an NMI (a virtual CPU that \
+             its host does not run looks so)",
+            age / NSEC_PER_SEC
+        ));
+        if self.knobs.get(Id::UnresponsiveCpuPanic) != 0 {
+            machine::panic_unresponsive_cpu();
+        }
+    }
+
+    /// Whether another CPU was at work some time between `from` and `to`.
+    fn others_ran(&self, me: u32, from: u64, to: u64) -> bool {
+        (0..cpu::count()).any(|other| {
+            other != me
+                && self.stamp(other).is_some_and(|stamp| {
+                    stamp.active.load(Relaxed) && (from..to).contains(&stamp.in_time.load(Relaxed))
+                })
+        })
+    }
+}
+
+impl OneCpu {
+    fn new(shared: Arc<Shared>, cpu: u32) -> Self {
+        Self {
+            shared,
+            cpu,
+            ran: Atomic::new(0),
+            period: Atomic::new(0),
+            stolen_at_ran: Atomic::new(0),
+            stolen_at_period: Atomic::new(0),
+            stolen_last: Atomic::new(0),
+            patience: Atomic::new(0),
+            due: Atomic::new(0),
+            touches: Atomic::new(0),
+            sample_at: Atomic::new(0),
+            times: core::array::from_fn(|_| Atomic::new(0)),
+            used: core::array::from_fn(|_| Atomic::new(0)),
+            oldest: Atomic::new(0),
+        }
+    }
+
+    fn load(&self) -> Soft {
+        Soft {
+            ran: self.ran.load(Relaxed),
+            period: self.period.load(Relaxed),
+            stolen_at_ran: self.stolen_at_ran.load(Relaxed),
+            stolen_at_period: self.stolen_at_period.load(Relaxed),
+            stolen_last: self.stolen_last.load(Relaxed),
+        }
+    }
+
+    /// Called by the stopper, which the timer interrupt may interrupt, and by that interrupt. The
+    /// threshold's beginning goes first: what is judged in between is never too old.
+    fn save(&self, soft: Soft) {
+        self.period.store(soft.period, Relaxed);
+        self.stolen_at_period.store(soft.stolen_at_period, Relaxed);
+        self.ran.store(soft.ran, Relaxed);
+        self.stolen_at_ran.store(soft.stolen_at_ran, Relaxed);
+        self.stolen_last.store(soft.stolen_last, Relaxed);
+    }
+
+    /// The state at the moment when the CPU begins to be watched.
+    fn begin(&self, now: u64) {
+        self.save(Soft::fresh(now, cpu::stolen(self.cpu)));
+        self.touches
+            .store(self.shared.touches.soft(self.cpu), Relaxed);
+        self.sample_at.store(now, Relaxed);
+        for (old, new) in self.times.iter().zip(cpu::times(self.cpu)) {
+            old.store(new, Relaxed);
+        }
+        for used in &self.used {
+            used.store(0, Relaxed);
+        }
+    }
+
+    /// Time in which this CPU did not run, of that since its last interrupt: all by which the timer
+    /// came late, unless others ran meanwhile and nobody found that this one did not.
+    fn paused(&self, now: u64, state: u64) -> u64 {
+        let due = self.due.load(Relaxed);
+        let period = self.shared.sample_period();
+        let late = soft::late(now, due, period);
+        if late == 0 {
+            return 0;
+        }
+        let found_paused = state != Told::FINE && state != Told::HARD;
+        let grace = soft::grace(period);
+        let from = due.saturating_add(grace);
+        let to = now.saturating_sub(grace);
+        // For less than a period there may be no interrupt of another CPU to tell.
+        let told = to.saturating_sub(from) >= period;
+        if found_paused || told && !self.shared.others_ran(self.cpu, from, to) {
+            late
+        } else {
+            0
+        }
+    }
+
+    /// Takes a sample of what the CPU is used for, each sample period.
+    fn sample(&self, now: u64, period: u64) {
+        if now < self.sample_at.load(Relaxed) {
+            return;
+        }
+        self.sample_at.store(now.saturating_add(period), Relaxed);
+        let mut packed: u32 = 0;
+        for (old, new) in self.times.iter().zip(cpu::times(self.cpu)) {
+            let spent = new.saturating_sub(old.xchg(new, Relaxed));
+            let percent = spent
+                .saturating_mul(100)
+                .checked_div(period)
+                .unwrap_or(0)
+                .min(100);
+            packed = packed << 8 | u32::try_from(percent).unwrap_or(100);
+        }
+        let oldest = self.oldest.load(Relaxed);
+        if let Some(used) = self.used.get(oldest as usize) {
+            used.store(packed, Relaxed);
+        }
+        let next = oldest.wrapping_add(1);
+        let next = if next as usize >= SAMPLES { 0 } else { next };
+        self.oldest.store(next, Relaxed);
+    }
+
+    /// Prints the samples: `print_cpustat()`.
+    fn show_use(&self, period: u64) {
+        log::crit(format_args!(
+            "CPU#{} Utilization every {}ms during lockup (as counted by the tick):",
+            self.cpu,
+            period / 1_000_000
+        ));
+        let oldest = self.oldest.load(Relaxed) as usize;
+        let (new, old) = (
+            self.used.get(..oldest).unwrap_or_default(),
+            self.used.get(oldest..).unwrap_or_default(),
+        );
+        for (used, n) in Iterator::chain(old.iter(), new).zip(1..u32::MAX) {
+            let [system, softirq, hardirq, idle] = used.load(Relaxed).to_be_bytes();
+            log::crit(format_args!(
+                "\t#{n}: {system:3}% system,\t{softirq:3}% softirq,\t{hardirq:3}% hardirq,\t{idle:3}% idle"
+            ));
+        }
+    }
+
+    /// Reports a soft lockup: the end of `watchdog_timer_fn()`.
+    /// Returns whether it did: only one CPU at a time shows the stacks of all.
+    fn soft_lockup(&self, timer: &InTimer<'_>, duration: u64, stolen: u64) -> bool {
+        let shared = &self.shared;
+        let (mask, all) = shared.extras(Id::SoftlockupSysInfo, Id::SoftlockupAllCpuBacktrace);
+        if all && shared.soft_dump.xchg(true, Full) {
+            return false;
+        }
+        shared.soft_count.fetch_add(1, Relaxed);
+        {
+            let _undisturbed = log::Undisturbed::new();
+            log::emerg(format_args!(
+                "watchdog: BUG: soft lockup - CPU#{} stuck for {}s! [{}]",
+                self.cpu,
+                duration / NSEC_PER_SEC,
+                machine::current_task()
+            ));
+            if matches!(shared.stopper, Stopper::StandIn(_)) {
+                log::emerg(format_args!(
+                    "vigil: a FIFO-99 thread stands in for the stopper: a real-time task that hogs \
+                     the CPU looks like this too"
+                ));
+            }
+            if stolen >= NSEC_PER_SEC / 1000 {
+                log::emerg(format_args!(
+                    "vigil: not counting {} s that the hypervisor took from the CPU meanwhile",
+                    Secs(stolen)
+                ));
+            }
+            self.show_use(shared.sample_period());
+            shared.calls.print_modules();
+            shared.calls.show_interrupted(timer);
+        }
+        let panic = shared.knobs.get_u64(Id::SoftlockupPanic);
+        if all {
+            shared.calls.backtrace_others(self.cpu);
+            if panic == 0 {
+                shared.soft_dump.store(false, Release);
+            }
+        }
+        machine::taint_soft_lockup();
+        shared.calls.sys_info(mask);
+        let threshold = soft::threshold(shared.thresh.load(Relaxed));
+        if panic != 0 && soft::thresholds(duration, threshold) >= panic {
+            machine::panic_soft_lockup();
+        }
+        if all {
+            shared.soft_dump.store(false, Release);
+        }
+        true
+    }
+}
+
+impl OnCpu for OneCpu {
+    fn tick(&self, beat: &CpuBeat<Self>, timer: &InTimer<'_>) -> Option<u64> {
+        let shared = &self.shared;
+        let stamp = shared.stamp(self.cpu)?;
+        let watched = shared.watched.get(self.cpu as usize)?;
+        let now = monotonic();
+        let period = shared.sample_period();
+        if machine::panicking() {
+            // Says nothing more, but is there should the panic be called off (`crash_kexec()`
+            // without a crash kernel).
+            let next = now.saturating_add(period);
+            stamp.seen.store(now, Release);
+            self.due.store(next, Relaxed);
+            return Some(next);
+        }
+        let before = stamp.seen.xchg(now, Full);
+        let state = watched.state.xchg(Told::FINE, Full);
+        if state == Told::HARD || state == Told::UNRESPONSIVE {
+            log::emerg(format_args!(
+                "vigil: CPU{} recovered: its timer interrupt came again after {} s",
+                self.cpu,
+                Secs(now.saturating_sub(before))
+            ));
+        }
+        let paused = self.paused(now, state);
+        if soft::late(now, self.due.load(Relaxed), period) == 0 {
+            stamp.in_time.store(now, Relaxed);
+        }
+        if paused != 0 {
+            // All stamps are as old as the pause was long.
+            self.patience.store(now, Relaxed);
+        }
+        let mut next = now.saturating_add(period);
+        self.sample(now, period);
+        let (soft_on, hard_on) = shared.enabled();
+        if soft_on {
+            beat.kick(timer, &shared.stopper);
+            let touches = shared.touches.soft(self.cpu);
+            let tick = Tick {
+                now,
+                paused,
+                stolen: cpu::stolen(self.cpu),
+                touched: self.touches.xchg(touches, Relaxed) != touches,
+            };
+            let threshold = soft::threshold(shared.thresh.load(Relaxed));
+            let before = self.load();
+            let mut soft = before;
+            match soft.judge(&tick, threshold) {
+                soft::Verdict::Stuck { duration, stolen }
+                    if !self.soft_lockup(timer, duration, stolen) =>
+                {
+                    // As if nothing had been found: again at the next sample.
+                    let period = before.period;
+                    self.save(Soft { period, ..soft });
+                }
+                _ => {
+                    self.save(soft);
+                    next = next.min(soft.due(tick.stolen, threshold));
+                }
+            }
+        }
+        if hard_on {
+            next = next.min(shared.watch(self.cpu, now, self.patience.load(Relaxed)));
+        }
+        // A report may have taken long.
+        let next = next.max(monotonic().saturating_add(SOONEST));
+        self.due.store(next, Relaxed);
+        Some(next)
+    }
+
+    fn stopper_ran(&self) {
+        self.save(Soft::fresh(monotonic(), cpu::stolen(self.cpu)));
+    }
+}
+
+impl hotplug::Cpus for Beats {
+    fn online(&self, cpu: u32) {
+        let shared = &self.shared;
+        let (Some(beat), Some(stamp), Some(watched)) = (
+            self.beats.get(cpu),
+            shared.stamp(cpu),
+            shared.watched.get(cpu as usize),
+        ) else {
+            return;
+        };
+        if !shared.in_mask(cpu) {
+            return;
+        }
+        let now = monotonic();
+        let one = beat.what();
+        one.begin(now);
+        watched.state.store(Told::FINE, Relaxed);
+        watched.touches.store(shared.touches.hard(cpu), Relaxed);
+        watched.patience.store(now, Relaxed);
+        stamp.seen.store(now, Relaxed);
+        // The timer first, so that nobody looks at the stamp of a CPU whose timer does not run yet.
+        let at = now.saturating_add(shared.sample_period());
+        one.due.store(at, Relaxed);
+        beat.start(at);
+        stamp.active.store(true, Release);
+    }
+
+    fn offline(&self, cpu: u32) {
+        let (Some(beat), Some(stamp)) = (self.beats.get(cpu), self.shared.stamp(cpu)) else {
+            return;
+        };
+        // The other way round: nobody looks any more, then the timer stops. A watcher that has just
+        // looked at the flag may still judge the stamp, which is young for a while yet.
+        if stamp.active.xchg(false, Full) {
+            beat.stop();
+        }
+    }
+}
+
+impl Lockups {
+    /// Sets everything up; nothing is watched until [`Lockups::apply`].
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `ENOSPC` when there is no room for another CPU hotplug state.
+    pub(crate) fn new(
+        knobs: Arc<Knobs>,
+        calls: Calls,
+        stopper: Stopper,
+        touches: Touches,
+        nmi: Option<Nmi>,
+    ) -> Result<Pin<KBox<Self>>> {
+        let count = cpu::count() as usize;
+        let shared = Arc::new(
+            Shared {
+                knobs,
+                calls,
+                stopper,
+                touches,
+                nmi,
+                stamps: Buffer::new(count, GFP_KERNEL, |_| {
+                    Ok(Stamp {
+                        seen: Atomic::new(0),
+                        in_time: Atomic::new(0),
+                        active: Atomic::new(false),
+                    })
+                })?,
+                watched: Buffer::new(count, GFP_KERNEL, |_| {
+                    Ok(Watched {
+                        state: Atomic::new(Told::FINE),
+                        taken: Atomic::new(0),
+                        touches: Atomic::new(0),
+                        patience: Atomic::new(0),
+                    })
+                })?,
+                mask: Buffer::new(count, GFP_KERNEL, |cpu| {
+                    let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
+                    Ok(Atomic::new(cpu::housekeeping(cpu)))
+                })?,
+                thresh: Atomic::new(0),
+                soft: Atomic::new(false),
+                hard: Atomic::new(false),
+                soft_dump: Atomic::new(false),
+                hard_dump: Atomic::new(false),
+                soft_count: Atomic::new(0),
+                hard_count: Atomic::new(0),
+                unresponsive_count: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?;
+        let beats = CpuBeats::new(|cpu| OneCpu::new(shared.clone(), cpu))?;
+        let beats = Arc::new(
+            Beats {
+                shared: shared.clone(),
+                beats,
+            },
+            GFP_KERNEL,
+        )?;
+        let state = hotplug::State::new(c"vigil:online")?;
+        let instance = KBox::pin_init(Instance::new(state, beats), GFP_KERNEL)?;
+        KBox::pin_init(
+            pin_init!(Self {
+                shared,
+                instance <- new_mutex!(instance, "vigil::Lockups::instance"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// What all CPUs share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Changes settings while nothing is being watched, and watches by the new ones. Returns when
+    /// that is so on every CPU.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(crate) fn apply(&self, change: impl FnOnce(&Shared)) -> Result {
+        let mut instance = self.instance.lock();
+        Pin::as_mut(&mut *instance).switch(false)?;
+        let shared = &self.shared;
+        change(shared);
+        let on = |id| shared.knobs.get(id) != 0;
+        let thresh = shared.knobs.get_u64(Id::WatchdogThresh);
+        let any = on(Id::Watchdog) && thresh != 0;
+        let soft = on(Id::SoftWatchdog) && !matches!(shared.stopper, Stopper::None);
+        shared.thresh.store(thresh, Relaxed);
+        shared.soft.store(any && soft, Relaxed);
+        shared.hard.store(any && on(Id::NmiWatchdog), Relaxed);
+        if any && (soft || on(Id::NmiWatchdog)) {
+            Pin::as_mut(&mut *instance).switch(true)?;
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Makes the flags of the mask what `has` says; CPUs that cannot be are left out.
+    pub(crate) fn set_mask(&self, has: impl Fn(u32) -> bool) {
+        for (flag, number) in self.mask.iter().zip(0..u32::MAX) {
+            flag.store(cpu::possible(number) && has(number), Relaxed);
+        }
+    }
+}

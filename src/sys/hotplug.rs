@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! CPUs coming and going.
+//!
+//! C header: [`include/linux/cpuhotplug.h`](srctree/include/linux/cpuhotplug.h)
+
+use core::mem::transmute;
+use kernel::{
+    bindings, container_of,
+    error::to_result,
+    ffi::{c_int, c_uint},
+    prelude::*,
+    str::CStr,
+    sync::Arc,
+    types::Opaque,
+};
+
+/// Somebody who has something to do on each CPU.
+///
+/// # Context
+///
+/// Both are called on the CPU concerned, in process context, which cannot go away meanwhile; for
+/// one CPU one after the other, in pairs.
+pub(crate) trait Cpus: Send + Sync {
+    /// The CPU has come online, or was online already.
+    fn online(&self, cpu: u32);
+
+    /// The CPU is about to go offline, or the registration is.
+    fn offline(&self, cpu: u32);
+}
+
+/// A place in the order in which CPUs are brought up and down: after, and before, everything that
+/// has a fixed one.
+///
+/// # Invariants
+///
+/// `state` is the number of a multi-instance state that was set up with the callbacks for `T`.
+pub(crate) struct State<T: Cpus> {
+    state: bindings::cpuhp_state,
+    _owner: core::marker::PhantomData<fn(T)>,
+}
+
+impl<T: Cpus> State<T> {
+    /// Sets it up. Dropping it gives it back.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when there is no such place left.
+    pub(crate) fn new(name: &'static CStr) -> Result<Arc<Self>> {
+        type Single = unsafe extern "C" fn(c_uint) -> c_int;
+        type Multi = unsafe extern "C" fn(c_uint, *mut bindings::hlist_node) -> c_int;
+        // SAFETY: The parameter has the type of single-instance callbacks in C too, and the kernel
+        // calls those of a multi-instance state by their true type (`cpuhp_setup_state_multi()`,
+        // `cpuhp_invoke_callback()`).
+        let (online, offline) = unsafe {
+            (
+                transmute::<Multi, Single>(online::<T>),
+                transmute::<Multi, Single>(offline::<T>),
+            )
+        };
+        // SAFETY: The name is static and the callbacks fit; as a multi-instance state none of them
+        // is called before an instance is added.
+        let state = unsafe {
+            bindings::__cpuhp_setup_state(
+                bindings::cpuhp_state_CPUHP_AP_ONLINE_DYN,
+                name.as_char_ptr(),
+                false,
+                Some(online),
+                Some(offline),
+                true,
+            )
+        };
+        to_result(state)?;
+        // INVARIANT: Just set up.
+        Ok(Arc::new(
+            Self {
+                state: state as bindings::cpuhp_state,
+                _owner: core::marker::PhantomData,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+}
+
+impl<T: Cpus> Drop for State<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; instances hold an `Arc` of it, so that none is left.
+        unsafe { bindings::__cpuhp_remove_state(self.state, false) };
+    }
+}
+
+/// A registration that can be switched on and off. While it is on, [`Cpus::online`] has been called
+/// on every online CPU, and is called on each that comes; switching it off, or dropping it, calls
+/// [`Cpus::offline`] on every online CPU.
+///
+/// # Invariants
+///
+/// `node` is an instance of `state` exactly while `on` is set.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Instance<T: Cpus> {
+    owner: Arc<T>,
+    state: Arc<State<T>>,
+    on: bool,
+    #[pin]
+    node: Opaque<bindings::hlist_node>,
+}
+
+// SAFETY: The node is only used by the kernel, under its own lock.
+unsafe impl<T: Cpus> Send for Instance<T> {}
+// SAFETY: As above; no method takes `&self`.
+unsafe impl<T: Cpus> Sync for Instance<T> {}
+
+impl<T: Cpus> Instance<T> {
+    /// One that is off.
+    pub(crate) fn new(state: Arc<State<T>>, owner: Arc<T>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            owner,
+            state,
+            on: false,
+            node <- Opaque::ffi_init(|slot: *mut bindings::hlist_node| {
+                // SAFETY: `slot` is valid for writes.
+                unsafe { slot.write(pin_init::zeroed()) }
+            }),
+        })
+    }
+
+    /// Switches it on or off. Returns when the callback has run on every online CPU.
+    ///
+    /// # Errors
+    ///
+    /// None that is known: switching on needs no memory, and the callbacks do not fail.
+    ///
+    /// # Context
+    ///
+    /// Process context, with no lock that the callbacks take.
+    pub(crate) fn switch(self: Pin<&mut Self>, on: bool) -> Result {
+        // SAFETY: Nothing is moved out of the pinned value.
+        let this = unsafe { self.get_unchecked_mut() };
+        if on && !this.on {
+            // SAFETY: The node is pinned and, by the type invariant, no instance yet; `Drop` takes
+            // it out. `owner` is there for the callbacks.
+            to_result(unsafe {
+                bindings::__cpuhp_state_add_instance(this.state.state, this.node.get(), true)
+            })?;
+        } else if !on && this.on {
+            // SAFETY: By the type invariant it is an instance.
+            unsafe {
+                bindings::__cpuhp_state_remove_instance(this.state.state, this.node.get(), true)
+            };
+        }
+        // INVARIANT: As was just done.
+        this.on = on;
+        Ok(())
+    }
+}
+
+#[pinned_drop]
+impl<T: Cpus> PinnedDrop for Instance<T> {
+    fn drop(self: Pin<&mut Self>) {
+        let _ = self.switch(false);
+    }
+}
+
+/// # Safety
+///
+/// `node` is that of an [`Instance<T>`] whose `owner` is initialised.
+unsafe fn owner<'a, T: Cpus>(node: *mut bindings::hlist_node) -> &'a T {
+    let opaque = node.cast::<Opaque<bindings::hlist_node>>();
+    // SAFETY: By the function's own requirement.
+    unsafe { &(*container_of!(opaque, Instance<T>, node)).owner }
+}
+
+/// # Safety
+///
+/// As the kernel calls it for an instance of a [`State<T>`].
+unsafe extern "C" fn online<T: Cpus>(cpu: c_uint, node: *mut bindings::hlist_node) -> c_int {
+    // SAFETY: `owner` is initialised before the instance is added.
+    unsafe { owner::<T>(node) }.online(cpu);
+    0
+}
+
+/// # Safety
+///
+/// As [`online`].
+unsafe extern "C" fn offline<T: Cpus>(cpu: c_uint, node: *mut bindings::hlist_node) -> c_int {
+    // SAFETY: As in `online`.
+    unsafe { owner::<T>(node) }.offline(cpu);
+    0
+}

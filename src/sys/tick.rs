@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A timer interrupt on a CPU of one's choice, which says itself when it wants to come again; and
+//! work that the CPU's stopper does.
+//!
+//! The `kernel` crate's timer moves by whole intervals only, and its time arithmetic is compiled
+//! into the module with panic paths.
+//!
+//! C headers: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h),
+//! [`include/linux/stop_machine.h`](srctree/include/linux/stop_machine.h)
+
+use super::{buffer::Buffer, call::Calls, cpu::InTimer, ffi};
+use core::marker::PhantomPinned;
+use kernel::{
+    bindings, container_of,
+    ffi::{c_int, c_void},
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Full, Release},
+    time::{delay::fsleep, Delta},
+    types::Opaque,
+};
+
+/// What is done on one CPU.
+pub(crate) trait OnCpu: Send + Sync + Sized {
+    /// The timer interrupt. Returns when it wants to come again, in nanoseconds of the monotonic
+    /// clock; `None` for not at all.
+    ///
+    /// # Context
+    ///
+    /// Hard interrupt on the CPU, also on a `-rt` kernel.
+    fn tick(&self, beat: &CpuBeat<Self>, timer: &InTimer<'_>) -> Option<u64>;
+
+    /// The stopper got to run.
+    ///
+    /// # Context
+    ///
+    /// The CPU's stopper thread, preemption disabled.
+    fn stopper_ran(&self);
+}
+
+/// Threads that stand in for the stoppers; dropping it ends them.
+///
+/// # Invariants
+///
+/// The threads are registered for as long as this value lives; there is no second one.
+pub(crate) struct StandIn(());
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::vigil_heart_stop() };
+    }
+}
+
+/// Who shows that a CPU gets to run what is most urgent.
+pub(crate) enum Stopper {
+    /// The CPU's stopper.
+    Own,
+    /// A real-time thread of ours, which a more urgent one keeps from running.
+    StandIn(StandIn),
+    /// Nobody: soft lockups cannot be seen.
+    None,
+}
+
+impl Stopper {
+    /// The stoppers if they can be reached and are `wanted`, else stand-ins.
+    ///
+    /// # Context
+    ///
+    /// Process context, at load.
+    pub(crate) fn find(calls: &Calls, wanted: bool) -> Self {
+        if wanted && calls.has_stopper() {
+            return Self::Own;
+        }
+        // SAFETY: Process context; the module makes one of these.
+        if unsafe { ffi::vigil_heart_start() } == 0 {
+            // INVARIANT: Just registered.
+            Self::StandIn(StandIn(()))
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// The timer of one CPU and the work of its stopper, with what they are for.
+///
+/// # Invariants
+///
+/// - `timer` is set up, with the callback for `T`.
+/// - `queued` is set from when the work is given to the stopper until it has run.
+#[pin_data]
+pub(crate) struct CpuBeat<T: OnCpu> {
+    #[pin]
+    timer: Opaque<bindings::hrtimer>,
+    queued: Atomic<bool>,
+    what: T,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: The timer is used on its CPU, and cancelled from anywhere, as hrtimers may be.
+unsafe impl<T: OnCpu> Send for CpuBeat<T> {}
+// SAFETY: As above.
+unsafe impl<T: OnCpu> Sync for CpuBeat<T> {}
+
+impl<T: OnCpu> CpuBeat<T> {
+    /// One that does not run.
+    pub(crate) fn new(what: T) -> impl PinInit<Self> {
+        pin_init!(Self {
+            timer <- Opaque::ffi_init(|slot: *mut bindings::hrtimer| {
+                // SAFETY: `slot` is valid for writes and pinned.
+                unsafe {
+                    bindings::hrtimer_setup(
+                        slot,
+                        Some(timer::<T>),
+                        bindings::CLOCK_MONOTONIC as bindings::clockid_t,
+                        bindings::hrtimer_mode_HRTIMER_MODE_ABS_HARD,
+                    )
+                }
+            }),
+            queued: Atomic::new(false),
+            what,
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// What it is for.
+    pub(crate) fn what(&self) -> &T {
+        &self.what
+    }
+
+    /// Starts the timer on this CPU.
+    ///
+    /// # Context
+    ///
+    /// Process context on the CPU, without being moved; the timer does not run.
+    pub(crate) fn start(&self, at: u64) {
+        self.arm(at);
+    }
+
+    fn arm(&self, at: u64) {
+        // SAFETY: By the type invariant the timer is set up.
+        unsafe {
+            bindings::hrtimer_start_range_ns(
+                self.timer.get(),
+                i64::try_from(at).unwrap_or(i64::MAX),
+                0,
+                bindings::hrtimer_mode_HRTIMER_MODE_ABS_PINNED_HARD,
+            )
+        };
+    }
+
+    /// Stops the timer and waits until the stopper is through with the last work.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(crate) fn stop(&self) {
+        // SAFETY: By the type invariant. Waits for a running callback, and takes out a timer that
+        // this has started again.
+        unsafe { bindings::hrtimer_cancel(self.timer.get()) };
+        // The stopper outranks everything, so this is short unless the CPU is stuck.
+        while self.queued.load(Acquire) {
+            fsleep(Delta::from_millis(1));
+        }
+    }
+
+    /// Has the stopper run [`OnCpu::stopper_ran`], unless the last time has not come yet.
+    ///
+    /// # Context
+    ///
+    /// The timer interrupt of this CPU.
+    pub(crate) fn kick(&self, timer: &InTimer<'_>, stopper: &Stopper) {
+        let queue = match stopper {
+            Stopper::Own => ffi::vigil_queue_stopper,
+            Stopper::StandIn(_) => ffi::vigil_queue_heart,
+            Stopper::None => return,
+        };
+        if self.queued.xchg(true, Full) {
+            return;
+        }
+        let this = core::ptr::from_ref(self).cast_mut().cast::<c_void>();
+        // SAFETY: The work queued last on this CPU has run, or `queued` would have been set. `self`
+        // is pinned, and stays until `stop` has seen that this work has run; what the stopper then
+        // still executes of this module is waited for by `synchronize_rcu()` before that goes
+        // (it runs with preemption disabled; a stand-in's thread is gone before that).
+        unsafe { queue(timer.cpu(), Some(ran::<T>), this) };
+    }
+}
+
+/// One [`CpuBeat`] for each possible CPU. Dropping it stops all, and waits until no stopper executes
+/// code of this module any more.
+pub(crate) struct CpuBeats<T: OnCpu>(Buffer<Pin<KBox<CpuBeat<T>>>>);
+
+impl<T: OnCpu> CpuBeats<T> {
+    /// Makes them; `what` is told the number of the CPU.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(mut what: impl FnMut(u32) -> T) -> Result<Self> {
+        let count = super::cpu::count() as usize;
+        Ok(Self(Buffer::new(count, GFP_KERNEL, |cpu| {
+            let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
+            KBox::pin_init(CpuBeat::new(what(cpu)), GFP_KERNEL)
+        })?))
+    }
+
+    /// That of one CPU.
+    pub(crate) fn get(&self, cpu: u32) -> Option<&CpuBeat<T>> {
+        self.0.get(cpu as usize).map(|beat| &**beat)
+    }
+}
+
+impl<T: OnCpu> Drop for CpuBeats<T> {
+    fn drop(&mut self) {
+        for beat in self.0.iter() {
+            beat.stop();
+        }
+        // A stopper that has said that it is through may still be on its way out of `ran`; it
+        // runs with preemption disabled.
+        // SAFETY: Process context, no RCU read lock held: whoever drops this may sleep (`stop`).
+        unsafe { bindings::synchronize_rcu() };
+    }
+}
+
+/// # Safety
+///
+/// `timer` is that of a pinned [`CpuBeat<T>`] that has not been dropped.
+unsafe extern "C" fn timer<T: OnCpu>(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
+    let opaque = timer.cast::<Opaque<bindings::hrtimer>>();
+    // SAFETY: By the function's own requirement.
+    let this = unsafe { &*container_of!(opaque, CpuBeat<T>, timer) };
+    // SAFETY: The timer is a hard one, and this ends with its callback.
+    let context = unsafe { InTimer::new() };
+    if let Some(at) = this.what.tick(this, &context) {
+        this.arm(at);
+    }
+    // Started again by itself where it is wanted: a callback may do that.
+    // SAFETY: A C enum, bound as a number in 7.2 and as a wrapped one in 7.3, of which zero is
+    // `HRTIMER_NORESTART`.
+    unsafe { core::mem::zeroed() }
+}
+
+/// # Safety
+///
+/// `arg` is the [`CpuBeat<T>`] that queued this.
+unsafe extern "C" fn ran<T: OnCpu>(arg: *mut c_void) -> c_int {
+    // SAFETY: By the function's own requirement.
+    let this = unsafe { &*arg.cast::<CpuBeat<T>>() };
+    this.what.stopper_ran();
+    // The last access to `this`: `stop` may let go of it from here on.
+    this.queued.store(false, Release);
+    0
+}
