@@ -5,6 +5,7 @@ use crate::scenario::Scenario;
 
 mod bench;
 mod contract;
+mod hard_kinds;
 mod hung_exit;
 mod hung_knobs;
 mod hung_many;
@@ -18,13 +19,19 @@ mod hung_stall;
 mod hung_suspend;
 mod hung_time;
 mod knobs;
+mod lockup_hotplug;
+mod lockup_pause;
+mod lockup_stall;
 mod module;
+mod soft_kinds;
+mod soft_knobs;
 
 /// All topics with their scenarios.
 pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
     vec![
         ("bench", bench::scenarios()),
         ("contract", contract::scenarios()),
+        ("hard_kinds", hard_kinds::scenarios()),
         ("hung_exit", hung_exit::scenarios()),
         ("hung_knobs", hung_knobs::scenarios()),
         ("hung_many", hung_many::scenarios()),
@@ -37,6 +44,10 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("hung_suspend", hung_suspend::scenarios()),
         ("hung_time", hung_time::scenarios()),
         ("knobs", knobs::scenarios()),
+        ("lockup_hotplug", lockup_hotplug::scenarios()),
+        ("lockup_pause", lockup_pause::scenarios()),
         ("module", module::scenarios()),
+        ("soft_kinds", soft_kinds::scenarios()),
+        ("soft_knobs", soft_knobs::scenarios()),
     ]
 }

@@ -65,6 +65,26 @@ fn good_values(knob: &Knob, hz: i64) -> Vec<(String, String)> {
                 pair("all_bt", "all_bt"),
             ]
         }
+        // The guest has two.
+        Kind::Cpus => vec![
+            pair("1\n", "1"),
+            pair("0-1\n", "0-1"),
+            pair(" 1,0 \n", "0-1"),
+            pair("0-0,0-1", "0-1"),
+            // CPUs that this machine cannot have, of a kernel that could.
+            pair("0,3", "0"),
+            pair("00-01", "0-1"),
+            pair("\n", ""),
+        ],
+    }
+}
+
+/// How a knob reads if nothing was given at load.
+fn default(knob: &Knob) -> String {
+    match knob.kind {
+        // The guest's CPUs, which all do housekeeping.
+        Kind::Cpus => "0-1".to_owned(),
+        _ => knob.show(knob.default()).to_string(),
     }
 }
 
@@ -111,6 +131,35 @@ fn bad_values(knob: &Knob, hz: i64) -> Vec<Vec<u8>> {
             }
             bad.push([b"mem,".repeat(2000), b"nothing".to_vec()].concat());
         }
+        Kind::Cpus => {
+            // Lists of CPUs, if of few that there are.
+            bad.retain(|text| !matches!(text.as_slice(), b"1,2" | b"08"));
+            numbers.extend([-1, 1_000_000]);
+            for text in [
+                "0-",
+                "-0",
+                "1-0",
+                "0--1",
+                "0-1-2",
+                "0,,1",
+                "0,",
+                ",0",
+                ",",
+                "0;1",
+                "0 1",
+                "0-1,x",
+                "0-1000000",
+                "0,1000000",
+                "all",
+                "0x1",
+                "0:1",
+                "0-1/1",
+                "0-4294967297",
+            ] {
+                bad.push(text.as_bytes().to_vec());
+            }
+            bad.push([b"0-1,".repeat(2000), b"x".to_vec()].concat());
+        }
     }
     bad.extend(numbers.iter().map(|number| number.to_string().into_bytes()));
     // Overlong, from a line's length to more than a page.
@@ -135,7 +184,7 @@ fn files(cx: &Cx) -> Verdict {
     for knob in ALL {
         let name = knob.name;
         let read = || vm.read(&format!("{FOLDER}/{name}"));
-        let default = format!("{}\n", knob.show(knob.default()));
+        let default = format!("{}\n", default(knob));
         ensure!(
             read()? == default,
             "{name} is {:?} at first, not {default:?}",
@@ -170,7 +219,7 @@ fn files(cx: &Cx) -> Verdict {
             );
             ensure!(read()? == kept, "{name} is {:?} after {shown:?}", read()?);
         }
-        vm.set_knob(name, knob.show(knob.default()).to_string() + "\n")?;
+        vm.set_knob(name, default)?;
     }
     vm.unload()?;
     nothing_left(&vm)
@@ -189,7 +238,7 @@ fn who_may_write(cx: &Cx) -> Verdict {
         let output = vm.sh(&format!(
             "cd {FOLDER}; umask 0; setpriv --reuid=65534 --regid=65534 --clear-groups sh -c 'cat {name} && echo 0 > {name}'"
         ))?;
-        let default = format!("{}\n", knob.show(knob.default()));
+        let default = format!("{}\n", default(knob));
         ensure!(
             output.status != 0
                 && output.stdout.starts_with(&default)
@@ -251,7 +300,7 @@ fn parameters(cx: &Cx) -> Verdict {
         .filter_map(|line| line.split(':').next())
         .collect();
     // And these, which are no knobs: they cannot be changed later.
-    let switches = ["use_run_queues", "use_unexported"];
+    let switches = ["use_run_queues", "use_stopper", "use_unexported"];
     let expected: BTreeSet<&str> = given.iter().map(|knob| knob.name).chain(switches).collect();
     ensure!(
         listed == expected,

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is a hard lockup, and what is none: on a kernel whose own detector sees
+//! none at all.
+
+use super::{
+    hung_stall::SOON,
+    lockup_stall::{
+        counts, endure, guest, guest_of, hard_in_time, hard_well_formed, quiet, Lockup, Outcome,
+    },
+};
+use crate::prelude::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("two_cpus", two_cpus),
+        Scenario::new("every_cpu_of_four", every_cpu_of_four),
+        Scenario::new("many_at_once", many_at_once),
+        Scenario::new("the_boot_cpu", the_boot_cpu),
+        Scenario::new("thresholds", thresholds),
+        Scenario::new("not_one", not_one),
+        Scenario::new("more_is_shown", more_is_shown),
+        Scenario::new("without_unexported_functions", without_unexported_functions),
+        Scenario::new("panic", panic),
+    ]
+}
+
+/// Long enough for a report with a threshold of 1 s, and for a second one that
+/// must not come.
+const LONG: u32 = 4000;
+
+/// Ensures that each stuck CPU is reported once, right, and in time, and that it
+/// is said when each recovers. Nothing else is said by anybody.
+fn one_each(outcome: &Outcome, tag: &str, function: &str, thresh: f64) -> Verdict {
+    let words = &outcome.words;
+    ensure!(
+        words.hard.len() == outcome.spans.len()
+            && words.recovered.len() == outcome.spans.len()
+            && words.soft.is_empty()
+            && words.not_run.is_empty()
+            && words.in_tree_soft.is_empty()
+            && words.in_tree_hard.is_empty(),
+        "not one of each on {:?}: {words:#?}",
+        outcome.spans
+    );
+    for span in &outcome.spans {
+        let report = words
+            .hard
+            .iter()
+            .find(|report| report.cpu == span.cpu)
+            .with_context(|| format!("no report on CPU {}: {words:#?}", span.cpu))?;
+        hard_well_formed(report, &format!("{tag}/{}", span.cpu), function)?;
+        let earlier = words
+            .hard
+            .iter()
+            .filter(|other| other.time < report.time)
+            .count();
+        hard_in_time(report, span, thresh, earlier)?;
+        let recovered = words
+            .recovered
+            .iter()
+            .find(|note| note.cpu == span.cpu)
+            .with_context(|| format!("CPU {} has not recovered: {words:#?}", span.cpu))?;
+        let late = recovered.time - span.ended;
+        ensure!(
+            (-0.01..0.5).contains(&late),
+            "recovered {late} s after the end"
+        );
+        let length = recovered.time - span.began;
+        ensure!(
+            (length - 0.1..length + 0.4 * thresh + 0.5).contains(&recovered.seconds),
+            "{recovered:?}, it lasted {length} s"
+        );
+    }
+    Ok(())
+}
+
+fn irqs_off(vm: &Vm, cpus: &str, thresh: f64) -> Verdict {
+    let ms = LONG.max((thresh * 2500.0) as u32);
+    let outcome = endure(vm, &format!("irqs_off cpus={cpus} ms={ms}"))?;
+    one_each(&outcome, "prov_irqs", "prov_irqs_off", thresh)
+        .with_context(|| format!("CPUs {cpus}, thresh {thresh}"))
+}
+
+/// Interrupts off, and a spinlock that nobody gives back: named by the NMI.
+fn two_cpus(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    let status = vm.read("/sys/kernel/debug/vigil/status")?;
+    ensure!(
+        status.contains("hard lockups on (buddy, confirmed by NMI), on CPUs 0-1\n")
+            && status.contains(", hard lockup off"),
+        "{status}"
+    );
+    irqs_off(&vm, "1", 1.0)?;
+    let outcome = endure(&vm, &format!("spinlock irqsave=1 cpu=1 ms={LONG}"))?;
+    one_each(&outcome, "prov_spin", "prov_spinlock_irqsave", 1.0)?;
+    irqs_off(&vm, "1", 1.0)?;
+    ensure!(counts(&vm)? == (0, 3, 0), "{:?}", counts(&vm)?);
+    Ok(())
+}
+
+fn every_cpu_of_four(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 4, "watchdog_thresh=1")?;
+    for cpus in ["1", "2", "3"] {
+        irqs_off(&vm, cpus, 1.0)?;
+    }
+    Ok(())
+}
+
+/// Neighbours, those that watch each other, all but one: each is reported once.
+fn many_at_once(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 4, "watchdog_thresh=1")?;
+    for cpus in ["1,2", "2,3", "1,3", "1-3"] {
+        irqs_off(&vm, cpus, 1.0)?;
+    }
+    let outcome = endure(
+        &vm,
+        &format!("spinlock irqsave=1 cpus=1,2 target=0 ms={LONG}"),
+    )?;
+    one_each(&outcome, "prov_spin", "prov_spinlock_irqsave", 1.0)?;
+    // One after the other, the buddy first.
+    let mark = vm.mark()?;
+    let first = Lockup::start(&vm, "irqs_off cpu=1 ms=6000")?;
+    vm.wait_log_after(mark, "hard LOCKUP on cpu 1$", SOON)?;
+    let second = Lockup::start(&vm, "irqs_off cpu=2 ms=4000")?;
+    let (first, second) = (first.wait(&vm)?, second.wait(&vm)?);
+    let words = super::lockup_stall::Words::of(&vm.dmesg_after(mark)?)?;
+    ensure!(
+        words.hard.len() == 2 && words.recovered.len() == 2,
+        "{words:#?}"
+    );
+    for (report, span) in words.hard.iter().zip([&first[0], &second[0]]) {
+        ensure!(report.cpu == span.cpu, "{words:#?}");
+        hard_in_time(report, span, 1.0, 0)?;
+    }
+    Ok(())
+}
+
+/// The CPU that keeps the time, alone and with all but one.
+fn the_boot_cpu(cx: &Cx) -> Verdict {
+    let vm = guest_of(cx, quiet(cx, 4).agent_cpu(1), "watchdog_thresh=1")?;
+    for cpus in ["0", "0,2-3"] {
+        irqs_off(&vm, cpus, 1.0)?;
+    }
+    Ok(())
+}
+
+/// In time with other thresholds too, given at load or written; what is shorter
+/// is none.
+fn thresholds(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=3")?;
+    for thresh in [3_u32, 2] {
+        vm.set_knob("watchdog_thresh", thresh)?;
+        let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={}", thresh * 800 - 100))?;
+        outcome.words.silent()?;
+        irqs_off(&vm, "1", f64::from(thresh))?;
+    }
+    vm.set_knob("watchdog_thresh", 0)?;
+    // At its end it is a soft lockup, as for mainline: the stopper did not run either.
+    let words = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?.words;
+    ensure!(
+        words.hard.is_empty() && words.not_run.is_empty() && words.recovered.is_empty(),
+        "not silent: {words:#?}"
+    );
+    vm.set_knob("watchdog_thresh", 1)?;
+    irqs_off(&vm, "1", 1.0)
+}
+
+/// Patience that is asked for, many short stalls, and the knob that is off.
+fn not_one(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    for what in [
+        "touch_nmi cpu=1 ms=5000 touch_ms=500",
+        "flaps cpu=1 ms=600 gap_ms=50 count=8",
+        "irqs_off cpu=1 ms=700",
+    ] {
+        endure(&vm, what)?.words.silent().context(what)?;
+    }
+    irqs_off(&vm, "1", 1.0)?;
+    vm.set_knob("nmi_watchdog", 0)?;
+    ensure!(vm.knob("nmi_watchdog")? == "0" && vm.knob("watchdog")? == "1");
+    // At its end it is a soft lockup, as for mainline: the stopper did not run either.
+    let words = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?.words;
+    ensure!(
+        words.hard.is_empty() && words.not_run.is_empty() && words.recovered.is_empty(),
+        "not silent: {words:#?}"
+    );
+    vm.set_knob("nmi_watchdog", 1)?;
+    irqs_off(&vm, "1", 1.0)?;
+    ensure!(counts(&vm)? == (0, 2, 0), "{:?}", counts(&vm)?);
+    Ok(())
+}
+
+/// All CPUs' stacks, and more of the system, come with the report if wanted. The
+/// CPU that prints all this on a slow console is not stuck.
+fn more_is_shown(cx: &Cx) -> Verdict {
+    let config = cx.config().cpus(4).append("tsc=reliable log_buf_len=4M");
+    let vm = guest_of(
+        cx,
+        config,
+        "watchdog_thresh=1 hardlockup_all_cpu_backtrace=1 hardlockup_sys_info=mem",
+    )?;
+    let outcome = endure(&vm, "irqs_off cpu=2 ms=8000")?;
+    one_each(&outcome, "prov_irqs", "prov_irqs_off", 1.0)?;
+    let report = &outcome.words.hard[0];
+    for cpu in 0..4 {
+        let count = report
+            .lines
+            .iter()
+            .filter(|line| line.contains(&format!("NMI backtrace for cpu {cpu}")))
+            .count();
+        ensure!(count == 1, "CPU {cpu} is shown {count} times: {report:#?}");
+    }
+    ensure!(report.mentions("Mem-Info:"), "{report:#?}");
+
+    vm.set_knob("hardlockup_all_cpu_backtrace", 0)?;
+    vm.set_knob("hardlockup_sys_info", "\n")?;
+    let outcome = endure(&vm, &format!("irqs_off cpu=2 ms={LONG}"))?;
+    one_each(&outcome, "prov_irqs", "prov_irqs_off", 1.0)?;
+    let report = &outcome.words.hard[0];
+    ensure!(!report.mentions("Mem-Info:"), "{report:#?}");
+    ensure!(!report.mentions("NMI backtrace for cpu 0"), "{report:#?}");
+    Ok(())
+}
+
+/// Without functions that are not exported it is still found and confirmed; the
+/// report says what cannot be shown.
+fn without_unexported_functions(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1 use_unexported=0")?;
+    let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
+    let words = &outcome.words;
+    ensure!(
+        words.hard.len() == 1 && words.recovered.len() == 1,
+        "{words:#?}"
+    );
+    hard_in_time(&words.hard[0], outcome.span()?, 1.0, 0)?;
+    words.hard[0].in_order(&[
+        "hard LOCKUP on cpu 1",
+        "answers an NMI: it runs with interrupts off",
+        "vigil: its stack cannot be shown: this kernel's backtrace by NMI is out of reach",
+    ])
+}
+
+/// In mainline's words, with the report in front.
+fn panic(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1 hardlockup_panic=1")?;
+    let before = vm.uptime()?;
+    Lockup::start(&vm, "irqs_off cpu=1 ms=30000")?;
+    let text = vm.wait_panic(SOON)?;
+    ensure!(
+        text.contains("Kernel panic - not syncing: Hard LOCKUP"),
+        "{text}"
+    );
+    let console = vm.console().text();
+    ensure!(
+        console.contains("watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1"),
+        "{console}"
+    );
+    let log = super::lockup_stall::Words::of(vm.log_so_far().lines())?;
+    if let Some(report) = log.hard.first() {
+        ensure!(
+            report.time - before < 3.0,
+            "{report:?}, begun after {before}"
+        );
+    }
+    Ok(())
+}

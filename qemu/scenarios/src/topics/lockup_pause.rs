@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A virtual machine, or one CPU of it, that its host does not run for a while:
+//! nothing was stuck in that time.
+
+use super::{
+    hung_stall::SOON,
+    lockup_stall::{
+        counts, endure, guest, hard_in_time, soft_in_time, tainted_by_soft_lockup, Words,
+    },
+};
+use crate::prelude::*;
+use std::thread;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        // The kernel's own detectors are fooled by the pause.
+        Scenario::new("whole_machine", whole_machine).allow(Splat::RcuStall),
+        Scenario::new("one_cpu", one_cpu).allow(Splat::RcuStall),
+        Scenario::new("one_cpu_panic", one_cpu_panic),
+    ]
+}
+
+/// Something that runs on each of two CPUs all the time.
+fn busy(vm: &Vm) -> Verdict {
+    for cpu in 0..2 {
+        vm.spawn_on(cpu, "while :; do :; done")?;
+    }
+    Ok(())
+}
+
+/// Ensures that a soft and a hard lockup of CPU 1 are found, each in time.
+fn still_finds(vm: &Vm) -> Verdict {
+    vm.set_knob("watchdog_thresh", 1)?;
+    let outcome = endure(vm, "preempt_off cpu=1 ms=3500")?;
+    let report = outcome.words.only_soft(1)?.first().context("no report")?;
+    soft_in_time(report, outcome.span()?, 1.0)?;
+    let outcome = endure(vm, "irqs_off cpu=1 ms=4000")?;
+    let words = &outcome.words;
+    ensure!(
+        words.hard.len() == 1 && words.hard[0].cpu == 1,
+        "{words:#?}"
+    );
+    hard_in_time(&words.hard[0], outcome.span()?, 1.0, 0)
+}
+
+/// Nothing at all is said on a minute in which the machine did not run, however
+/// busy its CPUs are, with the threshold at 5 s. True lockups right after that
+/// are found.
+fn whole_machine(cx: &Cx) -> Verdict {
+    let pause = secs(60);
+    let vm = guest(cx, 2, "watchdog_thresh=5")?;
+    busy(&vm)?;
+    let mark = vm.mark()?;
+    let before = vm.uptime()?;
+    vm.freeze()?;
+    thread::sleep(pause);
+    vm.thaw()?;
+    let jump = vm.uptime()? - before;
+    ensure!(
+        jump > pause.as_secs_f64() - 1.0,
+        "the guest saw {jump} s of a pause of {pause:?}"
+    );
+    // Two sample periods and more.
+    vm.sh_ok("sleep 5")?;
+    Words::of(&vm.dmesg_after(mark)?)?.silent()?;
+    ensure!(counts(&vm)? == (0, 0, 0), "{:?}", counts(&vm)?);
+    still_finds(&vm)
+}
+
+/// A CPU that its host does not run for 15 s has no lockup of any kind: it is
+/// said that it does not run, and when it does again. True lockups right after
+/// that are found.
+fn one_cpu(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=3")?;
+    vm.spawn_on(1, "while :; do :; done")?;
+    let mark = vm.mark()?;
+    let before = vm.uptime()?;
+    let frozen = vm.freeze_vcpu(1)?;
+    let line = vm.wait_log_after(mark, "^vigil: CPU1 has not run for", SOON)?;
+    let after = line.time - before;
+    // The question is asked as for a hard lockup, and two seconds are left for
+    // the answer.
+    ensure!((2.4..8.0).contains(&after), "said after {after} s");
+    thread::sleep(secs(12));
+    drop(frozen);
+    vm.wait_log_after(mark, "^vigil: CPU1 recovered", SOON)?;
+    vm.sh_on(0, "sleep 4")?.ok()?;
+    let words = Words::of(&vm.dmesg_after(mark)?)?;
+    ensure!(
+        words.soft.is_empty()
+            && words.hard.is_empty()
+            && words.not_run.len() == 1
+            && words.recovered.len() == 1
+            && words.recovered[0].cpu == 1
+            && words.recovered[0].seconds > 12.0,
+        "{words:#?}"
+    );
+    ensure!(counts(&vm)? == (0, 0, 1), "{:?}", counts(&vm)?);
+    // The kernel's own detector may have cried wolf, and it taints too.
+    ensure!(
+        !words.in_tree_soft.is_empty() || !tainted_by_soft_lockup(&vm)?,
+        "tainted"
+    );
+    still_finds(&vm)
+}
+
+/// If wanted it is a reason to panic.
+fn one_cpu_panic(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1 unresponsive_cpu_panic=1")?;
+    let frozen = vm.freeze_vcpu(1)?;
+    vm.wait_log("^vigil: CPU1 has not run for", SOON)
+        .or_else(|error| match error {
+            // It may be gone by then.
+            Error::Panicked { .. } => Ok(LogLine {
+                seq: 0,
+                time: 0.0,
+                level: 0,
+                facility: 0,
+                text: String::new(),
+            }),
+            error => Err(error),
+        })?;
+    // What a CPU that does not run cannot do is to stop.
+    drop(frozen);
+    let text = vm.wait_panic(SOON)?;
+    ensure!(
+        text.contains("Kernel panic - not syncing: vigil: unresponsive CPU"),
+        "{text}"
+    );
+    ensure!(vm.console().text().contains("vigil: CPU1 has not run for"));
+    Ok(())
+}

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0
+//! No topic: CPUs that `vigil_provoke` stalls, and vigil's words on them, for the
+//! topics about lockups.
+//!
+//! All times are the guest's: a stall notes its own begin and end on the clock
+//! of the log's stamps.
+
+use super::hung_stall::{wait_for, PROVOKE, SOON};
+use crate::prelude::*;
+use regex::Regex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What vigil may be late by besides what it promises: the reaction of a machine
+/// that is emulated on a busy one.
+pub(super) const GRACE: f64 = 0.5;
+
+/// How a sample period relates to `watchdog_thresh`.
+pub(super) const PERIOD: f64 = 0.4;
+
+/// What a guest is made of in which CPUs get stuck. Its clocks do not depend on
+/// what a stuck CPU does, and what it logs below emergencies does not take the
+/// time that a serial console takes.
+pub(super) fn quiet(cx: &Cx, cpus: u32) -> Config {
+    cx.config().cpus(cpus).append("tsc=reliable loglevel=1")
+}
+
+/// Such a guest with both modules; vigil gets these parameters.
+pub(super) fn guest(cx: &Cx, cpus: u32, parameters: &str) -> anyhow::Result<Vm> {
+    guest_of(cx, quiet(cx, cpus), parameters)
+}
+
+/// The same, made of something else.
+pub(super) fn guest_of(cx: &Cx, config: Config, parameters: &str) -> anyhow::Result<Vm> {
+    let vm = cx.boot_with(config)?;
+    vm.load(parameters)?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    // What the kernel frees after it has loaded a module makes a CPU wait for
+    // all others: a soft lockup of its own, if one of those is stuck.
+    vm.sh_ok("sleep 1")?;
+    Ok(vm)
+}
+
+/// What one CPU went through.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) cpu: u32,
+    pub(super) began: f64,
+    pub(super) ended: f64,
+    /// The CPU that others wait for, not the one that is wanted stuck.
+    pub(super) target: bool,
+}
+
+/// A stall of CPUs.
+#[derive(Debug)]
+pub(super) struct Lockup {
+    id: u32,
+    /// The stuck CPUs' threads, in the order of the CPUs.
+    pub(super) pids: Vec<u32>,
+}
+
+impl Lockup {
+    /// Begins one, from the agent's CPU: `what` is `KIND [key=value]...`. Returns
+    /// when it has begun, or has ended if the agent's CPU is in it.
+    pub(super) fn start(vm: &Vm, what: &str) -> anyhow::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(10_001);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let command = format!("{what} id={id}");
+        vm.write(&format!("{PROVOKE}/run"), command.as_bytes())
+            .with_context(|| command.clone())?;
+        let active = vm.read(&format!("{PROVOKE}/active"))?;
+        let pids = line_of(&active, id)
+            .and_then(|line| {
+                let tasks = line
+                    .split(' ')
+                    .find_map(|word| word.strip_prefix("tasks="))?;
+                Some(
+                    tasks
+                        .split(',')
+                        .filter_map(|pid| pid.parse().ok())
+                        .collect(),
+                )
+            })
+            .unwrap_or_default();
+        Ok(Self { id, pids })
+    }
+
+    /// Whether it is still going on.
+    pub(super) fn lasts(&self, vm: &Vm) -> anyhow::Result<bool> {
+        let active = vm.read(&format!("{PROVOKE}/active"))?;
+        Ok(line_of(&active, self.id).is_some())
+    }
+
+    /// Waits for its end.
+    pub(super) fn wait(&self, vm: &Vm) -> anyhow::Result<Vec<Span>> {
+        wait_for(vm, SOON, "the end of a stall", || {
+            Ok((!self.lasts(vm)?).then_some(()))
+        })?;
+        self.spans(vm)
+    }
+
+    /// What each CPU went through, in the order of the CPUs.
+    fn spans(&self, vm: &Vm) -> anyhow::Result<Vec<Span>> {
+        let all = vm.read(&format!("{PROVOKE}/lockups"))?;
+        let form = Regex::new(&format!(
+            r"(?m)^{} \S+ cpu=(\d+) began=([\d.]+) ended=([\d.]+) role=(\w+)$",
+            self.id
+        ))?;
+        let mut spans = Vec::new();
+        for part in form.captures_iter(&all) {
+            spans.push(Span {
+                cpu: part[1].parse()?,
+                began: part[2].parse()?,
+                ended: part[3].parse()?,
+                target: &part[4] == "target",
+            });
+        }
+        spans.sort_by_key(|span| span.cpu);
+        ensure!(
+            !spans.is_empty(),
+            "stall {} has left nothing: {all}",
+            self.id
+        );
+        Ok(spans)
+    }
+}
+
+/// The line of that stall.
+fn line_of(active: &str, id: u32) -> Option<&str> {
+    let start = format!("{id} ");
+    active.lines().find(|line| line.starts_with(&start))
+}
+
+/// What came of a stall that has ended.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The stuck CPUs.
+    pub(super) spans: Vec<Span>,
+    /// Their threads.
+    pub(super) pids: Vec<u32>,
+    /// The CPUs that they waited for.
+    pub(super) targets: Vec<Span>,
+    pub(super) words: Words,
+}
+
+impl Outcome {
+    /// The only stuck CPU.
+    pub(super) fn span(&self) -> anyhow::Result<&Span> {
+        ensure!(self.spans.len() == 1, "{:#?}", self.spans);
+        Ok(&self.spans[0])
+    }
+}
+
+/// Has CPUs stuck, from begin to end.
+pub(super) fn endure(vm: &Vm, what: &str) -> anyhow::Result<Outcome> {
+    let mark = vm.mark()?;
+    let lockup = Lockup::start(vm, what)?;
+    let (targets, spans): (Vec<Span>, Vec<Span>) =
+        lockup.wait(vm)?.into_iter().partition(|span| span.target);
+    Ok(Outcome {
+        spans,
+        pids: lockup.pids,
+        targets,
+        words: Words::of(&vm.dmesg_after(mark)?)?,
+    })
+}
+
+/// A report on a lockup, by vigil or by the in-tree detector.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    pub(super) time: f64,
+    pub(super) cpu: u32,
+    /// Soft: the seconds in the first line.
+    pub(super) seconds: u64,
+    /// Soft: the task, `comm:pid`.
+    pub(super) who: String,
+    /// Hard: the CPU that found it.
+    pub(super) by: u32,
+    /// Its lines up to the next report.
+    pub(super) lines: Vec<String>,
+}
+
+impl Report {
+    /// Whether one of its lines contains this.
+    pub(super) fn mentions(&self, words: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(words))
+    }
+
+    /// Ensures that lines with these words come in this order.
+    pub(super) fn in_order(&self, words: &[&str]) -> Verdict {
+        let mut lines = self.lines.iter();
+        for word in words {
+            ensure!(
+                lines.any(|line| line.contains(word)),
+                "no '{word}', or not in order, in {self:#?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Soft: whether the kernel's own detector wrote it. Each report is printed
+    /// with other CPUs held off, so the lines after the first one tell.
+    fn soft_in_tree(&self) -> bool {
+        !self.mentions("(as counted by the tick)")
+    }
+
+    /// Hard: the same.
+    fn hard_in_tree(&self) -> bool {
+        !self.mentions("took its last timer interrupt")
+    }
+}
+
+/// A line of vigil on a CPU, with its time.
+#[derive(Clone, Debug)]
+pub(super) struct Note {
+    pub(super) time: f64,
+    pub(super) cpu: u32,
+    pub(super) seconds: f64,
+}
+
+/// All that was said about lockups.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    pub(super) soft: Vec<Report>,
+    pub(super) hard: Vec<Report>,
+    /// "has not run for"
+    pub(super) not_run: Vec<Note>,
+    /// "recovered"
+    pub(super) recovered: Vec<Note>,
+    /// The kernel's own soft lockups.
+    pub(super) in_tree_soft: Vec<Report>,
+    /// The kernel's own hard lockups.
+    pub(super) in_tree_hard: Vec<Report>,
+}
+
+impl Words {
+    /// Picks out what these lines say. Programs' lines are passed over.
+    pub(super) fn of(lines: &[LogLine]) -> anyhow::Result<Self> {
+        let soft = Regex::new(
+            r"(?s)^watchdog: BUG: soft lockup - CPU#(\d+) stuck for (\d+)s! \[(.*:\d+)\]$",
+        )?;
+        let hard = Regex::new(r"^watchdog: CPU(\d+): Watchdog detected hard LOCKUP on cpu (\d+)$")?;
+        let not_run = Regex::new(
+            r"^vigil: CPU(\d+) has not run for (\d+) s: it does not answer an NMI \(a virtual CPU that its host does not run looks so\)$",
+        )?;
+        let recovered = Regex::new(
+            r"^vigil: CPU(\d+) recovered: its timer interrupt came again after ([\d.]+) s$",
+        )?;
+        let mut words = Self::default();
+        let (mut softs, mut hards): (Vec<Report>, Vec<Report>) = Default::default();
+        let mut last_is_hard = false;
+        for line in lines.iter().filter(|line| line.facility == 0) {
+            let report = |cpu, seconds, who: &str, by| -> anyhow::Result<Report> {
+                Ok(Report {
+                    time: line.time,
+                    cpu,
+                    seconds,
+                    who: who.to_owned(),
+                    by,
+                    lines: Vec::new(),
+                })
+            };
+            let note = |part: &regex::Captures<'_>| -> anyhow::Result<Note> {
+                Ok(Note {
+                    time: line.time,
+                    cpu: part[1].parse()?,
+                    seconds: part[2].parse()?,
+                })
+            };
+            if let Some(part) = soft.captures(&line.text) {
+                softs.push(report(part[1].parse()?, part[2].parse()?, &part[3], 0)?);
+                last_is_hard = false;
+            } else if let Some(part) = hard.captures(&line.text) {
+                hards.push(report(part[2].parse()?, 0, "", part[1].parse()?)?);
+                last_is_hard = true;
+            } else if let Some(part) = not_run.captures(&line.text) {
+                words.not_run.push(note(&part)?);
+            } else if let Some(part) = recovered.captures(&line.text) {
+                words.recovered.push(note(&part)?);
+            } else if line.text.contains("hard LOCKUP")
+                || line.text.contains("soft lockup -")
+                || line.text.contains("has not run")
+                || line.text.contains("recovered:")
+            {
+                bail!("not the right wording: {line:?}");
+            }
+            let last = if last_is_hard {
+                hards.last_mut()
+            } else {
+                softs.last_mut()
+            };
+            if let Some(report) = last {
+                report.lines.push(line.text.clone());
+            }
+        }
+        (words.in_tree_soft, words.soft) = softs.into_iter().partition(Report::soft_in_tree);
+        (words.in_tree_hard, words.hard) = hards.into_iter().partition(Report::hard_in_tree);
+        Ok(words)
+    }
+
+    /// Ensures that vigil said nothing.
+    pub(super) fn silent(&self) -> Verdict {
+        ensure!(
+            self.soft.is_empty()
+                && self.hard.is_empty()
+                && self.not_run.is_empty()
+                && self.recovered.is_empty(),
+            "not silent: {self:#?}"
+        );
+        Ok(())
+    }
+
+    /// Ensures that vigil reported nothing but soft lockups of that CPU, and
+    /// returns these.
+    pub(super) fn only_soft(&self, cpu: u32) -> anyhow::Result<&[Report]> {
+        ensure!(
+            self.hard.is_empty()
+                && self.not_run.is_empty()
+                && self.recovered.is_empty()
+                && self.soft.iter().all(|report| report.cpu == cpu),
+            "more than soft lockups of CPU {cpu}: {self:#?}"
+        );
+        Ok(&self.soft)
+    }
+}
+
+/// Ensures that a soft lockup was found when it should: a threshold after the
+/// CPU's stopper last ran, which is up to a sample period before it got stuck.
+pub(super) fn soft_in_time(report: &Report, span: &Span, thresh: f64) -> Verdict {
+    let after = report.time - span.began;
+    let (least, most) = (2.0 * thresh - PERIOD * thresh - 0.1, 2.0 * thresh + GRACE);
+    ensure!(
+        (least..=most).contains(&after) && report.time <= span.ended,
+        "thresh {thresh}: soft lockup reported after {after:.3} s, not {least} to {most}: {span:?}"
+    );
+    let seconds = report.seconds as f64;
+    ensure!(
+        seconds >= (2.0 * thresh).floor() && seconds <= after + PERIOD * thresh + GRACE,
+        "thresh {thresh}: {seconds} s in the report {after:.3} s after it began"
+    );
+    Ok(())
+}
+
+/// Ensures that a hard lockup was found when it should: not before two sample
+/// periods, nor later than a sample period after the threshold. One CPU may be
+/// giving `earlier` reports before this one, which takes its time.
+pub(super) fn hard_in_time(report: &Report, span: &Span, thresh: f64, earlier: usize) -> Verdict {
+    let after = report.time - span.began;
+    let (least, most) = (
+        2.0 * PERIOD * thresh - 0.05,
+        thresh + PERIOD * thresh + GRACE * (1 + earlier) as f64,
+    );
+    ensure!(
+        (least..=most).contains(&after),
+        "thresh {thresh}: hard lockup reported after {after:.3} s, not {least} to {most}: {span:?}"
+    );
+    Ok(())
+}
+
+/// Ensures what those rely on who read a report on a soft lockup, and that it is
+/// about this CPU and this task.
+pub(super) fn soft_well_formed(report: &Report, cpu: u32, comm: &str, pid: u32) -> Verdict {
+    ensure!(
+        report.cpu == cpu && report.who == format!("{comm}:{pid}"),
+        "not CPU {cpu}, {comm}:{pid}: {report:#?}"
+    );
+    report.in_order(&[
+        "soft lockup - CPU#",
+        &format!("CPU#{cpu} Utilization every "),
+        "\t#1: ",
+        "\t#5: ",
+        "Modules linked in: ",
+        &format!("CPU: {cpu} UID: 0 PID: {pid} Comm: {comm} "),
+        "RIP: ",
+        "RSP: ",
+        "CR2: ",
+        "Call Trace:",
+        "+0x",
+    ])
+}
+
+/// Ensures the same of a report on a hard lockup: the stack is that of the stuck
+/// CPU, got by NMI, and has this function on it.
+pub(super) fn hard_well_formed(report: &Report, comm: &str, function: &str) -> Verdict {
+    let cpu = report.cpu;
+    let second = report.lines.get(1).map_or("", String::as_str);
+    ensure!(
+        second.starts_with(&format!("vigil: CPU{cpu} took its last timer interrupt "))
+            && second.ends_with(" s ago and answers an NMI: it runs with interrupts off"),
+        "second line {second:?}"
+    );
+    ensure!(report.by != cpu, "found by itself: {report:#?}");
+    report.in_order(&[
+        "hard LOCKUP",
+        "Modules linked in: ",
+        &format!("NMI backtrace for cpu {cpu}"),
+        &format!("CPU: {cpu} UID: 0 PID: "),
+        "RIP: ",
+        "Call Trace:",
+        &format!("{function}+0x"),
+    ])?;
+    ensure!(
+        report.mentions(&format!(" Comm: {comm} ")),
+        "not {comm}: {report:#?}"
+    );
+    Ok(())
+}
+
+/// The kernel's taint has that letter.
+pub(super) fn tainted_by_soft_lockup(vm: &Vm) -> anyhow::Result<bool> {
+    let taint: u64 = vm.read("/proc/sys/kernel/tainted")?.trim().parse()?;
+    Ok(taint & 1 << 14 != 0)
+}
+
+/// `(soft, hard, not run)`: how many reports vigil's status counts.
+pub(super) fn counts(vm: &Vm) -> anyhow::Result<(u64, u64, u64)> {
+    let status = vm.read("/sys/kernel/debug/vigil/status")?;
+    let form = Regex::new(r"reported: (\d+) soft, (\d+) hard, (\d+) CPUs that did not run")?;
+    let part = form.captures(&status).context("no counts in the status")?;
+    Ok((part[1].parse()?, part[2].parse()?, part[3].parse()?))
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is a soft lockup, and what is none.
+
+use super::lockup_stall::{
+    counts, endure, guest, guest_of, hard_in_time, quiet, soft_in_time, soft_well_formed,
+    tainted_by_soft_lockup, Lockup, Outcome, GRACE, PERIOD,
+};
+use crate::prelude::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("every_kind", every_kind),
+        Scenario::new("every_cpu", every_cpu),
+        Scenario::new("waiting_for_another_cpu", waiting_for_another_cpu),
+        Scenario::new("again_after_each_threshold", again_after_each_threshold),
+        Scenario::new("not_later_than_in_tree", not_later_than_in_tree),
+        Scenario::new("not_one", not_one),
+        Scenario::new("stand_in_for_the_stopper", stand_in_for_the_stopper),
+    ]
+}
+
+/// Longer than a threshold of 2 s, too short for a second report.
+const ONE_REPORT: u32 = 3500;
+
+/// Ensures that there is one report on each stuck CPU, the right one in time.
+fn one_each(outcome: &Outcome, tag: &str, thresh: f64) -> Verdict {
+    let words = &outcome.words;
+    ensure!(
+        words.soft.len() == outcome.spans.len(),
+        "{} reports on {} CPUs: {words:#?}",
+        words.soft.len(),
+        outcome.spans.len()
+    );
+    ensure!(outcome.pids.len() == outcome.spans.len(), "{outcome:#?}");
+    for (span, &pid) in outcome.spans.iter().zip(&outcome.pids) {
+        let report = words
+            .soft
+            .iter()
+            .find(|report| report.cpu == span.cpu)
+            .with_context(|| format!("no report on CPU {}: {words:#?}", span.cpu))?;
+        soft_well_formed(report, span.cpu, &format!("{tag}/{}", span.cpu), pid)?;
+        soft_in_time(report, span, thresh)?;
+    }
+    Ok(())
+}
+
+/// Each way to keep a CPU from its stopper is found once, in time, with the CPU,
+/// the task and the code that keeps it; the kernel is tainted by it.
+fn every_kind(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    ensure!(!tainted_by_soft_lockup(&vm)?, "tainted before");
+    for (kind, tag, function) in [
+        ("preempt_off", "prov_preempt", "prov_preempt_off+0x"),
+        ("bh_off", "prov_bh", "prov_bh_off+0x"),
+        ("softirq_hog", "prov_softirq", "prov_softirq_spin+0x"),
+        ("spinlock", "prov_spin", "prov_spinlock+0x"),
+    ] {
+        let outcome = endure(&vm, &format!("{kind} cpu=1 ms={ONE_REPORT}"))?;
+        one_each(&outcome, tag, 1.0).context(kind)?;
+        let report = &outcome.words.only_soft(1)?[0];
+        ensure!(
+            report.mentions(function),
+            "{kind}: no {function}: {report:#?}"
+        );
+        ensure!(tainted_by_soft_lockup(&vm)?, "{kind}: not tainted");
+        ensure!(!report.mentions("vigil: "), "{kind}: {report:#?}");
+    }
+    // Here the one to blame is no task: whoever was interrupted is named.
+    let outcome = endure(&vm, &format!("hrtimer_storm cpu=1 ms={ONE_REPORT}"))?;
+    let reports = outcome.words.only_soft(1)?;
+    ensure!(reports.len() == 1, "{reports:#?}");
+    soft_in_time(&reports[0], outcome.span()?, 1.0)?;
+    let (comm, pid) = reports[0].who.rsplit_once(':').context("no pid")?;
+    soft_well_formed(&reports[0], 1, comm, pid.parse()?)?;
+    ensure!(
+        reports[0].mentions("sysvec_apic_timer_interrupt+0x"),
+        "{:#?}",
+        reports[0]
+    );
+    ensure!(counts(&vm)? == (5, 0, 0), "{:?}", counts(&vm)?);
+    Ok(())
+}
+
+/// Each of four CPUs, and all but one at the same time.
+fn every_cpu(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 4, "watchdog_thresh=1")?;
+    for cpus in ["2", "3", "1-3"] {
+        let outcome = endure(&vm, &format!("preempt_off cpus={cpus} ms={ONE_REPORT}"))?;
+        one_each(&outcome, "prov_preempt", 1.0).with_context(|| format!("CPUs {cpus}"))?;
+        ensure!(outcome.words.hard.is_empty(), "{:#?}", outcome.words);
+    }
+    drop(vm);
+    // Whoever is on CPU 0 hears nothing of it while it lasts.
+    let vm = guest_of(cx, quiet(cx, 4).agent_cpu(1), "watchdog_thresh=1")?;
+    for cpus in ["0", "0,2-3"] {
+        let outcome = endure(&vm, &format!("preempt_off cpus={cpus} ms={ONE_REPORT}"))?;
+        one_each(&outcome, "prov_preempt", 1.0).with_context(|| format!("CPUs {cpus}"))?;
+        ensure!(outcome.words.hard.is_empty(), "{:#?}", outcome.words);
+    }
+    Ok(())
+}
+
+/// A CPU that waits for another one, which has its interrupts off: the first has
+/// a soft lockup, the second a hard one.
+fn waiting_for_another_cpu(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 4, "watchdog_thresh=1")?;
+    let outcome = endure(&vm, &format!("ipi_wait cpu=1 target=3 ms={ONE_REPORT}"))?;
+    let words = &outcome.words;
+    let span = outcome.span()?;
+    ensure!(words.soft.len() == 1 && words.hard.len() == 1, "{words:#?}");
+    let pid = outcome.pids.first().copied().unwrap_or_default();
+    soft_well_formed(&words.soft[0], 1, "prov_ipi/1", pid)?;
+    soft_in_time(&words.soft[0], span, 1.0)?;
+    ensure!(
+        words.soft[0].mentions("smp_call_function_single+0x"),
+        "{:#?}",
+        words.soft[0]
+    );
+    ensure!(words.hard[0].cpu == 3, "{:#?}", words.hard[0]);
+    let target = outcome.targets.first().context("no target")?;
+    hard_in_time(&words.hard[0], target, 1.0, 0)?;
+    ensure!(
+        words.recovered.len() == 1 && words.recovered[0].cpu == 3,
+        "{words:#?}"
+    );
+    Ok(())
+}
+
+/// As long as it lasts it is reported again after each threshold, with its whole
+/// length.
+fn again_after_each_threshold(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    let outcome = endure(&vm, "preempt_off cpu=1 ms=9500")?;
+    let span = outcome.span()?;
+    let reports = outcome.words.only_soft(1)?;
+    ensure!(
+        reports.len() == 4,
+        "{} reports: {reports:#?}",
+        reports.len()
+    );
+    soft_in_time(&reports[0], span, 1.0)?;
+    for pair in reports.windows(2) {
+        let between = pair[1].time - pair[0].time;
+        ensure!(
+            (2.0..2.0 + GRACE).contains(&between),
+            "{between} s from one to the next"
+        );
+        let age = pair[1].time - span.began;
+        let seconds = pair[1].seconds as f64;
+        ensure!(
+            seconds > age - 1.0 && seconds < age + PERIOD + GRACE,
+            "{seconds} s after {age} s"
+        );
+    }
+    ensure!(counts(&vm)? == (4, 0, 0), "{:?}", counts(&vm)?);
+    Ok(())
+}
+
+/// In the same boot, with the same threshold, the in-tree detector is no more
+/// than a sample period earlier, whether both are on or one at a time.
+fn not_later_than_in_tree(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    let in_tree =
+        |name: &str, value: &str| vm.write(&format!("/proc/sys/kernel/{name}"), value.as_bytes());
+    in_tree("watchdog_thresh", "1")?;
+    for round in 0..2 {
+        // Alone: a report, and what it takes to print it, are touches.
+        vm.set_knob("soft_watchdog", 0)?;
+        in_tree("soft_watchdog", "1")?;
+        let outcome = endure(&vm, "preempt_off cpu=1 ms=4500")?;
+        outcome.words.silent()?;
+        let theirs = outcome
+            .words
+            .in_tree_soft
+            .first()
+            .context("the in-tree detector is silent")?;
+        let theirs = theirs.time - outcome.span()?.began;
+
+        vm.set_knob("soft_watchdog", 1)?;
+        in_tree("soft_watchdog", "0")?;
+        let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
+        ensure!(
+            outcome.words.in_tree_soft.is_empty(),
+            "{:#?}",
+            outcome.words
+        );
+        one_each(&outcome, "prov_preempt", 1.0)?;
+        let ours = outcome.words.soft[0].time - outcome.span()?.began;
+        ensure!(
+            ours <= theirs + PERIOD,
+            "round {round}: vigil after {ours} s, in-tree after {theirs} s"
+        );
+
+        in_tree("soft_watchdog", "1")?;
+        let outcome = endure(&vm, "preempt_off cpu=1 ms=4500")?;
+        let ours = outcome.words.soft.first().context("vigil is silent")?;
+        soft_in_time(ours, outcome.span()?, 1.0)?;
+        if let Some(theirs) = outcome.words.in_tree_soft.first() {
+            ensure!(ours.time <= theirs.time + PERIOD, "{:#?}", outcome.words);
+        }
+    }
+    Ok(())
+}
+
+/// A real-time hog, which the stopper gets past; code that asks for patience; and
+/// many stalls that are short. A true one right after each is found.
+fn not_one(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    for what in [
+        "fifo_hog cpu=1 ms=5000",
+        "fifo_hog cpu=1 ms=5000 prio=99",
+        "touch_softlockup cpu=1 ms=6000 touch_ms=1000",
+        "flaps cpu=1 ms=500 gap_ms=100 count=10",
+        "preempt_off cpu=1 ms=1400",
+    ] {
+        let outcome = endure(&vm, what)?;
+        outcome.words.silent().context(what)?;
+        ensure!(
+            counts(&vm)?.0 == 0 && !tainted_by_soft_lockup(&vm)?,
+            "{what}"
+        );
+    }
+    let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
+    one_each(&outcome, "prov_preempt", 1.0)
+}
+
+/// Where threads stand in for the stoppers, a real-time hog is taken for a
+/// soft lockup; load line, status and every report say so.
+fn stand_in_for_the_stopper(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1 use_stopper=0")?;
+    let by = "soft lockups on (by FIFO-99 threads: a real-time hog looks like one)";
+    let line = vm.wait_log("^vigil: hung tasks: timeout", secs(5))?;
+    ensure!(line.text.contains(by), "{line:?}");
+    let status = vm.read("/sys/kernel/debug/vigil/status")?;
+    ensure!(status.contains(by), "{status}");
+    let threads = vm.sh_ok("ps -e -o comm=,rtprio=,cls= | grep '^vigild/[0-9]'")?;
+    ensure!(threads.lines().count() == 2, "{threads}");
+    for thread in threads.lines() {
+        let words: Vec<&str> = thread.split_whitespace().collect();
+        ensure!(words.get(1..) == Some(&["99", "FF"]), "{threads}");
+    }
+    for (what, tag) in [
+        ("fifo_hog prio=99", "prov_fifo"),
+        ("preempt_off", "prov_preempt"),
+    ] {
+        let outcome = endure(&vm, &format!("{what} cpu=1 ms={ONE_REPORT}"))?;
+        one_each(&outcome, tag, 1.0).context(what)?;
+        let report = &outcome.words.soft[0];
+        report.in_order(&[
+            "soft lockup - CPU#1",
+            "vigil: a FIFO-99 thread stands in for the stopper: a real-time task that hogs the CPU looks like this too",
+            "Modules linked in: ",
+        ])?;
+    }
+    // Below its priority there is nothing to be seen.
+    endure(&vm, "fifo_hog prio=98 cpu=1 ms=3000")?
+        .words
+        .silent()?;
+    // Unloading takes the threads away, even past a hog of their priority.
+    let hog = Lockup::start(&vm, "fifo_hog prio=50 cpu=1 ms=3000")?;
+    vm.sh_on(0, "rmmod vigil")?.ok()?;
+    hog.wait(&vm)?;
+    super::module::nothing_left(&vm)
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the knobs about soft lockups do. (Which values are taken: see `knobs`.)
+
+use super::{
+    hung_stall::SOON,
+    lockup_stall::{counts, endure, guest, guest_of, soft_in_time, Lockup, GRACE, PERIOD},
+};
+use crate::prelude::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("thresholds", thresholds).limit(secs(240)),
+        Scenario::new("off_and_on", off_and_on),
+        Scenario::new("more_is_shown", more_is_shown),
+        Scenario::new("panic_at_once", panic_at_once),
+        Scenario::new("panic_at_two_thresholds", panic_at_two_thresholds),
+    ]
+}
+
+/// Twice the threshold and no less, whether it was given at load or written; a
+/// stall that is a bit shorter is none. With 10 nothing is said for 15 s, with 0
+/// never.
+fn thresholds(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=2")?;
+    for thresh in [2_u32, 1, 3] {
+        let limit = f64::from(thresh);
+        vm.set_knob("watchdog_thresh", thresh)?;
+        // In a stall that begins right after a run of the stopper.
+        let shorter = thresh * 2000 - (thresh * 400) - 100;
+        let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={shorter}"))?;
+        outcome
+            .words
+            .silent()
+            .with_context(|| format!("{thresh}: {shorter} ms"))?;
+        let longer = thresh * 2000 + 800;
+        let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={longer}"))?;
+        let reports = outcome.words.only_soft(1)?;
+        ensure!(reports.len() == 1, "{thresh}: {reports:#?}");
+        soft_in_time(&reports[0], outcome.span()?, limit)?;
+        let utilization = format!("CPU#1 Utilization every {}ms ", thresh * 400);
+        ensure!(reports[0].mentions(&utilization), "{:#?}", reports[0]);
+    }
+    for thresh in ["10", "0"] {
+        vm.set_knob("watchdog_thresh", thresh)?;
+        let read = ["watchdog", "soft_watchdog", "nmi_watchdog"].map(|name| vm.knob(name));
+        let expected = if thresh == "0" { "0" } else { "1" };
+        for value in read {
+            ensure!(value? == expected, "with watchdog_thresh={thresh}");
+        }
+        endure(&vm, "preempt_off cpu=1 ms=7000")?.words.silent()?;
+    }
+    ensure!(counts(&vm)? == (3, 0, 0), "{:?}", counts(&vm)?);
+    Ok(())
+}
+
+/// Off is silent, and on again works, by the knob of its own and by the one of
+/// all. A CPU that is stuck while it is switched on was not watched before. A
+/// change that takes effect on a stuck CPU waits until it is there.
+fn off_and_on(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1 soft_watchdog=0")?;
+    let silent = || endure(&vm, "preempt_off cpu=1 ms=3500")?.words.silent();
+    let found = || -> Verdict {
+        let outcome = endure(&vm, "preempt_off cpu=1 ms=3500")?;
+        let reports = outcome.words.only_soft(1)?;
+        ensure!(reports.len() == 1, "{reports:#?}");
+        soft_in_time(&reports[0], outcome.span()?, 1.0)
+    };
+    let reads = |expected: &str| -> Verdict {
+        let names = ["watchdog", "soft_watchdog", "nmi_watchdog"];
+        let mut read = String::new();
+        for name in names {
+            read += &vm.knob(name)?;
+        }
+        ensure!(read == expected, "{names:?} read {read}, not {expected}");
+        Ok(())
+    };
+    reads("101")?;
+    silent()?;
+    vm.set_knob("soft_watchdog", 1)?;
+    reads("111")?;
+    found()?;
+    vm.set_knob("watchdog", 0)?;
+    reads("000")?;
+    silent()?;
+    vm.set_knob("watchdog", 1)?;
+    reads("111")?;
+    found()?;
+    vm.set_knob("nmi_watchdog", 0)?;
+    reads("110")?;
+    found()?;
+    vm.set_knob("soft_watchdog", 0)?;
+    reads("000")?;
+    silent()?;
+    ensure!(counts(&vm)? == (3, 0, 0), "{:?}", counts(&vm)?);
+
+    // Written in the middle of a stall: returned when it is so on every CPU.
+    let stall = Lockup::start(&vm, "preempt_off cpu=1 ms=3000")?;
+    vm.set_knob("soft_watchdog", 1)?;
+    let written = vm.uptime()?;
+    let span = stall.wait(&vm)?;
+    ensure!(
+        written >= span[0].ended,
+        "written at {written}, stuck until {span:?}"
+    );
+    found()
+}
+
+/// All CPUs' stacks, and more of the system, come with the report if wanted, and
+/// nobody is taken for stuck who waits for that.
+fn more_is_shown(cx: &Cx) -> Verdict {
+    // With a console that takes its time.
+    let config = cx.config().cpus(4).append("tsc=reliable log_buf_len=4M");
+    let vm = guest_of(
+        cx,
+        config,
+        "watchdog_thresh=1 softlockup_all_cpu_backtrace=1",
+    )?;
+    let outcome = endure(&vm, "preempt_off cpu=1 ms=3000")?;
+    let report = outcome.words.only_soft(1)?.first().context("no report")?;
+    soft_in_time(report, outcome.span()?, 1.0)?;
+    for cpu in [0, 2, 3] {
+        ensure!(
+            report.mentions(&format!("NMI backtrace for cpu {cpu}")),
+            "no CPU {cpu}: {report:#?}"
+        );
+    }
+    ensure!(!report.mentions("NMI backtrace for cpu 1"), "{report:#?}");
+    ensure!(!report.mentions("Mem-Info:"), "{report:#?}");
+
+    vm.set_knob("softlockup_all_cpu_backtrace", 0)?;
+    vm.set_knob("softlockup_sys_info", "mem,all_bt")?;
+    let outcome = endure(&vm, "preempt_off cpu=1 ms=3000")?;
+    let report = outcome.words.only_soft(1)?.first().context("no report")?;
+    for words in [
+        "Mem-Info:",
+        "NMI backtrace for cpu 0",
+        "NMI backtrace for cpu 3",
+    ] {
+        ensure!(report.mentions(words), "no '{words}': {report:#?}");
+    }
+
+    vm.set_knob("softlockup_sys_info", "\n")?;
+    let outcome = endure(&vm, "preempt_off cpu=1 ms=3000")?;
+    let report = outcome.words.only_soft(1)?.first().context("no report")?;
+    for words in ["Mem-Info:", "NMI backtrace"] {
+        ensure!(!report.mentions(words), "'{words}': {report:#?}");
+    }
+
+    // Three at once: one at a time shows all CPUs, the others among them.
+    vm.set_knob("softlockup_all_cpu_backtrace", 1)?;
+    let outcome = endure(&vm, "preempt_off cpus=1-3 ms=5000")?;
+    let words = &outcome.words;
+    ensure!(
+        !words.soft.is_empty() && words.hard.is_empty() && words.not_run.is_empty(),
+        "{words:#?}"
+    );
+    for cpu in 1..4 {
+        let shown = format!("NMI backtrace for cpu {cpu}");
+        ensure!(
+            words
+                .soft
+                .iter()
+                .any(|report| report.cpu == cpu || report.mentions(&shown)),
+            "no CPU {cpu}: {words:#?}"
+        );
+    }
+    Ok(())
+}
+
+/// The last report in the log before a panic, by its time.
+fn reported_at(vm: &Vm) -> anyhow::Result<Vec<f64>> {
+    let log = vm.log_so_far();
+    let words = super::lockup_stall::Words::of(log.lines())?;
+    Ok(words.soft.iter().map(|report| report.time).collect())
+}
+
+fn panics(vm: &Vm) -> Verdict {
+    let text = vm.wait_panic(SOON)?;
+    ensure!(
+        text.starts_with("Kernel panic - not syncing: softlockup: hung tasks")
+            || text.contains("] Kernel panic - not syncing: softlockup: hung tasks"),
+        "{text}"
+    );
+    Ok(())
+}
+
+/// With 1 the first report ends in a panic, in mainline's words.
+fn panic_at_once(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1 softlockup_panic=1")?;
+    let before = vm.uptime()?;
+    Lockup::start(&vm, "preempt_off cpu=1 ms=20000")?;
+    let after = vm.uptime()?;
+    panics(&vm)?;
+    let text = vm.console().text();
+    let reports = text
+        .matches("watchdog: BUG: soft lockup - CPU#1 stuck for 2s!")
+        .count();
+    ensure!(reports == 1, "{reports} reports");
+    let stamp = panic_time(&text)?;
+    ensure!(
+        stamp - before > 1.5 && stamp - after < 2.0 + GRACE + 1.0,
+        "panic at {stamp}, stuck since {before} to {after}"
+    );
+    Ok(())
+}
+
+/// With 2 the report after one threshold does not, the one after two does.
+fn panic_at_two_thresholds(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1 softlockup_panic=2")?;
+    // Not even the third of a few that are short.
+    for _ in 0..3 {
+        let outcome = endure(&vm, "preempt_off cpu=1 ms=3500")?;
+        ensure!(
+            outcome.words.only_soft(1)?.len() == 1,
+            "{:#?}",
+            outcome.words
+        );
+    }
+    let before = vm.uptime()?;
+    Lockup::start(&vm, "preempt_off cpu=1 ms=20000")?;
+    let after = vm.uptime()?;
+    panics(&vm)?;
+    let stamp = panic_time(&vm.console().text())?;
+    ensure!(
+        stamp - before > 4.0 - PERIOD && stamp - after < 4.0 + 2.0 * GRACE + 1.0,
+        "panic at {stamp}, stuck since {before} to {after}; reports at {:?}",
+        reported_at(&vm)
+    );
+    Ok(())
+}
+
+/// The stamp of the panic's line on the console.
+fn panic_time(console: &str) -> anyhow::Result<f64> {
+    let line = console
+        .lines()
+        .find(|line| line.contains("Kernel panic - not syncing: "))
+        .context("no panic")?;
+    let stamp = line.split(['[', ']']).nth(1).context("no stamp")?;
+    Ok(stamp.trim().parse()?)
+}
