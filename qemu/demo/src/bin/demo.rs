@@ -41,16 +41,55 @@ const STALLS: [Stall; 4] = [
     },
 ];
 
+/// Seconds without a timer interrupt that make a hard lockup here, for both detectors; a soft
+/// lockup takes twice that.
+const THRESH: u32 = 2;
+
+/// A CPU to be kept busy.
+struct Hog {
+    kind: &'static str,
+    what: &'static str,
+    /// How a report begins.
+    head: &'static str,
+    /// What only vigil's says, in the line after that.
+    ours: &'static str,
+    /// Why the in-tree detector says nothing if it does not.
+    silence: &'static str,
+}
+
+const HOGS: [Hog; 2] = [
+    Hog {
+        kind: "preempt_off",
+        what: "CPU 1 spins with preemption off",
+        head: "watchdog: BUG: soft lockup - CPU#1 ",
+        ours: "(as counted by the tick)",
+        // A stack that is printed asks it for patience.
+        silence: "nothing (vigil's report came first and put it off)",
+    },
+    Hog {
+        kind: "irqs_off",
+        what: "CPU 1 spins with interrupts off",
+        head: "watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1",
+        ours: "vigil: CPU1 ",
+        silence: "nothing (it needs a PMU)",
+    },
+];
+
 /// What was said about a stall, and when.
 struct Row {
     what: &'static str,
     vigil: Option<(f64, String)>,
     in_tree: Option<f64>,
+    /// Why the in-tree detector says nothing.
+    silence: &'static str,
 }
 
 fn main() -> Result<()> {
-    let vm = Vm::boot(Config::new("demo").limit(Duration::from_secs(300)))
-        .context("the guest did not boot")?;
+    // The emulated clock is good; a CPU that does not answer makes the kernel doubt it.
+    let config = Config::new("demo")
+        .append("tsc=reliable")
+        .limit(Duration::from_secs(300));
+    let vm = Vm::boot(config).context("the guest did not boot")?;
     println!(
         "Guest with {} up after {:.1} s; vigil is loaded with a timeout of {TIMEOUT} s.\n",
         vm.bench().release().unwrap_or_default(),
@@ -85,6 +124,9 @@ fn main() -> Result<()> {
     for (stall, began) in STALLS.iter().zip(began) {
         rows.push(row(stall, began, &log));
     }
+    for hog in &HOGS {
+        rows.push(lockup(&vm, hog)?);
+    }
     print_table(&rows);
     vm.unload()?;
     anyhow::ensure!(
@@ -116,6 +158,7 @@ fn row(stall: &Stall, began: f64, log: &[LogLine]) -> Row {
         what: stall.what,
         vigil: None,
         in_tree: None,
+        silence: "nothing (its timeout is 120 s)",
     };
     for (i, line) in log.iter().enumerate() {
         if !line.text.starts_with(&head) || !line.text.contains(" for more than ") {
@@ -141,6 +184,69 @@ fn row(stall: &Stall, began: f64, log: &[LogLine]) -> Row {
     row
 }
 
+/// Keeps a CPU busy for 9 s and shows the first lines of vigil's report.
+fn lockup(vm: &Vm, hog: &Hog) -> Result<Row> {
+    vm.sh_on(
+        0,
+        &format!("sysctl -q vigil.watchdog_thresh={THRESH} kernel.watchdog_thresh={THRESH}"),
+    )?
+    .ok()?;
+    let mark = vm.mark()?;
+    let run = format!(
+        "echo '{} cpu=1 ms=9000' > /sys/kernel/debug/vigil_provoke/run",
+        hog.kind
+    );
+    vm.sh_on(0, &run)?.ok()?;
+    println!("\nprovoked: {} ({})", hog.kind, hog.what);
+    // It is over when its times are there.
+    let ended = format!(
+        "until grep -q ' {} ' /sys/kernel/debug/vigil_provoke/lockups; do sleep 1; done",
+        hog.kind
+    );
+    vm.sh_on(0, &ended)?.ok()?;
+    let times = vm.sh_on(
+        0,
+        &format!(
+            "grep ' {} ' /sys/kernel/debug/vigil_provoke/lockups",
+            hog.kind
+        ),
+    )?;
+    let times = times.ok()?;
+    let began: f64 = times
+        .split_once("began=")
+        .and_then(|(_, rest)| rest.split_whitespace().next())
+        .context("the provoking module kept no time")?
+        .parse()?;
+    let log = vm.dmesg_after(mark)?;
+    let mut row = Row {
+        what: hog.what,
+        vigil: None,
+        in_tree: None,
+        silence: hog.silence,
+    };
+    for (i, line) in log.iter().enumerate() {
+        if !line.text.starts_with(hog.head) {
+            continue;
+        }
+        // Another CPU's line may come in between.
+        let ours = log[i + 1..]
+            .iter()
+            .take(3)
+            .any(|next| next.text.contains(hog.ours));
+        let late = line.time - began;
+        if !ours {
+            row.in_tree.get_or_insert(late);
+        } else if row.vigil.is_none() {
+            for line in log[i..].iter().take(12) {
+                println!("  [{:12.6}] {}", line.time, line.text);
+            }
+            println!("  ...");
+            row.vigil = Some((late, "its stack is in the report".into()));
+        }
+    }
+    Ok(row)
+}
+
 fn print_table(rows: &[Row]) {
     println!(
         "\n{:36} {:>9}  {:52} in-tree",
@@ -153,7 +259,7 @@ fn print_table(rows: &[Row]) {
         };
         let in_tree = match row.in_tree {
             Some(late) => format!("{late:.1} s"),
-            None => "nothing (its timeout is 120 s)".into(),
+            None => row.silence.into(),
         };
         println!("{:36} {vigil:>9}  {behind:52} {in_tree}", row.what);
     }
