@@ -76,9 +76,15 @@ fn plain<T: Copy>(value: impl Borrow<T>) -> T {
     *value.borrow()
 }
 
-/// What is registered. Fields are dropped in the order in which they stand, the last made first:
-/// nothing may be told of changes, or asked for its state, that is going away.
+/// What is registered. Fields are dropped in the order in which they stand.
+///
+/// The thread goes first: it may be in the middle of hundreds of reports, and the others wait for
+/// RCU grace periods, which a busy console draws out. Whoever rings its bell after that rings it in
+/// vain, and the bell lives as long as they do. Then the last made first: nothing may be told of
+/// changes, or asked for its state, that is going away.
 struct Vigil {
+    /// Looks at the tasks.
+    _hung: KThread,
     /// Asks for the state of everything.
     _status: status::Status,
     /// Changes everything.
@@ -87,8 +93,6 @@ struct Vigil {
     _suspend: Pin<KBox<pm::Notifier<hung::Shared>>>,
     /// Looks at the CPUs. Shared with `_status` and `_knobs`, which are gone by now.
     _lockups: Arc<Pin<KBox<Lockups>>>,
-    /// Looks at the tasks.
-    _hung: KThread,
 }
 
 /// Says which step of the set-up failed; what was made before it is dropped on the way out.
@@ -172,11 +176,11 @@ impl kernel::Module for Vigil {
         )?;
         status::announce(&all);
         Ok(Self {
+            _hung: hung,
             _status: status,
             _knobs: knobs,
             _suspend: suspend,
             _lockups: lockups,
-            _hung: hung,
         })
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use vigil_vm::{Config, Vm};
 
 /// Seconds, and so looks, of one measurement.
-const SECONDS: u32 = 20;
+const SECONDS: u32 = 10;
 
 /// What was measured in one situation: microseconds of CPU time a look.
 struct Figures {

@@ -141,9 +141,11 @@ pub(super) fn unload(vm: &Vm) -> anyhow::Result<f64> {
 /// tasks are stuck, unloading takes less than a second. What was stuck is let
 /// go afterwards, and nothing is wrong with it.
 fn unload_while_it_reports(cx: &Cx) -> Verdict {
-    let vm = cx.boot()?;
+    // So many that their reports take longer than rmmod needs to come to the point.
+    const STUCK: usize = 4000;
+    let vm = cx.boot_with(cx.config().append("log_buf_len=64M"))?;
     vm.insmod("vigil_provoke.ko", "")?;
-    let stuck = Stall::start(&vm, "threads count=500")?;
+    let stuck = Stall::start(&vm, &format!("threads count={STUCK}"))?;
     let mut quickest = f64::MAX;
     for _ in 0..2 {
         let mark = vm.mark()?;
@@ -156,7 +158,7 @@ fn unload_while_it_reports(cx: &Cx) -> Verdict {
             .filter(|line| line.text.contains("blocked for more than 1 seconds"))
             .count();
         ensure!(
-            reported < 500,
+            reported < STUCK,
             "all {reported} reports were printed before it was unloaded"
         );
     }
