@@ -60,6 +60,12 @@ const CAPACITY_FIRST: usize = 4096;
 /// See [`CAPACITY_FIRST`]. About 7 MiB.
 const CAPACITY_MOST: usize = 1 << 17;
 
+/// How often, and after how many milliseconds, the run queues are looked at again before a walk that
+/// they would make needless.
+const RETRIES: u32 = 4;
+/// See [`RETRIES`].
+const RETRY: u32 = 25;
+
 /// Longest sleep of the thread, in milliseconds; it simply sleeps again.
 const SLEEP_MOST: u32 = 3_600_000;
 
@@ -503,8 +509,19 @@ impl Detector {
         let stats = &shared.stats;
         if whole && !bell.stopping() {
             stats.passes.add(1);
-            let queues = shared.queues.ok().map(|queues| queues.sum());
+            let sum = || shared.queues.ok().map(|queues| queues.sum());
+            let mut queues = sum();
             let patience = plan::patience(settings.timeout, settings.interval);
+            if self.planner.impatient(patience) {
+                // Others often wake at the same tick, khungtaskd for one, and are done soon.
+                for _ in 0..RETRIES {
+                    if bell.stopping() || queues.is_none_or(|queues| queues.exact()) {
+                        break;
+                    }
+                    bell.wait(Some(RETRY));
+                    queues = sum();
+                }
+            }
             let walk = self.planner.plan(queues, settled, patience);
             if walk != plan::Walk::No {
                 let until_found = walk == plan::Walk::UntilFound;

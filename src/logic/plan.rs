@@ -59,6 +59,11 @@ pub struct Planner {
 }
 
 impl Planner {
+    /// Whether a sum that is not exact means a full walk now.
+    pub fn impatient(&self, patience: u32) -> bool {
+        self.trusted >= patience
+    }
+
     /// Decides for one pass. `known`: how many watched tasks have slept through from the look
     /// before. `patience`: see [`patience`]. `queues` is `None` where they cannot be read.
     pub fn plan(&mut self, queues: Option<RunQueues>, known: u64, patience: u32) -> Walk {
