@@ -15,8 +15,9 @@ mod sys;
 
 use core::borrow::Borrow;
 use detect::{
+    doom::Doom,
     hung,
-    knobs::{Knobs, Panel},
+    knobs::{KernelNames, Knobs, Panel},
     lockup::Lockups,
     status,
 };
@@ -24,6 +25,7 @@ use kernel::{prelude::*, sync::Arc};
 use logic::knobs::{Id, Kind, ALL};
 use sys::{
     call::Calls,
+    incidents,
     kthread::{Bell, KThread},
     nmi::{Nmi, Touches},
     param, pm,
@@ -36,6 +38,7 @@ use sys::{
 macro_rules! declare_module {
     (
         numbers { $(($n:ident, $nid:ident, $min:expr, $max:tt, $default:tt, $help:tt))* }
+        own { $(($o:ident, $oid:ident, $omin:expr, $omax:tt, $odefault:tt, $ohelp:tt))* }
         counters { $($counters:tt)* }
         lists { $($lists:tt)* }
         cpus { $($cpus:tt)* }
@@ -48,6 +51,11 @@ macro_rules! declare_module {
             license: "GPL v2",
             params: {
                 $($n: i64 { default: $default, description: $help, },)*
+                $($o: i64 { default: $odefault, description: $ohelp, },)*
+                kernel_names: u8 {
+                    default: 0,
+                    description: "Put mainline's knobs into /proc/sys/kernel as well, where the kernel has none of the name",
+                },
                 use_unexported: u8 {
                     default: 1,
                     description: "Call kernel functions that are not exported; without, do without them",
@@ -65,7 +73,11 @@ macro_rules! declare_module {
 
         /// Each number that may be given at load, with its value.
         fn given() -> impl Iterator<Item = (Id, i64)> {
-            [$((Id::$nid, plain(module_parameters::$n.value())),)*].into_iter()
+            [
+                $((Id::$nid, plain(module_parameters::$n.value())),)*
+                $((Id::$oid, plain(module_parameters::$o.value())),)*
+            ]
+            .into_iter()
         }
     };
 }
@@ -87,12 +99,14 @@ struct Vigil {
     _hung: KThread,
     /// Asks for the state of everything.
     _status: status::Status,
-    /// Changes everything.
+    /// Change everything.
+    _kernel_names: Option<sysctl::Folder<Panel>>,
+    /// See [`Vigil::_kernel_names`].
     _knobs: sysctl::Folder<Panel>,
     /// Rings the thread's bell.
     _suspend: Pin<KBox<pm::Notifier<hung::Shared>>>,
     /// Looks at the CPUs. Shared with `_status` and `_knobs`, which are gone by now.
-    _lockups: Arc<Pin<KBox<Lockups>>>,
+    lockups: Arc<Pin<KBox<Lockups>>>,
 }
 
 /// Says which step of the set-up failed; what was made before it is dropped on the way out.
@@ -119,8 +133,15 @@ fn complain(id: Id) {
     pr_err!("{name}: the value given at load is out of range, see docs/knobs.md\n");
 }
 
+impl Drop for Vigil {
+    fn drop(&mut self) {
+        self.lockups.unloading();
+    }
+}
+
 impl kernel::Module for Vigil {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        incidents::locate();
         let bell = Bell::new()?;
         let knobs = Arc::new(Knobs::new(), GFP_KERNEL)?;
         preset(&knobs)?;
@@ -128,10 +149,12 @@ impl kernel::Module for Vigil {
         let use_unexported = plain::<u8>(module_parameters::use_unexported.value()) != 0;
         let use_run_queues = plain::<u8>(module_parameters::use_run_queues.value()) != 0;
         let use_stopper = plain::<u8>(module_parameters::use_stopper.value()) != 0;
+        let kernel_names = plain::<u8>(module_parameters::kernel_names.value()) != 0;
         let calls = Calls::bind(use_unexported);
         let queues = RunQueues::find(&calls, use_run_queues);
+        let doom = Arc::new(Doom::new(knobs.clone(), calls), GFP_KERNEL)?;
         let shared = Arc::new(
-            hung::Shared::new(knobs.clone(), bell.clone(), calls, queues),
+            hung::Shared::new(knobs.clone(), bell.clone(), calls, queues, doom.clone()),
             GFP_KERNEL,
         )?;
         let detector = hung::Detector::new(shared.clone())?;
@@ -149,6 +172,7 @@ impl kernel::Module for Vigil {
                 Stopper::find(&calls, use_stopper),
                 Touches::new(use_unexported),
                 Nmi::new().ok(),
+                doom,
             ),
         )?;
         let lockups = Arc::new(lockups, GFP_KERNEL)?;
@@ -167,9 +191,13 @@ impl kernel::Module for Vigil {
         )?;
         let knobs = step(
             "make /proc/sys/vigil",
-            sysctl::Folder::new(c"vigil", &panel),
+            sysctl::Folder::new(c"vigil", &panel, |_| true),
         )?;
-        let all = Arc::new(status::All::new(shared, lockups.clone()), GFP_KERNEL)?;
+        let (names, kernel_names) = step(
+            "put the knobs into /proc/sys/kernel",
+            KernelNames::register(kernel_names, &panel),
+        )?;
+        let all = Arc::new(status::All::new(shared, lockups.clone(), names), GFP_KERNEL)?;
         let status = step(
             "make the file vigil/status in debugfs",
             status::publish(all.clone()),
@@ -178,9 +206,10 @@ impl kernel::Module for Vigil {
         Ok(Self {
             _hung: hung,
             _status: status,
+            _kernel_names: kernel_names,
             _knobs: knobs,
             _suspend: suspend,
-            _lockups: lockups,
+            lockups,
         })
     }
 }

@@ -447,8 +447,9 @@ static int idle_victim(struct prov_thread *t)
 static int freezable_victim(struct prov_thread *t)
 {
 	prov_waiting(t);
+	/* Unsafe: whoever writes to the file block_me is in the middle of that. */
 	return wait_for_completion_state(&t->stall->free_victims,
-					 TASK_UNINTERRUPTIBLE | TASK_FREEZABLE);
+					 TASK_UNINTERRUPTIBLE | TASK_FREEZABLE_UNSAFE);
 }
 
 static void completion_release(struct prov_stall *s)
@@ -675,7 +676,7 @@ const struct prov_kind prov_hung_kinds[] = {
 		.name = "freezable", .tag = "freez", PROV_COUNT,
 		.help = "D state with TASK_FREEZABLE: the freezer can mark it frozen in place",
 		.flags = PROV_USER,
-		.state = TASK_UNINTERRUPTIBLE | TASK_FREEZABLE,
+		.state = TASK_UNINTERRUPTIBLE | TASK_FREEZABLE_UNSAFE,
 		.victim = freezable_victim,
 		.release = completion_release,
 	}, {

@@ -25,10 +25,13 @@
 #include <linux/delay.h>
 #include <linux/hrtimer.h>
 #include <linux/interrupt.h>
+#include <linux/irq.h>
 #include <linux/irq_work.h>
+#include <linux/irqdesc.h>
 #include <linux/irqflags.h>
 #include <linux/kthread.h>
 #include <linux/math64.h>
+#include <linux/mmzone.h>
 #include <linux/mutex.h>
 #include <linux/nmi.h>
 #include <linux/overflow.h>
@@ -69,6 +72,8 @@ struct lockup_cpu {
 			struct hrtimer timer;
 			struct irq_work gap;
 			struct completion done;
+			/* An interrupt of no device; 0: none. */
+			int irq;
 		} storm;
 	};
 };
@@ -370,6 +375,25 @@ static noinline void prov_irqs_off(struct prov_thread *t)
 		lockup_end(t);
 	}
 	local_irq_restore(flags);
+}
+
+/*
+ * The lock of a zone of memory from which hardly anything is allocated: who
+ * prints how much of that is free waits for it.
+ */
+static noinline void prov_zone_lock(struct prov_thread *t)
+{
+	struct zone *zone = NODE_DATA(first_online_node)->node_zones;
+	unsigned long flags;
+
+	while (!populated_zone(zone))
+		zone++;
+	spin_lock_irqsave(&zone->lock, flags);
+	if (lockup_begin(t)) {
+		lockup_spin(t);
+		lockup_end(t);
+	}
+	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
 static noinline void prov_bh_off(struct prov_thread *t)
@@ -706,6 +730,8 @@ static enum hrtimer_restart prov_storm_fire(struct hrtimer *timer)
 		return HRTIMER_NORESTART;
 	}
 	c->t->rounds++;
+	if (c->storm.irq)
+		generic_handle_irq(c->storm.irq);
 	while (ktime_get_mono_fast_ns() < start + args->work * NSEC_PER_USEC)
 		cpu_relax();
 	/* Not in the past, or the timer code would run it again right away. */
@@ -715,10 +741,45 @@ static enum hrtimer_restart prov_storm_fire(struct hrtimer *timer)
 	return HRTIMER_RESTART;
 }
 
+static irqreturn_t prov_storm_irq(int irq, void *arg)
+{
+	return IRQ_HANDLED;
+}
+
+/*
+ * An interrupt with a number and a name that is raised by software: one of a
+ * device does not get through a storm of the timer, which is more urgent.
+ */
+static int storm_make_irq(struct lockup_cpu *c)
+{
+	int err, irq = irq_alloc_desc(cpu_to_node(c->cpu));
+
+	if (irq < 0)
+		return irq;
+	irq_set_chip_and_handler(irq, &dummy_irq_chip, handle_simple_irq);
+	irq_modify_status(irq, IRQ_NOREQUEST, IRQ_NOPROBE);
+	err = request_irq(irq, prov_storm_irq, IRQF_NO_THREAD, "prov storm", c);
+	if (err) {
+		irq_free_desc(irq);
+		return err;
+	}
+	return irq;
+}
+
 static noinline void prov_hrtimer_storm(struct prov_thread *t)
 {
 	struct lockup_cpu *c = lockup_cpu(t);
 
+	c->storm.irq = 0;
+	if (t->stall->args.irq) {
+		int irq = storm_make_irq(c);
+
+		if (irq < 0) {
+			WRITE_ONCE(t->err, irq);
+			return;
+		}
+		c->storm.irq = irq;
+	}
 	init_completion(&c->storm.done);
 	c->storm.gap = IRQ_WORK_INIT_HARD(prov_storm_gap);
 	hrtimer_setup(&c->storm.timer, prov_storm_fire, CLOCK_MONOTONIC,
@@ -728,6 +789,10 @@ static noinline void prov_hrtimer_storm(struct prov_thread *t)
 	wait_for_completion_state(&c->storm.done, TASK_IDLE);
 	hrtimer_cancel(&c->storm.timer);
 	irq_work_sync(&c->storm.gap);
+	if (c->storm.irq) {
+		free_irq(c->storm.irq, c);
+		irq_free_desc(c->storm.irq);
+	}
 }
 
 #define KEY(_name, _field, _min, _max, _def) {				\
@@ -743,7 +808,8 @@ static const struct prov_key spinlock_keys[] = {
 
 static const struct prov_key ipi_keys[] = { KEY_MS, KEY_TARGET, {} };
 static const struct prov_key storm_keys[] = {
-	KEY_MS, KEY("us", us, 5, 100000, 20), KEY("work", work, 1, 100000, 15), {}
+	KEY_MS, KEY("us", us, 5, 100000, 20), KEY("work", work, 1, 100000, 15),
+	KEY("irq", irq, 0, 1, 0), {}
 };
 
 static const struct prov_key fifo_keys[] = {
@@ -775,6 +841,11 @@ const struct prov_kind prov_lockup_kinds[] = {
 		LOCKUP_PLAIN("irqs_off", "irqs", prov_irqs_off, lockup_keys),
 		.help = "spins with interrupts off: a hard lockup",
 		.flags = PROV_CPUS,
+	}, {
+		/* With PREEMPT_RT the lock is one that sleeps. */
+		LOCKUP_PLAIN("zone_lock", "zone", prov_zone_lock, lockup_keys),
+		.help = "spins with interrupts off and a zone's lock held: a hard lockup",
+		.flags = PROV_CPUS | PROV_NOT_RT,
 	}, {
 		/* With PREEMPT_RT both can be preempted. */
 		LOCKUP_PLAIN("bh_off", "bh", prov_bh_off, lockup_keys),

@@ -1052,6 +1052,8 @@ static int __init prov_init(void)
 	debugfs_create_file("block_me", 0200, prov_dir, NULL, &block_me_fops);
 	debugfs_create_file("block_me_killable", 0200, prov_dir, NULL,
 			    &block_me_killable_fops);
+	prov_nmi_init(prov_dir);
+	prov_paused_init(prov_dir);
 	return 0;
 }
 
@@ -1063,6 +1065,8 @@ static void __exit prov_exit(void)
 	 * work queue goes only after every run of a time-out.
 	 */
 	debugfs_remove(prov_dir);
+	prov_nmi_exit();
+	prov_paused_exit();
 	prov_end_all();
 	destroy_workqueue(prov_wq);
 }

@@ -123,6 +123,7 @@ struct prov_args {
 	unsigned int work;
 	unsigned int prio;
 	unsigned int irqsave;
+	unsigned int irq;
 	unsigned int target;
 	unsigned int id;
 	/* CPU list, and whether it says which ones not; empty: the default. */
@@ -179,6 +180,16 @@ void prov_finish(struct prov_stall *s);
 
 /* The file "lockups". */
 int prov_lockups_open(struct inode *inode, struct file *file);
+
+struct dentry;
+
+/* The file "nmi_echo". */
+void prov_nmi_init(struct dentry *dir);
+void prov_nmi_exit(void);
+
+/* The file "guest_paused". */
+void prov_paused_init(struct dentry *dir);
+void prov_paused_exit(void);
 
 extern const struct prov_kind prov_hung_kinds[];
 extern const unsigned int prov_hung_nr;

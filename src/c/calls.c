@@ -11,6 +11,7 @@
  * The address comes from a kprobe registered disabled: nothing gets armed, no
  * instruction is touched. Binding sleeps and is done before anything runs.
  */
+#include <linux/atomic.h>
 #include <linux/cleanup.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
@@ -24,6 +25,7 @@
 #include <linux/stop_machine.h>
 #include <linux/string.h>
 #include <linux/sys_info.h>
+#include <linux/workqueue.h>
 #include <trace/events/sched.h>
 
 #include "vigil.h"
@@ -31,7 +33,9 @@
 DEFINE_STATIC_CALL_RET0(vigil_kallsyms, kallsyms_lookup_name);
 DEFINE_STATIC_CALL_RET0(vigil_tainted, print_tainted);
 DEFINE_STATIC_CALL_NULL(vigil_info, sys_info);
+#ifdef CONFIG_DETECT_HUNG_TASK
 DEFINE_STATIC_CALL_RET0(vigil_hang, __traceiter_sched_process_hang);
+#endif
 DEFINE_STATIC_CALL_NULL(vigil_stopper, stop_one_cpu_nowait);
 DEFINE_STATIC_CALL_NULL(vigil_regs, show_regs);
 DEFINE_STATIC_CALL_NULL(vigil_modules, print_modules);
@@ -113,8 +117,12 @@ int vigil_call_bind(enum vigil_call call)
 		static_call_update(vigil_info, entry);
 		return 0;
 	case VIGIL_CALL_TRACE_HANG:
+#ifdef CONFIG_DETECT_HUNG_TASK
 		static_call_update(vigil_hang, entry);
 		return 0;
+#else
+		break;
+#endif
 	case VIGIL_CALL_STOPPER:
 		static_call_update(vigil_stopper, entry);
 		return 0;
@@ -157,16 +165,68 @@ void vigil_sys_info(unsigned long mask)
 	static_call_cond(vigil_info)(mask);
 }
 
+static atomic_long_t info_wanted = ATOMIC_LONG_INIT(0);
+static atomic_t info_asked = ATOMIC_INIT(0);
+static atomic_t info_shown = ATOMIC_INIT(0);
+
+static void show_info(struct work_struct *work)
+{
+	int asked = atomic_read_acquire(&info_asked);
+
+	vigil_sys_info(atomic_long_xchg(&info_wanted, 0));
+	atomic_set_release(&info_shown, asked);
+}
+
+static DECLARE_WORK(info_work, show_info);
+
+/**
+ * vigil_sys_info_later() - the same, soon, by a thread
+ *
+ * What it shows takes locks that sleep on some kernels, and that a CPU which
+ * is stuck may hold.
+ *
+ * Context: any but NMI.
+ */
+void vigil_sys_info_later(unsigned long mask)
+{
+	atomic_long_or(mask, &info_wanted);
+	atomic_inc_return_release(&info_asked);
+	queue_work(system_dfl_wq, &info_work);
+}
+
+/**
+ * vigil_sys_info_shown() - whether all has been shown that was asked for
+ *
+ * Context: any; takes no lock.
+ */
+int vigil_sys_info_shown(void)
+{
+	return atomic_read_acquire(&info_shown) == atomic_read(&info_asked);
+}
+
+/**
+ * vigil_sys_info_finish() - nothing of vigil_sys_info_later() is left to be done
+ *
+ * Context: may sleep; nobody calls vigil_sys_info_later() any more.
+ */
+void vigil_sys_info_finish(void)
+{
+	cancel_work_sync(&info_work);
+}
+
 /**
  * vigil_trace_hang() - run the probes of the tracepoint sched_process_hang
  *
  * As trace_sched_process_hang() does, whose static key is out of a module's
- * reach; without probes the iterator finds none.
+ * reach; without probes the iterator finds none. A kernel without the in-tree
+ * detector has no such tracepoint.
  */
 void vigil_trace_hang(struct task_struct *task)
 {
+#ifdef CONFIG_DETECT_HUNG_TASK
 	guard(srcu_fast_notrace)(&tracepoint_srcu);
 	static_call(vigil_hang)(NULL, task);
+#endif
 }
 
 /**

@@ -11,6 +11,8 @@
 #include <linux/printk.h>
 #include <linux/sched/isolation.h>
 #include <linux/smp.h>
+#include <linux/time64.h>
+#include <linux/timekeeping.h>
 
 #include <asm/irq_regs.h>
 
@@ -69,26 +71,42 @@ int vigil_cpu_housekeeping(unsigned int cpu)
 	return cpumask_test_cpu(cpu, housekeeping_cpumask(HK_TYPE_KERNEL_NOISE));
 }
 
+/* How long the lines of another CPU are waited for. */
+#define LOG_LOCK_NS	(2 * NSEC_PER_SEC)
+
 /**
  * vigil_log_lock() - keep other CPUs' lines out of what is printed next
+ * @flags: set to what vigil_log_unlock() wants
  *
- * Context: any; interrupts are off until vigil_log_unlock().
- * Return: what vigil_log_unlock() wants.
+ * A CPU that printed its stack may have stopped in the middle: others do
+ * not wait for that for ever.
+ *
+ * Context: any but NMI; interrupts are off until vigil_log_unlock().
+ * Return: whether they are kept out; vigil_log_unlock() wants that too.
  */
-unsigned long vigil_log_lock(void)
+int vigil_log_lock(unsigned long *flags)
 {
-	unsigned long flags;
+	u64 until = ktime_get_mono_fast_ns() + LOG_LOCK_NS;
 
-	printk_cpu_sync_get_irqsave(flags);
-	return flags;
+	for (;;) {
+		local_irq_save(*flags);
+		if (__printk_cpu_sync_try_get())
+			return 1;
+		if (ktime_get_mono_fast_ns() > until)
+			return 0;
+		local_irq_restore(*flags);
+		cpu_relax();
+	}
 }
 
 /**
  * vigil_log_unlock() - end of vigil_log_lock()
  */
-void vigil_log_unlock(unsigned long flags)
+void vigil_log_unlock(int locked, unsigned long flags)
 {
-	printk_cpu_sync_put_irqrestore(flags);
+	if (locked)
+		__printk_cpu_sync_put();
+	local_irq_restore(flags);
 }
 
 /**
@@ -98,6 +116,35 @@ unsigned long long vigil_stolen_ns(unsigned int cpu)
 {
 	return kcpustat_cpu(cpu).cpustat[CPUTIME_STEAL];
 }
+
+#ifdef CONFIG_KVM_GUEST
+#include <asm/pvclock.h>
+/* Needs the other one, and does not include it. */
+#include <asm/kvmclock.h>
+
+/**
+ * vigil_guest_paused() - kvmclock's flag that a virtual CPU was stopped
+ *
+ * KVM sets it when it is told of a pause. kvm_check_and_clear_guest_paused()
+ * clears it; here it is only read.
+ *
+ * Context: any.
+ * Return: whether it is set; -1 if the CPU has no kvmclock.
+ */
+int vigil_guest_paused(unsigned int cpu)
+{
+	const struct pvclock_vsyscall_time_info *clock = per_cpu(hv_clock_per_cpu, cpu);
+
+	if (!clock)
+		return -1;
+	return !!(READ_ONCE(clock->pvti.flags) & PVCLOCK_GUEST_STOPPED);
+}
+#else
+int vigil_guest_paused(unsigned int cpu)
+{
+	return -1;
+}
+#endif
 
 /**
  * vigil_cpu_times() - what a CPU has spent its time on
@@ -232,27 +279,63 @@ static DEFINE_PER_CPU(unsigned int, nmis_taken);
 #include <asm/apic.h>
 
 static DEFINE_PER_CPU(int, nmi_expected);
+static DEFINE_PER_CPU(u64, nmi_claimed_at);
+
+/*
+ * An NMI does not say who sent it. The first one after a question is claimed,
+ * but may be another's that came a moment earlier; ours is then one that nobody
+ * claims, which the kernel reports, or panics for. So one such NMI is claimed
+ * too, if it comes right after the first. Two that arrive while one is being
+ * handled become one, so that counting what was sent and claimed would leave a
+ * claim open, perhaps for the NMI by which somebody wants a crash dump of the
+ * stuck machine: this one is open for no longer than a late delivery takes.
+ */
+#define NMI_LATE_NS	(10 * NSEC_PER_MSEC)
 
 static int answer(unsigned int type, struct pt_regs *regs)
 {
-	raw_cpu_inc(nmis_taken);
-	/* One that nobody claims would be reported as unknown. */
-	if (raw_cpu_read(nmi_expected)) {
+	int expected = raw_cpu_read(nmi_expected);
+
+	if (expected) {
 		raw_cpu_write(nmi_expected, 0);
-		return NMI_HANDLED;
+		raw_cpu_write(nmi_claimed_at, ktime_get_mono_fast_ns());
+		vigil_snapshot_take(regs);
+		/* Who sees the answer sees what the CPU was at. */
+		smp_wmb();
 	}
-	return NMI_DONE;
+	raw_cpu_inc(nmis_taken);
+	return expected ? NMI_HANDLED : NMI_DONE;
 }
 NOKPROBE_SYMBOL(answer);
+
+/* Nobody has claimed this one. */
+static int answer_late(unsigned int type, struct pt_regs *regs)
+{
+	u64 claimed_at = raw_cpu_read(nmi_claimed_at);
+
+	if (!claimed_at)
+		return NMI_DONE;
+	raw_cpu_write(nmi_claimed_at, 0);
+	return ktime_get_mono_fast_ns() - claimed_at < NMI_LATE_NS ? NMI_HANDLED : NMI_DONE;
+}
+NOKPROBE_SYMBOL(answer_late);
 
 /**
  * vigil_nmi_start() - be able to ask
  *
- * Return: 0, or -ENODEV where no NMI can be sent to another CPU.
+ * Return: 0, or an error: -ENODEV where no NMI can be sent to another CPU.
  */
 int vigil_nmi_start(void)
 {
-	return register_nmi_handler(NMI_LOCAL, answer, 0, "vigil");
+	int err;
+
+	err = register_nmi_handler(NMI_UNKNOWN, answer_late, 0, "vigil");
+	if (err)
+		return err;
+	err = register_nmi_handler(NMI_LOCAL, answer, 0, "vigil");
+	if (err)
+		unregister_nmi_handler(NMI_UNKNOWN, "vigil");
+	return err;
 }
 
 /**
@@ -263,10 +346,16 @@ int vigil_nmi_start(void)
 void vigil_nmi_stop(void)
 {
 	unregister_nmi_handler(NMI_LOCAL, "vigil");
+	unregister_nmi_handler(NMI_UNKNOWN, "vigil");
 }
 
 /**
  * vigil_nmi_ask() - send an NMI to a CPU
+ *
+ * @cpu has to be online until the caller turns interrupts on: no NMI may meet a
+ * CPU that waits for its start-up IPI. A watched one is: it is no longer watched
+ * some time before it goes, and cannot go (stop_machine()) while its watcher,
+ * which has just seen that it is watched, has interrupts off.
  *
  * Context: any, interrupts off.
  */

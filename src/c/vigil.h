@@ -10,6 +10,7 @@
 
 struct pt_regs;
 struct task_struct;
+struct vfsmount;
 
 /*
  * calls.c: functions that the kernel does not export.
@@ -35,6 +36,9 @@ int vigil_call_bind(enum vigil_call call);
 unsigned long vigil_kallsyms_lookup_name(const char *name);
 const char *vigil_print_tainted(void);
 void vigil_sys_info(unsigned long mask);
+void vigil_sys_info_later(unsigned long mask);
+int vigil_sys_info_shown(void);
+void vigil_sys_info_finish(void);
 void vigil_trace_hang(struct task_struct *task);
 void vigil_queue_stopper(unsigned int cpu, int (*fn)(void *arg), void *arg);
 void vigil_show_regs(struct pt_regs *regs);
@@ -88,9 +92,10 @@ unsigned int vigil_nr_cpus(void);
 unsigned int vigil_most_cpus(void);
 int vigil_cpu_possible(unsigned int cpu);
 int vigil_cpu_housekeeping(unsigned int cpu);
-unsigned long vigil_log_lock(void);
-void vigil_log_unlock(unsigned long flags);
+int vigil_log_lock(unsigned long *flags);
+void vigil_log_unlock(int locked, unsigned long flags);
 unsigned long long vigil_stolen_ns(unsigned int cpu);
+int vigil_guest_paused(unsigned int cpu);
 void vigil_cpu_times(unsigned int cpu, unsigned long long times[4]);
 const char *vigil_touch_name(enum vigil_touch touch);
 int vigil_touch_start(enum vigil_touch touch);
@@ -101,6 +106,54 @@ int vigil_nmi_start(void);
 void vigil_nmi_stop(void);
 void vigil_nmi_ask(unsigned int cpu);
 unsigned int vigil_nmis_taken(unsigned int cpu);
+
+/*
+ * stack.c: stacks as addresses, for the record of incidents.
+ */
+
+/** VIGIL_STACK - how many addresses of a stack are kept */
+#define VIGIL_STACK	18U
+
+/**
+ * struct vigil_snapshot - what a CPU was at when it was asked by NMI
+ * @stack: its stack, innermost first
+ * @depth: how many addresses of that are there
+ * @pid: the running task
+ * @comm: its name, with a NUL if that is shorter
+ */
+struct vigil_snapshot {
+	unsigned long stack[VIGIL_STACK];
+	unsigned int depth;
+	int pid;
+	char comm[16];
+};
+
+unsigned long long vigil_log_clock(void);
+unsigned long long vigil_wall_clock(void);
+int vigil_crash_kernel_loaded(void);
+unsigned int vigil_task_cpu(const struct task_struct *task);
+unsigned int vigil_stack_of(struct task_struct *task, unsigned long *stack, unsigned int size);
+unsigned int vigil_stack_interrupted(unsigned long *stack, unsigned int size);
+void vigil_snapshot_take(struct pt_regs *regs);
+void vigil_snapshot_read(unsigned int cpu, struct vigil_snapshot *snapshot);
+
+/*
+ * irqs.c: how often which interrupt came.
+ */
+unsigned int vigil_nr_irqs(void);
+unsigned long vigil_irqs_sum(unsigned int cpu);
+unsigned int vigil_irq_count(unsigned int irq, unsigned int cpu);
+void vigil_irq_name(unsigned int irq, char *name, unsigned int size);
+unsigned int vigil_local_irqs(void);
+const char *vigil_local_irq_name(unsigned int kind);
+unsigned int vigil_local_irq_count(unsigned int kind, unsigned int cpu);
+
+/*
+ * proc.c: which files procfs has.
+ */
+struct vfsmount *vigil_proc_mount(void);
+int vigil_proc_lookup(struct vfsmount *mount, const char *path);
+void vigil_proc_unmount(struct vfsmount *mount);
 
 /*
  * heart.c: a stand-in for the stoppers.

@@ -16,7 +16,7 @@
 //! No lock is taken: the table belongs to the thread. What others may ask for is in [`Shared`], all
 //! of it atomic.
 
-use super::{knobs::Knobs, report};
+use super::{doom::Doom, knobs::Knobs, report};
 use crate::{
     logic::{
         clock,
@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) calls: Calls,
     /// The run queues, or why they cannot be read.
     pub(crate) queues: Result<RunQueues, Unreadable>,
+    /// Panics.
+    pub(crate) doom: Arc<Doom>,
     /// What it has done so far.
     pub(crate) stats: Stats,
     bell: Arc<Bell>,
@@ -153,11 +155,13 @@ impl Shared {
         bell: Arc<Bell>,
         calls: Calls,
         queues: Result<RunQueues, Unreadable>,
+        doom: Arc<Doom>,
     ) -> Self {
         Self {
             knobs,
             calls,
             queues,
+            doom,
             stats: Stats::default(),
             bell,
             suspended_at: Atomic::new(0),
@@ -336,25 +340,24 @@ impl Detector {
             if glimpse.may_hang() {
                 self.due = self.due.min(watch.due(settings.timeout));
             }
-            let news = match verdict {
+            let (news, first) = match verdict {
                 Verdict::Gone | Verdict::Waiting => continue,
-                Verdict::StillHung => false,
-                Verdict::Hung { first } => {
-                    if first {
-                        knobs.count(Id::HungTaskDetectCount);
-                    }
-                    true
-                }
+                Verdict::StillHung => (false, false),
+                Verdict::Hung { first } => (true, first),
             };
+            if first {
+                knobs.count(Id::HungTaskDetectCount);
+            }
             hung = hung.saturating_add(1);
             // Asked anew each time: a write is in effect when it returns.
             let panic = knobs.get_u64(Id::HungTaskPanic);
-            let fatal = panic != 0 && hung >= panic;
+            let fatal = pass.fatal(panic != 0 && hung >= panic, news);
             // A panic is never without the report of the task that made it.
             if news || (fatal && !pass.panicking()) {
                 if let Some(task) = entry.task.clone() {
                     let table = &self.table;
-                    pass.report(&task, watch.age(now), fatal, |other| {
+                    let age = watch.age(now);
+                    pass.report(&task, age, first, fatal, |other| {
                         table.get(task::key(other)).is_some_and(|entry| {
                             entry
                                 .watch
@@ -371,7 +374,7 @@ impl Detector {
             }
         }
         shared.stats.hung.set(hung);
-        pass.finish(bell.stopping());
+        pass.finish(bell);
         settled
     }
 
@@ -581,7 +584,7 @@ impl Body for Detector {
 }
 
 /// Milliseconds to sleep so as not to wake before `then`, at least one.
-fn millis_until(then: u64, now: u64) -> u32 {
+pub(super) fn millis_until(then: u64, now: u64) -> u32 {
     let millis = then.saturating_sub(now).saturating_add(999_999) / 1_000_000;
     u32::try_from(millis)
         .unwrap_or(SLEEP_MOST)

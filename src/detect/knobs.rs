@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The knobs' values, and their files under `/proc/sys/vigil`.
+//! The knobs' values, and their files: under `/proc/sys/vigil`, and where that is wished for and free
+//! under mainline's names in `/proc/sys/kernel`.
 
 use super::lockup::Lockups;
 use crate::{
@@ -8,7 +9,12 @@ use crate::{
         cpulist,
         knobs::{Id, Kind, Knob, ALL, COUNT},
     },
-    sys::{cpu, kthread::Bell, machine::HZ, sysctl::Files},
+    sys::{
+        cpu,
+        kthread::Bell,
+        machine::HZ,
+        sysctl::{Files, Folder, Proc},
+    },
 };
 use core::fmt;
 use kernel::{
@@ -174,5 +180,77 @@ impl Files for Panel {
             self.bell.ring();
         }
         Ok(())
+    }
+}
+
+/// Which of mainline's names in `/proc/sys/kernel` are vigil's (module parameter `kernel_names`).
+pub(crate) enum KernelNames {
+    /// None was wished for.
+    NotWanted,
+    /// Those marked here; the kernel has the others.
+    Ours([bool; COUNT]),
+}
+
+impl KernelNames {
+    /// Puts the knobs that mainline has too into `/proc/sys/kernel`, if that is `wanted`: those of
+    /// whose names the running kernel has none.
+    ///
+    /// Which it has is found out first, since registering a name twice makes the kernel log a stack.
+    /// In between somebody else could take a name; but mainline's are taken by code that is built
+    /// in, long before any module.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(crate) fn register(
+        wanted: bool,
+        panel: &Arc<Panel>,
+    ) -> Result<(Self, Option<Folder<Panel>>)> {
+        if !wanted {
+            return Ok((Self::NotWanted, None));
+        }
+        let proc = Proc::new()?;
+        let mut ours = [false; COUNT];
+        for (ours, knob) in ours.iter_mut().zip(ALL).filter(|(_, knob)| knob.mainline) {
+            *ours = !proc.has_sysctl(fmt!("kernel/{}", knob.name))?;
+        }
+        drop(proc);
+        let is_ours = |index| ours.get(index).is_some_and(|&ours| ours);
+        let folder = if ours.contains(&true) {
+            Some(Folder::new(c"kernel", panel, is_ours)?)
+        } else {
+            None
+        };
+        Ok((Self::Ours(ours), folder))
+    }
+
+    /// Whether there is anything to tell.
+    pub(crate) fn wanted(&self) -> bool {
+        matches!(self, Self::Ours(_))
+    }
+}
+
+/// `all 19`, or which, or why not.
+impl fmt::Display for KernelNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Ours(ours) = self else {
+            return f.write_str("not registered (kernel_names=0)");
+        };
+        let mainline = || ALL.iter().zip(ours).filter(|(knob, _)| knob.mainline);
+        let of = |what| mainline().filter(move |(_, &ours)| ours == what);
+        if of(true).next().is_none() {
+            return f.write_str("none: the running kernel has them");
+        }
+        if of(false).next().is_none() {
+            // Counted by hand: `count()` brings a panic path along.
+            let all = mainline().fold(0u32, |n, _| n.wrapping_add(1));
+            return write!(f, "all {all}");
+        }
+        let mut sep = "";
+        for (knob, _) in of(true) {
+            write!(f, "{sep}{}", knob.name)?;
+            sep = ", ";
+        }
+        f.write_str("; the running kernel has the others")
     }
 }

@@ -15,25 +15,33 @@
 //! knob switches all CPUs off and on again. The order on each CPU is mainline's, and so is its
 //! reason: the timer runs before others look at the stamp, and they stop looking before it stops.
 //!
+//! Panics are [`super::doom`]'s: the interrupt looks whether one is due.
+//!
 //! No lock is taken in the interrupt. What one CPU writes lies on cache lines of its own; the
 //! stamp is read by its watcher, and only the state of a CPU that seems stuck is written by others.
 
-use super::knobs::Knobs;
+use super::{
+    doom::Doom,
+    irqs::{Since, Tables},
+    knobs::Knobs,
+};
 use crate::{
     logic::{
+        doom::{By, Why},
         hard::{self, Look, State},
+        incident::{self, Incident, Kind},
         knobs::{Id, SYS_INFO_ALL_BT},
-        soft::{self, Soft, Tick},
+        soft::{self, Signs, Soft, Tick},
         text::Secs,
         NSEC_PER_SEC,
     },
     sys::{
         buffer::Buffer,
         call::Calls,
-        clock::monotonic,
+        clock::{log_clock, monotonic, wall_clock},
         cpu::{self, InTimer},
         hotplug::{self, Instance},
-        log, machine,
+        incidents, log, machine,
         nmi::{Nmi, Touches},
         tick::{CpuBeat, CpuBeats, OnCpu, Stopper},
     },
@@ -41,6 +49,7 @@ use crate::{
 use kernel::{
     new_mutex,
     prelude::*,
+    static_assert,
     sync::{
         atomic::{Acquire, Atomic, Full, Relaxed, Release},
         Arc, Mutex,
@@ -52,6 +61,12 @@ const ON_THE_SPOT: u64 = 20_000_000;
 
 /// Earliest next interrupt, in nanoseconds from now.
 const SOONEST: u64 = 1_000_000;
+
+/// When to come again to report a hard lockup while another is being reported, in nanoseconds.
+const SOON: u64 = 20_000_000;
+
+/// How long one report of a hard lockup keeps others waiting at most, in nanoseconds.
+const TURN: u64 = 30 * NSEC_PER_SEC;
 
 /// Samples of CPU use that a report shows.
 const SAMPLES: usize = 5;
@@ -112,21 +127,26 @@ impl Told {
 pub(crate) struct Shared {
     knobs: Arc<Knobs>,
     calls: Calls,
+    /// Panics.
+    doom: Arc<Doom>,
     /// Given up after the timers that use it: they hold this by an `Arc`.
     stopper: Stopper,
     touches: Touches,
     nmi: Option<Nmi>,
     stamps: Buffer<Stamp>,
     watched: Buffer<Watched>,
+    /// Room for counts of interrupts.
+    tables: Tables,
     /// `watchdog_cpumask`: a flag for each CPU.
     mask: Buffer<Atomic<bool>>,
     /// Seconds; 0: off. This and the two below change only while nothing runs.
     thresh: Atomic<u64>,
     soft: Atomic<bool>,
     hard: Atomic<bool>,
-    /// Whether a CPU is showing the stacks of all: for a soft lockup, for a hard one.
+    /// Whether a CPU is showing the stacks of all for a soft lockup.
     soft_dump: Atomic<bool>,
-    hard_dump: Atomic<bool>,
+    /// Since when a hard lockup is being reported; 0: none is.
+    hard_dump: Atomic<u64>,
     /// Reports since load.
     soft_count: Atomic<u64>,
     hard_count: Atomic<u64>,
@@ -149,6 +169,10 @@ struct OneCpu {
     due: Atomic<u64>,
     /// How often patience had been asked for.
     touches: Atomic<u32>,
+    /// Whether the hypervisor's flag that it had stopped the CPU was set.
+    flag: Atomic<bool>,
+    /// Whether the soft lockup that lasts is in the record.
+    noted: Atomic<bool>,
     /// When the next sample of CPU use is to be taken.
     sample_at: Atomic<u64>,
     /// [`cpu::times`] at the last sample.
@@ -156,6 +180,8 @@ struct OneCpu {
     /// Percent of the last samples, a byte each; the oldest at `oldest`.
     used: [Atomic<u32>; SAMPLES],
     oldest: Atomic<u32>,
+    /// The counts of interrupts when it had missed a sample period.
+    irqs: Since,
 }
 
 /// The timers of all CPUs.
@@ -163,6 +189,13 @@ struct Beats {
     shared: Arc<Shared>,
     beats: CpuBeats<OneCpu>,
 }
+
+/// Memory for each CPU that there may be, in bytes, besides the per-CPU variables of the C part.
+pub(crate) const BYTES_PER_CPU: usize = size_of::<Stamp>()
+    + size_of::<Watched>()
+    + size_of::<Atomic<bool>>()
+    + CpuBeats::<OneCpu>::EACH;
+static_assert!(BYTES_PER_CPU <= 768, "well under a kilobyte for each CPU");
 
 /// The detectors: switches them on and off. Dropping it leaves nothing behind on any CPU.
 #[pin_data]
@@ -265,9 +298,13 @@ impl Shared {
                 hard::Verdict::Fine => break,
                 hard::Verdict::Later(at) => again = again.min(at),
                 hard::Verdict::Known | hard::Verdict::Ask => (),
-                hard::Verdict::HardLockup => self.hard_lockup(me, &other, raw, now, true),
-                hard::Verdict::Unconfirmed => self.hard_lockup(me, &other, raw, now, false),
-                hard::Verdict::Unresponsive => self.unresponsive(&other, raw, now),
+                hard::Verdict::HardLockup => {
+                    again = again.min(self.hard_lockup(me, &other, raw, now, true));
+                }
+                hard::Verdict::Unconfirmed => {
+                    again = again.min(self.hard_lockup(me, &other, raw, now, false));
+                }
+                hard::Verdict::Unresponsive => self.unresponsive(me, &other, raw, now),
             }
         }
         again
@@ -334,22 +371,55 @@ impl Shared {
     }
 
     /// Reports a hard lockup: `watchdog_hardlockup_check()`.
-    fn hard_lockup(&self, me: u32, other: &Other<'_>, raw: u64, now: u64, confirmed: bool) {
+    /// Returns when to come again.
+    fn hard_lockup(&self, me: u32, other: &Other<'_>, raw: u64, now: u64, confirmed: bool) -> u64 {
+        let doom = &self.doom;
+        // One that is about to panic is at its report, which takes what it takes.
+        if doom.is_decider(other.cpu) {
+            // To be asked again: it may stop running in the middle.
+            let _ = other.watched.state.cmpxchg(raw, Told::FINE, Full);
+            return u64::MAX;
+        }
         let (mask, all) = self.extras(Id::HardlockupSysInfo, Id::HardlockupAllCpuBacktrace);
-        // One CPU at a time shows the stacks of all; the others come again.
-        if machine::panicking() || (all && self.hard_dump.xchg(true, Full)) {
-            return;
+        // One CPU at a time gives a report, since the kernel shows stacks for one at a time only
+        // and the lines of two would mix; the others come again. A panic does not wait for that,
+        // unless it wants the stacks of all.
+        let wanted = self.knobs.get(Id::HardlockupPanic) != 0;
+        let turn = self.begin_hard_report(now);
+        if machine::panicking() || (!turn && (all || !wanted)) {
+            if turn {
+                self.hard_dump.store(0, Release);
+            }
+            return now.saturating_add(SOON);
         }
         // Of several watchers one gets it, and none if the CPU is back.
         if other.watched.state.cmpxchg(raw, Told::HARD, Full).is_err() {
-            if all {
-                self.hard_dump.store(false, Release);
+            if turn {
+                self.hard_dump.store(0, Release);
             }
-            return;
+            return u64::MAX;
         }
         self.hard_count.fetch_add(1, Relaxed);
         let age = now.saturating_sub(other.stamp.seen.load(Relaxed));
         let other = other.cpu;
+        let snapshot = self.nmi.as_ref().filter(|_| confirmed);
+        let snapshot = snapshot.and_then(|nmi| nmi.snapshot(other));
+        let noted = incidents::note(&Incident {
+            kind: Kind::HardLockup,
+            cpu: other,
+            task: snapshot.map(|(task, _)| task),
+            finder: me,
+            found: log_clock(),
+            age,
+            wall: wall_clock(),
+            wait: None,
+            flags: if confirmed { incident::CONFIRMED } else { 0 },
+            stack: snapshot.map_or_else(Default::default, |(_, stack)| stack),
+        });
+        let fate = doom.fate(wanted, Why::HardLockup, me, now);
+        if fate.decision.is_some() {
+            noted.fatal();
+        }
         log::emerg(format_args!(
             "watchdog: CPU{me}: Watchdog detected hard LOCKUP on cpu {other}"
         ));
@@ -372,20 +442,48 @@ impl Shared {
             ));
         }
         if all {
+            if let Some(decision) = fate.decision {
+                doom.reporting(decision);
+            }
             self.calls.backtrace_others(other);
         }
-        let panic = self.knobs.get(Id::HardlockupPanic) != 0;
-        if all && !panic {
-            self.hard_dump.store(false, Release);
+        if turn {
+            self.hard_dump.store(0, Release);
         }
-        self.calls.sys_info(mask);
-        if panic {
-            machine::panic_hard_lockup();
+        doom.end_report(&fate, Some(mask), || self.is_last(me));
+        u64::MAX
+    }
+
+    /// Takes the turn to report a hard lockup. One that is not given back is over some time.
+    fn begin_hard_report(&self, now: u64) -> bool {
+        let began = self.hard_dump.load(Relaxed);
+        if began != 0 && now.saturating_sub(began) < TURN {
+            return false;
         }
+        self.hard_dump.cmpxchg(began, now.max(1), Full).is_ok()
+    }
+
+    /// Whether no other CPU has taken its timer interrupt of late: each takes one in a sample
+    /// period.
+    fn is_last(&self, me: u32) -> bool {
+        let now = monotonic();
+        let period = self.sample_period();
+        let of_late = period.saturating_add(period / 4);
+        !self.others_ran(me, now.saturating_sub(of_late), now)
+    }
+
+    /// Whether no CPU is being watched, and none watches.
+    fn nobody_is_there(&self) -> bool {
+        !self.stamps.iter().any(|stamp| stamp.active.load(Relaxed))
     }
 
     /// Reports a CPU that does not run.
-    fn unresponsive(&self, other: &Other<'_>, raw: u64, now: u64) {
+    fn unresponsive(&self, me: u32, other: &Other<'_>, raw: u64, now: u64) {
+        let doom = &self.doom;
+        if doom.is_decider(other.cpu) {
+            doom.take_over_from(other.cpu);
+            return;
+        }
         let claim = || other.watched.state.cmpxchg(raw, Told::UNRESPONSIVE, Full);
         if machine::panicking() || claim().is_err() {
             return;
@@ -393,14 +491,29 @@ impl Shared {
         self.unresponsive_count.fetch_add(1, Relaxed);
         let age = now.saturating_sub(other.stamp.seen.load(Relaxed));
         let other = other.cpu;
+        let noted = incidents::note(&Incident {
+            kind: Kind::UnresponsiveCpu,
+            cpu: other,
+            task: None,
+            finder: me,
+            found: log_clock(),
+            age,
+            wall: wall_clock(),
+            wait: None,
+            flags: 0,
+            stack: Default::default(),
+        });
+        let wanted = self.knobs.get(Id::UnresponsiveCpuPanic) != 0;
+        let fate = doom.fate(wanted, Why::UnresponsiveCpu, me, now);
+        if fate.decision.is_some() {
+            noted.fatal();
+        }
         log::emerg(format_args!(
             "vigil: CPU{other} has not run for {} s: it does not answer an NMI (a virtual CPU that \
              its host does not run looks so)",
             age / NSEC_PER_SEC
         ));
-        if self.knobs.get(Id::UnresponsiveCpuPanic) != 0 {
-            machine::panic_unresponsive_cpu();
-        }
+        doom.end_report(&fate, None, || false);
     }
 
     /// Whether another CPU was at work some time between `from` and `to`.
@@ -427,10 +540,13 @@ impl OneCpu {
             patience: Atomic::new(0),
             due: Atomic::new(0),
             touches: Atomic::new(0),
+            flag: Atomic::new(false),
+            noted: Atomic::new(false),
             sample_at: Atomic::new(0),
             times: core::array::from_fn(|_| Atomic::new(0)),
             used: core::array::from_fn(|_| Atomic::new(0)),
             oldest: Atomic::new(0),
+            irqs: Since::new(),
         }
     }
 
@@ -456,9 +572,12 @@ impl OneCpu {
 
     /// The state at the moment when the CPU begins to be watched.
     fn begin(&self, now: u64) {
+        self.noted.store(false, Relaxed);
         self.save(Soft::fresh(now, cpu::stolen(self.cpu)));
         self.touches
             .store(self.shared.touches.soft(self.cpu), Relaxed);
+        self.flag
+            .store(cpu::guest_paused(self.cpu) == Some(true), Relaxed);
         self.sample_at.store(now, Relaxed);
         for (old, new) in self.times.iter().zip(cpu::times(self.cpu)) {
             old.store(new, Relaxed);
@@ -469,25 +588,26 @@ impl OneCpu {
     }
 
     /// Time in which this CPU did not run, of that since its last interrupt: all by which the timer
-    /// came late, unless others ran meanwhile and nobody found that this one did not.
-    fn paused(&self, now: u64, state: u64) -> u64 {
+    /// came late, unless others ran meanwhile and nobody found, or was told, that this one did not.
+    fn paused(&self, now: u64, state: u64, flagged: bool) -> u64 {
         let due = self.due.load(Relaxed);
         let period = self.shared.sample_period();
         let late = soft::late(now, due, period);
         if late == 0 {
             return 0;
         }
-        let found_paused = state != Told::FINE && state != Told::HARD;
         let grace = soft::grace(period);
         let from = due.saturating_add(grace);
         let to = now.saturating_sub(grace);
         // For less than a period there may be no interrupt of another CPU to tell.
         let told = to.saturating_sub(from) >= period;
-        if found_paused || told && !self.shared.others_ran(self.cpu, from, to) {
-            late
-        } else {
-            0
-        }
+        let signs = Signs {
+            late,
+            flagged,
+            found: state != Told::FINE && state != Told::HARD,
+            alone: told && !self.shared.others_ran(self.cpu, from, to),
+        };
+        signs.paused()
     }
 
     /// Takes a sample of what the CPU is used for, each sample period.
@@ -535,15 +655,48 @@ impl OneCpu {
         }
     }
 
+    /// Percent of hard interrupts in the last sample.
+    fn hardirq_percent(&self) -> u8 {
+        let oldest = self.oldest.load(Relaxed) as usize;
+        let last = oldest.checked_sub(1).unwrap_or(SAMPLES - 1);
+        let used = self.used.get(last).map_or(0, |used| used.load(Relaxed));
+        let [_, _, hardirq, _] = used.to_be_bytes();
+        hardirq
+    }
+
     /// Reports a soft lockup: the end of `watchdog_timer_fn()`.
     /// Returns whether it did: only one CPU at a time shows the stacks of all.
-    fn soft_lockup(&self, timer: &InTimer<'_>, duration: u64, stolen: u64) -> bool {
+    fn soft_lockup(&self, timer: &InTimer<'_>, now: u64, duration: u64, stolen: u64) -> bool {
         let shared = &self.shared;
         let (mask, all) = shared.extras(Id::SoftlockupSysInfo, Id::SoftlockupAllCpuBacktrace);
         if all && shared.soft_dump.xchg(true, Full) {
             return false;
         }
         shared.soft_count.fetch_add(1, Relaxed);
+        let doom = &shared.doom;
+        let panic = shared.knobs.get_u64(Id::SoftlockupPanic);
+        let threshold = soft::threshold(shared.thresh.load(Relaxed));
+        let thresholds = soft::thresholds(duration, threshold);
+        let wanted = panic != 0 && thresholds >= panic;
+        let fate = doom.fate(wanted, Why::SoftLockup, self.cpu, now);
+        // Noted once, and again if a later report of it is the fatal one.
+        if !self.noted.xchg(true, Relaxed) || fate.decision.is_some() {
+            let noted = incidents::note(&Incident {
+                kind: Kind::SoftLockup,
+                cpu: self.cpu,
+                task: Some(machine::current_task()),
+                finder: self.cpu,
+                found: log_clock(),
+                age: duration,
+                wall: wall_clock(),
+                wait: None,
+                flags: 0,
+                stack: incidents::stack_interrupted(timer),
+            });
+            if fate.decision.is_some() {
+                noted.fatal();
+            }
+        }
         {
             let _undisturbed = log::Undisturbed::new();
             log::emerg(format_args!(
@@ -565,25 +718,22 @@ impl OneCpu {
                 ));
             }
             self.show_use(shared.sample_period());
+            let percent = self.hardirq_percent();
+            self.irqs.show(&shared.tables, self.cpu, now, percent);
             shared.calls.print_modules();
             shared.calls.show_interrupted(timer);
         }
-        let panic = shared.knobs.get_u64(Id::SoftlockupPanic);
         if all {
-            shared.calls.backtrace_others(self.cpu);
-            if panic == 0 {
-                shared.soft_dump.store(false, Release);
+            if let Some(decision) = fate.decision {
+                doom.reporting(decision);
             }
+            shared.calls.backtrace_others(self.cpu);
         }
         machine::taint_soft_lockup();
-        shared.calls.sys_info(mask);
-        let threshold = soft::threshold(shared.thresh.load(Relaxed));
-        if panic != 0 && soft::thresholds(duration, threshold) >= panic {
-            machine::panic_soft_lockup();
-        }
         if all {
             shared.soft_dump.store(false, Release);
         }
+        doom.end_report(&fate, Some(mask), || shared.is_last(self.cpu));
         true
     }
 }
@@ -612,32 +762,46 @@ impl OnCpu for OneCpu {
                 Secs(now.saturating_sub(before))
             ));
         }
-        let paused = self.paused(now, state);
+        let flag = cpu::guest_paused(self.cpu) == Some(true);
+        let flagged = soft::flag_raised(self.flag.xchg(flag, Relaxed), flag);
+        let paused = self.paused(now, state, flagged);
         if soft::late(now, self.due.load(Relaxed), period) == 0 {
             stamp.in_time.store(now, Relaxed);
         }
-        if paused != 0 {
+        if paused != 0 || flagged {
             // All stamps are as old as the pause was long.
             self.patience.store(now, Relaxed);
         }
+        let by = By::Cpu(self.cpu);
+        // After a pause the one that decided has not had the time that it seems to have had.
+        let paused_at = self.patience.load(Relaxed);
+        let take_over = now.saturating_sub(paused_at) >= period.saturating_mul(2);
+        shared.doom.tick(by, now, take_over);
         let mut next = now.saturating_add(period);
         self.sample(now, period);
         let (soft_on, hard_on) = shared.enabled();
         if soft_on {
-            beat.kick(timer, &shared.stopper);
+            if beat.kick(timer, &shared.stopper) {
+                self.irqs.forget(&shared.tables);
+            } else if now.saturating_sub(self.ran.load(Relaxed)) >= period {
+                self.irqs.look(&shared.tables, self.cpu, now);
+            }
             let touches = shared.touches.soft(self.cpu);
+            // What was a hard lockup is not reported again as a soft one when it ends. (On most
+            // kernels the report itself is a touch: printing asks for patience.)
+            let reported = state == Told::HARD;
             let tick = Tick {
                 now,
                 paused,
                 stolen: cpu::stolen(self.cpu),
-                touched: self.touches.xchg(touches, Relaxed) != touches,
+                touched: self.touches.xchg(touches, Relaxed) != touches || flagged || reported,
             };
             let threshold = soft::threshold(shared.thresh.load(Relaxed));
             let before = self.load();
             let mut soft = before;
             match soft.judge(&tick, threshold) {
                 soft::Verdict::Stuck { duration, stolen }
-                    if !self.soft_lockup(timer, duration, stolen) =>
+                    if !self.soft_lockup(timer, now, duration, stolen) =>
                 {
                     // As if nothing had been found: again at the next sample.
                     let period = before.period;
@@ -652,6 +816,8 @@ impl OnCpu for OneCpu {
         if hard_on {
             next = next.min(shared.watch(self.cpu, now, self.patience.load(Relaxed)));
         }
+        // What was decided now, or is still to come.
+        next = next.min(shared.doom.tick(by, now, take_over));
         // A report may have taken long.
         let next = next.max(monotonic().saturating_add(SOONEST));
         self.due.store(next, Relaxed);
@@ -659,6 +825,7 @@ impl OnCpu for OneCpu {
     }
 
     fn stopper_ran(&self) {
+        self.noted.store(false, Relaxed);
         self.save(Soft::fresh(monotonic(), cpu::stolen(self.cpu)));
     }
 }
@@ -698,6 +865,10 @@ impl hotplug::Cpus for Beats {
         // looked at the flag may still judge the stamp, which is young for a while yet.
         if stamp.active.xchg(false, Full) {
             beat.stop();
+            beat.what().irqs.forget(&self.shared.tables);
+            if self.shared.nobody_is_there() {
+                self.shared.doom.no_cpu_left();
+            }
         }
     }
 }
@@ -714,12 +885,14 @@ impl Lockups {
         stopper: Stopper,
         touches: Touches,
         nmi: Option<Nmi>,
+        doom: Arc<Doom>,
     ) -> Result<Pin<KBox<Self>>> {
         let count = cpu::count() as usize;
         let shared = Arc::new(
             Shared {
                 knobs,
                 calls,
+                doom,
                 stopper,
                 touches,
                 nmi,
@@ -738,6 +911,7 @@ impl Lockups {
                         patience: Atomic::new(0),
                     })
                 })?,
+                tables: Tables::new()?,
                 mask: Buffer::new(count, GFP_KERNEL, |cpu| {
                     let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
                     Ok(Atomic::new(cpu::housekeeping(cpu)))
@@ -746,7 +920,7 @@ impl Lockups {
                 soft: Atomic::new(false),
                 hard: Atomic::new(false),
                 soft_dump: Atomic::new(false),
-                hard_dump: Atomic::new(false),
+                hard_dump: Atomic::new(0),
                 soft_count: Atomic::new(0),
                 hard_count: Atomic::new(0),
                 unresponsive_count: Atomic::new(0),
@@ -777,6 +951,11 @@ impl Lockups {
         &self.shared
     }
 
+    /// The module is about to go: while all CPUs still run, what they decided is called off.
+    pub(crate) fn unloading(&self) {
+        self.shared.doom.no_cpu_left();
+    }
+
     /// Changes settings while nothing is being watched, and watches by the new ones. Returns when
     /// that is so on every CPU.
     ///
@@ -784,9 +963,12 @@ impl Lockups {
     ///
     /// Process context, may sleep.
     pub(crate) fn apply(&self, change: impl FnOnce(&Shared)) -> Result {
+        let shared = &self.shared;
+        // Whoever sets the detectors up anew has the machine in hand; and a CPU that is stuck may
+        // keep this from coming to its end.
+        shared.doom.no_cpu_left();
         let mut instance = self.instance.lock();
         Pin::as_mut(&mut *instance).switch(false)?;
-        let shared = &self.shared;
         change(shared);
         let on = |id| shared.knobs.get(id) != 0;
         let thresh = shared.knobs.get_u64(Id::WatchdogThresh);

@@ -4,7 +4,9 @@
 
 #![deny(unsafe_code)]
 
+pub(crate) mod doom;
 pub(crate) mod hung;
+mod irqs;
 pub(crate) mod knobs;
 pub(crate) mod lockup;
 mod report;

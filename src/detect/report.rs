@@ -4,17 +4,57 @@
 //! that whoever reads or parses those can read these, and lines of vigil's own that begin with
 //! `vigil: `.
 
-use super::hung::Shared;
+use super::hung::{millis_until, Shared};
 use crate::{
     logic::{
-        blocker::{self, Line},
+        blocker::{self, Line, LockWords},
+        doom::{By, Decision, Why},
+        incident::{self, Incident, Kind, Wait},
         knobs::{Id, SYS_INFO_ALL_BT, SYS_INFO_LOCKS},
         text::{Bytes, LogStamp},
         NSEC_PER_SEC,
     },
-    sys::{lock, log, machine, task},
+    sys::{
+        clock::{log_clock, monotonic, wall_clock},
+        cpu, incidents,
+        kthread::Bell,
+        lock, log, machine, task,
+    },
 };
-use kernel::{prelude::*, task::Task};
+use kernel::{prelude::*, sync::aref::ARef, task::Task};
+
+/// How long the thread sleeps at most while a panic is being waited for, in milliseconds.
+const LOOK_MOST: u32 = 100;
+
+/// How many tasks of one look are noted in the record of incidents.
+const MOST_NOTED: u32 = 16;
+
+/// What a task waits for, and who has it.
+struct Blocker {
+    kind: blocker::Kind,
+    address: usize,
+    words: LockWords,
+    owner: Option<ARef<Task>>,
+}
+
+impl Blocker {
+    /// `None`: nothing that the kernel keeps track of, or the task runs again already.
+    fn of(task: &Task) -> Option<Self> {
+        let (kind, address) = blocker::decode(task::blocker(task))?;
+        let words = lock::read_words(kind, address)?;
+        let owner = blocker::owner_task(kind, words);
+        Some(Self {
+            kind,
+            address,
+            words,
+            owner: if owner == 0 {
+                None
+            } else {
+                task::by_address(owner)
+            },
+        })
+    }
+}
 
 /// The reports of one look at the tasks.
 pub(super) struct Pass<'a> {
@@ -22,7 +62,12 @@ pub(super) struct Pass<'a> {
     /// Whether there were reports left to be given when it began.
     warned: bool,
     reported: bool,
-    panicking: bool,
+    /// The panic in which it ends.
+    decision: Option<Decision>,
+    /// Tasks noted in the record.
+    noted: u32,
+    /// Whether it would, were it not for the policy.
+    refused: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -31,34 +76,64 @@ impl<'a> Pass<'a> {
             shared,
             warned: shared.knobs.get(Id::HungTaskWarnings) != 0,
             reported: false,
-            panicking: false,
+            decision: None,
+            noted: 0,
+            refused: false,
         }
+    }
+
+    /// Whether a task makes the look end in a panic, if that is what the count says (`wanted`);
+    /// `news`: whether it has a report of its own.
+    pub(super) fn fatal(&mut self, wanted: bool, news: bool) -> bool {
+        let doom = &self.shared.doom;
+        if !wanted || self.panicking() {
+            return wanted;
+        }
+        let allowed = doom.allowed();
+        self.refused |= news && !allowed;
+        allowed && doom.is_free()
     }
 
     /// Whether this look ends in a panic.
     pub(super) fn panicking(&self) -> bool {
-        self.panicking
+        self.decision.is_some()
     }
 
-    /// Reports one task, which has been blocked for `age` nanoseconds. `fatal`: the look is to end
-    /// in a panic, and the report is given even if none is left. `is_hung` tells whether another
-    /// task has a report of its own.
+    /// Reports one task, which has been blocked for `age` nanoseconds. `first`: for the first time.
+    /// `fatal`: the look is to end in a panic, and the report is given even if none is left.
+    /// `is_hung` tells whether another task has a report of its own.
     pub(super) fn report(
         &mut self,
         task: &Task,
         age: u64,
+        first: bool,
         fatal: bool,
         is_hung: impl Fn(&Task) -> bool,
     ) {
-        self.shared.calls.trace_hang(task);
-        if fatal && !self.panicking {
-            self.panicking = true;
-            machine::console_verbose();
+        let doom = &self.shared.doom;
+        let blocker = Blocker::of(task);
+        if let Some(decision) = self.decision {
+            doom.reporting(decision);
+        } else {
+            if fatal {
+                self.decision = doom.decide(Why::HungTask, By::Thread, monotonic());
+            }
+            // Noted once, and again if it is what makes a panic. Those that pile up behind one
+            // cause are not to push everything else out.
+            if (first && self.noted < MOST_NOTED) || self.panicking() {
+                self.noted = self.noted.saturating_add(1);
+                let noted = note(task, age, &blocker);
+                if self.panicking() {
+                    noted.fatal();
+                    machine::console_verbose();
+                }
+            }
         }
+        self.shared.calls.trace_hang(task);
         let left = self.shared.knobs.take_one(Id::HungTaskWarnings);
-        if left != 0 || self.panicking {
+        if left != 0 || self.panicking() {
             self.reported = true;
-            self.lines(task, age, is_hung);
+            self.lines(task, age, &blocker, is_hung);
             if left == 1 {
                 log::info(format_args!(
                     "Future hung task reports are suppressed, see sysctl vigil.hung_task_warnings"
@@ -68,7 +143,13 @@ impl<'a> Pass<'a> {
         machine::touch_watchdogs();
     }
 
-    fn lines(&self, task: &Task, age: u64, is_hung: impl Fn(&Task) -> bool) {
+    fn lines(
+        &self,
+        task: &Task,
+        age: u64,
+        blocker: &Option<Blocker>,
+        is_hung: impl Fn(&Task) -> bool,
+    ) {
         let who = task::who(task);
         let io = if task::in_iowait(task) {
             " in I/O wait"
@@ -103,68 +184,105 @@ impl<'a> Pass<'a> {
             ));
         }
         task::show(task);
-        self.blocker(task, is_hung);
-    }
-
-    /// What the task waits for and who has that, with the owner's stack unless it comes anyway.
-    fn blocker(&self, task: &Task, is_hung: impl Fn(&Task) -> bool) {
-        let Some((kind, address)) = blocker::decode(task::blocker(task)) else {
+        let Some(blocker) = blocker else {
             return;
         };
-        // Gone already: the task runs again.
-        let Some(words) = lock::read_words(kind, address) else {
-            return;
-        };
-        let owner = blocker::owner_task(kind, words);
-        let owner = if owner == 0 {
-            None
-        } else {
-            task::by_address(owner)
-        };
+        let owner = blocker.owner.as_deref();
         log::err(format_args!(
             "{}",
             Line {
-                waiter: task::who(task),
-                kind,
-                words,
-                owner: owner.as_deref().map(task::who),
+                waiter: who,
+                kind: blocker.kind,
+                words: blocker.words,
+                owner: owner.map(task::who),
             }
         ));
-        if let Some(owner) = owner {
-            if !is_hung(&owner) {
-                task::show(&owner);
-            }
+        // The owner's stack, unless it comes anyway.
+        if let Some(owner) = owner.filter(|owner| !is_hung(owner)) {
+            task::show(owner);
         }
     }
 
-    /// Ends the look: what else is to be shown, and the panic. `hurry`: the module is about to go,
-    /// show nothing more.
-    pub(super) fn finish(self, hurry: bool) {
+    /// Ends the look: what else is to be shown, and the panic. While the module is about to go,
+    /// nothing more is shown, and a panic is called off.
+    pub(super) fn finish(self, bell: &Bell) {
+        let knobs = &self.shared.knobs;
+        let doom = &self.shared.doom;
         if !self.reported {
             return;
         }
-        let knobs = &self.shared.knobs;
         // It may have been taken back while the reports were printed.
-        let panicking = self.panicking && knobs.get(Id::HungTaskPanic) != 0;
-        if hurry && !panicking {
+        let decision = self.decision.filter(|decision| {
+            let wanted = knobs.get(Id::HungTaskPanic) != 0 && !bell.stopping();
+            if !wanted {
+                doom.call_off(*decision);
+            }
+            wanted
+        });
+        if bell.stopping() && decision.is_none() {
             return;
         }
         let mut mask = knobs.get(Id::HungTaskSysInfo);
-        if self.warned || panicking {
+        if self.warned || decision.is_some() {
             mask |= SYS_INFO_LOCKS;
             if knobs.get(Id::HungTaskAllCpuBacktrace) != 0 {
                 mask |= SYS_INFO_ALL_BT;
             }
         }
-        let shown = self
-            .shared
-            .calls
-            .sys_info(usize::try_from(mask).unwrap_or(0));
-        if !shown && mask != SYS_INFO_LOCKS {
+        let mask = usize::try_from(mask).unwrap_or(0);
+        if let Some(decision) = decision {
+            // Waits for CPUs that do not answer: by itself, in front of all that is waited for no
+            // longer than that.
+            if mask & SYS_INFO_ALL_BT as usize != 0 {
+                doom.reporting(decision);
+                self.shared.calls.backtrace_others(u32::MAX);
+            }
+            let rest = mask & !(SYS_INFO_ALL_BT as usize);
+            doom.reported(decision, Some(rest), false);
+            while doom.stands(decision) {
+                if bell.stopping() {
+                    doom.call_off(decision);
+                    return;
+                }
+                let now = monotonic();
+                let at = doom.tick(By::Thread, now, true);
+                // Nobody rings when it is called off.
+                if doom.stands(decision) {
+                    bell.wait(Some(millis_until(at, now).min(LOOK_MOST)));
+                }
+            }
+            return;
+        }
+        let shown = self.shared.calls.sys_info(mask);
+        if !shown && mask != SYS_INFO_LOCKS as usize {
             pr_err!("cannot show more of the system: this kernel's sys_info() is out of reach\n");
         }
-        if panicking {
-            machine::panic_hung_task();
+        if self.refused {
+            doom.refuse();
         }
     }
+}
+
+/// Notes a hung task in the record.
+fn note(task: &Task, age: u64, blocker: &Option<Blocker>) -> incidents::Noted {
+    incidents::note(&Incident {
+        kind: Kind::HungTask,
+        cpu: task::cpu(task),
+        task: Some(task::who(task)),
+        finder: cpu::this(),
+        found: log_clock(),
+        age,
+        wall: wall_clock(),
+        wait: blocker.as_ref().map(|blocker| Wait {
+            lock: blocker.kind,
+            address: blocker.address,
+            owner: blocker.owner.as_deref().map(task::who),
+        }),
+        flags: if task::in_iowait(task) {
+            incident::IN_IOWAIT
+        } else {
+            0
+        },
+        stack: incidents::stack_of(task),
+    })
 }

@@ -2,10 +2,15 @@
 
 //! What is running and by which means: one line at load, and `vigil/status` in debugfs, live.
 
-use super::{hung::Shared, lockup::Lockups};
+use super::{
+    hung::Shared,
+    knobs::KernelNames,
+    lockup::{Lockups, BYTES_PER_CPU},
+};
 use crate::{
     logic::{
         cpulist, hung,
+        incident::ENTRIES,
         knobs::Id,
         text::{Bytes, LogStamp, Secs},
     },
@@ -13,7 +18,7 @@ use crate::{
         call::Calls,
         cpu,
         debugfs::{Text, TextFile},
-        log,
+        incidents, log, machine,
         runqueue::Unreadable,
         tick::Stopper,
     },
@@ -25,12 +30,21 @@ use kernel::{prelude::*, str::CStr, sync::Arc};
 pub(crate) struct All {
     hung: Arc<Shared>,
     lockups: Arc<Pin<KBox<Lockups>>>,
+    kernel_names: KernelNames,
 }
 
 impl All {
     /// All of these.
-    pub(crate) fn new(hung: Arc<Shared>, lockups: Arc<Pin<KBox<Lockups>>>) -> Self {
-        Self { hung, lockups }
+    pub(crate) fn new(
+        hung: Arc<Shared>,
+        lockups: Arc<Pin<KBox<Lockups>>>,
+        kernel_names: KernelNames,
+    ) -> Self {
+        Self {
+            hung,
+            lockups,
+            kernel_names,
+        }
     }
 }
 
@@ -53,6 +67,10 @@ pub(crate) fn announce(all: &All) {
         Bound(&hung.calls),
         InTree(&hung.calls)
     ));
+    // A line of its own: the list may be long.
+    if all.kernel_names.wanted() {
+        log::info(format_args!("vigil: kernel names: {}", all.kernel_names));
+    }
 }
 
 /// Which lockups are being detected, and how.
@@ -219,11 +237,43 @@ impl Text for All {
             f,
             "  reported: {soft} soft, {hard} hard, {unresponsive} CPUs that did not run"
         )?;
+        writeln!(
+            f,
+            "  memory: {BYTES_PER_CPU} bytes for each CPU, and the per-CPU variables of the C part"
+        )?;
         f.write_str("  patience asked for through:")?;
         for (name, _) in shared.touches().each().filter(|(_, probed)| *probed) {
             write!(f, " {}", Bytes(name))?;
         }
         writeln!(f)?;
+        let flag = cpu::guest_paused(0).is_some();
+        writeln!(
+            f,
+            "  guest-paused flag: {}",
+            if flag {
+                "read"
+            } else {
+                "there is none (no kvmclock)"
+            }
+        )?;
+        let loaded = machine::crash_kernel_loaded();
+        let refused = !loaded && s.knobs.get(Id::PanicNeedsKdump) != 0;
+        writeln!(
+            f,
+            "incidents: {} noted, the last {ENTRIES} are kept for a dump",
+            incidents::count()
+        )?;
+        writeln!(
+            f,
+            "crash kernel: {}{}",
+            if loaded { "loaded" } else { "not loaded" },
+            if refused {
+                ": no panic (panic_needs_kdump=1)"
+            } else {
+                ""
+            }
+        )?;
+        writeln!(f, "kernel names: {}", self.kernel_names)?;
         writeln!(f, "{}", Bound(&s.calls))?;
         writeln!(f, "in-tree: {}", InTree(&s.calls))
     }

@@ -12,6 +12,8 @@ use core::fmt;
 
 /// The table. Expands to a call of the macro `$then` with all knobs:
 /// numbers as `name, Id, min, max, default, help`, counters and lists as `name, Id, help`.
+/// Those under `own` are numbers that mainline does not have: with `kernel_names=1` all others stand
+/// in `/proc/sys/kernel` too.
 macro_rules! knob_table {
     ($then:ident) => {
         $then! {
@@ -44,8 +46,14 @@ macro_rules! knob_table {
                  "Panic on a hard lockup")
                 (hardlockup_all_cpu_backtrace, HardlockupAllCpuBacktrace, 0, One, 0,
                  "With a report on a hard lockup, show the stacks of all CPUs")
+            }
+            own {
                 (unresponsive_cpu_panic, UnresponsiveCpuPanic, 0, One, 0,
                  "Panic also on a CPU that answers no NMI; a virtual CPU that its host does not run looks so")
+                (panic_needs_kdump, PanicNeedsKdump, 0, One, 0,
+                 "Panic only while a crash kernel is loaded; without one, report, say why there is no panic, and go on")
+                (panic_delay_ms, PanicDelayMs, 0, Minute, 0,
+                 "Milliseconds between a report and its panic, for consoles to drain; not where a panic cannot wait (NMI)")
             }
             counters {
                 (hung_task_detect_count, HungTaskDetectCount,
@@ -74,6 +82,8 @@ pub enum Max {
     One,
     /// 60: as many seconds as mainline allows for `watchdog_thresh`.
     Sixty,
+    /// 60,000: a minute in milliseconds.
+    Minute,
     /// `INT_MAX`.
     Int,
     /// `LONG_MAX / HZ`: seconds that can be counted in jiffies.
@@ -86,6 +96,7 @@ impl Max {
         match self {
             Self::One => 1,
             Self::Sixty => 60,
+            Self::Minute => 60_000,
             Self::Int => i64::from(i32::MAX),
             Self::Seconds => i64::MAX.checked_div(hz).unwrap_or(0),
         }
@@ -121,6 +132,8 @@ pub struct Knob {
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
+    /// Whether mainline has a knob of this name, in `/proc/sys/kernel`.
+    pub mainline: bool,
     /// One line of help.
     #[cfg_attr(MODULE, expect(dead_code, reason = "for docs/knobs.md"))]
     pub help: &'static str,
@@ -129,6 +142,7 @@ pub struct Knob {
 macro_rules! declare_knobs {
     (
         numbers { $(($n:ident, $nid:ident, $min:expr, $max:ident, $default:expr, $nhelp:expr))* }
+        own { $(($o:ident, $oid:ident, $omin:expr, $omax:ident, $odefault:expr, $ohelp:expr))* }
         counters { $(($c:ident, $cid:ident, $chelp:expr))* }
         lists { $(($l:ident, $lid:ident, $lhelp:expr))* }
         cpus { $(($m:ident, $mid:ident, $mhelp:expr))* }
@@ -139,6 +153,7 @@ macro_rules! declare_knobs {
         #[repr(usize)]
         pub enum Id {
             $(#[doc = $nhelp] $nid,)*
+            $(#[doc = $ohelp] $oid,)*
             $(#[doc = $chelp] $cid,)*
             $(#[doc = $lhelp] $lid,)*
             $(#[doc = $mhelp] $mid,)*
@@ -150,11 +165,37 @@ macro_rules! declare_knobs {
                 id: Id::$nid,
                 name: stringify!($n),
                 kind: Kind::Number { min: $min, max: Max::$max, default: $default },
+                mainline: true,
                 help: $nhelp,
             },)*
-            $(Knob { id: Id::$cid, name: stringify!($c), kind: Kind::Counter, help: $chelp },)*
-            $(Knob { id: Id::$lid, name: stringify!($l), kind: Kind::List, help: $lhelp },)*
-            $(Knob { id: Id::$mid, name: stringify!($m), kind: Kind::Cpus, help: $mhelp },)*
+            $(Knob {
+                id: Id::$oid,
+                name: stringify!($o),
+                kind: Kind::Number { min: $omin, max: Max::$omax, default: $odefault },
+                mainline: false,
+                help: $ohelp,
+            },)*
+            $(Knob {
+                id: Id::$cid,
+                name: stringify!($c),
+                kind: Kind::Counter,
+                mainline: true,
+                help: $chelp,
+            },)*
+            $(Knob {
+                id: Id::$lid,
+                name: stringify!($l),
+                kind: Kind::List,
+                mainline: true,
+                help: $lhelp,
+            },)*
+            $(Knob {
+                id: Id::$mid,
+                name: stringify!($m),
+                kind: Kind::Cpus,
+                mainline: true,
+                help: $mhelp,
+            },)*
         ];
     };
 }

@@ -19,8 +19,11 @@
 pub mod blocker;
 pub mod clock;
 pub mod cpulist;
+pub mod doom;
 pub mod hard;
 pub mod hung;
+pub mod incident;
+pub mod irqs;
 #[macro_use]
 pub mod knobs;
 pub mod plan;

@@ -45,7 +45,8 @@ pub struct Tick {
     pub paused: u64,
     /// All the time so far that the hypervisor took from this CPU.
     pub stolen: u64,
-    /// Whether somebody asked for patience since the interrupt before.
+    /// Whether somebody asked for patience since the interrupt before, or [`flag_raised`]: the timer
+    /// does not come late by the part of a pause in which it was not due yet.
     pub touched: bool,
 }
 
@@ -153,5 +154,40 @@ pub fn late(now: u64, due: u64, period: u64) -> u64 {
         late
     } else {
         0
+    }
+}
+
+/// Whether kvmclock's guest-paused flag says that the CPU was stopped since the interrupt before,
+/// when the flag was as `before`.
+///
+/// Nobody but mainline's detector clears it, so only its being set anew is news: after a pause that
+/// nobody cleared it for, the next one does not show here, only by the timer that comes late. Where
+/// mainline's detector is faster to see it, it touches itself, which counts as [`Tick::touched`].
+pub fn flag_raised(before: bool, set: bool) -> bool {
+    set && !before
+}
+
+/// What is known of the time since the interrupt before, to tell a CPU that was stopped from one
+/// that had its interrupts off.
+#[derive(Clone, Copy, Debug)]
+pub struct Signs {
+    /// By how much the timer came late ([`late`]).
+    pub late: u64,
+    /// The hypervisor says that it stopped the CPU ([`flag_raised`]).
+    pub flagged: bool,
+    /// Another CPU found that this one did not answer an NMI.
+    pub found: bool,
+    /// No other CPU was seen at work, for long enough that one should have been.
+    pub alone: bool,
+}
+
+impl Signs {
+    /// How much of the time the CPU was stopped: all by which the timer came late, or nothing.
+    pub fn paused(&self) -> u64 {
+        if self.flagged || self.found || self.alone {
+            self.late
+        } else {
+            0
+        }
     }
 }

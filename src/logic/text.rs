@@ -18,6 +18,16 @@ impl Comm {
     pub const fn new(bytes: [u8; TASK_COMM_LEN]) -> Self {
         Self(bytes)
     }
+
+    /// All of its bytes, zero after the first NUL.
+    pub fn padded(&self) -> [u8; TASK_COMM_LEN] {
+        let mut padded = [0; TASK_COMM_LEN];
+        let name = self.0.iter().take_while(|&&byte| byte != 0);
+        for (to, from) in padded.iter_mut().zip(name) {
+            *to = *from;
+        }
+        padded
+    }
 }
 
 impl fmt::Display for Comm {

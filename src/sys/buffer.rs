@@ -91,3 +91,90 @@ impl<T> Drop for Buffer<T> {
         unsafe { KVmalloc::free(self.start.cast(), self.layout) };
     }
 }
+
+#[kunit_tests(vigil_buffer)]
+mod tests {
+    use super::*;
+    use kernel::sync::atomic::{Atomic, Relaxed};
+
+    /// Counts how often it is dropped.
+    struct Counted<'a>(&'a Atomic<i32>);
+
+    impl Drop for Counted<'_> {
+        fn drop(&mut self) {
+            self.0.add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn holds_what_was_made() -> Result {
+        let mut buffer = Buffer::new(5, GFP_KERNEL, |place| Ok(place.wrapping_mul(3)))?;
+        assert_eq!(&*buffer, &[0, 3, 6, 9, 12]);
+        if let Some(last) = buffer.last_mut() {
+            *last = 1;
+        }
+        assert_eq!(buffer.get(4), Some(&1));
+        assert_eq!(buffer.get(5), None);
+        Ok(())
+    }
+
+    #[test]
+    fn elements_are_dropped_once() -> Result {
+        let dropped = Atomic::new(0);
+        let buffer = Buffer::new(7, GFP_KERNEL, |_| Ok(Counted(&dropped)))?;
+        assert_eq!(dropped.load(Relaxed), 0);
+        drop(buffer);
+        assert_eq!(dropped.load(Relaxed), 7);
+        Ok(())
+    }
+
+    #[test]
+    fn a_failure_midway_drops_what_was_made() {
+        let dropped = Atomic::new(0);
+        let mut asked = 0;
+        let failed = Buffer::new(7, GFP_KERNEL, |place| {
+            asked = place;
+            if place < 3 {
+                Ok(Counted(&dropped))
+            } else {
+                Err(EBUSY)
+            }
+        });
+        assert_eq!(failed.err(), Some(EBUSY));
+        assert_eq!(asked, 3);
+        assert_eq!(dropped.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn may_be_empty_or_of_no_size() -> Result {
+        let none = Buffer::<u64>::new(0, GFP_KERNEL, |_| Err(EINVAL))?;
+        assert!(none.is_empty());
+        let dropped = Atomic::new(0);
+        let of_no_size = Buffer::new(1000, GFP_KERNEL, |_| {
+            dropped.add(1, Relaxed);
+            Ok(())
+        })?;
+        assert_eq!(of_no_size.len(), 1000);
+        assert_eq!(dropped.load(Relaxed), 1000);
+        Ok(())
+    }
+
+    #[test]
+    fn more_than_all_memory_is_refused() {
+        let mut asked = false;
+        let failed = Buffer::<u64>::new(usize::MAX, GFP_KERNEL, |_| {
+            asked = true;
+            Ok(0)
+        });
+        assert_eq!(failed.err(), Some(ENOMEM));
+        assert!(!asked);
+    }
+
+    /// Longer than `kmalloc()` has it: from `vmalloc()`, and given back to that.
+    #[test]
+    fn may_be_long() -> Result {
+        let buffer = Buffer::new(16 << 20, GFP_KERNEL, |place| Ok(place as u8))?;
+        assert_eq!(buffer.get(0x12345), Some(&0x45));
+        Ok(())
+    }
+}

@@ -218,3 +218,128 @@ impl Calls {
         self.backtrace
     }
 }
+
+/// Shows parts of the system's state by a thread, for those who cannot wait for the locks that this
+/// takes: some kernels let them sleep, and a CPU that is stuck may hold one. There is one at most.
+pub(crate) struct Later(Calls);
+
+impl Later {
+    /// A way to do so by these calls.
+    pub(crate) fn new(calls: Calls) -> Self {
+        Self(calls)
+    }
+
+    /// [`Calls::sys_info`], soon. What is asked for several times before that is shown once.
+    ///
+    /// # Context
+    ///
+    /// Any but NMI.
+    pub(crate) fn sys_info(&self, mask: usize) {
+        if self.0.sys_info {
+            // SAFETY: Takes any mask. The work is finished before this module goes: `self` is
+            // dropped before.
+            unsafe { ffi::vigil_sys_info_later(mask) };
+        }
+    }
+}
+
+impl Later {
+    /// Whether nothing is left to be shown that was asked for.
+    ///
+    /// # Context
+    ///
+    /// Any; takes no lock.
+    pub(crate) fn shown(&self) -> bool {
+        // SAFETY: Reads two variables.
+        unsafe { ffi::vigil_sys_info_shown() != 0 }
+    }
+
+    /// Whether there is anything that can show it.
+    pub(crate) fn can_show(&self) -> bool {
+        self.0.sys_info
+    }
+}
+
+impl Drop for Later {
+    fn drop(&mut self) {
+        // SAFETY: Whoever asks for something borrows `self`, so nobody does any more. Its owner is
+        // dropped where one may sleep.
+        unsafe { ffi::vigil_sys_info_finish() };
+    }
+}
+
+#[kernel::prelude::kunit_tests(vigil_call)]
+mod tests {
+    use super::*;
+    use kernel::{prelude::*, str::CString};
+
+    /// Binding once more is allowed here: it finds the same functions, so that no site is patched.
+    fn calls() -> Calls {
+        Calls::bind(true)
+    }
+
+    fn text(bytes: &[u8]) -> Result<CString> {
+        let text = core::str::from_utf8(bytes).map_err(|_| EINVAL)?;
+        CString::try_from_fmt(fmt!("{text}"))
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_not_bound() {
+        let calls = Calls::bind(false);
+        assert!(calls.each().iter().all(|&(_, bound)| !bound));
+        assert!(!calls.can_look_up());
+        assert!(!calls.has_stopper());
+    }
+
+    /// All that the kernel has, and nothing else.
+    #[test]
+    fn what_is_there_is_bound() -> Result {
+        let calls = calls();
+        assert!(calls.can_look_up());
+        for (name, bound) in calls.each() {
+            assert_eq!(bound, calls.lookup(&text(name)?).is_some());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn symbols_are_found() {
+        let init_task = &raw const bindings::init_task as usize;
+        assert_eq!(calls().lookup(c"init_task"), Some(init_task));
+        assert_eq!(calls().lookup(c"vigil_no_such_symbol"), None);
+    }
+
+    #[test]
+    fn variables_are_read() {
+        let calls = calls();
+        // SAFETY: A variable that the kernel writes in one piece.
+        let jiffies = || unsafe { (&raw const bindings::jiffies).read_volatile() };
+        let before = jiffies();
+        let read = calls.read_long(c"jiffies").unwrap_or(0);
+        assert!(before <= read && read <= jiffies());
+        assert_eq!(calls.read_long(c"vigil_no_such_symbol"), None);
+    }
+
+    /// Nothing is left to be done soon after.
+    #[test]
+    fn what_can_wait_is_shown_later() {
+        let later = core::mem::ManuallyDrop::new(Later::new(calls()));
+        assert_eq!(later.can_show(), later.0.sys_info);
+        assert!(later.shown());
+        later.sys_info(crate::logic::knobs::SYS_INFO_LOCKS as usize);
+        assert!(super::super::testing::until(|| later.shown()));
+    }
+
+    /// This module is out of tree, which taints the kernel with an `O`.
+    #[test]
+    fn taint_is_told() {
+        let calls = calls();
+        let taint = calls.tainted();
+        if calls.tainted {
+            assert!(taint.bytes().starts_with(b"Tainted: "));
+            assert!(taint.bytes().contains(&b'O'));
+        } else {
+            assert_eq!(taint.bytes(), b"Taint unknown");
+        }
+    }
+}

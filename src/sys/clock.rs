@@ -31,6 +31,26 @@ pub(crate) fn monotonic() -> u64 {
     u64::try_from(ns).unwrap_or(0)
 }
 
+/// The clock that stamps the log, for what is to be found there.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn log_clock() -> u64 {
+    // SAFETY: May be called from any context.
+    unsafe { super::ffi::vigil_log_clock() }
+}
+
+/// Nanoseconds since 1970.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn wall_clock() -> u64 {
+    // SAFETY: May be called from any context.
+    unsafe { super::ffi::vigil_wall_clock() }
+}
+
 /// When a beat should have come, and how much of a gap was lost: what [`Beat`] asks in hard
 /// interrupt context.
 #[derive(Clone, Copy)]
@@ -163,5 +183,79 @@ impl Running {
         drop(_handle);
         beat.beat();
         beat.start()
+    }
+}
+
+#[kunit_tests(vigil_clock)]
+mod tests {
+    use super::{super::testing::*, *};
+
+    const PERIOD: u64 = 5_000_000;
+
+    fn beat(overdue: fn(u64) -> bool, lost: fn(u64) -> u64) -> Result<Arc<Beat>> {
+        Beat::new(Rule {
+            period: PERIOD,
+            overdue,
+            lost,
+        })
+    }
+
+    #[test]
+    fn monotonic_never_goes_back() {
+        let mut last = monotonic();
+        assert!(last != 0);
+        for _ in 0..20_000 {
+            let now = monotonic();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[test]
+    fn beats_until_it_is_dropped() -> Result {
+        let beat = beat(|_| false, |_| 0)?;
+        let running = beat.clone().start();
+        for _ in 0..3 {
+            let seen = beat.last.load(Acquire);
+            assert!(until(|| beat.last.load(Acquire) > seen));
+        }
+        let seen = beat.last.load(Acquire);
+        let (now, lost) = running.read().ok_or(EINVAL)?;
+        assert!(now >= seen);
+        assert_eq!(lost, 0);
+        drop(running);
+        let last = beat.last.load(Acquire);
+        pause(30);
+        assert_eq!(beat.last.load(Acquire), last);
+        Ok(())
+    }
+
+    /// Where every gap is lost, they add up to all the time there was.
+    #[test]
+    fn each_gap_counts_once() -> Result {
+        let beat = beat(|_| false, |gap| gap)?;
+        let before = monotonic();
+        let running = beat.clone().start();
+        let after = monotonic();
+        pause(50);
+        drop(running);
+        let start = beat.last.load(Acquire).wrapping_sub(beat.total());
+        assert!(before <= start && start <= after);
+        assert!(beat.total() != 0);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_overdue_is_started_again() -> Result {
+        let beat = beat(|_| true, |gap| gap)?;
+        let running = beat.clone().start();
+        assert_eq!(running.read(), None);
+        let running = running.restart();
+        let lost = beat.total();
+        assert!(lost != 0);
+        // It runs again.
+        assert!(until(|| beat.total() > lost));
+        drop(running);
+        Ok(())
     }
 }

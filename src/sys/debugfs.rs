@@ -129,3 +129,80 @@ unsafe extern "C" fn read<T: Text>(
         Err(e) => Error::to_errno(e) as isize,
     }
 }
+
+#[kunit_tests(vigil_debugfs)]
+mod tests {
+    use super::{super::testing::*, *};
+
+    const PLACE: (&CStr, &CStr) = (c"debugfs", c"vigil_kunit/text");
+
+    /// So many lines of ten bytes.
+    struct Lines(usize);
+
+    impl Text for Lines {
+        fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+            for line in 0..self.0 {
+                writeln!(out, "line {line:04}")?;
+            }
+            Ok(())
+        }
+    }
+
+    fn make(lines: usize) -> Result<TextFile<Lines>> {
+        let text = Arc::new(Lines(lines), GFP_KERNEL)?;
+        TextFile::new(c"vigil_kunit", c"text", text)
+    }
+
+    #[test]
+    fn reads_as_its_text_from_any_place() -> Result {
+        let made = make(3)?;
+        let file = File::open(PLACE, false)?;
+        let (mut line, mut pos) = ([0u8; 10], 10);
+        assert_eq!(file.read_as_user(&mut line, &mut pos), Ok(10));
+        assert_eq!(&line, b"line 0001\n");
+        assert_eq!(pos, 20);
+        let mut rest = [0u8; 100];
+        assert_eq!(file.read_as_user(&mut rest, &mut pos), Ok(10));
+        assert_eq!(file.read_as_user(&mut rest, &mut pos), Ok(0));
+        drop(made);
+        Ok(())
+    }
+
+    #[test]
+    fn an_open_file_outlives_the_text() -> Result {
+        let text = Arc::new(Lines(1), GFP_KERNEL)?;
+        let made = TextFile::new(c"vigil_kunit", c"text", text.clone())?;
+        let file = File::open(PLACE, false)?;
+        drop(made);
+        // Nobody has the text any more but we.
+        assert!(Arc::into_unique_or_drop(text).is_some());
+        let mut line = [0u8; 10];
+        assert!(file.read_as_user(&mut line, &mut 0).is_err());
+        assert_eq!(File::open(PLACE, false).err(), Some(ENOENT));
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_is_given_once() -> Result {
+        let first = make(1)?;
+        assert_eq!(make(1).err(), Some(EEXIST));
+        // The failure took nothing away.
+        File::open(PLACE, false)?;
+        drop(first);
+        drop(make(1)?);
+        Ok(())
+    }
+
+    #[test]
+    fn no_more_than_fits_is_read() -> Result {
+        let fits = LENGTH / 10;
+        let mut buffer = [0u8; 16];
+        for (lines, result) in [(fits, Ok(16)), (fits.wrapping_add(1), Err(EOVERFLOW))] {
+            let made = make(lines)?;
+            let file = File::open(PLACE, false)?;
+            assert_eq!(file.read_as_user(&mut buffer, &mut 0), result);
+            drop(made);
+        }
+        Ok(())
+    }
+}

@@ -8,6 +8,12 @@
 
 use kernel::bindings::{pt_regs, task_struct};
 
+pub const VIGIL_STACK: u32 = 18;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vfsmount {
+    _unused: [u8; 0],
+}
 pub const vigil_call_VIGIL_CALL_KALLSYMS: vigil_call = 0;
 pub const vigil_call_VIGIL_CALL_PRINT_TAINTED: vigil_call = 1;
 pub const vigil_call_VIGIL_CALL_SYS_INFO: vigil_call = 2;
@@ -33,6 +39,15 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_sys_info(mask: kernel::ffi::c_ulong);
+}
+unsafe extern "C" {
+    pub fn vigil_sys_info_later(mask: kernel::ffi::c_ulong);
+}
+unsafe extern "C" {
+    pub fn vigil_sys_info_shown() -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_sys_info_finish();
 }
 unsafe extern "C" {
     pub fn vigil_trace_hang(task: *mut task_struct);
@@ -127,13 +142,16 @@ unsafe extern "C" {
     pub fn vigil_cpu_housekeeping(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
-    pub fn vigil_log_lock() -> kernel::ffi::c_ulong;
+    pub fn vigil_log_lock(flags: *mut kernel::ffi::c_ulong) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
-    pub fn vigil_log_unlock(flags: kernel::ffi::c_ulong);
+    pub fn vigil_log_unlock(locked: kernel::ffi::c_int, flags: kernel::ffi::c_ulong);
 }
 unsafe extern "C" {
     pub fn vigil_stolen_ns(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_ulonglong;
+}
+unsafe extern "C" {
+    pub fn vigil_guest_paused(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn vigil_cpu_times(cpu: kernel::ffi::c_uint, times: *mut kernel::ffi::c_ulonglong);
@@ -164,6 +182,89 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_nmis_taken(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
+}
+#[doc = " struct vigil_snapshot - what a CPU was at when it was asked by NMI\n @stack: its stack, innermost first\n @depth: how many addresses of that are there\n @pid: the running task\n @comm: its name, with a NUL if that is shorter"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_snapshot {
+    pub stack: [kernel::ffi::c_ulong; 18usize],
+    pub depth: kernel::ffi::c_uint,
+    pub pid: kernel::ffi::c_int,
+    pub comm: [kernel::ffi::c_char; 16usize],
+}
+unsafe extern "C" {
+    pub fn vigil_log_clock() -> kernel::ffi::c_ulonglong;
+}
+unsafe extern "C" {
+    pub fn vigil_wall_clock() -> kernel::ffi::c_ulonglong;
+}
+unsafe extern "C" {
+    pub fn vigil_crash_kernel_loaded() -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_task_cpu(task: *const task_struct) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_stack_of(
+        task: *mut task_struct,
+        stack: *mut kernel::ffi::c_ulong,
+        size: kernel::ffi::c_uint,
+    ) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_stack_interrupted(
+        stack: *mut kernel::ffi::c_ulong,
+        size: kernel::ffi::c_uint,
+    ) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_snapshot_take(regs: *mut pt_regs);
+}
+unsafe extern "C" {
+    pub fn vigil_snapshot_read(cpu: kernel::ffi::c_uint, snapshot: *mut vigil_snapshot);
+}
+unsafe extern "C" {
+    pub fn vigil_nr_irqs() -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_irqs_sum(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_ulong;
+}
+unsafe extern "C" {
+    pub fn vigil_irq_count(
+        irq: kernel::ffi::c_uint,
+        cpu: kernel::ffi::c_uint,
+    ) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_irq_name(
+        irq: kernel::ffi::c_uint,
+        name: *mut kernel::ffi::c_char,
+        size: kernel::ffi::c_uint,
+    );
+}
+unsafe extern "C" {
+    pub fn vigil_local_irqs() -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_local_irq_name(kind: kernel::ffi::c_uint) -> *const kernel::ffi::c_char;
+}
+unsafe extern "C" {
+    pub fn vigil_local_irq_count(
+        kind: kernel::ffi::c_uint,
+        cpu: kernel::ffi::c_uint,
+    ) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_proc_mount() -> *mut vfsmount;
+}
+unsafe extern "C" {
+    pub fn vigil_proc_lookup(
+        mount: *mut vfsmount,
+        path: *const kernel::ffi::c_char,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_proc_unmount(mount: *mut vfsmount);
 }
 unsafe extern "C" {
     pub fn vigil_heart_start() -> kernel::ffi::c_int;

@@ -187,3 +187,115 @@ unsafe extern "C" fn offline<T: Cpus>(cpu: c_uint, node: *mut bindings::hlist_no
     unsafe { owner::<T>(node) }.offline(cpu);
     0
 }
+
+#[kunit_tests(vigil_hotplug)]
+mod tests {
+    use super::{
+        super::{buffer::Buffer, cpu, testing::*},
+        *,
+    };
+    use kernel::sync::atomic::{Atomic, Relaxed};
+
+    /// For each CPU: whether it is on, and how often something was not as promised.
+    struct Seen {
+        on: Buffer<Atomic<i32>>,
+        wrong: Atomic<i32>,
+    }
+
+    impl Seen {
+        fn new() -> Result<Arc<Self>> {
+            let on = Buffer::new(cpu::count() as usize, GFP_KERNEL, |_| Ok(Atomic::new(0)))?;
+            Ok(Arc::new(
+                Self {
+                    on,
+                    wrong: Atomic::new(0),
+                },
+                GFP_KERNEL,
+            )?)
+        }
+
+        /// In pairs, and on the CPU itself.
+        fn note(&self, cpu: u32, on: i32) {
+            let before = self.on.get(cpu as usize).map(|seen| seen.xchg(on, Relaxed));
+            if before != Some(on ^ 1) || this_cpu() != cpu {
+                self.wrong.add(1, Relaxed);
+            }
+        }
+
+        fn is_on(&self, cpu: u32) -> bool {
+            let on = self.on.get(cpu as usize);
+            on.is_some_and(|on| on.load(Relaxed) == 1)
+        }
+
+        fn count(&self) -> usize {
+            self.on.iter().filter(|on| on.load(Relaxed) == 1).count()
+        }
+    }
+
+    impl Cpus for Seen {
+        fn online(&self, cpu: u32) {
+            self.note(cpu, 1);
+        }
+
+        fn offline(&self, cpu: u32) {
+            self.note(cpu, 0);
+        }
+    }
+
+    fn instance(state: &Arc<State<Seen>>, seen: &Arc<Seen>) -> Result<Pin<KBox<Instance<Seen>>>> {
+        KBox::pin_init(Instance::new(state.clone(), seen.clone()), GFP_KERNEL)
+    }
+
+    #[test]
+    fn is_called_on_every_cpu() -> Result {
+        let seen = Seen::new()?;
+        let mut instance = instance(&State::new(c"vigil/kunit")?, &seen)?;
+        assert_eq!(seen.count(), 0);
+        // Switching twice is as good as once.
+        for on in [true, true, false, false, true] {
+            instance.as_mut().switch(on)?;
+            assert_eq!(seen.count(), if on { cpus_online().count() } else { 0 });
+        }
+        drop(instance);
+        assert_eq!(seen.count(), 0);
+        assert_eq!(seen.wrong.load(Relaxed), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn instances_are_independent() -> Result {
+        let state = State::new(c"vigil/kunit")?;
+        let (one, other) = (Seen::new()?, Seen::new()?);
+        let mut first = instance(&state, &one)?;
+        let mut second = instance(&state, &other)?;
+        first.as_mut().switch(true)?;
+        assert_eq!(other.count(), 0);
+        second.as_mut().switch(true)?;
+        drop(first);
+        assert_eq!(one.count(), 0);
+        assert_eq!(other.count(), cpus_online().count());
+        drop(second);
+        assert_eq!(other.count(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_cpu_that_comes_and_goes_is_told() -> Result {
+        let Some(cpu) = cpus_online().filter(|&cpu| cpu != 0).last() else {
+            return Ok(());
+        };
+        let seen = Seen::new()?;
+        let mut instance = instance(&State::new(c"vigil/kunit")?, &seen)?;
+        instance.as_mut().switch(true)?;
+        // SAFETY: Process context; the CPU exists and is not the boot CPU.
+        to_result(unsafe { bindings::remove_cpu(cpu) })?;
+        let (gone, rest) = (!seen.is_on(cpu), seen.count() == cpus_online().count());
+        // SAFETY: As above.
+        to_result(unsafe { bindings::add_cpu(cpu) })?;
+        assert!(gone && rest);
+        assert!(seen.is_on(cpu));
+        drop(instance);
+        assert_eq!(seen.wrong.load(Relaxed), 0);
+        Ok(())
+    }
+}

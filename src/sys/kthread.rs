@@ -218,3 +218,131 @@ unsafe extern "C" fn entry<B: Body>(data: *mut c_void) -> c_int {
     body.run(bell);
     0
 }
+
+#[kunit_tests(vigil_kthread)]
+mod tests {
+    use super::{
+        super::{task, testing::*},
+        *,
+    };
+    use kernel::sync::atomic::{Acquire, Release};
+
+    /// What a body has done.
+    struct Done {
+        task: Atomic<usize>,
+        rounds: Atomic<i32>,
+        dropped: Atomic<i32>,
+    }
+
+    fn done() -> Result<Arc<Done>> {
+        Ok(Arc::new(
+            Done {
+                task: Atomic::new(0),
+                rounds: Atomic::new(0),
+                dropped: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Waits for the bell again and again, or ends at once.
+    struct Waiter {
+        done: Arc<Done>,
+        millis: Option<u32>,
+        once: bool,
+    }
+
+    impl Body for Waiter {
+        fn run(&mut self, bell: &Bell) {
+            self.done.task.store(task::key(current!()), Release);
+            while !bell.stopping() {
+                self.done.rounds.add(1, Relaxed);
+                if self.once {
+                    return;
+                }
+                bell.wait(self.millis);
+            }
+        }
+    }
+
+    impl Drop for Waiter {
+        fn drop(&mut self) {
+            self.done.dropped.add(1, Relaxed);
+        }
+    }
+
+    fn spawn(
+        bell: &Arc<Bell>,
+        done: &Arc<Done>,
+        millis: Option<u32>,
+        once: bool,
+    ) -> Result<KThread> {
+        let body = Waiter {
+            done: done.clone(),
+            millis,
+            once,
+        };
+        KThread::spawn(c"vigild/kunit", bell.clone(), body)
+    }
+
+    /// Each ring makes one more round, also one that comes before the wait.
+    #[test]
+    fn no_ring_is_lost() -> Result {
+        let (bell, done) = (Bell::new()?, done()?);
+        bell.ring();
+        let thread = spawn(&bell, &done, None, false)?;
+        for rounds in 2..20 {
+            assert!(until(|| done.rounds.load(Relaxed) >= rounds));
+            bell.ring();
+        }
+        assert!(until(|| done.rounds.load(Relaxed) >= 20));
+        drop(thread);
+        assert!(bell.stopping());
+        assert_eq!(done.dropped.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wait_has_an_end() -> Result {
+        let (bell, done) = (Bell::new()?, done()?);
+        let thread = spawn(&bell, &done, Some(1), false)?;
+        assert!(until(|| done.rounds.load(Relaxed) >= 5));
+        drop(thread);
+        Ok(())
+    }
+
+    #[test]
+    fn it_has_its_name_and_is_gone_afterwards() -> Result {
+        let (bell, done) = (Bell::new()?, done()?);
+        let thread = spawn(&bell, &done, None, false)?;
+        assert!(until(|| done.task.load(Acquire) != 0));
+        let task = task::by_address(done.task.load(Acquire)).ok_or(ESRCH)?;
+        assert_eq!(name(&task)?.to_bytes(), b"vigild/kunit");
+        drop(thread);
+        // The reference is ours; the task has left the list of those that live.
+        assert!(until(|| task::by_address(task::key(&task)).is_none()));
+        Ok(())
+    }
+
+    #[test]
+    fn a_body_may_end_by_itself() -> Result {
+        let (bell, done) = (Bell::new()?, done()?);
+        let thread = spawn(&bell, &done, None, true)?;
+        assert!(until(|| done.dropped.load(Relaxed) == 1));
+        drop(thread);
+        assert_eq!(done.rounds.load(Relaxed), 1);
+        assert_eq!(done.dropped.load(Relaxed), 1);
+        Ok(())
+    }
+
+    /// Stopped before it runs, or after: the body is dropped, and once.
+    #[test]
+    fn a_thread_may_be_stopped_at_once() -> Result {
+        let done = done()?;
+        for threads in 1..=30 {
+            drop(spawn(&Bell::new()?, &done, None, false)?);
+            assert_eq!(done.dropped.load(Relaxed), threads);
+        }
+        Ok(())
+    }
+}

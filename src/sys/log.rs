@@ -37,25 +37,32 @@ pub(crate) fn crit(text: fmt::Arguments<'_>) {
 
 /// Keeps the lines of other CPUs out of what is printed while this lives. Interrupts are off.
 ///
+/// A CPU that stopped while it kept others' lines out is waited for for two seconds; then the lines
+/// may mix.
+///
 /// # Invariants
 ///
-/// The lock is held by this CPU.
+/// `locked` says whether the lock is held by this CPU.
 pub(crate) struct Undisturbed {
+    locked: bool,
     flags: usize,
     _not_send: NotThreadSafe,
 }
 
 impl Undisturbed {
-    /// Waits until nobody else has it.
+    /// Waits until nobody else has it, or for as long as that takes at most.
     ///
     /// # Context
     ///
-    /// Any; may be held by one CPU more than once.
+    /// Any but NMI; may be held by one CPU more than once.
     pub(crate) fn new() -> Self {
-        // INVARIANT: Taken here.
+        let mut flags = 0;
+        // SAFETY: Given back in `drop`, on the same CPU, since interrupts stay off.
+        let locked = unsafe { ffi::vigil_log_lock(&raw mut flags) } != 0;
+        // INVARIANT: Taken here, or not.
         Self {
-            // SAFETY: Given back in `drop`, on the same CPU, since interrupts stay off.
-            flags: unsafe { ffi::vigil_log_lock() },
+            locked,
+            flags,
             _not_send: NotThreadSafe,
         }
     }
@@ -64,7 +71,7 @@ impl Undisturbed {
 impl Drop for Undisturbed {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { ffi::vigil_log_unlock(self.flags) };
+        unsafe { ffi::vigil_log_unlock(self.locked.into(), self.flags) };
     }
 }
 
@@ -78,4 +85,34 @@ fn print(format: &'static CStr, text: fmt::Arguments<'_>) {
             core::ptr::from_ref(&text).cast::<c_void>(),
         )
     };
+}
+
+#[kunit_tests(vigil_log)]
+mod tests {
+    use super::{super::testing::*, *};
+
+    /// Scenario `module::kunit` looks for these lines in the log.
+    #[test]
+    fn lines_are_printed_as_they_are() {
+        info(fmt!("kunit line: {}, {}%s", "one", 2));
+        err(fmt!("kunit error"));
+    }
+
+    /// Cut off somewhere, and nothing else happens; the next line is whole.
+    #[test]
+    fn a_long_line_is_cut_off() {
+        info(fmt!("kunit long: {:a>5000}", ""));
+        info(fmt!("kunit next"));
+    }
+
+    /// One CPU may take it again; all is as before in the end, or the sleep would be complained of.
+    #[test]
+    fn undisturbed_can_be_nested() {
+        let outer = Undisturbed::new();
+        let inner = Undisturbed::new();
+        info(fmt!("kunit undisturbed"));
+        drop(inner);
+        drop(outer);
+        pause(1);
+    }
 }

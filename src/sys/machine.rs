@@ -60,6 +60,16 @@ pub(crate) fn touch_watchdogs() {
     unsafe { ffi::vigil_touch_watchdogs() };
 }
 
+/// Whether a panic would start a crash kernel, which saves the machine's memory.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn crash_kernel_loaded() -> bool {
+    // SAFETY: Reads one variable.
+    unsafe { ffi::vigil_crash_kernel_loaded() != 0 }
+}
+
 /// Stops the machine with mainline's message for hung tasks.
 ///
 /// # Context
@@ -95,10 +105,17 @@ pub(crate) fn panic_soft_lockup() -> ! {
 ///
 /// # Context
 ///
-/// Any, NMI included.
+/// Process context, or hard interrupt.
 pub(crate) fn panic_hard_lockup() {
-    // SAFETY: NULL says that there are no registers of an NMI to save; the text is static.
-    unsafe { bindings::nmi_panic(core::ptr::null_mut(), c"Hard LOCKUP".as_char_ptr()) };
+    // SAFETY: May be asked anywhere; outside of an interrupt there are none.
+    let regs = unsafe { ffi::vigil_irq_regs() };
+    if regs.is_null() {
+        // SAFETY: The format has no conversions. The machine ends here.
+        unsafe { bindings::panic(c"Hard LOCKUP".as_char_ptr()) }
+    }
+    // SAFETY: The registers of the running interrupt, which are saved if this CPU is stopped by
+    // another's panic; the text is static.
+    unsafe { bindings::nmi_panic(regs, c"Hard LOCKUP".as_char_ptr()) };
 }
 
 /// Stops the machine because a CPU does not run.
@@ -126,6 +143,16 @@ pub(crate) fn taint_soft_lockup() {
     };
 }
 
+/// Notes in the kernel's taint that something is wrong, and that the machine went on.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn taint_warned() {
+    // SAFETY: As in `taint_soft_lockup`.
+    unsafe { bindings::add_taint(bindings::TAINT_WARN, bindings::lockdep_ok_LOCKDEP_STILL_OK) };
+}
+
 /// Name and number of the running task.
 ///
 /// # Context
@@ -133,4 +160,31 @@ pub(crate) fn taint_soft_lockup() {
 /// Any.
 pub(crate) fn current_task() -> Who {
     task::who(current!())
+}
+
+#[kunit_tests(vigil_machine)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_well() {
+        assert!(!crashing());
+        assert!(!crash_kernel_loaded());
+        assert!(!panicking());
+    }
+
+    #[test]
+    fn the_kernel_has_a_name() {
+        let name = kernel_name();
+        assert!(name.release.starts_with(b"7."));
+        assert!(name.version.starts_with(b"#"));
+        assert!(name.package.is_empty() || name.package.starts_with(b" "));
+        assert!(matches!(HZ, 100 | 250 | 300 | 1000));
+    }
+
+    #[test]
+    fn the_running_task_is_this_one() {
+        assert_eq!(current_task().pid, current!().pid());
+        assert!(current_task().pid > 1);
+    }
 }

@@ -13,6 +13,8 @@ pub(crate) mod clock;
 pub(crate) mod cpu;
 pub(crate) mod debugfs;
 pub(crate) mod hotplug;
+pub(crate) mod incidents;
+pub(crate) mod irqs;
 pub(crate) mod kthread;
 pub(crate) mod lock;
 pub(crate) mod log;
@@ -23,6 +25,8 @@ pub(crate) mod pm;
 pub(crate) mod runqueue;
 pub(crate) mod sysctl;
 pub(crate) mod task;
+#[cfg(CONFIG_KUNIT = "y")]
+mod testing;
 pub(crate) mod tick;
 
 use kernel::{bindings, ffi::c_char};

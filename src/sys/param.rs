@@ -18,3 +18,26 @@ pub(crate) fn text(name: &str) -> &'static [u8] {
         })
     }
 }
+
+#[kernel::prelude::kunit_tests(vigil_param)]
+mod tests {
+    use super::*;
+    use crate::logic::knobs::{Kind, ALL};
+
+    /// Scenario `module::kunit` gives the one, and not the other.
+    #[test]
+    fn reads_as_given_at_load() {
+        assert_eq!(text("softlockup_sys_info"), b"tasks,mem");
+        assert_eq!(text("hardlockup_sys_info"), b"");
+    }
+
+    #[test]
+    fn what_does_not_exist_is_nothing() {
+        assert_eq!(text("no_such_parameter"), b"");
+        assert_eq!(text(""), b"");
+        let lists = ALL.iter().filter(|knob| knob.kind == Kind::List);
+        for knob in lists {
+            assert!(text(knob.name).len() < 128);
+        }
+    }
+}

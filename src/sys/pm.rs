@@ -101,3 +101,80 @@ unsafe extern "C" fn call<L: Listener>(
     }
     bindings::NOTIFY_OK as c_int
 }
+
+#[kunit_tests(vigil_pm)]
+mod tests {
+    use super::*;
+    use kernel::sync::atomic::{Atomic, Relaxed};
+
+    struct Told {
+        begun: Atomic<i32>,
+        over: Atomic<i32>,
+    }
+
+    impl Listener for Told {
+        fn suspend(&self, event: Event) {
+            match event {
+                Event::Prepare => self.begun.add(1, Relaxed),
+                Event::Over => self.over.add(1, Relaxed),
+            }
+        }
+    }
+
+    type Registered = Pin<KBox<Notifier<Told>>>;
+
+    fn notifier() -> Result<(Registered, Arc<Told>)> {
+        let told = Arc::new(
+            Told {
+                begun: Atomic::new(0),
+                over: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?;
+        let notifier = KBox::pin_init(Notifier::new(told.clone()), GFP_KERNEL)?;
+        Ok((notifier, told))
+    }
+
+    #[test]
+    fn it_is_told_of_what_matters() -> Result {
+        let (notifier, told) = notifier()?;
+        let tell = |action: u32| {
+            let block = notifier.block.get();
+            // SAFETY: The block is registered, as it is when the kernel calls this.
+            unsafe { call::<Told>(block, action as c_ulong, core::ptr::null_mut()) }
+        };
+        for action in [
+            bindings::PM_SUSPEND_PREPARE,
+            bindings::PM_HIBERNATION_PREPARE,
+            bindings::PM_RESTORE_PREPARE,
+        ] {
+            assert_eq!(tell(action), bindings::NOTIFY_OK as c_int);
+        }
+        for action in [
+            bindings::PM_POST_SUSPEND,
+            bindings::PM_POST_HIBERNATION,
+            bindings::PM_POST_RESTORE,
+            // Nothing of the kind.
+            0x7777,
+        ] {
+            assert_eq!(tell(action), bindings::NOTIFY_OK as c_int);
+        }
+        assert_eq!(told.begun.load(Relaxed), 3);
+        assert_eq!(told.over.load(Relaxed), 3);
+        Ok(())
+    }
+
+    /// Dropping takes the block out of the chain, or the next one would stand behind freed memory.
+    #[test]
+    fn comes_and_goes() -> Result {
+        for _ in 0..50 {
+            let (first, told) = notifier()?;
+            let (second, _) = notifier()?;
+            drop(first);
+            // The notifier's reference is gone.
+            assert!(Arc::into_unique_or_drop(told).is_some());
+            drop(second);
+        }
+        Ok(())
+    }
+}

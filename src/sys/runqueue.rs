@@ -61,3 +61,49 @@ impl RunQueues {
         }
     }
 }
+
+#[kernel::prelude::kunit_tests(vigil_runqueue)]
+mod tests {
+    use super::{super::testing::*, *};
+    use kernel::prelude::*;
+
+    #[test]
+    fn is_not_there_unless_wanted_and_found() {
+        let found = RunQueues::find(&Calls::bind(true), false);
+        assert!(found.err() == Some(Unreadable::NotWanted));
+    }
+
+    #[test]
+    fn counts_who_runs() -> Result {
+        let queues = RunQueues::find(&Calls::bind(true), true).map_err(|_| ENOENT)?;
+        let cpus = u64::from(super::super::cpu::count());
+        for _ in 0..100 {
+            // This task at least, and not numbers out of thin air.
+            let sum = queues.sum();
+            assert!(sum.running >= 1 && sum.running < cpus.saturating_mul(1000));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn counts_who_sleeps_uninterruptibly() -> Result {
+        let queues = RunQueues::find(&Calls::bind(true), true).map_err(|_| ENOENT)?;
+        let trap = Trap::new()?;
+        let guard = trap.lock.lock();
+        let (thread, _victim) = Trap::catch(&trap)?;
+        // Each look sees it, whatever else sleeps; the sum is off while others go to sleep.
+        let mut seen = 0;
+        let counted = until(|| {
+            seen = if queues.sum().uninterruptible >= 1 {
+                i32::wrapping_add(seen, 1)
+            } else {
+                0
+            };
+            seen == 20
+        });
+        drop(guard);
+        drop(thread);
+        assert!(counted);
+        Ok(())
+    }
+}

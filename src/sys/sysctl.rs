@@ -4,11 +4,11 @@
 //!
 //! C header: [`include/linux/sysctl.h`](srctree/include/linux/sysctl.h)
 
-use super::buffer::Buffer;
-use core::fmt;
+use super::{buffer::Buffer, ffi};
+use core::{fmt, ptr::NonNull};
 use kernel::{
     bindings,
-    error::from_result,
+    error::{from_err_ptr, from_result, to_result},
     ffi::{c_int, c_void},
     prelude::*,
     str::{CStr, CString, Formatter},
@@ -63,21 +63,31 @@ unsafe impl<F: Files> Send for Folder<F> {}
 unsafe impl<F: Files> Sync for Folder<F> {}
 
 impl<F: Files + 'static> Folder<F> {
-    /// Makes the folder `/proc/sys/<path>` with all files, mode 0644.
+    /// Makes those files in the folder `/proc/sys/<path>` that are `wanted`, with mode 0644, and the
+    /// folder if it is not there.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, also when a file of that name is there already (the kernel does not tell).
-    pub(crate) fn new(path: &'static CStr, files: &Arc<F>) -> Result<Self> {
-        let slots = Buffer::new(F::COUNT, GFP_KERNEL, |index| {
+    /// `ENOMEM`, also when a file of one of the names is there already. The kernel does not tell, logs a
+    /// stack, and up to 7.3 loses the files that are in the folder (`insert_header()` undoes what it
+    /// has not done): ask [`Proc::has_sysctl`] first in a folder that is not the module's own.
+    pub(crate) fn new(
+        path: &'static CStr,
+        files: &Arc<F>,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Result<Self> {
+        let indices = || (0..F::COUNT).filter(|&index| wanted(index));
+        let count = indices().fold(0usize, |n, _| n.wrapping_add(1));
+        let slots = Buffer::new(count, GFP_KERNEL, |place| {
+            let index = indices().nth(place).ok_or(EINVAL)?;
             Ok(Slot {
                 files: files.clone(),
                 index,
                 name: CString::try_from_fmt(fmt!("{}", F::name(index)))?,
             })
         })?;
-        let table = Buffer::new(F::COUNT, GFP_KERNEL, |index| {
-            let slot = slots.get(index).ok_or(EINVAL)?;
+        let table = Buffer::new(count, GFP_KERNEL, |place| {
+            let slot = slots.get(place).ok_or(EINVAL)?;
             Ok(bindings::ctl_table {
                 procname: slot.name.as_char_ptr(),
                 data: core::ptr::from_ref(slot).cast_mut().cast::<c_void>(),
@@ -107,6 +117,49 @@ impl<F: Files> Drop for Folder<F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. Waits for handlers that are running and lets none begin.
         unsafe { bindings::unregister_sysctl_table(self.header) };
+    }
+}
+
+/// A procfs of the module's own to look at, wherever and whether the machine has one mounted.
+///
+/// # Invariants
+///
+/// The mount is there until this value is dropped, and belongs to it.
+pub(crate) struct Proc(NonNull<ffi::vfsmount>);
+
+impl Proc {
+    /// Mounts it, out of everybody's sight.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep; to be dropped there too.
+    pub(crate) fn new() -> Result<Self> {
+        // SAFETY: Process context, as the caller has promised.
+        let mount = from_err_ptr(unsafe { ffi::vigil_proc_mount() })?;
+        // INVARIANT: Just mounted.
+        Ok(Self(NonNull::new(mount).ok_or(ENODEV)?))
+    }
+
+    /// Whether there is a file `sys/<path>`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and whatever else keeps one from knowing.
+    pub(crate) fn has_sysctl(&self, path: kernel::fmt::Arguments<'_>) -> Result<bool> {
+        let path = CString::try_from_fmt(fmt!("sys/{path}"))?;
+        // SAFETY: By the type invariant; `path` is NUL-terminated.
+        match to_result(unsafe { ffi::vigil_proc_lookup(self.0.as_ptr(), path.as_char_ptr()) }) {
+            Ok(()) => Ok(true),
+            Err(e) if e == ENOENT => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl Drop for Proc {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant. Waits for whoever still looks.
+        unsafe { ffi::vigil_proc_unmount(self.0.as_ptr()) };
     }
 }
 
@@ -162,4 +215,158 @@ unsafe extern "C" fn handler<F: Files>(
         *pos = pos.saturating_add(i64::try_from(*len).unwrap_or(0));
         Ok(0)
     })
+}
+
+#[kunit_tests(vigil_sysctl)]
+mod tests {
+    use super::{super::testing::*, *};
+    use kernel::sync::atomic::{Atomic, Relaxed};
+
+    /// A digit, which can be written; a text that is too long for a line, which cannot.
+    struct Two(Atomic<i32>);
+
+    const DIGIT: (&CStr, &CStr) = (c"proc", c"sys/vigil_kunit/digit");
+    const LONG: (&CStr, &CStr) = (c"proc", c"sys/vigil_kunit/long");
+
+    impl Files for Two {
+        const COUNT: usize = 2;
+
+        fn name(index: usize) -> &'static str {
+            if index == 0 {
+                "digit"
+            } else {
+                "long"
+            }
+        }
+
+        fn show(&self, index: usize, out: &mut dyn fmt::Write) -> fmt::Result {
+            if index == 0 {
+                write!(out, "the digit is {}", self.0.load(Relaxed))
+            } else {
+                write!(out, "{:5000}", 0)
+            }
+        }
+
+        fn store(&self, index: usize, text: &[u8]) -> Result {
+            match (index, text) {
+                (0, &[digit @ b'0'..=b'9'] | &[digit @ b'0'..=b'9', b'\n']) => {
+                    self.0.store(i32::from(digit & 0xf), Relaxed);
+                    Ok(())
+                }
+                (0, _) => Err(ERANGE),
+                _ => Err(EACCES),
+            }
+        }
+    }
+
+    fn folder() -> Result<(Folder<Two>, Arc<Two>)> {
+        let files = Arc::new(Two(Atomic::new(7)), GFP_KERNEL)?;
+        Ok((Folder::new(c"vigil_kunit", &files, |_| true)?, files))
+    }
+
+    #[test]
+    fn a_file_reads_as_it_is_shown() -> Result {
+        let (folder, files) = folder()?;
+        let file = File::open(DIGIT, false)?;
+        let (mut all, mut pos) = ([0u8; 64], 0);
+        assert_eq!(file.read(&mut all, &mut pos), Ok(15));
+        assert!(all.starts_with(b"the digit is 7\n\0"));
+        assert_eq!(file.read(&mut all, &mut pos), Ok(0));
+        // A piece from the middle.
+        files.0.store(8, Relaxed);
+        let (mut piece, mut pos) = ([0u8; 4], 12);
+        assert_eq!(file.read(&mut piece, &mut pos), Ok(3));
+        assert_eq!(&piece, b" 8\n\0");
+        // Far behind the end.
+        assert_eq!(file.read(&mut piece, &mut 10_000), Ok(0));
+        drop(folder);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_written_is_stored_or_refused() -> Result {
+        let (folder, files) = folder()?;
+        let file = File::open(DIGIT, true)?;
+        assert_eq!(file.write(b"3\n", &mut 0), Ok(2));
+        assert_eq!(files.0.load(Relaxed), 3);
+        for (text, pos, error) in [
+            (&b"x"[..], 0, ERANGE),
+            (b"12", 0, ERANGE),
+            // A value written piece by piece.
+            (b"4", 1, EINVAL),
+        ] {
+            let mut at = pos;
+            assert_eq!(file.write(text, &mut at), Err(error));
+            assert_eq!(at, pos);
+            assert_eq!(files.0.load(Relaxed), 3);
+        }
+        let long = File::open(LONG, true)?;
+        assert_eq!(long.write(b"1", &mut 0), Err(EACCES));
+        drop(folder);
+        Ok(())
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_an_error() -> Result {
+        let (folder, _) = folder()?;
+        let mut text = [0u8; 64];
+        assert_eq!(
+            File::open(LONG, false)?.read(&mut text, &mut 0),
+            Err(EOVERFLOW)
+        );
+        drop(folder);
+        Ok(())
+    }
+
+    #[test]
+    fn an_open_file_outlives_the_folder() -> Result {
+        let (folder, files) = folder()?;
+        let file = File::open(DIGIT, true)?;
+        drop(folder);
+        // Nobody has the files any more but we.
+        assert!(Arc::into_unique_or_drop(files).is_some());
+        assert_eq!(file.read(&mut [0u8; 8], &mut 0), Err(ENOENT));
+        assert_eq!(file.write(b"3", &mut 0), Err(ENOENT));
+        assert_eq!(File::open(DIGIT, false).err(), Some(ENOENT));
+        Ok(())
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_there() -> Result {
+        let files = Arc::new(Two(Atomic::new(7)), GFP_KERNEL)?;
+        let proc = Proc::new()?;
+        let there = |name: &str| proc.has_sysctl(fmt!("vigil_kunit/{name}"));
+        assert_eq!(there("long"), Ok(false));
+        let folder = Folder::new(c"vigil_kunit", &files, |index| index == 1)?;
+        assert_eq!(there("long"), Ok(true));
+        assert_eq!(there("digit"), Ok(false));
+        // The place in the table is not the file's.
+        assert_eq!(File::open(LONG, true)?.write(b"1", &mut 0), Err(EACCES));
+        drop(folder);
+        assert_eq!(there("long"), Ok(false));
+        // The other one joins a folder that is there already.
+        let folder = Folder::new(c"vigil_kunit", &files, |index| index == 1)?;
+        let other = Folder::new(c"vigil_kunit", &files, |index| index == 0)?;
+        assert_eq!(there("digit"), Ok(true));
+        drop(folder);
+        assert_eq!(there("long"), Ok(false));
+        assert_eq!(there("digit"), Ok(true));
+        drop(other);
+        assert_eq!(there("digit"), Ok(false));
+        assert_eq!(proc.has_sysctl(fmt!("kernel/panic")), Ok(true));
+        Ok(())
+    }
+
+    /// Not tried: a name that is taken. `insert_header()` takes all entries of the folder that is
+    /// there out of its tree then.
+    #[test]
+    fn comes_and_goes() -> Result {
+        for _ in 0..10 {
+            let (folder, _files) = folder()?;
+            let mut text = [0u8; 64];
+            assert_eq!(File::open(DIGIT, false)?.read(&mut text, &mut 0), Ok(15));
+            drop(folder);
+        }
+        Ok(())
+    }
 }

@@ -72,6 +72,12 @@ pub(crate) fn who(task: &Task) -> Who {
     }
 }
 
+/// The CPU on which it runs, or ran last.
+pub(crate) fn cpu(task: &Task) -> u32 {
+    // SAFETY: A `&Task` is a valid `task_struct`.
+    unsafe { ffi::vigil_task_cpu(task.as_ptr()) }
+}
+
 /// Whether it sleeps in `io_schedule()`.
 pub(crate) fn in_iowait(task: &Task) -> bool {
     // SAFETY: A `&Task` is a valid `task_struct`.
@@ -219,5 +225,109 @@ impl Walk {
             }
         }
         self.next != 0 && self.budget != 0
+    }
+}
+
+#[kunit_tests(vigil_task)]
+mod tests {
+    use super::{super::testing::*, *};
+
+    #[test]
+    fn the_running_task_is_seen_as_it_is() -> Result {
+        let me: &Task = current!();
+        assert_eq!(who(me).pid, me.pid());
+        assert!(name(me)?.to_bytes().starts_with(b"kunit"));
+        assert_eq!(glimpse(me).state, bindings::TASK_RUNNING);
+        let before = glimpse(me).switches;
+        pause(1);
+        assert!(glimpse(me).switches != before);
+        assert!(!in_iowait(me));
+        assert!(!in_coredump(me));
+        assert_eq!(blocker(me), 0);
+        assert_eq!(last_arrival(me).is_some(), cfg!(CONFIG_SCHED_INFO));
+        Ok(())
+    }
+
+    #[test]
+    fn an_address_is_a_task_or_not() {
+        let me = key(current!());
+        let found = by_address(me);
+        assert_eq!(found.as_deref().map(key), Some(me));
+        assert!(by_address(0).is_none());
+        assert!(by_address(usize::MAX).is_none());
+        assert!(by_address(me.wrapping_add(8)).is_none());
+        // A word that looks like a living task's pid, at the place where one would stand.
+        let mut false_one = [0u8; 16];
+        if let Some(pid) = false_one.first_chunk_mut() {
+            *pid = current!().pid().to_ne_bytes();
+        }
+        let pid_offset = offset_of!(bindings::task_struct, pid);
+        let address = (false_one.as_ptr() as usize).wrapping_sub(pid_offset);
+        assert!(by_address(address).is_none());
+    }
+
+    /// Walks to the end, so many at a time; how many were looked at, and how often it met `whom`.
+    fn walk(batch: u32, whom: &Task) -> (u32, u32) {
+        let budget = 1 << 20;
+        let mut walk = Walk::new(0, budget, batch);
+        let mut met = 0;
+        loop {
+            let more = walk.batch(&rcu::read_lock(), |task| {
+                if key(task) == key(whom) {
+                    met = u32::wrapping_add(met, 1);
+                }
+                true
+            });
+            if !more {
+                return (budget.wrapping_sub(walk.budget()), met);
+            }
+        }
+    }
+
+    /// However small the batches, a sleeper is met once, and one that runs is not.
+    #[test]
+    fn a_walk_meets_each_sleeper_once() -> Result {
+        let trap = Trap::new()?;
+        let guard = trap.lock.lock();
+        let (thread, victim) = Trap::catch(&trap)?;
+        let mut met = [(0, 0); 4];
+        for (met, batch) in met.iter_mut().zip([1, 7, 64, 100_000]) {
+            *met = walk(batch, &victim);
+        }
+        let (_, me) = walk(64, current!());
+        drop(guard);
+        drop(thread);
+        for (looked_at, met) in met {
+            // Threads of the kernel alone are more.
+            assert!(looked_at > 20);
+            assert_eq!(met, 1);
+        }
+        assert_eq!(me, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_walk_stops_where_it_is_told() -> Result {
+        let trap = Trap::new()?;
+        let guard = trap.lock.lock();
+        let (thread, victim) = Trap::catch(&trap)?;
+        let mut all = Walk::new(victim.pid(), 1000, 1000);
+        let mut met = 0;
+        let more = all.batch(&rcu::read_lock(), |task| {
+            met = task.pid();
+            false
+        });
+        let mut poor = Walk::new(0, 3, 1000);
+        let more_of_poor = poor.batch(&rcu::read_lock(), |_| true);
+        drop(guard);
+        drop(thread);
+        assert!(more);
+        assert_eq!(met, victim.pid());
+        assert_eq!(all.next(), victim.pid());
+        // Nothing left to spend, and it knows where it was.
+        assert!(!more_of_poor);
+        assert_eq!(poor.budget(), 0);
+        assert!(poor.next() != 0);
+        Ok(())
     }
 }

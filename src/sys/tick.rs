@@ -165,19 +165,20 @@ impl<T: OnCpu> CpuBeat<T> {
         }
     }
 
-    /// Has the stopper run [`OnCpu::stopper_ran`], unless the last time has not come yet.
+    /// Has the stopper run [`OnCpu::stopper_ran`], unless the last time has not come yet. Returns
+    /// whether it had come.
     ///
     /// # Context
     ///
     /// The timer interrupt of this CPU.
-    pub(crate) fn kick(&self, timer: &InTimer<'_>, stopper: &Stopper) {
+    pub(crate) fn kick(&self, timer: &InTimer<'_>, stopper: &Stopper) -> bool {
         let queue = match stopper {
             Stopper::Own => ffi::vigil_queue_stopper,
             Stopper::StandIn(_) => ffi::vigil_queue_heart,
-            Stopper::None => return,
+            Stopper::None => return true,
         };
         if self.queued.xchg(true, Full) {
-            return;
+            return false;
         }
         let this = core::ptr::from_ref(self).cast_mut().cast::<c_void>();
         // SAFETY: The work queued last on this CPU has run, or `queued` would have been set. `self`
@@ -185,6 +186,7 @@ impl<T: OnCpu> CpuBeat<T> {
         // still executes of this module is waited for by `synchronize_rcu()` before that goes
         // (it runs with preemption disabled; a stand-in's thread is gone before that).
         unsafe { queue(timer.cpu(), Some(ran::<T>), this) };
+        true
     }
 }
 
@@ -193,6 +195,9 @@ impl<T: OnCpu> CpuBeat<T> {
 pub(crate) struct CpuBeats<T: OnCpu>(Buffer<Pin<KBox<CpuBeat<T>>>>);
 
 impl<T: OnCpu> CpuBeats<T> {
+    /// Bytes for each CPU.
+    pub(crate) const EACH: usize = size_of::<Pin<KBox<CpuBeat<T>>>>() + size_of::<CpuBeat<T>>();
+
     /// Makes them; `what` is told the number of the CPU.
     ///
     /// # Errors
@@ -252,4 +257,158 @@ unsafe extern "C" fn ran<T: OnCpu>(arg: *mut c_void) -> c_int {
     // The last access to `this`: `stop` may let go of it from here on.
     this.queued.store(false, Release);
     0
+}
+
+#[kunit_tests(vigil_tick)]
+mod tests {
+    use super::{
+        super::{clock::monotonic, task, testing::*},
+        *,
+    };
+    use kernel::sync::{atomic::Relaxed, Arc};
+
+    /// From one interrupt to the next, in nanoseconds.
+    const PERIOD: u64 = 5_000_000;
+
+    /// What is seen of one CPU.
+    struct Probe {
+        cpu: u32,
+        /// How long the interrupt lasts, in nanoseconds.
+        length: u64,
+        stopper: Arc<Stopper>,
+        ticks: Atomic<i32>,
+        /// Interrupts on another CPU, or that were none.
+        astray: Atomic<i32>,
+        inside: Atomic<bool>,
+        ran: Atomic<i32>,
+        /// [`task::key`] of who ran the work last.
+        runner: Atomic<usize>,
+    }
+
+    impl OnCpu for Probe {
+        fn tick(&self, beat: &CpuBeat<Self>, timer: &InTimer<'_>) -> Option<u64> {
+            self.inside.store(true, Release);
+            if timer.cpu() != self.cpu || this_cpu() != self.cpu || timer.regs().is_null() {
+                self.astray.add(1, Relaxed);
+            }
+            let end = monotonic().wrapping_add(self.length);
+            while monotonic() < end {
+                core::hint::spin_loop();
+            }
+            beat.kick(timer, &self.stopper);
+            self.ticks.add(1, Relaxed);
+            self.inside.store(false, Release);
+            Some(monotonic().wrapping_add(PERIOD))
+        }
+
+        fn stopper_ran(&self) {
+            if this_cpu() != self.cpu {
+                self.astray.add(1, Relaxed);
+            }
+            self.runner.store(task::key(current!()), Relaxed);
+            self.ran.add(1, Relaxed);
+        }
+    }
+
+    fn run(stopper: Stopper, length: u64) -> Result<(Running<Probe>, Arc<Site<Probe>>)> {
+        let stopper = Arc::new(stopper, GFP_KERNEL)?;
+        run_on_each(|cpu| Probe {
+            cpu,
+            length,
+            stopper: stopper.clone(),
+            ticks: Atomic::new(0),
+            astray: Atomic::new(0),
+            inside: Atomic::new(false),
+            ran: Atomic::new(0),
+            runner: Atomic::new(0),
+        })
+    }
+
+    /// The sum over all CPUs.
+    fn sum(site: &Site<Probe>, of: fn(&Probe) -> &Atomic<i32>) -> i32 {
+        (0..super::super::cpu::count())
+            .filter_map(|cpu| site.0.get(cpu))
+            .fold(0, |sum, beat| {
+                sum.wrapping_add(of(beat.what()).load(Relaxed))
+            })
+    }
+
+    #[test]
+    fn the_timer_interrupts_its_cpu_again_and_again() -> Result {
+        let (running, site) = run(Stopper::None, 0)?;
+        for cpu in cpus_online() {
+            let beat = site.0.get(cpu).ok_or(EINVAL)?;
+            assert!(until(|| beat.what().ticks.load(Relaxed) >= 5));
+        }
+        assert!(site.0.get(super::super::cpu::count()).is_none());
+        drop(running);
+        let ticks = sum(&site, |probe| &probe.ticks);
+        pause(30);
+        assert_eq!(sum(&site, |probe| &probe.ticks), ticks);
+        assert_eq!(sum(&site, |probe| &probe.astray), 0);
+        // Without a stopper there is nobody to run.
+        assert_eq!(sum(&site, |probe| &probe.ran), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn stop_waits_for_a_running_interrupt() -> Result {
+        let Some(cpu) = cpus_online().filter(|&cpu| cpu != 0).last() else {
+            return Ok(());
+        };
+        stay_on(0)?;
+        let (mut running, site) = run(Stopper::None, 2_000_000)?;
+        let beat = site.0.get(cpu).ok_or(EINVAL)?;
+        for _ in 0..20 {
+            assert!(until(|| beat.what().inside.load(Acquire)));
+            beat.stop();
+            assert!(!beat.what().inside.load(Acquire));
+            let ticks = beat.what().ticks.load(Relaxed);
+            pause(10);
+            assert_eq!(beat.what().ticks.load(Relaxed), ticks);
+            // Started on its CPU again.
+            running.as_mut().switch(false)?;
+            running.as_mut().switch(true)?;
+        }
+        drop(running);
+        Ok(())
+    }
+
+    /// The work is done on its CPU, by a thread whose name begins like this.
+    fn works(stopper: Stopper, by: &[u8]) -> Result<bool> {
+        let (running, site) = run(stopper, 0)?;
+        let mut good = true;
+        for cpu in cpus_online() {
+            let probe = site.0.get(cpu).ok_or(EINVAL)?.what();
+            good &= until(|| probe.ran.load(Relaxed) >= 5);
+            let runner = task::by_address(probe.runner.load(Relaxed)).ok_or(ESRCH)?;
+            good &= name(&runner)?.to_bytes().starts_with(by);
+        }
+        drop(running);
+        // All that was queued has run, and nothing is queued any more.
+        let ran = sum(&site, |probe| &probe.ran);
+        pause(10);
+        good &= sum(&site, |probe| &probe.ran) == ran;
+        good &= ran <= sum(&site, |probe| &probe.ticks);
+        Ok(good && sum(&site, |probe| &probe.astray) == 0)
+    }
+
+    #[test]
+    fn the_stopper_runs_the_work() -> Result {
+        let stopper = Stopper::find(&Calls::bind(true), true);
+        assert!(matches!(stopper, Stopper::Own));
+        assert!(works(stopper, b"migration/")?);
+        Ok(())
+    }
+
+    /// The module itself uses the stoppers in this test's scenario, so there is no second one.
+    #[test]
+    fn a_stand_in_runs_the_work() -> Result {
+        let stopper = Stopper::find(&Calls::bind(true), false);
+        assert!(matches!(stopper, Stopper::StandIn(_)));
+        assert!(works(stopper, b"vigild/")?);
+        // They are gone, and can be there again.
+        drop(Stopper::find(&Calls::bind(false), true));
+        Ok(())
+    }
 }

@@ -37,6 +37,11 @@ parameters, which have the same names as the knobs (but for the counter, which h
     modprobe vigil hung_task_timeout_secs=30 watchdog_cpumask=0-3,8
     echo options vigil hung_task_timeout_secs=30 > /etc/modprobe.d/vigil.conf
 
+With `kernel_names=1` at load the knobs also stand in `/proc/sys/kernel`, under the names that
+mainline's detectors have there, so that what is written for those works (`sysctl
+kernel.watchdog_thresh=5`). That is for kernels built without them: a name that the running kernel
+has stays the kernel's. The log and `status` say which are vigil's.
+
 With a parameter out of range the module is not loaded, and the log says which. The parameter of a
 list, of words or of CPUs, is text as in its file; empty, it is as if it had not been given.
 ";
@@ -78,6 +83,12 @@ these:
   lockup is reported 20 s after the CPU last ran its most urgent task, and by the kernel after 24 s.
 - Time that the hypervisor took from a CPU (steal time), and time in which the whole machine stood
   still, make no soft lockup and are not part of its length.
+- A report names the busiest interrupts of the stuck CPU where it took at least 1000 a second (and
+  at least twice as many as the tick makes), or where the kernel counts their time and that was more
+  than half of the last sample period. They are counted from when the CPU had missed a sample
+  period, or from the report before. The kernel's knows only the second reason.
+- When kvmclock's flag says that the hypervisor stopped the CPU, the threshold begins anew, as for
+  the kernel's; but the flag is not cleared.
 - `softlockup_panic` counts thresholds of that length; a stall is reported again after each further
   threshold, as by the kernel.
 - `nmi_watchdog` needs no performance counters: each CPU is watched by the one before it in
@@ -92,6 +103,9 @@ these:
   that it could not be confirmed.
 - A hard lockup is reported once, and its end as well. The kernel's buddy reports it every three
   sample periods for as long as it lasts.
+- What `softlockup_sys_info` and `hardlockup_sys_info` ask for is shown by a thread, also before a
+  panic, which waits for it for at most 10 s ([kdump.md](kdump.md)). The kernel's detector shows it
+  in the interrupt, and waits for whatever lock the stuck CPU may hold.
 - `softlockup_sys_info`, `hardlockup_sys_info`: as for `hung_task_sys_info`, a word that is not
   known is an error.
 - `watchdog_cpumask` may name CPUs that are not online: they are watched when they are. Those that
@@ -119,6 +133,7 @@ fn range(knob: &Knob) -> String {
             let max = match max {
                 Max::One => "1",
                 Max::Sixty => "60",
+                Max::Minute => "60000",
                 Max::Int => "`INT_MAX`",
                 Max::Seconds => "`LONG_MAX/HZ`",
             };
@@ -160,7 +175,13 @@ fn document() -> String {
             cell(knob.help)
         );
     }
-    out + "\n" + NOTES
+    let own: Vec<String> = ALL
+        .iter()
+        .filter(|knob| !knob.mainline)
+        .map(|knob| format!("`{}`", knob.name))
+        .collect();
+    let own = own.join(",\n");
+    out + &format!("\nMainline does not have, and `kernel_names=1` leaves out:\n{own}.\n\n") + NOTES
 }
 
 #[test]

@@ -40,6 +40,8 @@ fn numbers(hz: i64) -> Vec<(&'static str, i64, i64, i64)> {
         ("hardlockup_panic", 0, 1, 0),
         ("hardlockup_all_cpu_backtrace", 0, 1, 0),
         ("unresponsive_cpu_panic", 0, 1, 0),
+        ("panic_needs_kdump", 0, 1, 0),
+        ("panic_delay_ms", 0, 60_000, 0),
     ]
 }
 
@@ -82,6 +84,38 @@ fn the_table() {
     );
     assert_eq!(ALL[Id::WatchdogThresh as usize].name, "watchdog_thresh");
     assert_eq!(ALL[Id::WatchdogCpumask as usize].name, CPUS);
+}
+
+/// The names in the tables of `kernel/hung_task.c` and `kernel/watchdog.c` of 7.3. A knob that is
+/// not one of them must not get into `/proc/sys/kernel`.
+#[test]
+fn mainline_has_these() {
+    let mut mainline = [
+        "hung_task_all_cpu_backtrace",
+        "hung_task_check_count",
+        "hung_task_check_interval_secs",
+        "hung_task_detect_count",
+        "hung_task_panic",
+        "hung_task_sys_info",
+        "hung_task_timeout_secs",
+        "hung_task_warnings",
+        "watchdog",
+        "watchdog_thresh",
+        "watchdog_cpumask",
+        "soft_watchdog",
+        "softlockup_panic",
+        "softlockup_sys_info",
+        "softlockup_all_cpu_backtrace",
+        "hardlockup_panic",
+        "hardlockup_sys_info",
+        "hardlockup_all_cpu_backtrace",
+        "nmi_watchdog",
+    ];
+    mainline.sort_unstable();
+    let marked = ALL.iter().filter(|knob| knob.mainline);
+    let mut marked: Vec<&str> = marked.map(|knob| knob.name).collect();
+    marked.sort_unstable();
+    assert_eq!(marked, mainline);
 }
 
 /// What sets the lockup detectors up anew: what mainline calls `proc_watchdog_update()` for.

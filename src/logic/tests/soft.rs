@@ -7,7 +7,10 @@ mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
-    soft::{grace, late, sample_period, threshold, thresholds, Soft, Tick, Verdict, SAMPLES},
+    soft::{
+        flag_raised, grace, late, sample_period, threshold, thresholds, Signs, Soft, Tick, Verdict,
+        SAMPLES,
+    },
     NSEC_PER_SEC,
 };
 
@@ -577,4 +580,77 @@ proptest! {
             prop_assert!(ours <= theirs.next().unwrap_or(u64::MAX) + slack);
         }
     }
+}
+
+/// The hypervisor's flag is news once, however long nobody clears it, and again after that.
+#[test]
+fn the_flag_is_news_when_it_is_raised() {
+    let seen = [false, true, true, true, false, true, false, false];
+    let mut before = false;
+    let news: Vec<bool> = seen
+        .iter()
+        .map(|&set| flag_raised(std::mem::replace(&mut before, set), set))
+        .collect();
+    assert_eq!(news, [false, true, false, false, false, true, false, false]);
+}
+
+/// A timer that came late is a pause if anything says so, and nothing but a late one is.
+#[test]
+fn what_makes_a_pause() {
+    for bits in 0..8 {
+        let signs = |late| Signs {
+            late,
+            flagged: bits & 1 != 0,
+            found: bits & 2 != 0,
+            alone: bits & 4 != 0,
+        };
+        let expected = if bits == 0 { 0 } else { 30 * SEC };
+        assert_eq!(signs(30 * SEC).paused(), expected, "{bits}");
+        assert_eq!(signs(0).paused(), 0, "{bits}");
+    }
+}
+
+/// A pause that the flag tells of, and that began before the timer was due: nothing of it makes a
+/// report, and a CPU that is stuck is still found a threshold after it. The flag, which stays set,
+/// puts off one judgement and no more.
+#[test]
+fn a_flagged_pause_puts_off_once() {
+    let (threshold, period) = (20 * SEC, 4 * SEC);
+    // Stuck from 0 on. Interrupts at 4, 8, 12 s; at 13 s the machine stops, for a minute.
+    let mut soft = Soft::fresh(0, 0);
+    for at in [4, 8, 12] {
+        assert_eq!(soft.judge(&tick(at * SEC), threshold), Verdict::Fine);
+    }
+    let (due, now) = (16 * SEC, 73 * SEC);
+    let signs = Signs {
+        late: late(now, due, period),
+        flagged: flag_raised(false, true),
+        found: false,
+        // Another CPU was quicker to wake up, and has run.
+        alone: false,
+    };
+    let woken = Tick {
+        paused: signs.paused(),
+        touched: signs.flagged,
+        ..tick(now)
+    };
+    assert_eq!(soft.judge(&woken, threshold), Verdict::Fine);
+    // 57 s of it are known by the timer.
+    assert_eq!((soft.ran, soft.period), (57 * SEC, now));
+    assert_eq!(soft.due(0, threshold), now + threshold + 1);
+    let mut at = now;
+    let mut set = true;
+    while at <= now + threshold {
+        let again = Tick {
+            touched: flag_raised(set, true),
+            ..tick(at)
+        };
+        assert_eq!(soft.judge(&again, threshold), Verdict::Fine);
+        set = true;
+        at += period;
+    }
+    assert_eq!(
+        soft.judge(&tick(now + threshold + 1), threshold),
+        stuck(36 * SEC + 1)
+    );
 }

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The way from a finding to a panic.
+//!
+//! One finding at a time is fatal: whoever decides first panics, and what others find meanwhile is
+//! reported only. What happens, in this order (`docs/kdump.md` has it for users):
+//!
+//! 1. the incident is noted in the record, the decision is made ([`Doom::decide`]);
+//! 2. the report, with the stacks of all CPUs if they are wished for;
+//! 3. what else is to be shown (`*_sys_info`), by a thread, for at most [`doom::SHOWN`];
+//! 4. `panic_delay_ms`;
+//! 5. `console_verbose()` and the panic.
+//!
+//! Without the third and the fourth the panic is on the spot, as in mainline. Otherwise nobody waits
+//! in an interrupt: the next one looks whether it is time ([`Doom::tick`]). No lock is taken on the
+//! way but those of the kernel's own output; and for the case that the one that decided gets stuck
+//! on one of these, the timer interrupt of every other watched CPU knows when to panic in its place.
+
+use super::knobs::Knobs;
+use crate::{
+    logic::{
+        doom::{self, By, Decision, Phase, Verdict, Why},
+        knobs::Id,
+    },
+    sys::{
+        call::{Calls, Later},
+        clock::monotonic,
+        lock, log, machine,
+    },
+};
+use kernel::sync::{
+    atomic::{Acquire, Atomic, Full, Relaxed},
+    Arc,
+};
+
+/// What becomes of a finding.
+pub(super) struct Fate {
+    /// The panic that it makes.
+    pub(super) decision: Option<Decision>,
+    /// Whether it would make one, were it not for the policy.
+    refused: bool,
+}
+
+/// The decision to panic, if there is one.
+pub(crate) struct Doom {
+    knobs: Arc<Knobs>,
+    later: Later,
+    /// Where the kernel keeps what `sys_info()` shows if nothing else is asked for.
+    default_mask: Option<usize>,
+    /// [`Decision::pack`], or 0.
+    decision: Atomic<u64>,
+    generation: Atomic<u32>,
+}
+
+impl Doom {
+    /// No decision yet.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(crate) fn new(knobs: Arc<Knobs>, calls: Calls) -> Self {
+        Self {
+            knobs,
+            later: Later::new(calls),
+            default_mask: calls.lookup(c"kernel_si_mask"),
+            decision: Atomic::new(0),
+            generation: Atomic::new(0),
+        }
+    }
+
+    /// Whether the policy allows a panic now.
+    pub(super) fn allowed(&self) -> bool {
+        let needs = self.knobs.get(Id::PanicNeedsKdump) != 0;
+        doom::allowed(needs, machine::crash_kernel_loaded())
+    }
+
+    /// Says why there is no panic, at the end of a report that asks for one.
+    pub(super) fn refuse(&self) {
+        machine::taint_warned();
+        log::emerg(format_args!(
+            "vigil: no panic: panic_needs_kdump=1 and no crash kernel is loaded"
+        ));
+    }
+
+    /// Whether a panic for this is (still) asked for.
+    fn is_wanted(&self, why: Why) -> bool {
+        let on = |id| self.knobs.get(id) != 0;
+        match why {
+            Why::HungTask => on(Id::HungTaskPanic) && on(Id::HungTaskTimeoutSecs),
+            Why::SoftLockup => on(Id::SoftlockupPanic),
+            Why::HardLockup => on(Id::HardlockupPanic),
+            Why::UnresponsiveCpu => on(Id::UnresponsiveCpuPanic),
+        }
+    }
+
+    fn current(&self) -> Option<Decision> {
+        Decision::unpack(self.decision.load(Acquire))
+    }
+
+    /// Whether nobody has decided on a panic yet.
+    pub(super) fn is_free(&self) -> bool {
+        self.current().is_none()
+    }
+
+    /// Whether this decision stands.
+    pub(super) fn stands(&self, decision: Decision) -> bool {
+        self.current().is_some_and(|now| now.same(&decision))
+    }
+
+    /// Decides on a panic. `None`: another one comes already.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(super) fn decide(&self, why: Why, by: By, now: u64) -> Option<Decision> {
+        let generation = self.generation.fetch_add(1, Relaxed);
+        let decision = Decision::new(by, why, generation, now);
+        let first = self.decision.cmpxchg(0, decision.pack(), Full).is_ok();
+        first.then_some(decision)
+    }
+
+    /// What becomes of a CPU's finding, for which a panic is `wanted` or not.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(super) fn fate(&self, wanted: bool, why: Why, cpu: u32, now: u64) -> Fate {
+        let allowed = self.allowed();
+        Fate {
+            decision: if wanted && allowed {
+                self.decide(why, By::Cpu(cpu), now)
+            } else {
+                None
+            },
+            refused: wanted && !allowed,
+        }
+    }
+
+    /// The end of the report on it: what else is wished for (a mask; `None` for nothing), and the
+    /// panic, or why there is none. `alone` tells whether there is no other CPU that would panic in
+    /// place of this one.
+    pub(super) fn end_report(
+        &self,
+        fate: &Fate,
+        mask: Option<usize>,
+        alone: impl FnOnce() -> bool,
+    ) {
+        match fate.decision {
+            Some(decision) => self.reported(decision, mask, alone()),
+            None => self.show(mask),
+        }
+        if fate.refused {
+            self.refuse();
+        }
+    }
+
+    /// Puts another word in place of the decision, unless that was called off. Returns whether it
+    /// was there.
+    fn replace(&self, decision: Decision, word: u64) -> bool {
+        let mut old = self.decision.load(Acquire);
+        while Decision::unpack(old).is_some_and(|now| now.same(&decision)) {
+            match self.decision.cmpxchg(old, word, Full) {
+                Ok(_) => return true,
+                Err(now) => old = now,
+            }
+        }
+        false
+    }
+
+    /// The one that decided begins another step of its report.
+    pub(super) fn reporting(&self, decision: Decision) {
+        let next = decision.then(Phase::Reporting, monotonic(), doom::STEP);
+        self.replace(decision, next.pack());
+    }
+
+    /// The report has been given by the one that decided: shows what else is wished for (a mask, 0
+    /// for the kernel's own choice), and panics, unless that has to wait: then [`Doom::tick`] does.
+    /// `alone`: there is no other CPU that would panic in place of this one.
+    pub(super) fn reported(&self, decision: Decision, mask: Option<usize>, alone: bool) {
+        let mask = self.resolve(mask);
+        if mask.is_some() && alone {
+            // To hand it to a thread takes locks too.
+            log::emerg(format_args!(
+                "vigil: what {} asks for is left out: no other CPU runs that could panic if this \
+                 one got stuck",
+                match decision.why {
+                    Why::HungTask => "hung_task_sys_info",
+                    Why::SoftLockup => "softlockup_sys_info",
+                    Why::HardLockup | Why::UnresponsiveCpu => "hardlockup_sys_info",
+                }
+            ));
+        }
+        match mask.filter(|_| !alone) {
+            Some(mask) => {
+                let next = decision.then(Phase::Showing, monotonic(), doom::SHOWN);
+                if self.replace(decision, next.pack()) {
+                    self.later.sys_info(mask);
+                }
+            }
+            None => self.drain(decision),
+        }
+        self.tick(decision.by, monotonic(), false);
+    }
+
+    /// What is to be shown: 0 is the kernel's own choice, which usually is nothing.
+    fn resolve(&self, mask: Option<usize>) -> Option<usize> {
+        let mask = match mask {
+            Some(0) => self.default_mask.and_then(lock::read_word),
+            mask => mask,
+        };
+        mask.filter(|&mask| mask != 0 && self.later.can_show())
+    }
+
+    /// Nothing is left to be done but to let the console drain.
+    fn drain(&self, decision: Decision) {
+        let delay = self.knobs.get_u64(Id::PanicDelayMs);
+        let ns = delay.saturating_mul(1_000_000);
+        let next = decision.then(Phase::Delay, monotonic(), ns);
+        if self.replace(decision, next.pack()) && delay != 0 {
+            log::emerg(format_args!("vigil: panic in {delay} ms"));
+        }
+    }
+
+    /// Shows more of the system, where no panic follows. Not while one is being waited for: to ask
+    /// for it takes locks, and whoever takes none can panic.
+    fn show(&self, mask: Option<usize>) {
+        if let Some(mask) = self.resolve(mask).filter(|_| self.is_free()) {
+            self.later.sys_info(mask);
+        }
+    }
+
+    /// Goes on with what was decided, which may be to panic. `take_over`: also if it was another
+    /// that decided, and does not come back. Returns when to look again, at the latest.
+    ///
+    /// # Context
+    ///
+    /// A timer interrupt that holds no lock, or process context.
+    pub(super) fn tick(&self, by: By, now: u64, take_over: bool) -> u64 {
+        let Some(decision) = self.current() else {
+            return u64::MAX;
+        };
+        if !self.is_wanted(decision.why) {
+            self.call_off(decision);
+            return u64::MAX;
+        }
+        let verdict = if decision.by == by {
+            decision.own(now, self.later.shown())
+        } else if take_over {
+            decision.others(now)
+        } else {
+            Verdict::Later(u64::MAX)
+        };
+        match verdict {
+            Verdict::Later(at) => at,
+            Verdict::Drain => {
+                self.drain(decision);
+                // Without a delay the time has come.
+                match self.current() {
+                    Some(next) if next.own(monotonic(), true) != Verdict::Panic => now,
+                    Some(next) => self.carry_out(next),
+                    None => u64::MAX,
+                }
+            }
+            Verdict::Panic => self.carry_out(decision),
+        }
+    }
+
+    /// Panics, if the policy still allows it. Returns when to look again if there was none.
+    fn carry_out(&self, decision: Decision) -> u64 {
+        if !self.allowed() {
+            self.call_off(decision);
+            self.refuse();
+            return u64::MAX;
+        }
+        machine::console_verbose();
+        match decision.why {
+            Why::HungTask => machine::panic_hung_task(),
+            Why::SoftLockup => machine::panic_soft_lockup(),
+            Why::HardLockup => machine::panic_hard_lockup(),
+            Why::UnresponsiveCpu => machine::panic_unresponsive_cpu(),
+        }
+        // Another CPU is at it.
+        u64::MAX
+    }
+
+    /// Whether it is this CPU that decided: what it seems to be stuck in is its report.
+    pub(super) fn is_decider(&self, cpu: u32) -> bool {
+        self.current().is_some_and(|now| now.by == By::Cpu(cpu))
+    }
+
+    /// The CPU that decided does not run any more. If it was in the middle of its report, panics in
+    /// its place, without a word that might have to wait for what it holds; otherwise there is
+    /// [`Doom::tick`].
+    pub(super) fn take_over_from(&self, cpu: u32) {
+        let at_report = |now: &Decision| now.by == By::Cpu(cpu) && now.phase == Phase::Reporting;
+        if let Some(decision) = self.current().filter(at_report) {
+            self.carry_out(decision);
+        }
+    }
+
+    /// No CPU's timer interrupt comes any more that could carry out what one of them decided.
+    pub(super) fn no_cpu_left(&self) {
+        if let Some(decision) = self.current().filter(|now| now.by != By::Thread) {
+            self.call_off(decision);
+        }
+    }
+
+    /// There is to be no panic after all.
+    pub(super) fn call_off(&self, decision: Decision) {
+        if self.replace(decision, 0) {
+            log::emerg(format_args!("vigil: the panic was called off"));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The way from a finding to a panic: whether there is to be one, and when.
+//!
+//! Mainline panics on the spot. Here a panic may have to wait: for what is shown besides the report,
+//! which takes locks that a stuck CPU may hold and is therefore not shown by the one that is to
+//! panic; and for the console to drain (`panic_delay_ms`). Each step has an end; and should the one
+//! that decided not come back from it, another CPU takes over.
+//!
+//! The decision is one word ([`Decision`]), so that it is there with all that belongs to it or not
+//! at all, and so that whoever goes on with one that was called off meanwhile notices.
+
+use super::NSEC_PER_SEC;
+
+/// How long a step of a report may take, in nanoseconds, before others panic instead of who is
+/// giving it. The longest: the stacks of a few hundred CPUs on a serial console.
+pub const STEP: u64 = 60 * NSEC_PER_SEC;
+
+/// How long what is shown besides a report is waited for, in nanoseconds: as long as the kernel
+/// itself waits for the stacks of other CPUs (`nmi_trigger_cpumask_backtrace()`).
+pub const SHOWN: u64 = 10 * NSEC_PER_SEC;
+
+/// How long after the end of a step, in nanoseconds, another CPU panics than the one that decided.
+pub const TAKE_OVER: u64 = 2 * NSEC_PER_SEC;
+
+/// How often who is to panic looks whether it is time, in nanoseconds.
+pub const LOOK: u64 = 20_000_000;
+
+/// Whether the policy knobs allow a panic.
+pub fn allowed(needs_kdump: bool, crash_kernel_loaded: bool) -> bool {
+    !needs_kdump || crash_kernel_loaded
+}
+
+/// What the panic is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Hung tasks.
+    HungTask,
+    /// A soft lockup.
+    SoftLockup,
+    /// A hard lockup.
+    HardLockup,
+    /// A CPU that does not run.
+    UnresponsiveCpu,
+}
+
+/// Who decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A CPU, in its timer interrupt.
+    Cpu(u32),
+    /// The thread that looks at the tasks.
+    Thread,
+}
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The report is being given.
+    Reporting,
+    /// More of the system is being shown, by somebody else.
+    Showing,
+    /// The console drains.
+    Delay,
+}
+
+/// A decision to panic: who decided, why, what is being done about it, and until when at the
+/// longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Who decided.
+    pub by: By,
+    /// What for.
+    pub why: Why,
+    /// What is being done.
+    pub phase: Phase,
+    /// Tells it from earlier ones; the low 8 bits count.
+    pub generation: u32,
+    /// When that ends, in milliseconds, modulo 2^32: all ends are within minutes.
+    pub end: u32,
+}
+
+/// What to do about it now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Panic.
+    Panic,
+    /// What was to be shown has been, or took too long: let the console drain.
+    Drain,
+    /// Look again then, in nanoseconds.
+    Later(u64),
+}
+
+/// Milliseconds, rounded up, modulo 2^32.
+fn millis(ns: u64) -> u32 {
+    // Cut off on purpose.
+    (ns.saturating_add(999_999) / 1_000_000) as u32
+}
+
+/// A number of CPUs that no kernel has: the thread.
+const THREAD: u64 = 0xf_ffff;
+
+impl Decision {
+    /// A new one, with the report before it.
+    pub fn new(by: By, why: Why, generation: u32, now: u64) -> Self {
+        Self {
+            by,
+            why,
+            phase: Phase::Reporting,
+            generation: generation & 0xff,
+            end: millis(now.saturating_add(STEP)),
+        }
+    }
+
+    /// The same, with something else to be done for `ns` from now.
+    #[must_use]
+    pub fn then(self, phase: Phase, now: u64, ns: u64) -> Self {
+        Self {
+            phase,
+            end: millis(now.saturating_add(ns)),
+            ..self
+        }
+    }
+
+    /// In one word, which is never 0.
+    pub fn pack(self) -> u64 {
+        let by = match self.by {
+            By::Cpu(cpu) => u64::from(cpu) & THREAD,
+            By::Thread => THREAD,
+        };
+        let why = match self.why {
+            Why::HungTask => 0,
+            Why::SoftLockup => 1,
+            Why::HardLockup => 2,
+            Why::UnresponsiveCpu => 3,
+        };
+        let phase = match self.phase {
+            Phase::Reporting => 1,
+            Phase::Showing => 2,
+            Phase::Delay => 3,
+        };
+        let generation = u64::from(self.generation & 0xff);
+        u64::from(self.end) << 32 | generation << 24 | why << 22 | phase << 20 | by
+    }
+
+    /// What [`Decision::pack`] has packed; `None`: 0.
+    pub fn unpack(word: u64) -> Option<Self> {
+        let by = match word & THREAD {
+            THREAD => By::Thread,
+            cpu => By::Cpu(cpu as u32),
+        };
+        let why = match word >> 22 & 3 {
+            0 => Why::HungTask,
+            1 => Why::SoftLockup,
+            2 => Why::HardLockup,
+            _ => Why::UnresponsiveCpu,
+        };
+        let phase = match word >> 20 & 3 {
+            1 => Phase::Reporting,
+            2 => Phase::Showing,
+            3 => Phase::Delay,
+            _ => return None,
+        };
+        Some(Self {
+            by,
+            why,
+            phase,
+            generation: (word >> 24) as u32 & 0xff,
+            end: (word >> 32) as u32,
+        })
+    }
+
+    /// Whether it is the same decision, whatever is being done about it.
+    pub fn same(&self, other: &Self) -> bool {
+        (self.by, self.why, self.generation) == (other.by, other.why, other.generation)
+    }
+
+    /// Nanoseconds until its step ends; 0: it has.
+    fn left(&self, now: u64) -> u64 {
+        let left = self.end.wrapping_sub(millis(now)) as i32;
+        u64::try_from(left).unwrap_or(0).saturating_mul(1_000_000)
+    }
+
+    /// For the one that decided: `shown` tells whether what was to be shown has been.
+    pub fn own(&self, now: u64, shown: bool) -> Verdict {
+        let left = self.left(now);
+        match self.phase {
+            Phase::Showing if shown || left == 0 => Verdict::Drain,
+            Phase::Delay if left == 0 => Verdict::Panic,
+            // It is at the report itself, and does not get here.
+            _ => Verdict::Later(now.saturating_add(left.clamp(1, LOOK))),
+        }
+    }
+
+    /// For all others.
+    pub fn others(&self, now: u64) -> Verdict {
+        // Counted from the end, so that a step that ended long ago is one that is over.
+        let since = millis(now).wrapping_sub(self.end) as i32;
+        let since = u64::try_from(since).unwrap_or(0).saturating_mul(1_000_000);
+        if since >= TAKE_OVER {
+            return Verdict::Panic;
+        }
+        let wait = self.left(now).saturating_add(TAKE_OVER);
+        Verdict::Later(now.saturating_add(wait.saturating_sub(since)))
+    }
+}
