@@ -22,6 +22,7 @@
 //! Nothing here is real-time: that would change what the tests measure. The
 //! threads are at nice -10, the scripts at 0.
 
+mod fail_nth;
 mod files;
 mod init;
 mod jobs;
@@ -42,6 +43,11 @@ use vigil_wire::{FromGuest, ToGuest, AGENT_PORT, LOG_PORT, VERSION};
 fn main() -> anyhow::Result<()> {
     if std::process::id() == 1 {
         init::supervise();
+    }
+    // A tool of the scenarios' that has to be a program of its own.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("fail-nth", rest)) = arguments.split_first().map(|(a, b)| (a.as_str(), b)) {
+        return fail_nth::main(rest);
     }
     let cpus = Cpus::settle().context("cannot settle on a CPU")?;
     let agent = Arc::new(Port::open(AGENT_PORT)?);

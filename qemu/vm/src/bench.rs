@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The folder with everything that a guest is booted from.
 
-use crate::BootError;
+use crate::{dump, BootError};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -18,7 +18,10 @@ const VARIABLE: &str = "VIGIL_BENCH";
 /// vigil.ko          the module                          (may be missing)
 /// vigil_provoke.ko  the module that makes things hang   (may be missing)
 /// release           what uname -r says there            (may be missing)
+/// config            what the kernel was built with      (may be missing)
+/// kdump/            what a guest needs to leave a dump  (may be missing)
 /// logs/             consoles of the guests
+/// dumps/            what they left when they panicked
 /// ```
 #[derive(Clone, Debug)]
 pub struct Bench {
@@ -72,9 +75,41 @@ impl Bench {
         Some(text.trim().to_owned())
     }
 
+    /// Whether the kernel was built with an option, such as `CONFIG_KUNIT`; not
+    /// as a module.
+    pub fn kernel_has(&self, option: &str) -> bool {
+        fs::read_to_string(self.folder.join("config"))
+            .is_ok_and(|config| config.lines().any(|line| line == format!("{option}=y")))
+    }
+
+    /// How much slower than a stock kernel this one is, roughly: what all limits
+    /// are multiplied by. One that checks every memory access and every lock
+    /// needs patience.
+    pub fn pace(&self) -> u32 {
+        if self.kernel_has("CONFIG_KASAN") || self.kernel_has("CONFIG_PROVE_LOCKING") {
+            4
+        } else {
+            1
+        }
+    }
+
     /// Where the consoles of guests are kept.
     pub fn logs(&self) -> PathBuf {
         self.folder.join("logs")
+    }
+
+    /// What a guest needs to leave a crash dump.
+    pub(crate) fn kdump_files(&self) -> Result<Vec<PathBuf>, BootError> {
+        let folder = self.folder.join(dump::FOLDER);
+        let entries = fs::read_dir(&folder)
+            .map_err(|error| BootError::io(&folder.to_string_lossy(), &error))?;
+        let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        Ok(files.filter(|path| !path.ends_with("stamp")).collect())
+    }
+
+    /// Where the dumps of guests are kept.
+    pub fn dumps(&self) -> PathBuf {
+        self.folder.join("dumps")
     }
 
     /// The folder itself.

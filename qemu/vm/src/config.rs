@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a guest is made of.
 
-use crate::{Bench, BootError};
+use crate::{dump, Bench, BootError};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -21,6 +21,8 @@ pub struct Config {
     pub(crate) boot_limit: Duration,
     pub(crate) qemu_args: Vec<String>,
     pub(crate) console: ConsoleTo,
+    pub(crate) time_is_instructions: bool,
+    pub(crate) kdump: bool,
 }
 
 /// Where the serial console goes.
@@ -49,6 +51,8 @@ impl Config {
             boot_limit: Duration::from_secs(90),
             qemu_args: Vec::new(),
             console: ConsoleTo::LogFile,
+            time_is_instructions: false,
+            kdump: false,
         }
     }
 
@@ -112,6 +116,24 @@ impl Config {
         self
     }
 
+    /// Makes the guest's clocks count its instructions, one a nanosecond, and skip
+    /// the time in which it has nothing to do. Slow while it has; its virtual CPUs
+    /// run one at a time.
+    #[must_use]
+    pub fn time_is_instructions(mut self) -> Self {
+        self.time_is_instructions = true;
+        self
+    }
+
+    /// Makes the guest fit to leave a crash dump: memory for a crash kernel, that
+    /// kernel and what loads it, and a port for the dump. See
+    /// [`crate::Vm::arm_kdump`] and [`crate::Vm::wait_dump`].
+    #[must_use]
+    pub fn kdump(mut self) -> Self {
+        self.kdump = true;
+        self.append(dump::RESERVE)
+    }
+
     /// The bench to boot from, instead of the one that `VIGIL_BENCH` names.
     #[must_use]
     pub fn bench(mut self, bench: Bench) -> Self {
@@ -133,6 +155,26 @@ impl Config {
         self
     }
 
+    /// The name as part of a file's.
+    pub(crate) fn file_name(&self) -> String {
+        self.name
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .collect()
+    }
+
+    /// Where the dump goes, if there is to be one.
+    pub(crate) fn dump_path(&self, bench: &Bench) -> Option<PathBuf> {
+        let name = format!("{}.flat", self.file_name());
+        self.kdump.then(|| bench.dumps().join(name))
+    }
+
     pub(crate) fn resolve_bench(&self) -> Result<Bench, BootError> {
         match &self.bench {
             Some(bench) => Ok(bench.clone()),
@@ -144,9 +186,22 @@ impl Config {
     ///
     /// A panic reboots at once (`panic=-1`), which ends QEMU (`-no-reboot`). What
     /// programs write to /dev/kmsg would be dropped after ten lines in five
-    /// seconds; the harness and scripts mark places in the log there.
+    /// seconds; the harness and scripts mark places in the log there. The module's
+    /// KUnit tests would run at each load: who wants some names them in another
+    /// `kunit.filter_glob=`.
     pub(crate) fn command_line(&self) -> String {
         let mut words = vec!["console=ttyS0 panic=-1 loglevel=7 printk.devkmsg=on".to_owned()];
+        if let Ok(bench) = self.resolve_bench() {
+            if bench.kernel_has("CONFIG_KUNIT") {
+                words.push("kunit.filter_glob=none".to_owned());
+            }
+            // identify_cpu() empties the boot CPU's feature bits for a moment, and
+            // KASAN asks them how many levels page tables have: at times an early
+            // interrupt is reported as a wild access.
+            if bench.kernel_has("CONFIG_KASAN") {
+                words.push("no5lvl".to_owned());
+            }
+        }
         words.extend(self.append.iter().cloned());
         words.join(" ")
     }

@@ -14,6 +14,7 @@ use qapi::{qmp, Command};
 use regex::Regex;
 use std::{
     os::unix::net::UnixStream,
+    path::{Path, PathBuf},
     sync::{
         atomic::{AtomicBool, AtomicU32, Ordering},
         mpsc::{channel, RecvTimeoutError, Sender},
@@ -31,6 +32,15 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long the last of the log may take when a guest is given up.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// How long a guest of which one CPU stands still may take to show that it lives.
+const ALIVE: Duration = Duration::from_secs(3);
+
+/// How often a CPU is stopped until the others go on.
+const FREEZE_TRIES: u32 = 5;
+
+/// How long a look for leaks may take.
+const LEAK_SCAN: Duration = Duration::from_secs(10);
+
 /// How long an answer from the agent may take by itself; a loaded guest under
 /// emulation is slow.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -43,6 +53,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 pub struct Vm {
     guest: Arc<Guest>,
     bench: Bench,
+    dump: Option<PathBuf>,
     boot_time: Duration,
     marks: AtomicU32,
     /// Dropped with the guest: ends the thread that enforces the limit.
@@ -54,6 +65,7 @@ pub struct Vm {
 pub struct Booting {
     guest: Guest,
     bench: Bench,
+    dump: Option<PathBuf>,
     terminal: Option<UnixStream>,
     start: Instant,
     boot_limit: Duration,
@@ -69,6 +81,8 @@ pub(crate) struct Guest {
     console: Console,
     limit: Duration,
     deadline: Instant,
+    /// What limits are multiplied by: [`Bench::pace`].
+    pace: u32,
     frozen: AtomicBool,
     /// Somebody will want to read the log to its end.
     witnessed: AtomicBool,
@@ -92,6 +106,7 @@ impl Vm {
     /// When QEMU does not start.
     pub fn power_on(config: Config) -> Result<Booting, BootError> {
         let bench = config.resolve_bench()?;
+        let pace = bench.pace();
         let start = Instant::now();
         let (qemu, sockets, console) = qemu::start(&config)?;
         let qemu = Arc::new(qemu);
@@ -111,12 +126,14 @@ impl Vm {
             console,
             limit: config.limit,
             deadline,
+            pace,
             frozen: AtomicBool::new(false),
             witnessed: AtomicBool::new(false),
             panic_awaited: AtomicBool::new(false),
         };
         Ok(Booting {
             guest,
+            dump: config.dump_path(&bench),
             bench,
             terminal: sockets.terminal,
             start,
@@ -332,6 +349,7 @@ impl Vm {
     ///
     /// [`Error::Timeout`], or [`Error::Gone`] when it ended without a panic.
     pub fn wait_panic(&self, limit: Duration) -> Result<String> {
+        let limit = limit.saturating_mul(self.guest.pace);
         let deadline = self.guest.deadline.min(Instant::now() + limit);
         loop {
             let ended = self.guest.qemu.ended();
@@ -353,6 +371,23 @@ impl Vm {
             }
             thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Notes that a panic is no surprise.
+    pub(crate) fn panic_is_awaited(&self) {
+        self.guest.panic_awaited.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether QEMU has ended.
+    pub(crate) fn ended(&self) -> bool {
+        self.guest.qemu.ended().is_some()
+    }
+
+    /// Where the guest's dump goes.
+    pub(crate) fn dump_path(&self) -> Result<&Path> {
+        self.dump.as_deref().ok_or_else(|| {
+            Error::Missing("the guest was not made to leave a dump (Config::kdump)".into())
+        })
     }
 
     // ---- the machine ----------------------------------------------------
@@ -379,13 +414,41 @@ impl Vm {
         Ok(())
     }
 
-    /// Stops one virtual CPU, until the result is dropped.
+    /// Stops one virtual CPU, until the result is dropped. The others go on: if its
+    /// thread was stopped while it held a lock of QEMU's, for which they wait, it is
+    /// let go and stopped again.
     ///
     /// # Errors
     ///
-    /// When there is no such CPU, or it cannot be traced.
+    /// When there is no such CPU, it cannot be traced, or the others stand still
+    /// each time.
     pub fn freeze_vcpu(&self, cpu: u32) -> Result<FrozenVcpu> {
-        vcpu::freeze(self.guest.qemu.pid(), cpu)
+        let other = usize::from(cpu == 0);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let frozen = vcpu::freeze(self.guest.qemu.pid(), cpu)?;
+            let alive = self.spawn_on(other, ":").and_then(|job| job.wait(ALIVE));
+            match alive {
+                Ok(_) => return Ok(frozen),
+                Err(Error::Timeout { .. }) if tries < FREEZE_TRIES => {
+                    drop(frozen);
+                    // Let go of whatever it was.
+                    self.sh_on(other, ":")?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What the host gave one virtual CPU so far, in seconds: how long it ran, and
+    /// how long it wanted to and had to wait for a processor.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such CPU, or QEMU is gone.
+    pub fn vcpu_times(&self, cpu: u32) -> Result<(f64, f64)> {
+        vcpu::times(self.guest.qemu.pid(), cpu)
     }
 
     /// Has QEMU execute a command, for example `qapi::qmp::query_status {}`.
@@ -468,10 +531,27 @@ impl Booting {
         Ok(Vm {
             guest: Arc::new(self.guest),
             bench: self.bench,
+            dump: self.dump,
             boot_time: self.start.elapsed(),
             marks: AtomicU32::new(0),
             _end_of_limit: self.end_of_limit,
         })
+    }
+}
+
+impl Vm {
+    /// Has a kernel with kmemleak look for leaks: it says in its log if it finds
+    /// some, and which is written there for whoever reads the log afterwards.
+    fn look_for_leaks(&self) {
+        if self.bench.kernel_has("CONFIG_DEBUG_KMEMLEAK") {
+            let found = self.spawn(
+                // A record of the log has a kilobyte at most: a line each.
+                "cd /sys/kernel/debug && echo scan > kmemleak &&
+                 head -n 60 kmemleak | while read -r line; do echo \"$line\" > /dev/kmsg; done",
+            );
+            // A guest that is stuck or gone cannot look; that is no failure.
+            let _ = found.and_then(|job| job.wait(LEAK_SCAN));
+        }
     }
 }
 
@@ -481,6 +561,7 @@ impl Drop for Vm {
             && !self.guest.frozen.load(Ordering::Relaxed)
         {
             // Fails at once when the guest is gone or panicked.
+            self.look_for_leaks();
             let _ = self.guest.sync_log(LAST_WORDS);
         }
         self.guest.kill();
@@ -515,6 +596,7 @@ impl Guest {
         limit: Duration,
         mut find: impl FnMut(&mut State) -> Option<T>,
     ) -> Result<T> {
+        let limit = limit.saturating_mul(self.pace);
         let deadline = self.deadline.min(Instant::now() + limit);
         let mut next_look = Instant::now() + LOOK;
         let mut state = self.channel.lock();

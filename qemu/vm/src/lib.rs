@@ -32,6 +32,8 @@
 //! | `job` | a script that runs in the guest |
 //! | `vigil` | loading the module, its knobs |
 //! | `vcpu` | stopping one virtual CPU |
+//! | `dump` | a guest that leaves a crash dump when it panics |
+//! | `flat` | the format in which the dump arrives |
 //! | `witness` | what stays of a guest that is gone |
 //! | `error` | what can go wrong |
 //!
@@ -44,7 +46,9 @@ mod child;
 mod config;
 mod console;
 mod cpio;
+mod dump;
 mod error;
+mod flat;
 mod guest;
 mod job;
 mod log;
@@ -57,6 +61,7 @@ mod witness;
 pub use bench::Bench;
 pub use config::Config;
 pub use console::Console;
+pub use dump::{Dump, DumpError, Stage};
 pub use error::{BootError, Error, Result};
 pub use guest::{Booting, Vm};
 pub use job::{Job, Output};

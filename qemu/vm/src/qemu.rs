@@ -5,7 +5,7 @@ use crate::{
     accel, child,
     config::{Config, ConsoleTo},
     console::Console,
-    cpio, BootError,
+    cpio, dump, BootError,
 };
 use nix::{
     sys::{
@@ -55,6 +55,9 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
     let image = bench.need("guest.cpio")?;
     let mut files = bench.modules();
     files.extend(config.files.iter().cloned());
+    if config.kdump {
+        files.extend(bench.kdump_files()?);
+    }
     let initramfs = initramfs(&image, &files)?;
     let messages = memory_file("messages")?;
     let console = console(config, &bench.logs())?;
@@ -66,7 +69,12 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
     ]);
     // The machine type makes no difference in time; this one has hot-plug slots.
     args.words(["-machine", "q35"]);
-    args.words(accel::get()?.arguments());
+    if config.time_is_instructions {
+        args.words(["-accel", "tcg,thread=single", "-cpu", "max"]);
+        args.words(["-icount", "shift=0,sleep=off"]);
+    } else {
+        args.words(accel::get()?.arguments());
+    }
     args.words([
         "-smp",
         &config.cpus.to_string(),
@@ -119,6 +127,14 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
         "-device",
         &format!("virtserialport,chardev=log,name={LOG_PORT}"),
     ]);
+    if let Some(path) = config.dump_path(&bench) {
+        let file = args.inherit(dump_file(&path)?);
+        args.words(["-chardev", &format!("file,id=dump,path={file}")]);
+        args.words([
+            "-device",
+            &format!("virtserialport,chardev=dump,name={}", dump::PORT),
+        ]);
+    }
     args.words(config.qemu_args.iter().map(String::as_str));
 
     let mut command = Command::new(PROGRAM);
@@ -265,17 +281,7 @@ fn console(config: &Config, logs: &Path) -> Result<(Console, File), BootError> {
     let (file, path) = match config.console {
         ConsoleTo::Memory | ConsoleTo::Interactive => (memory_file("console")?, None),
         ConsoleTo::LogFile => {
-            let name: String = config
-                .name
-                .chars()
-                .map(|c| {
-                    if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                        c
-                    } else {
-                        '-'
-                    }
-                })
-                .collect();
+            let name = config.file_name();
             let path = logs.join(format!("{name}.console"));
             let file = fs::create_dir_all(logs)
                 .and_then(|()| {
@@ -294,6 +300,21 @@ fn console(config: &Config, logs: &Path) -> Result<(Console, File), BootError> {
         .try_clone()
         .map_err(|error| BootError::io("console", &error))?;
     Ok((Console::new(file, path), theirs))
+}
+
+/// An empty file for the dump; what an earlier guest left is removed.
+fn dump_file(path: &Path) -> Result<File, BootError> {
+    let make = || {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        match fs::remove_file(path.with_extension("vmcore")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        File::create(path)
+    };
+    make().map_err(|error| BootError::io(&path.to_string_lossy(), &error))
 }
 
 /// A comma inside a value is doubled in QEMU's options.

@@ -66,6 +66,19 @@ pub(crate) fn freeze(qemu: Pid, cpu: u32) -> Result<FrozenVcpu> {
     }
 }
 
+/// What the host gave a virtual CPU so far, in seconds: how long it ran, and how
+/// long it wanted to and had to wait for a processor.
+pub(crate) fn times(qemu: Pid, cpu: u32) -> Result<(f64, f64)> {
+    let thread = find(qemu, cpu)?;
+    let path = format!("/proc/{qemu}/task/{thread}/schedstat");
+    let text = fs::read_to_string(&path)?;
+    let mut fields = text.split_whitespace().map(str::parse::<f64>);
+    match (fields.next(), fields.next()) {
+        (Some(Ok(ran)), Some(Ok(waited))) => Ok((ran / 1e9, waited / 1e9)),
+        _ => Err(Error::Missing(format!("{path}: '{text}'"))),
+    }
+}
+
 fn stop(thread: Pid) -> nix::Result<()> {
     ptrace::seize(thread, ptrace::Options::empty())?;
     ptrace::interrupt(thread)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `make measure`: what a look at the tasks costs, beside khungtaskd's in the
+//! What a look at the tasks costs, beside khungtaskd's in the
 //! same boot. Both look each second; the figures are the threads' own run time
 //! (`/proc/PID/schedstat`), so that they count what the scheduler charged them
 //! for. Emulated time: the ratio means something, the microseconds do not.
@@ -20,7 +20,7 @@ struct Figures {
     walking: f64,
 }
 
-fn main() -> Result<()> {
+pub(crate) fn run_all() -> Result<()> {
     let config = Config::new("measure")
         .mem_mib(2048)
         .limit(Duration::from_secs(900));

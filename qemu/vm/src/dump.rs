@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Crash dumps: a guest that leaves one when it panics.
+//!
+//! The kernel that panics starts another one, which was loaded before into memory
+//! set aside for it. That one's first program (scripts/capture-image) writes what
+//! it finds of the first one's memory to a virtio port, whose other end is a file
+//! on the host, and says on the console what became of that.
+
+use crate::{console::Console, flat, guest::Vm, Error, Result};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What a guest needs, in the bench: scripts/kdump-dir puts it there.
+pub(crate) const FOLDER: &str = "kdump";
+
+/// The port's name in the guest.
+pub(crate) const PORT: &str = "vigil.dump";
+
+/// What the guest's kernel sets aside. With 96 MiB it just works on a stock kernel.
+pub(crate) const RESERVE: &str = "crashkernel=128M";
+
+/// The crash kernel's command line. One CPU, since more cost memory; devices are in
+/// whatever state the panic left them.
+const CRASH_WORDS: &str = "console=ttyS0 panic=-1 nokaslr nr_cpus=1 reset_devices";
+
+/// How long the crash kernel may take to its first program; usually it is 6 s.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long that may take to write the dump; usually it is 3 s.
+const CAPTURE_LIMIT: Duration = Duration::from_secs(90);
+
+/// What every line of the capturing program begins with.
+const SAYS: &str = "vigil-capture: ";
+
+/// Lines of the console that an error shows.
+const TAIL: usize = 12;
+
+/// The dump of a guest that panicked.
+#[derive(Clone, Debug)]
+pub struct Dump {
+    /// The console's text from the panic to the start of the crash kernel.
+    pub panic: String,
+    /// The dump as it came through the port, in makedumpfile's flattened format.
+    pub flattened: PathBuf,
+    /// The dump for `drgn`, `crash` and the like.
+    pub vmcore: PathBuf,
+    /// What happened one after the other, and how long each took in real time.
+    pub stages: Vec<Stage>,
+}
+
+/// One of the steps to a dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// What had happened at its end.
+    pub what: &'static str,
+    /// Real time from the end of the one before.
+    pub took: Duration,
+}
+
+/// Why there is no dump. Which it is tells how far things went.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DumpError {
+    /// The first kernel did not panic.
+    #[error("the guest's kernel never panicked: {how}")]
+    NeverPanicked {
+        /// What it did instead.
+        how: String,
+    },
+    /// It did, and that was the end.
+    #[error("the guest's kernel panicked, but no crash kernel started: {how}; the console ends with:\n{tail}")]
+    NoCrashKernel {
+        /// What happened instead.
+        how: String,
+        /// The console's last lines.
+        tail: String,
+    },
+    /// The crash kernel ran, and wrote no dump.
+    #[error("the crash kernel started, but its capture failed: {said}")]
+    CaptureFailed {
+        /// In the capture's own words, if it had any.
+        said: String,
+    },
+    /// The crash kernel wrote all of a dump, and not all of it is here.
+    #[error("the crash kernel wrote its dump, but what arrived is not whole: {why}")]
+    NotWhole {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Something else went wrong.
+    #[error(transparent)]
+    Other(#[from] Error),
+}
+
+impl From<io::Error> for DumpError {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl Dump {
+    /// Removes both files: the dump of a guest of 1 GiB has some 40 MB.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be removed.
+    pub fn remove(&self) -> io::Result<()> {
+        fs::remove_file(&self.flattened)?;
+        fs::remove_file(&self.vmcore)
+    }
+}
+
+impl Vm {
+    /// Loads the crash kernel, with a userspace that writes the dump. The guest has to be made with [`crate::Config::kdump`]. `words` are
+    /// added to the crash kernel's command line.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Script`] when the kernel refuses it.
+    pub fn arm_kdump(&self, words: &str) -> Result<()> {
+        self.dump_path()?;
+        let load = format!(
+            "LD_LIBRARY_PATH=/vm /vm/kexec -p -s /vm/vmlinuz --initrd=/vm/capture.cpio \
+             --command-line='{CRASH_WORDS} {words}'"
+        );
+        self.sh_ok(&load)?;
+        // kexec's own word for it is not enough.
+        let loaded = self.read("/sys/kernel/kexec_crash_loaded")?;
+        if loaded.trim() == "1" {
+            Ok(())
+        } else {
+            Err(Error::Missing(
+                "kexec succeeded, but the guest's kernel says that no crash kernel is loaded"
+                    .into(),
+            ))
+        }
+    }
+
+    /// Waits for the guest to panic, `limit` at most, and for its dump. The guest is
+    /// gone afterwards.
+    ///
+    /// # Errors
+    ///
+    /// See [`DumpError`].
+    pub fn wait_dump(&self, limit: Duration) -> Result<Dump, DumpError> {
+        self.wait_dump_with(limit, |_| ())
+    }
+
+    /// The same, and calls `passed` at the end of each stage.
+    ///
+    /// # Errors
+    ///
+    /// See [`DumpError`].
+    pub fn wait_dump_with(
+        &self,
+        limit: Duration,
+        mut passed: impl FnMut(&Stage),
+    ) -> Result<Dump, DumpError> {
+        let flattened = self.dump_path()?.to_owned();
+        let mut stages = Vec::new();
+        let mut before = Instant::now();
+        let mut pass = |what| {
+            let stage = Stage {
+                what,
+                took: before.elapsed(),
+            };
+            before = Instant::now();
+            passed(&stage);
+            stages.push(stage);
+        };
+        let console = self.console();
+
+        self.until(limit, || console.panic().is_some())
+            .map_err(|how| DumpError::NeverPanicked { how })?;
+        self.panic_is_awaited();
+        pass("panic");
+
+        self.until(START_LIMIT, || said(&console, "started").is_some())
+            .map_err(|how| {
+                let tail = console.tail(TAIL);
+                if crash_kernel(&console).is_none() {
+                    DumpError::NoCrashKernel { how, tail }
+                } else {
+                    let said = format!("it did not get to its first program: {how}; the console ends with:\n{tail}");
+                    DumpError::CaptureFailed { said }
+                }
+            })?;
+        pass("capture kernel up");
+
+        let end = || said(&console, "done").or_else(|| said(&console, "failed"));
+        self.until(CAPTURE_LIMIT, || end().is_some())
+            .map_err(|how| {
+                let tail = console.tail(TAIL);
+                let said = format!("it came to no end: {how}; the console ends with:\n{tail}");
+                DumpError::CaptureFailed { said }
+            })?;
+        if let Some(said) = said(&console, "failed") {
+            let said = said.trim_start_matches(':').trim().to_owned();
+            return Err(DumpError::CaptureFailed { said });
+        }
+        // The port's other end is written by QEMU, which is finished with it when
+        // it has ended.
+        let ended = self.until(CAPTURE_LIMIT, || false);
+        if !self.ended() {
+            let how = ended.err().unwrap_or_default();
+            return Err(DumpError::NotWhole {
+                why: format!("the crash kernel does not reboot: {how}"),
+            });
+        }
+        pass("dump written");
+
+        let vmcore = flattened.with_extension("vmcore");
+        rearrange(&flattened, &vmcore)?;
+        pass("dump rearranged");
+        let panic = console.panic().unwrap_or_default();
+        let panic = match find_crash_kernel(&panic) {
+            Some(at) => panic.get(..at).unwrap_or(&panic).to_owned(),
+            None => panic,
+        };
+        Ok(Dump {
+            panic,
+            flattened,
+            vmcore,
+            stages,
+        })
+    }
+
+    /// Waits for something on the console; says why it will not come.
+    fn until(&self, limit: Duration, mut there: impl FnMut() -> bool) -> Result<(), String> {
+        let limit = limit.saturating_mul(self.bench().pace());
+        let start = Instant::now();
+        loop {
+            // What it said last comes before its end.
+            let ended = self.ended();
+            if there() {
+                return Ok(());
+            }
+            if ended {
+                return Err("the machine was reset or ended".to_owned());
+            }
+            if start.elapsed() >= limit {
+                return Err(format!("waited {:.0} s in vain", limit.as_secs_f64()));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// The rest of the line in which the capture says `what`.
+fn said(console: &Console, what: &str) -> Option<String> {
+    said_in(&crash_kernel(console)?, what)
+}
+
+fn said_in(text: &str, what: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("{SAYS}{what}"))?;
+    // Not while it is being written.
+    let (line, _) = rest.split_once('\n')?;
+    Some(line.to_owned())
+}
+
+/// What the crash kernel printed, if it started.
+fn crash_kernel(console: &Console) -> Option<String> {
+    let text = console.panic()?;
+    let at = find_crash_kernel(&text)?;
+    text.get(at..).map(str::to_owned)
+}
+
+/// Where in the text from the panic on the line is with which a kernel begins.
+fn find_crash_kernel(text: &str) -> Option<usize> {
+    let at = text.find("] Linux version ")?;
+    Some(text.get(..at)?.rfind('\n').map_or(0, |end| end + 1))
+}
+
+/// Makes an ordinary dump of a flattened one.
+fn rearrange(flattened: &Path, vmcore: &Path) -> Result<(), DumpError> {
+    // makedumpfile waits ten minutes for more of a file that ends too early.
+    flat::check(flattened).map_err(|why| DumpError::NotWhole { why })?;
+    let output = Command::new("makedumpfile")
+        .arg("-R")
+        .arg(vmcore)
+        .stdin(File::open(flattened)?)
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(DumpError::NotWhole {
+        why: format!("makedumpfile -R: {}: {}", output.status, said.trim()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "[    9.1] Kernel panic - not syncing: x\n[    9.2] Call Trace:\n\
+        [    0.000000] Linux version 7.3.4\n[    2.0] vigil-capture: started, 2.9 s\n\
+        [    3.0] vigil-capture: failed: status 1: no\n[    3.1] vigil-capture: done";
+
+    #[test]
+    fn the_panic_ends_where_the_crash_kernel_begins() {
+        let at = find_crash_kernel(TEXT).unwrap();
+        assert!(TEXT[..at].ends_with("Call Trace:\n"));
+        assert!(TEXT[at..].starts_with("[    0.000000] Linux"));
+        assert_eq!(
+            find_crash_kernel("[ 1.0] Kernel panic - not syncing\n"),
+            None
+        );
+    }
+
+    #[test]
+    fn whole_lines_count() {
+        assert_eq!(said_in(TEXT, "started").as_deref(), Some(", 2.9 s"));
+        assert_eq!(said_in(TEXT, "failed: ").as_deref(), Some("status 1: no"));
+        assert_eq!(said_in(TEXT, "done"), None);
+    }
+}

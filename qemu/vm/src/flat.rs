@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+//! makedumpfile's flattened format: a dump that can be written to a pipe.
+//!
+//! A header of one page, then pieces of the dump with a head each: where it
+//! belongs and how long it is, as big-endian numbers. A head of -1 and -1 is the
+//! end.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    path::Path,
+};
+
+const MAGIC: &[u8; 16] = b"makedumpfile\0\0\0\0";
+const HEADER: usize = 4096;
+const END: i64 = -1;
+
+/// Says what is missing of a flattened dump.
+///
+/// # Errors
+///
+/// That, in words.
+pub(crate) fn check(path: &Path) -> Result<(), String> {
+    File::open(path)
+        .map(BufReader::new)
+        .map_err(|error| error.to_string())
+        .and_then(walk)
+        .map_err(|why| format!("{}: {why}", path.display()))
+}
+
+fn walk(mut file: impl Read + Seek) -> Result<(), String> {
+    let words = |error: io::Error| error.to_string();
+    let length = file.seek(SeekFrom::End(0)).map_err(words)?;
+    file.rewind().map_err(words)?;
+    let mut header = [0; HEADER];
+    if length == 0 {
+        return Err("it is empty".into());
+    }
+    let cut = |_| format!("it ends after {length} bytes in the middle");
+    file.read_exact(&mut header).map_err(cut)?;
+    if !header.starts_with(MAGIC) {
+        return Err("it is no flattened dump".into());
+    }
+    let mut at = HEADER as u64;
+    loop {
+        let offset = number(&mut file).map_err(cut)?;
+        let size = number(&mut file).map_err(cut)?;
+        at += 16;
+        if (offset, size) == (END, END) {
+            return Ok(());
+        }
+        let (Ok(_), Ok(size)) = (u64::try_from(offset), u64::try_from(size)) else {
+            return Err(format!("it has no sense at byte {at}"));
+        };
+        at = at.saturating_add(size);
+        if at > length {
+            return Err(cut(io::ErrorKind::UnexpectedEof.into()));
+        }
+        file.seek_relative(i64::try_from(size).unwrap_or(i64::MAX))
+            .map_err(words)?;
+    }
+}
+
+fn number(file: &mut impl Read) -> io::Result<i64> {
+    let mut bytes = [0; 8];
+    file.read_exact(&mut bytes)?;
+    Ok(i64::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    fn dump(pieces: &[(i64, i64, usize)]) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.resize(HEADER, 0);
+        for (offset, size, length) in pieces {
+            bytes.extend(offset.to_be_bytes());
+            bytes.extend(size.to_be_bytes());
+            bytes.extend(vec![7; *length]);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_whole_one_is_whole() {
+        let bytes = dump(&[(0, 5, 5), (4096, 9000, 9000), (END, END, 0)]);
+        assert_eq!(walk(Cursor::new(bytes)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_missed() {
+        let whole = dump(&[(0, 5, 5), (4096, 9000, 9000), (END, END, 0)]);
+        for length in [0, 16, 4096, 4100, 4112, 4115, 6000, whole.len() - 1] {
+            let cut = whole.get(..length).unwrap().to_vec();
+            assert!(walk(Cursor::new(cut)).is_err(), "{length}");
+        }
+        let bad = dump(&[(-5, 5, 5), (END, END, 0)]);
+        assert!(walk(Cursor::new(bad)).unwrap_err().contains("no sense"));
+        let other = vec![0; 5000];
+        assert!(walk(Cursor::new(other))
+            .unwrap_err()
+            .contains("no flattened"));
+    }
+}
