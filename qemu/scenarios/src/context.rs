@@ -4,10 +4,11 @@
 use crate::splat::{self, Splat};
 use std::{
     fmt::Write,
+    fs,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use vigil_vm::{BootError, Config, Vm, Witness};
+use vigil_vm::{BootError, Config, LogLine, Vm, Witness};
 
 /// Lines of the log shown with a failure.
 const TAIL: usize = 25;
@@ -45,7 +46,7 @@ impl Cx {
             1 => self.name.clone(),
             n => format!("{}-{n}", self.name),
         };
-        // The guest's limit is the scenario's.
+        // The guest's limit is the scenario's, at the kernel's pace already.
         Config::new(name).limit(self.deadline.saturating_duration_since(Instant::now()))
     }
 
@@ -93,11 +94,16 @@ impl Cx {
         let mut text = String::new();
         for witness in &self.guests().witnesses {
             let console = witness.console();
-            if let Some(path) = console.path() {
-                let _ = writeln!(text, "console: {}", path.display());
-            }
             let log = witness.log();
             let lines = log.lines();
+            if let Some(path) = console.path() {
+                let _ = writeln!(text, "console: {}", path.display());
+                // What is logged at a low level is not on the console.
+                let path = path.with_extension("log");
+                if fs::write(&path, whole(lines)).is_ok() {
+                    let _ = writeln!(text, "log: {}", path.display());
+                }
+            }
             let _ = writeln!(text, "the last lines of the guest's log:");
             for line in lines.iter().skip(lines.len().saturating_sub(TAIL)) {
                 let _ = writeln!(text, "  [{:12.6}] {}", line.time, line.text);
@@ -109,4 +115,12 @@ impl Cx {
     fn guests(&self) -> MutexGuard<'_, Guests> {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A log as a text.
+fn whole(lines: &[LogLine]) -> String {
+    lines.iter().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "[{:12.6}] {}", line.time, line.text);
+        text
+    })
 }

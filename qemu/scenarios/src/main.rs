@@ -5,6 +5,9 @@
 //! scenarios [FILTER] [--exact] [--list] [--test-threads N]
 //! ```
 //!
+//! With `VIGIL_SET=core` in the environment only those of the core set; with
+//! `VIGIL_SET=all` also those that are left out otherwise, unless a filter names them.
+//!
 //! A scenario is a function in a topic; a topic is a file in `topics/`,
 //! registered in `topics.rs`. Names are `topic::scenario`, so a topic's name
 //! runs the topic.
@@ -46,19 +49,42 @@ mod prelude {
 
 use libtest_mimic::Arguments;
 use report::Report;
-use std::{process::ExitCode, sync::Arc};
+use std::{env, process::ExitCode, sync::Arc};
+use vigil_vm::Bench;
 
-/// Guests at once, unless the command line says otherwise: the time that a
-/// guest sees is only as good as the processor time that it gets.
-const THREADS: usize = 2;
+/// Scenarios at once, unless the command line says otherwise; `runner` sees to it
+/// that no more than two of them keep the processors busy.
+const THREADS: usize = 3;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
+    let (core_only, all) = match env::var("VIGIL_SET").as_deref() {
+        Err(_) | Ok("") => (false, arguments.filter.is_some()),
+        Ok("core") => (true, false),
+        Ok("all") => (false, true),
+        Ok(set) => {
+            eprintln!("scenarios: there is no set '{set}': there are core and all");
+            return ExitCode::FAILURE;
+        }
+    };
+    let bench = Bench::from_env().ok();
+    // What a kernel does not have cannot be tried on it.
+    let has = |option| bench.as_ref().is_none_or(|bench| bench.kernel_has(option));
     let report = Arc::new(Report::default());
     let trials = topics::all()
         .into_iter()
         .flat_map(|(topic, scenarios)| scenarios.into_iter().map(move |scenario| (topic, scenario)))
+        .filter(|(topic, scenario)| {
+            let there = scenario.needs.is_none_or(has);
+            if !there {
+                let (name, option) = (scenario.name, scenario.needs.unwrap_or_default());
+                eprintln!("scenarios: left out: {topic}::{name}: the kernel has no {option}");
+            }
+            there
+        })
+        .filter(|(_, scenario)| scenario.core || !core_only)
+        .filter(|(_, scenario)| !scenario.all || all)
         .map(|(topic, scenario)| runner::trial(topic, scenario, Arc::clone(&report)))
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

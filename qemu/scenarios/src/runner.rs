@@ -12,12 +12,12 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::{
         mpsc::{channel, RecvTimeoutError},
-        Arc, Once,
+        Arc, Condvar, Mutex, Once, PoisonError,
     },
     thread,
     time::{Duration, Instant},
 };
-use vigil_vm::BootError;
+use vigil_vm::{Bench, BootError};
 
 /// What a scenario that is over its limit gets to notice that its guests died.
 const AFTERMATH: Duration = Duration::from_secs(20);
@@ -37,6 +37,7 @@ enum Ending {
 pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>) -> Trial {
     let name = format!("{topic}::{}", scenario.name);
     Trial::test(name.clone(), move || {
+        let _turn = (!scenario.idle).then(Turn::take);
         let start = Instant::now();
         let mut notes = Vec::new();
         let mut tries = 0;
@@ -66,13 +67,44 @@ pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>
     })
 }
 
+/// Guests at once that are at work: the time that a guest sees is only as good as
+/// the processor time that it gets.
+const AT_WORK: u32 = 2;
+
+/// The right to be one of [`AT_WORK`].
+struct Turn;
+
+static AT_WORK_NOW: Mutex<u32> = Mutex::new(0);
+static TURN_OVER: Condvar = Condvar::new();
+
+impl Turn {
+    /// Waits for it.
+    fn take() -> Self {
+        let now = AT_WORK_NOW.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = TURN_OVER
+            .wait_while(now, |now| *now >= AT_WORK)
+            .unwrap_or_else(PoisonError::into_inner);
+        *now += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *AT_WORK_NOW.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        TURN_OVER.notify_one();
+    }
+}
+
 fn attempt(topic: &str, scenario: &Scenario, number: u32) -> Ending {
     let mut name = format!("{topic}-{}", scenario.name);
     if number > 1 {
         name.push_str(&format!("-try{number}"));
     }
-    let cx = Arc::new(Cx::new(name, scenario.limit));
-    match run_limited(scenario, &cx) {
+    let pace = Bench::from_env().map_or(1, |bench| bench.pace());
+    let limit = scenario.limit * pace;
+    let cx = Arc::new(Cx::new(name, limit));
+    match run_limited(scenario, limit, &cx) {
         Ok(()) => {
             let splats = cx.splats(&scenario.allowed);
             if splats.is_empty() {
@@ -98,7 +130,7 @@ fn attempt(topic: &str, scenario: &Scenario, number: u32) -> Ending {
 
 /// Runs the scenario in a thread of its own, which is given up when even the
 /// death of its guests does not end it.
-fn run_limited(scenario: &Scenario, cx: &Arc<Cx>) -> anyhow::Result<()> {
+fn run_limited(scenario: &Scenario, limit: Duration, cx: &Arc<Cx>) -> anyhow::Result<()> {
     let (report, verdict) = channel();
     let for_scenario = Arc::clone(cx);
     let run = scenario.run;
@@ -108,13 +140,13 @@ fn run_limited(scenario: &Scenario, cx: &Arc<Cx>) -> anyhow::Result<()> {
             let result = catch(|| run(&for_scenario));
             let _ = report.send(result);
         })?;
-    match verdict.recv_timeout(scenario.limit) {
+    match verdict.recv_timeout(limit) {
         Ok(result) => return result,
         Err(RecvTimeoutError::Timeout) => {}
         Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the scenario's thread died"),
     }
     cx.kill_all();
-    let limit = scenario.limit.as_secs();
+    let limit = limit.as_secs();
     match verdict.recv_timeout(AFTERMATH) {
         Ok(Err(error)) => Err(anyhow::anyhow!("over its limit of {limit} s: {error:#}")),
         _ => Err(anyhow::anyhow!("over its limit of {limit} s")),

@@ -18,6 +18,14 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&Cx) -> Verdict,
     pub(crate) limit: Duration,
     pub(crate) allowed: Vec<Splat>,
+    /// Option that the kernel must have been built with.
+    pub(crate) needs: Option<&'static str>,
+    /// Whether it is one of the core set: see [`Scenario::core`].
+    pub(crate) core: bool,
+    /// Whether it is for the whole set only: see [`Scenario::all`].
+    pub(crate) all: bool,
+    /// Whether its guest takes hardly any processor time: see [`Scenario::idle`].
+    pub(crate) idle: bool,
 }
 
 impl Scenario {
@@ -28,6 +36,10 @@ impl Scenario {
             run,
             limit: LIMIT,
             allowed: Vec::new(),
+            needs: None,
+            core: false,
+            all: false,
+            idle: false,
         }
     }
 
@@ -35,6 +47,34 @@ impl Scenario {
     #[allow(dead_code)] // for topics to come
     pub(crate) fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Is about something that only a kernel with this option has: not listed, and
+    /// not counted, for others.
+    pub(crate) fn needs(mut self, option: &'static str) -> Self {
+        self.needs = Some(option);
+        self
+    }
+
+    /// Puts it into the core set (`SET=core`), which is run where there is no time
+    /// for all: on the debug kernel in continuous integration.
+    pub(crate) fn core(mut self) -> Self {
+        self.core = true;
+        self
+    }
+
+    /// Leaves it to the set of all (`SET=all`, `make test-all`): it takes long, and
+    /// repeats another one for one more kind. Named on the command line it runs, too.
+    pub(crate) fn all(mut self) -> Self {
+        self.all = true;
+        self
+    }
+
+    /// Has a guest that is stopped or asleep for most of the time: it may run beside
+    /// as many others as there may be.
+    pub(crate) fn idle(mut self) -> Self {
+        self.idle = true;
         self
     }
 

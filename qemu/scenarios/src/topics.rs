@@ -18,11 +18,18 @@ mod hung_semaphore;
 mod hung_stall;
 mod hung_suspend;
 mod hung_time;
+mod kdump;
+mod kernel_names;
 mod knobs;
+mod kunit;
 mod lockup_hotplug;
 mod lockup_pause;
 mod lockup_stall;
+mod lockup_suspend;
 mod module;
+mod panics;
+mod soak;
+mod soak_judge;
 mod soft_kinds;
 mod soft_knobs;
 
@@ -43,11 +50,49 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("hung_semaphore", hung_semaphore::scenarios()),
         ("hung_suspend", hung_suspend::scenarios()),
         ("hung_time", hung_time::scenarios()),
+        ("kdump", kdump::scenarios()),
+        ("kernel_names", kernel_names::scenarios()),
         ("knobs", knobs::scenarios()),
+        ("kunit", kunit::scenarios()),
         ("lockup_hotplug", lockup_hotplug::scenarios()),
         ("lockup_pause", lockup_pause::scenarios()),
+        ("lockup_suspend", lockup_suspend::scenarios()),
         ("module", module::scenarios()),
+        ("panics", panics::scenarios()),
+        ("soak", soak::scenarios()),
         ("soft_kinds", soft_kinds::scenarios()),
         ("soft_knobs", soft_knobs::scenarios()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    /// The README names the core set, no more and no less.
+    #[test]
+    fn the_readme_names_the_core_set() {
+        let readme = include_str!("../../../README.md");
+        let (_, after) = readme
+            .split_once("The core set is fixed")
+            .expect("no core set");
+        let (text, _) = after.split_once("\n- ").expect("no end");
+        let mut named: Vec<String> = Vec::new();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            if let Some((topic, names)) = quoted.split_once("::") {
+                let names = names.trim_matches(['{', '}']).split(',');
+                named.extend(names.map(|name| format!("{topic}::{name}")));
+            }
+        }
+        let mut core: Vec<String> = super::all()
+            .into_iter()
+            .flat_map(|(topic, scenarios)| {
+                scenarios
+                    .into_iter()
+                    .filter(|scenario| scenario.core)
+                    .map(move |scenario| format!("{topic}::{}", scenario.name))
+            })
+            .collect();
+        named.sort();
+        core.sort();
+        assert_eq!(named, core);
+    }
 }

@@ -17,7 +17,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("detect_count_and_off", detect_count_and_off),
         Scenario::new("check_count", check_count),
         Scenario::new("more_is_shown", more_is_shown),
-        Scenario::new("panic_by_count", panic_by_count),
+        Scenario::new("panic_by_count", panic_by_count).core(),
         Scenario::new("writes_during_reports", writes_during_reports),
     ]
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("sleepers_of_other_kinds", sleepers_of_other_kinds),
-        Scenario::new("frozen_tasks", frozen_tasks),
+        Scenario::new("frozen_tasks", frozen_tasks).core(),
     ]
 }
 

@@ -9,7 +9,9 @@ use std::thread;
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         // The kernel's own detectors are fooled by the pause.
-        Scenario::new("a_minute_with_timeout_10", a_minute_with_timeout_10).allow(Splat::RcuStall),
+        Scenario::new("a_minute_with_timeout_10", a_minute_with_timeout_10)
+            .idle()
+            .allow(Splat::RcuStall),
     ]
 }
 

@@ -2,14 +2,14 @@
 //! The knobs themselves: every one of the table, with every kind of good and
 //! bad value, as file and as parameter.
 
-use super::module::nothing_left;
+use super::{hung_stall::has_khungtaskd, module::nothing_left};
 use crate::prelude::*;
 use std::collections::BTreeSet;
 use vigil_logic::knobs::{Kind, Knob, ALL, SYS_INFO};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("files", files),
+        Scenario::new("files", files).core(),
         Scenario::new("who_may_write", who_may_write),
         Scenario::new("parameters", parameters),
     ]
@@ -18,8 +18,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 const FOLDER: &str = "/proc/sys/vigil";
 
 /// The guest's `HZ`, on which the upper end of times depends: found by what the
-/// in-tree knob of the same range takes.
+/// in-tree knob of the same range takes; by the kernel's own word where it has
+/// no such knob.
 fn hz(vm: &Vm) -> anyhow::Result<i64> {
+    if !has_khungtaskd(vm) {
+        return [100, 250, 300, 1000]
+            .into_iter()
+            .find(|hz| vm.bench().kernel_has(&format!("CONFIG_HZ_{hz}")))
+            .context("the kernel's HZ is not known");
+    }
     let path = "/proc/sys/kernel/hung_task_timeout_secs";
     for hz in [100, 250, 300, 1000] {
         if vm
@@ -300,7 +307,12 @@ fn parameters(cx: &Cx) -> Verdict {
         .filter_map(|line| line.split(':').next())
         .collect();
     // And these, which are no knobs: they cannot be changed later.
-    let switches = ["use_run_queues", "use_stopper", "use_unexported"];
+    let switches = [
+        "kernel_names",
+        "use_run_queues",
+        "use_stopper",
+        "use_unexported",
+    ];
     let expected: BTreeSet<&str> = given.iter().map(|knob| knob.name).chain(switches).collect();
     ensure!(
         listed == expected,

@@ -396,8 +396,13 @@ pub(super) fn hard_well_formed(report: &Report, comm: &str, function: &str) -> V
         &format!("CPU: {cpu} UID: 0 PID: "),
         "RIP: ",
         "Call Trace:",
-        &format!("{function}+0x"),
+        "+0x",
     ])?;
+    // On the stack, or where it is right now: that line is not repeated there.
+    ensure!(
+        report.mentions(&format!("{function}+0x")),
+        "not in {function}: {report:#?}"
+    );
     ensure!(
         report.mentions(&format!(" Comm: {comm} ")),
         "not {comm}: {report:#?}"

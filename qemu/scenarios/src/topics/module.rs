@@ -2,19 +2,23 @@
 //! The module comes and goes, whatever else is going on, and leaves nothing.
 
 use super::hung_stall::{
-    finish_look, first_reports, headline, report_on, who, Stall, Status, SOON,
+    finish_look, first_reports, has_khungtaskd, headline, report_on, who, Stall, Status, SOON,
 };
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("load_message_and_status", load_message_and_status),
+        Scenario::new("load_message_and_status", load_message_and_status).core(),
         Scenario::new("unload_while_it_reports", unload_while_it_reports),
-        Scenario::new("hundred_times_idle", hundred_times_idle),
+        Scenario::new("hundred_times_idle", hundred_times_idle).core(),
         Scenario::new("hundred_times_in_use", hundred_times_in_use),
         Scenario::new("files_held_open", files_held_open),
-        Scenario::new("load_fails_cleanly", load_fails_cleanly),
+        Scenario::new("load_fails_cleanly", load_fails_cleanly).core(),
         Scenario::new("without_unexported_functions", without_unexported_functions),
+        Scenario::new("insmod_fail_nth", insmod_fail_nth)
+            .needs("CONFIG_FAILSLAB")
+            .core()
+            .limit(secs(240)),
     ]
 }
 
@@ -63,13 +67,19 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
     let parts = [
         "hung tasks: timeout 120 s, look every 7.5 s",
         "run queue counts used",
-        "static calls: kallsyms_lookup_name, print_tainted, sys_info, __traceiter_sched_process_hang",
-        "in-tree: hung task on (timeout 120 s), soft lockup on, hard lockup off",
+        "static calls: kallsyms_lookup_name, print_tainted, sys_info, ",
+        match has_khungtaskd(&vm) {
+            true => "in-tree: hung task on (timeout 120 s), soft lockup on, hard lockup off",
+            false => "in-tree: hung task not there, soft lockup not there, hard lockup not there",
+        },
     ];
-    ensure!(
-        line.starts_with("vigil: ") && !line.contains("done without"),
-        "{line}"
-    );
+    // The tracepoint belongs to the in-tree detector.
+    let without = "; done without: __traceiter_sched_process_hang; ";
+    let complete = match has_khungtaskd(&vm) {
+        true => !line.contains("done without"),
+        false => line.contains(without),
+    };
+    ensure!(line.starts_with("vigil: ") && complete, "{line}");
     let status = Status::read(&vm)?;
     for part in parts {
         ensure!(
@@ -83,12 +93,25 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
         );
     }
     ensure!(status.hung()? == 0 && status.missed()? == 0, "{}", status.0);
+    let clocks = vm.read("/sys/devices/system/clocksource/clocksource0/available_clocksource")?;
+    let flag = if clocks.contains("kvm-clock") {
+        "\n  guest-paused flag: read\n"
+    } else {
+        "\n  guest-paused flag: there is none (no kvmclock)\n"
+    };
+    ensure!(status.0.contains(flag), "{clocks}\n{}", status.0);
     // What it says follows what is.
     vm.set_knob("hung_task_timeout_secs", 0)?;
-    vm.write("/proc/sys/kernel/hung_task_timeout_secs", b"0")?;
+    let in_tree = match has_khungtaskd(&vm) {
+        true => {
+            vm.write("/proc/sys/kernel/hung_task_timeout_secs", b"0")?;
+            "in-tree: hung task off,"
+        }
+        false => "in-tree: hung task not there,",
+    };
     let off = Status::read(&vm)?.0;
     ensure!(
-        off.contains("hung tasks: off\n") && off.contains("in-tree: hung task off,"),
+        off.contains("hung tasks: off\n") && off.contains(in_tree),
         "{off}"
     );
     vm.set_knob("hung_task_timeout_secs", 10)?;
@@ -143,11 +166,14 @@ pub(super) fn unload(vm: &Vm) -> anyhow::Result<f64> {
 fn unload_while_it_reports(cx: &Cx) -> Verdict {
     // So many that their reports take longer than rmmod needs to come to the point.
     const STUCK: usize = 4000;
+    // The guest's clock goes on while the host has no CPU for it, which makes any
+    // one unloading look slow; one that is slow by itself is so each time.
+    const TRIES: u32 = 8;
     let vm = cx.boot_with(cx.config().append("log_buf_len=64M"))?;
     vm.insmod("vigil_provoke.ko", "")?;
     let stuck = Stall::start(&vm, &format!("threads count={STUCK}"))?;
     let mut quickest = f64::MAX;
-    for _ in 0..2 {
+    for attempt in 1..=TRIES {
         let mark = vm.mark()?;
         vm.load("hung_task_timeout_secs=1 hung_task_warnings=-1")?;
         vm.wait_log_after(mark, &headline(None), SOON)?;
@@ -161,17 +187,19 @@ fn unload_while_it_reports(cx: &Cx) -> Verdict {
             reported < STUCK,
             "all {reported} reports were printed before it was unloaded"
         );
+        if attempt >= 2 && quickest < 1.0 {
+            break;
+        }
     }
-    // The guest's clock goes on while the host has no CPU for it: one of two has to do.
     ensure!(quickest < 1.0, "unloading took {quickest} s");
     stuck.end(&vm)?;
     Ok(())
 }
 
-/// Loads and unloads it a hundred times.
-fn hundred_times(vm: &Vm, parameters: &str) -> Verdict {
+/// Loads and unloads it so many times.
+fn load_and_unload(vm: &Vm, times: u32, parameters: &str) -> Verdict {
     vm.sh_ok(&format!(
-        "i=0; while [ $i -lt 100 ]; do insmod /vm/vigil.ko {parameters} && rmmod vigil || exit; i=$((i + 1)); done"
+        "i=0; while [ $i -lt {times} ]; do insmod /vm/vigil.ko {parameters} && rmmod vigil || exit; i=$((i + 1)); done"
     ))?;
     nothing_left(vm)
 }
@@ -179,7 +207,7 @@ fn hundred_times(vm: &Vm, parameters: &str) -> Verdict {
 fn hundred_times_idle(cx: &Cx) -> Verdict {
     let vm = cx.boot()?;
     let mark = vm.mark()?;
-    hundred_times(&vm, "")?;
+    load_and_unload(&vm, 100, "")?;
     let log = vm.dmesg_after(mark)?;
     let bad: Vec<&LogLine> = log
         .iter()
@@ -189,7 +217,7 @@ fn hundred_times_idle(cx: &Cx) -> Verdict {
     Ok(())
 }
 
-/// With tasks in the table each time, while others write to the knobs and read
+/// With tasks in the table each time (on a kernel that is slow, fewer times), while others write to the knobs and read
 /// the status as fast as they can, and find them there or not. No reference to a
 /// task stays behind: all memory of the tasks is free in the end.
 fn hundred_times_in_use(cx: &Cx) -> Verdict {
@@ -209,14 +237,20 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
           while read -r line; do :; done < /sys/kernel/debug/vigil/status; done; done) &
          wait",
     )?;
-    hundred_times(
+    load_and_unload(
         &vm,
+        100 / vm.bench().pace(),
         "hung_task_timeout_secs=1 hung_task_check_interval_secs=1",
     )?;
     ensure!(!writers.ended(), "the writers ended: {}", writers.output());
     writers.kill()?;
     writers.wait(SOON)?;
     stuck.end(&vm)?;
+    if vm.bench().kernel_has("CONFIG_KASAN") {
+        // It keeps what was freed for a while, and counts it. Such a kernel has kmemleak, which
+        // finds tasks that nobody knows of.
+        return Ok(());
+    }
     // A reference that was not given back would keep its 300 tasks for good.
     for _ in 0..3 {
         Stall::start(&vm, "threads count=300")?.end(&vm)?;
@@ -319,4 +353,84 @@ fn without_unexported_functions(cx: &Cx) -> Verdict {
     ensure!(!report.mentions("Mem-Info:"), "{report:#?}");
     vm.unload()?;
     nothing_left(&vm)
+}
+
+/// Looks for leaks and returns what is found: nothing, if all is well. What was
+/// allocated less than five seconds ago does not count yet, and a first look may
+/// take for lost what was on its way from one place to another.
+fn leaks(vm: &Vm) -> anyhow::Result<String> {
+    Ok(vm.sh_ok(
+        "cd /sys/kernel/debug; sleep 6; echo scan > kmemleak; sleep 1; echo scan > kmemleak; cat kmemleak",
+    )?)
+}
+
+/// The number behind `name=` in what the agent says.
+fn number(said: &str, name: &str) -> anyhow::Result<u32> {
+    let mut lines = said.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    Ok(value
+        .with_context(|| format!("no {name}: {said}"))?
+        .parse()?)
+}
+
+/// Whichever of the allocations fails while it is loaded: either it is loaded all
+/// the same, or nothing of it is there. In the end all works, and nothing leaked.
+fn insmod_fail_nth(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    let kmemleak = vm.bench().kernel_has("CONFIG_DEBUG_KMEMLEAK");
+    vm.sh_ok(
+        "cd /sys/kernel/debug
+         for kind in failslab fail_page_alloc; do
+             echo N > $kind/ignore-gfp-wait && echo 0 > $kind/verbose || exit
+         done",
+    )?;
+    let fail_nth = |arguments: &str| -> anyhow::Result<Output> {
+        let job = vm.spawn(&format!(
+            "exec /sbin/agent fail-nth /vm/vigil.ko {arguments}"
+        ))?;
+        Ok(job.wait(vm.time_left())?)
+    };
+    // Where the allocations of the module's own init begin: it ends at once when a
+    // value is out of range. Half of what is counted is kmemleak's own, and the
+    // loader's undoing takes some thirty.
+    let refused = fail_nth("hung_task_timeout_secs=-5")?;
+    ensure!(refused.stdout.contains("EINVAL"), "{refused:?}");
+    let before = number(&refused.stdout, "allocations")?;
+    if kmemleak {
+        // What the kernel itself has lost by now is not to be found again.
+        leaks(&vm)?;
+        vm.write("/sys/kernel/debug/kmemleak", b"clear")?;
+    }
+
+    // The loader's own are not what this is about: a sample of them.
+    let from = before.saturating_sub(60);
+    let said = fail_nth(&format!("'' {from} 10"))?.ok()?;
+    let (failed, tolerated) = (number(&said, "ENOMEM")?, number(&said, "tolerated")?);
+    let (all, end) = (number(&said, "allocations")?, number(&said, "end")?);
+    // Of the loader's, the threads', the files'; of the looking up of functions,
+    // which the module can do without.
+    ensure!(failed >= 50 && tolerated >= 10, "{said}");
+    ensure!(end > from && end.abs_diff(all) < 50, "{said}");
+    nothing_left(&vm)?;
+
+    // It works as if nothing had been.
+    vm.insmod("vigil_provoke.ko", "")?;
+    let mark = vm.mark()?;
+    vm.load("hung_task_timeout_secs=2 watchdog_thresh=2")?;
+    let stuck = Stall::start(&vm, "mutex")?;
+    first_reports(&vm, mark, &stuck.victims)?;
+    stuck.end(&vm)?;
+    vm.sh_on(
+        0,
+        "echo preempt_off cpu=1 ms=9000 > /sys/kernel/debug/vigil_provoke/run",
+    )?;
+    vm.wait_log_after(mark, "BUG: soft lockup - CPU#1 stuck", SOON)?;
+    vm.sh_ok("rmmod vigil_provoke")?;
+    vm.unload()?;
+    nothing_left(&vm)?;
+    if kmemleak {
+        let leaks = leaks(&vm)?;
+        ensure!(leaks.is_empty(), "{leaks}");
+    }
+    Ok(())
 }

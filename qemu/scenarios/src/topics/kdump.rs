@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A panic that leaves a dump, and what can be read from it on the host: the panic
+//! line, vigil's report, and the record of incidents, by scripts/vmcore-report and
+//! without debug information.
+
+use super::{
+    hung_stall::{headline, wait_for, Stall, SOON},
+    lockup_stall::Lockup,
+};
+use crate::prelude::*;
+use serde::Deserialize;
+use std::{env, path::Path, process::Command};
+use vigil_vm::{Dump, DumpError};
+
+/// What the kernel must have been built with to leave a dump.
+const NEEDS: &str = "CONFIG_CRASH_DUMP";
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let scenario = |name, run: fn(&Cx) -> Verdict| Scenario::new(name, run).needs(NEEDS);
+    vec![
+        scenario("hard_lockup", hard_lockup),
+        scenario("soft_lockup", soft_lockup).all(),
+        scenario("hung_task", hung_task).all(),
+        scenario("no_crash_kernel", no_crash_kernel).all(),
+        scenario("capture_fails", capture_fails).all(),
+        scenario("no_panic", no_panic).all(),
+        scenario("unloaded_meanwhile", unloaded_meanwhile).all(),
+        scenario("post_notifiers", post_notifiers).all(),
+        scenario("panic_timeout", panic_timeout).all(),
+    ]
+}
+
+/// What scripts/vmcore-report says of vigil's record.
+#[derive(Debug, Deserialize)]
+struct Record {
+    release: String,
+    begun: u64,
+    being_written: u64,
+    incidents: Vec<Incident>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Incident {
+    number: u64,
+    kind: String,
+    cpu: u32,
+    pid: i64,
+    comm: String,
+    finder: u32,
+    found_ns: u64,
+    start_ns: u64,
+    age_ns: u64,
+    wall_ns: i64,
+    lock: Option<String>,
+    lock_address: u64,
+    owner_pid: u32,
+    owner_comm: String,
+    panic: bool,
+    stack: Vec<Frame>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Frame {
+    symbol: String,
+}
+
+/// A guest that is ready to leave a dump, with both modules.
+fn guest(cx: &Cx, append: &str, parameters: &str) -> anyhow::Result<Vm> {
+    let vm = cx.boot_with(cx.config().kdump().append("tsc=reliable").append(append))?;
+    vm.load(parameters)?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    // What the kernel frees after it has loaded a module makes CPUs wait.
+    vm.sh_ok("sleep 1")?;
+    Ok(vm)
+}
+
+/// Runs scripts/vmcore-report on a dump.
+fn vmcore_report(arguments: &[&str], files: &[&Path]) -> anyhow::Result<String> {
+    let top = env::var_os("VIGIL_TOP").context("VIGIL_TOP is not set: see scripts/vm")?;
+    let script = Path::new(&top).join("scripts/vmcore-report");
+    let output = Command::new(&script)
+        .args(arguments)
+        .args(files)
+        .output()
+        .with_context(|| script.display().to_string())?;
+    ensure!(
+        output.status.success(),
+        "vmcore-report {arguments:?}: {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// What is true of every dump: the log has the panic and, before it, the report, and
+/// the record has the one incident that was fatal. Returns that.
+fn story(vm: &Vm, dump: &Dump, panic: &str, report: &str) -> anyhow::Result<Incident> {
+    ensure!(dump.panic.contains(panic), "{}", dump.panic);
+    let log = vmcore_report(&["--dmesg"], &[&dump.vmcore])?;
+    let position = |end: &str| {
+        log.lines()
+            .position(|line| line.ends_with(end))
+            .with_context(|| format!("no '{end}' in the dump's log:\n{log}"))
+    };
+    let said = position(&format!("Kernel panic - not syncing: {panic}"))?;
+    ensure!(
+        position(report)? < said,
+        "the panic comes before the report"
+    );
+    ensure!(
+        log.matches("Kernel panic - not syncing").count() == 1,
+        "more than one panic:\n{log}"
+    );
+
+    let json = vmcore_report(&["--json"], &[&dump.vmcore])?;
+    let record: Record = serde_json::from_str(&json).with_context(|| json.clone())?;
+    let release = vm.bench().release().unwrap_or_default();
+    ensure!(
+        record.release == release && record.being_written == 0,
+        "{json}"
+    );
+    ensure!(record.begun == 1, "{json}");
+    let [incident]: [Incident; 1] = record
+        .incidents
+        .try_into()
+        .map_err(|_| anyhow!("not one incident: {json}"))?;
+    ensure!(incident.number == 1 && incident.panic, "{json}");
+    ensure!(
+        incident.age_ns > 0
+            && incident.start_ns < incident.found_ns
+            && incident.age_ns <= incident.found_ns,
+        "{json}"
+    );
+    // 2020: the guest has its host's time.
+    ensure!(incident.wall_ns > 1_577_836_800_000_000_000, "{json}");
+
+    let text = vmcore_report(&[], &[&dump.vmcore])?;
+    for words in [
+        format!("Kernel panic - not syncing: {panic}"),
+        format!("#1 {}: ", incident.kind),
+        "a panic was decided on for it".into(),
+        format!("linux-image-{release}-dbg"),
+    ] {
+        ensure!(text.contains(&words), "no '{words}' in the report:\n{text}");
+    }
+    Ok(incident)
+}
+
+/// What the record has to say of a CPU that is stuck in one of `vigil_provoke`'s
+/// threads.
+fn stuck(incident: &Incident, kind: &str, lockup: &Lockup, comm: &str) -> Verdict {
+    ensure!(
+        incident.kind == kind && incident.cpu == 1 && incident.comm == comm,
+        "{incident:#?}"
+    );
+    ensure!(
+        lockup
+            .pids
+            .iter()
+            .any(|pid| i64::from(*pid) == incident.pid),
+        "not one of {:?}: {incident:#?}",
+        lockup.pids
+    );
+    ensure!(
+        incident.lock.is_none() && incident.owner_pid == 0,
+        "{incident:#?}"
+    );
+    Ok(())
+}
+
+/// A CPU with interrupts off, found by its neighbour, in a guest with these words on
+/// its command line.
+fn hard_lockup_with(cx: &Cx, append: &str, parameters: &str) -> anyhow::Result<(Dump, Incident)> {
+    let vm = guest(cx, append, parameters)?;
+    vm.arm_kdump("")?;
+    let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=100000")?;
+    let dump = vm.wait_dump(SOON)?;
+    let report = "Watchdog detected hard LOCKUP on cpu 1";
+    let incident = story(&vm, &dump, "Hard LOCKUP", report)?;
+    stuck(&incident, "hard lockup", &lockup, "prov_irqs/1")?;
+    Ok((dump, incident))
+}
+
+fn hard_lockup(cx: &Cx) -> Verdict {
+    let (dump, incident) = hard_lockup_with(cx, "", "watchdog_thresh=2 hardlockup_panic=1")?;
+    ensure!(incident.finder == 0, "{incident:#?}");
+    Ok(dump.remove()?)
+}
+
+/// A CPU with preemption off.
+fn soft_lockup(cx: &Cx) -> Verdict {
+    let vm = guest(cx, "", "watchdog_thresh=1 softlockup_panic=1")?;
+    vm.arm_kdump("")?;
+    let lockup = Lockup::start(&vm, "preempt_off cpu=1 ms=100000")?;
+    let dump = vm.wait_dump(SOON)?;
+    let report = format!("[prov_preempt/1:{}]", lockup.pids[0]);
+    let incident = story(&vm, &dump, "softlockup: hung tasks", &report)?;
+    stuck(&incident, "soft lockup", &lockup, "prov_preempt/1")?;
+    ensure!(incident.finder == 1, "{incident:#?}");
+    Ok(dump.remove()?)
+}
+
+/// A task behind a mutex, with its owner.
+fn hung_task(cx: &Cx) -> Verdict {
+    let vm = guest(cx, "", "hung_task_timeout_secs=3 hung_task_panic=1")?;
+    vm.arm_kdump("")?;
+    let stall = Stall::start(&vm, r"mutex secs=1000 name=\x1b%s\xffx")?;
+    let dump = vm.wait_dump(SOON)?;
+    let incident = story(
+        &vm,
+        &dump,
+        "hung_task: blocked tasks",
+        "blocked for more than 3 seconds.",
+    )?;
+    ensure!(
+        incident.kind == "hung task"
+            && incident.pid == i64::from(stall.victim())
+            && incident.comm == r"\x1b%s\xffx",
+        "{incident:#?}"
+    );
+    ensure!(
+        incident.lock.as_deref() == Some("mutex")
+            && incident.lock_address != 0
+            && incident.owner_pid == stall.holder
+            && incident.owner_comm == format!("prov_hold/{}", stall.id),
+        "{incident:#?}"
+    );
+    // The lock's own functions count as the scheduler's, which the kernel leaves out.
+    let calls = |name: &str| {
+        let begin = format!("{name}+");
+        let mut frames = incident.stack.iter();
+        frames.any(|frame| frame.symbol.starts_with(&begin))
+    };
+    ensure!(calls("kthread"), "{incident:#?}");
+
+    if vm.bench().kernel_has("CONFIG_DEBUG_INFO_NONE") {
+        return Ok(dump.remove()?);
+    }
+    // With debug information there are names of modules' functions, and whole stacks.
+    let vmlinux = vm.bench().file("vmlinux");
+    let vmlinux = vmlinux.context("no vmlinux in the bench: scripts/test puts one there")?;
+    let text = vmcore_report(&[], &[&dump.vmcore, &vmlinux])?;
+    let (record, stacks) = text.split_once("The hung task: ").context("no stack")?;
+    let (victim, rest) = stacks
+        .split_once("The lock's likely owner: ")
+        .context("no owner")?;
+    let (owner, cpus) = rest.split_once("All CPUs' stacks").context("no CPUs")?;
+    for (part, words) in [
+        (record, "  mutex_victim+"),
+        (victim, "__mutex_lock "),
+        (victim, "mutex_victim+"),
+        (owner, "wait_for_completion_interruptible "),
+        (owner, "mutex_holder+"),
+        (cpus, "CPU 0, task "),
+        (cpus, "CPU 1, task "),
+        (cpus, "__crash_kexec "),
+    ] {
+        ensure!(
+            part.contains(words),
+            "no '{words}' where it belongs:\n{text}"
+        );
+    }
+    ensure!(!text.contains("Missing: "), "{text}");
+    Ok(dump.remove()?)
+}
+
+/// With no crash kernel loaded it is said that none started.
+fn no_crash_kernel(cx: &Cx) -> Verdict {
+    let vm = guest(cx, "", "watchdog_thresh=1 hardlockup_panic=1")?;
+    Lockup::start(&vm, "irqs_off cpu=1 ms=100000")?;
+    match vm.wait_dump(SOON) {
+        Err(DumpError::NoCrashKernel { how, tail }) => {
+            ensure!(
+                how.contains("reset or ended") && !tail.is_empty(),
+                "{how}; {tail}"
+            );
+            Ok(())
+        }
+        other => bail!("not what was expected: {other:?}"),
+    }
+}
+
+/// A capture that fails says why.
+fn capture_fails(cx: &Cx) -> Verdict {
+    let vm = guest(cx, "", "watchdog_thresh=1 hardlockup_panic=1")?;
+    vm.arm_kdump("vigil.capture_level=99")?;
+    Lockup::start(&vm, "irqs_off cpu=1 ms=100000")?;
+    match vm.wait_dump(SOON) {
+        Err(DumpError::CaptureFailed { said }) => {
+            ensure!(said.contains("makedumpfile ended with status 1"), "{said}");
+            ensure!(said.contains("Dump_level(99) is invalid"), "{said}");
+            Ok(())
+        }
+        other => bail!("not what was expected: {other:?}"),
+    }
+}
+
+/// Without a panic there is none, crash kernel or not, and the machine lives on.
+fn no_panic(cx: &Cx) -> Verdict {
+    let vm = guest(cx, "", "watchdog_thresh=1")?;
+    vm.arm_kdump("")?;
+    Lockup::start(&vm, "irqs_off cpu=1 ms=4000")?.wait(&vm)?;
+    match vm.wait_dump(secs(2)) {
+        Err(DumpError::NeverPanicked { .. }) => Ok(vm.sh_ok("true").map(drop)?),
+        other => bail!("not what was expected: {other:?}"),
+    }
+}
+
+/// The crash kernel that a panic needs is unloaded while the panic is being waited for:
+/// there is none, and the detector goes on.
+fn unloaded_meanwhile(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        "",
+        "hung_task_timeout_secs=2 hung_task_panic=1 panic_needs_kdump=1 panic_delay_ms=10000",
+    )?;
+    vm.arm_kdump("")?;
+    let mark = vm.mark()?;
+    let stall = Stall::start(&vm, "mutex secs=1000")?;
+    vm.wait_log_after(mark, "^vigil: panic in 10000 ms$", SOON)?;
+    vm.sh_ok("LD_LIBRARY_PATH=/vm /vm/kexec -p -u")?;
+    vm.wait_log_after(mark, "^vigil: the panic was called off$", SOON)?;
+    vm.wait_log_after(mark, "^vigil: no panic: panic_needs_kdump=1", SOON)?;
+    let mark = vm.mark()?;
+    let other = Stall::start(&vm, "mutex secs=1000")?;
+    vm.wait_log_after(mark, &headline(Some(other.victim())), SOON)?;
+    vm.wait_log_after(mark, "^vigil: no panic: panic_needs_kdump=1", SOON)?;
+    stall.end(&vm)?;
+    other.end(&vm)
+}
+
+/// With `crash_kexec_post_notifiers` the kernel runs the panic notifiers first, and
+/// there is a dump all the same.
+fn post_notifiers(cx: &Cx) -> Verdict {
+    let (dump, _) = hard_lockup_with(
+        cx,
+        "crash_kexec_post_notifiers",
+        "watchdog_thresh=1 hardlockup_panic=1",
+    )?;
+    Ok(dump.remove()?)
+}
+
+/// Without a crash kernel the machine reboots after `panic_timeout` seconds, and not
+/// before.
+fn panic_timeout(cx: &Cx) -> Verdict {
+    let vm = guest(cx, "", "hung_task_timeout_secs=2 hung_task_panic=1")?;
+    vm.sh_ok("sysctl -q kernel.panic=12")?;
+    Stall::start(&vm, "mutex secs=1000")?;
+    let announced = wait_for(&vm, SOON, "the panic", || {
+        let text = vm.console().text();
+        let there = text.contains("Rebooting in 12 seconds..");
+        Ok(there.then(Instant::now))
+    })?;
+    match vm.wait_dump(SOON) {
+        Err(DumpError::NoCrashKernel { how, .. }) => {
+            ensure!(how.contains("reset or ended"), "{how}");
+        }
+        other => bail!("not what was expected: {other:?}"),
+    }
+    // The word may have been seen late, the end of the machine not early.
+    let waited = announced.elapsed();
+    ensure!(waited > secs(2), "rebooted after {waited:?}");
+    Ok(())
+}

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0
+//! From a finding to the panic: when there is one, when there is none, and that
+//! nothing on the way can keep it from coming. (What comes after it: `kdump`.)
+
+use super::{
+    hung_stall::{headline, wait_for, Stall, SOON},
+    lockup_stall::{guest, guest_of, quiet, Lockup},
+};
+use crate::prelude::*;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("needs_kdump", needs_kdump).core(),
+        Scenario::new("delay", delay).core(),
+        Scenario::new("delay_of_the_others", delay_of_the_others).all(),
+        Scenario::new("called_off", called_off).all(),
+        Scenario::new("called_off_for_a_task", called_off_for_a_task).all(),
+        Scenario::new("only_one", only_one),
+        Scenario::new("lock_of_the_stuck_cpu", lock_of_the_stuck_cpu)
+            .needs(ZONE)
+            .all(),
+        Scenario::new("last_cpu", last_cpu).needs(ZONE),
+        Scenario::new("one_does_not_answer", one_does_not_answer).all(),
+        Scenario::new("another_takes_over", another_takes_over).all(),
+        Scenario::new("decider_does_not_run", decider_does_not_run).all(),
+    ]
+}
+
+/// A zone of memory whose lock can be held without stopping everybody.
+const ZONE: &str = "CONFIG_ZONE_DMA";
+
+const REFUSED: &str = "^vigil: no panic: panic_needs_kdump=1 and no crash kernel is loaded$";
+
+/// Ensures that the panic's text is this, and that it is said once.
+fn panicked(text: &str, message: &str) -> Verdict {
+    let line = format!("Kernel panic - not syncing: {message}");
+    ensure!(text.contains(&line), "no '{line}': {text}");
+    let panics = text.matches("Kernel panic - not syncing").count();
+    ensure!(panics == 1, "{panics} panics: {text}");
+    Ok(())
+}
+
+/// Whether the kernel's taint has `W`.
+fn warned(vm: &Vm) -> anyhow::Result<bool> {
+    let taint: u64 = vm.sh_ok("cat /proc/sys/kernel/tainted")?.trim().parse()?;
+    Ok(taint & 1 << 9 != 0)
+}
+
+/// Without a crash kernel, if one is needed, there is the report and a word on why
+/// there is no panic, for each kind; and the machine goes on. Without the need the
+/// same is a panic.
+fn needs_kdump(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        2,
+        "watchdog_thresh=1 hung_task_timeout_secs=2 hung_task_check_interval_secs=1 \
+         softlockup_panic=1 hardlockup_panic=1 hung_task_panic=1 panic_needs_kdump=1",
+    )?;
+    let status = vm.read("/sys/kernel/debug/vigil/status")?;
+    ensure!(
+        status.contains("crash kernel: not loaded: no panic (panic_needs_kdump=1)"),
+        "{status}"
+    );
+    ensure!(!warned(&vm)?, "tainted before");
+    for (what, report) in [
+        ("preempt_off cpu=1 ms=3000", "BUG: soft lockup - CPU#1"),
+        (
+            "irqs_off cpu=1 ms=3000",
+            "Watchdog detected hard LOCKUP on cpu 1",
+        ),
+    ] {
+        let mark = vm.mark()?;
+        let stall = Lockup::start(&vm, what)?;
+        vm.wait_log_after(mark, report, SOON)?;
+        vm.wait_log_after(mark, REFUSED, SOON)?;
+        stall.wait(&vm)?;
+    }
+    ensure!(warned(&vm)?, "not tainted");
+    let mark = vm.mark()?;
+    let stall = Stall::start(&vm, "mutex")?;
+    let report = vm.wait_log_after(mark, &headline(Some(stall.victim())), SOON)?;
+    let refused = vm.wait_log_after(mark, REFUSED, SOON)?;
+    ensure!(report.seq < refused.seq, "{report:?}, {refused:?}");
+    // Once for each report: looks at what is still hung say nothing.
+    vm.sh_ok("sleep 1.5")?;
+    let log = vm.dmesg_after(mark)?;
+    let count = |words: &str| log.iter().filter(|line| line.text.contains(words)).count();
+    let reports = count("blocked for more than");
+    ensure!(
+        (1..=reports).contains(&count("vigil: no panic: ")),
+        "{reports} reports: {log:#?}"
+    );
+    let status = vm.read("/sys/kernel/debug/vigil/status")?;
+    ensure!(status.contains("incidents: 3 noted"), "{status}");
+
+    // However many pile up, they do not push everything else out of the record.
+    let many = Stall::start(&vm, "threads count=100")?;
+    wait_for(&vm, SOON, "all to be found", || {
+        let found: u32 = vm.knob("hung_task_detect_count")?.parse()?;
+        Ok((found == 101).then_some(()))
+    })?;
+    let status = vm.read("/sys/kernel/debug/vigil/status")?;
+    let noted: u32 = status
+        .split_once("incidents: ")
+        .and_then(|(_, rest)| rest.split(' ').next())
+        .and_then(|number| number.parse().ok())
+        .with_context(|| status.clone())?;
+    ensure!((3 + 1..3 + 80).contains(&noted), "{status}");
+    many.end(&vm)?;
+
+    vm.set_knob("panic_needs_kdump", 0)?;
+    panicked(&vm.wait_panic(SOON)?, "hung_task: blocked tasks")
+}
+
+/// The machine goes on for as long as it is told, the panic comes then, and not
+/// before.
+fn delay(cx: &Cx) -> Verdict {
+    delays(
+        cx,
+        &[("preempt_off cpu=1 ms=60000", "softlockup: hung tasks")],
+    )
+}
+
+/// The same for the other kinds.
+fn delay_of_the_others(cx: &Cx) -> Verdict {
+    delays(
+        cx,
+        &[
+            ("irqs_off cpu=1 ms=60000", "Hard LOCKUP"),
+            ("mutex", "hung_task: blocked tasks"),
+        ],
+    )
+}
+
+fn delays(cx: &Cx, stalls: &[(&str, &str)]) -> Verdict {
+    for &(what, message) in stalls {
+        let vm = guest(
+            cx,
+            2,
+            "watchdog_thresh=1 hung_task_timeout_secs=2 softlockup_panic=1 hardlockup_panic=1 \
+             hung_task_panic=1 panic_delay_ms=3000",
+        )?;
+        let mark = vm.mark()?;
+        if what == "mutex" {
+            Stall::start(&vm, what)?;
+        } else {
+            Lockup::start(&vm, what)?;
+        }
+        let said = vm.wait_log_after(mark, "^vigil: panic in 3000 ms$", SOON)?;
+        // Whoever can still run does.
+        let mut last = said.time;
+        while let Ok(now) = vm.uptime() {
+            last = now;
+        }
+        let text = vm.wait_panic(SOON)?;
+        panicked(&text, message)?;
+        ensure!(
+            last - said.time > 1.0,
+            "{message}: said at {}, at work until {last}",
+            said.time
+        );
+        let at = time_of_panic(&text)?;
+        ensure!(
+            at - said.time >= 3.0,
+            "{message}: said at {}, and came at {at}",
+            said.time
+        );
+    }
+    Ok(())
+}
+
+/// The stamp of the panic's line.
+fn time_of_panic(text: &str) -> anyhow::Result<f64> {
+    let line = text
+        .lines()
+        .find(|line| line.contains("Kernel panic - not syncing"))
+        .context("no panic")?;
+    let stamp = line
+        .trim_start_matches('[')
+        .split(']')
+        .next()
+        .unwrap_or_default();
+    stamp.trim().parse().with_context(|| line.to_owned())
+}
+
+/// While it is being waited for, a panic can be called off: by its knob, by
+/// switching the detectors off once the CPU is back, by unloading. Then the next
+/// one is found as always.
+fn called_off(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        2,
+        "watchdog_thresh=1 hardlockup_panic=1 panic_delay_ms=20000",
+    )?;
+    let doomed = |what: &str| -> anyhow::Result<(Lockup, Mark)> {
+        let mark = vm.mark()?;
+        let stall = Lockup::start(&vm, what)?;
+        vm.wait_log_after(mark, "^vigil: panic in 20000 ms$", SOON)?;
+        Ok((stall, mark))
+    };
+    let off = "^vigil: the panic was called off$";
+    for way in [
+        "echo 0 > /proc/sys/vigil/hardlockup_panic",
+        "echo 0 > /proc/sys/vigil/watchdog",
+        "rmmod vigil",
+    ] {
+        let (stall, mark) = doomed("irqs_off cpu=1 ms=3000")?;
+        stall.wait(&vm)?;
+        vm.sh_ok(way)?;
+        vm.wait_log_after(mark, off, SOON)?;
+        if way != "rmmod vigil" {
+            vm.set_knob("watchdog", 1)?;
+            vm.set_knob("hardlockup_panic", 1)?;
+        }
+    }
+    vm.load("watchdog_thresh=1 hardlockup_panic=1")?;
+    Lockup::start(&vm, "irqs_off cpu=1 ms=30000")?;
+    panicked(&vm.wait_panic(SOON)?, "Hard LOCKUP")
+}
+
+/// The same for a hung task.
+fn called_off_for_a_task(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        2,
+        "hung_task_timeout_secs=2 hung_task_panic=1 panic_delay_ms=20000",
+    )?;
+    let off = "^vigil: the panic was called off$";
+    for way in ["echo 0 > /proc/sys/vigil/hung_task_panic", "rmmod vigil"] {
+        let mark = vm.mark()?;
+        let stall = Stall::start(&vm, "mutex")?;
+        vm.wait_log_after(mark, "^vigil: panic in 20000 ms$", SOON)?;
+        vm.sh_ok(way)?;
+        vm.wait_log_after(mark, off, SOON)?;
+        stall.end(&vm)?;
+        if way != "rmmod vigil" {
+            // The thread goes on with its looks, without anybody ringing.
+            let mark = vm.mark()?;
+            let stall = Stall::start(&vm, "mutex")?;
+            vm.wait_log_after(mark, &headline(Some(stall.victim())), SOON)?;
+            stall.end(&vm)?;
+            vm.set_knob("hung_task_panic", 1)?;
+        }
+    }
+    vm.load("hung_task_timeout_secs=2 hung_task_panic=1")?;
+    Stall::start(&vm, "mutex")?;
+    panicked(&vm.wait_panic(SOON)?, "hung_task: blocked tasks")
+}
+
+/// What is found during the report, or while the panic is being waited for, is
+/// reported too; there is one panic, for the first.
+fn only_one(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        4,
+        "watchdog_thresh=1 softlockup_panic=1 hardlockup_panic=1 hardlockup_all_cpu_backtrace=1",
+    )?;
+    // Long enough for the second to begin and to be found.
+    vm.set_knob("panic_delay_ms", 6000 * vm.bench().pace())?;
+    let mark = vm.mark()?;
+    Lockup::start(&vm, "irqs_off cpu=1 ms=60000")?;
+    vm.wait_log_after(
+        mark,
+        "^watchdog: CPU. *.*: Watchdog detected hard LOCKUP on cpu 1",
+        SOON,
+    )?;
+    Lockup::start(&vm, "preempt_off cpu=2 ms=60000")?;
+    vm.wait_log_after(mark, "BUG: soft lockup - CPU#2", SOON)?;
+    let text = vm.wait_panic(SOON)?;
+    panicked(&text, "Hard LOCKUP")?;
+    let console = vm.console().text();
+    let said = console.matches("vigil: panic in ").count();
+    ensure!(said == 1, "{said} announcements: {console}");
+    Ok(())
+}
+
+/// A CPU that spins with a lock held that is needed to show the memory's state:
+/// what waits for it is not the one that panics.
+fn lock_of_the_stuck_cpu(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        4,
+        "watchdog_thresh=1 hardlockup_panic=1 hardlockup_sys_info=mem",
+    )?;
+    Lockup::start(&vm, "zone_lock cpu=1 ms=120000")?;
+    let text = vm.wait_panic(secs(120))?;
+    panicked(&text, "Hard LOCKUP")?;
+    let console = vm.console().text();
+    // It was being shown when it got stuck there.
+    ensure!(console.contains("Mem-Info:"), "{console}");
+    Ok(())
+}
+
+/// With no other CPU left that could panic, nothing is shown that might block.
+fn last_cpu(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        2,
+        "watchdog_thresh=1 hardlockup_panic=1 hardlockup_sys_info=mem",
+    )?;
+    Lockup::start(&vm, "zone_lock cpu=1 ms=120000")?;
+    let text = vm.wait_panic(SOON)?;
+    panicked(&text, "Hard LOCKUP")?;
+    let console = vm.console().text();
+    ensure!(!console.contains("Mem-Info:"), "{console}");
+    ensure!(
+        console.contains(
+            "vigil: what hardlockup_sys_info asks for is left out: no other CPU runs that could \
+             panic if this one got stuck"
+        ),
+        "{console}"
+    );
+    Ok(())
+}
+
+/// With the stacks of all CPUs wished for, one of which does not run.
+fn one_does_not_answer(cx: &Cx) -> Verdict {
+    // The stacks are no emergencies: on a louder console.
+    let vm = guest_of(
+        cx,
+        cx.config().cpus(4).append("tsc=reliable"),
+        "watchdog_thresh=3 hardlockup_panic=1 hardlockup_all_cpu_backtrace=1",
+    )?;
+    // In this order: a stall may need all CPUs to begin, and is found some seconds later.
+    Lockup::start(&vm, "irqs_off cpu=1 ms=120000")?;
+    let frozen = vm.freeze_vcpu(3)?;
+    let text = vm.wait_panic(secs(120))?;
+    drop(frozen);
+    panicked(&text, "Hard LOCKUP")?;
+    let console = vm.console().text();
+    for words in ["NMI backtrace for cpu 1", "NMI backtrace for cpu 2"] {
+        ensure!(console.contains(words), "no '{words}': {console}");
+    }
+    ensure!(!console.contains("NMI backtrace for cpu 3"), "{console}");
+    Ok(())
+}
+
+/// The CPU that decided is gone before it could panic.
+fn another_takes_over(cx: &Cx) -> Verdict {
+    let vm = guest_of(
+        cx,
+        quiet(cx, 2),
+        "watchdog_thresh=1 softlockup_panic=1 panic_delay_ms=15000",
+    )?;
+    let mark = vm.mark()?;
+    Lockup::start(&vm, "preempt_off cpu=1 ms=120000")?;
+    let said = vm.wait_log_after(mark, "^vigil: panic in 15000 ms$", SOON)?;
+    let frozen = vm.freeze_vcpu(1)?;
+    let panic = wait_for_panic(&vm);
+    // What a CPU that does not run cannot do is to stop.
+    drop(frozen);
+    panic?;
+    let text = vm.wait_panic(SOON)?;
+    panicked(&text, "softlockup: hung tasks")?;
+    ensure!(text.contains("CPU: 0 "), "{text}");
+    let at = time_of_panic(&text)?;
+    ensure!(at - said.time >= 15.0, "{} and {at}", said.time);
+    Ok(())
+}
+
+/// The CPU that decided is gone in the middle of its report, while it waits for the
+/// stack of one that does not run: who finds that it does not run either panics at
+/// once, in its place.
+fn decider_does_not_run(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        3,
+        "watchdog_thresh=1 softlockup_panic=1 softlockup_all_cpu_backtrace=1 \
+         panic_delay_ms=60000",
+    )?;
+    let mark = vm.mark()?;
+    let other = vm.freeze_vcpu(2)?;
+    Lockup::start(&vm, "preempt_off cpu=1 ms=120000")?;
+    vm.wait_log_after(mark, "BUG: soft lockup - CPU#1", SOON)?;
+    let decider = vm.freeze_vcpu(1)?;
+    let panic = wait_for_panic(&vm);
+    drop(decider);
+    drop(other);
+    panic?;
+    let text = vm.wait_panic(SOON)?;
+    panicked(&text, "softlockup: hung tasks")?;
+    ensure!(text.contains("CPU: 0 "), "{text}");
+    ensure!(
+        !vm.console().text().contains("CPU1 has not run for"),
+        "a word before the panic"
+    );
+    Ok(())
+}
+
+/// Waits until the console has the panic's first line.
+fn wait_for_panic(vm: &Vm) -> Verdict {
+    let begun = Instant::now();
+    while !vm.console().text().contains("Kernel panic - not syncing") {
+        ensure!(begun.elapsed() < SOON, "no panic");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0
+//! No topic: what was reported in a quiet run, and what speaks for it.
+//!
+//! A report of vigil's is justified by one of these; otherwise the run fails:
+//!
+//! - the in-tree detector, with the same thresholds in the same kernel, said the
+//!   same of the same CPU or task within [`BESIDE`] seconds;
+//! - the witness in the guest (`vigil-witness`, which shares nothing with vigil)
+//!   measured it: for a CPU, its own real-time thread of the highest priority did
+//!   not get that CPU during the time that the report is about; for a task, it saw
+//!   it in D state without a context switch since long enough before the report.
+
+use super::lockup_stall::{Report, Words};
+use crate::prelude::*;
+use regex::Regex;
+
+/// Seconds; both kinds of detectors are set to it.
+pub(super) const THRESH: f64 = 1.0;
+
+/// The same, for hung tasks.
+pub(super) const TIMEOUT: f64 = 2.0;
+
+/// How far apart two detectors' reports on one stall may be. They sample at
+/// different times, and a report by one puts the other off by a threshold.
+const BESIDE: f64 = 3.0;
+
+/// Of a soft lockup (2 s without the stopper) at least this much has to be in a
+/// gap of the witness: the stopper may have run last up to a sample period
+/// (0.4 s) before the CPU got stuck; the witness looks each 0.05 s.
+const GAP_SOFT: f64 = 2.0 * THRESH - 0.4 * THRESH - 0.1;
+
+/// Of a hard lockup: the last timer interrupt may have been two sample periods
+/// before, less what is said in docs/knobs.md.
+const GAP_HARD: f64 = 0.8 * THRESH - 0.1;
+
+/// How far apart the stamps of two CPUs may be.
+const CLOCKS: f64 = 0.1;
+
+/// How far the witness' looks at the tasks may be from the begin of a sleep, and
+/// from the report: it looks twice a second, if it gets to.
+const LATE_LOOK: f64 = 0.8;
+
+/// The witness' thread on that CPU did not run from `from` to `to`.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    cpu: u32,
+    from: f64,
+    to: f64,
+}
+
+/// At `at` a task had been in D state since `since`, as the witness saw it.
+#[derive(Clone, Debug)]
+struct Sleep {
+    pid: u32,
+    since: f64,
+    at: f64,
+    place: String,
+}
+
+/// A report on a hung task.
+#[derive(Clone, Debug)]
+struct Hung {
+    time: f64,
+    who: String,
+    pid: u32,
+    /// The rest of the first line.
+    what: String,
+    in_tree: bool,
+    /// What it waits for: the innermost frames that are not the scheduler's.
+    frames: Vec<String>,
+    /// The line on the blocker.
+    blocker: String,
+}
+
+/// What the host gave the virtual CPUs up to a moment of the guest's time: how
+/// long each ran and waited for a processor.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    pub(super) at: f64,
+    pub(super) cpus: Vec<(f64, f64)>,
+}
+
+/// All that is known of a run.
+#[derive(Debug)]
+pub(super) struct Record {
+    words: Words,
+    hung: Vec<Hung>,
+    gaps: Vec<Gap>,
+    sleeps: Vec<Sleep>,
+    host: Vec<Host>,
+}
+
+/// A report and what speaks for it.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) time: f64,
+    pub(super) kind: Kind,
+    pub(super) text: String,
+    /// What it is about and what was measured, a line each.
+    pub(super) facts: Vec<String>,
+    /// Reasons; without one it should not have been made.
+    pub(super) reasons: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Soft,
+    Hard,
+    NotRun,
+    Hung,
+}
+
+impl Record {
+    pub(super) fn of(lines: &[LogLine], host: Vec<Host>) -> anyhow::Result<Self> {
+        let gap = Regex::new(r"^vigil-witness: CPU(\d+) did not run its thread for ([\d.]+) s$")?;
+        let sleep =
+            Regex::new(r"^vigil-witness: .*:(\d+) has been in D state for ([\d.]+) s, in (\S*)$")?;
+        let (mut gaps, mut sleeps) = (Vec::new(), Vec::new());
+        for line in lines.iter().filter(|line| line.facility != 0) {
+            if let Some(part) = gap.captures(&line.text) {
+                gaps.push(Gap {
+                    cpu: part[1].parse()?,
+                    from: line.time - part[2].parse::<f64>()?,
+                    to: line.time,
+                });
+            } else if let Some(part) = sleep.captures(&line.text) {
+                sleeps.push(Sleep {
+                    pid: part[1].parse()?,
+                    since: line.time - part[2].parse::<f64>()?,
+                    at: line.time,
+                    place: part[3].to_owned(),
+                });
+            }
+        }
+        Ok(Self {
+            words: Words::of(lines)?,
+            hung: hung(lines)?,
+            gaps,
+            sleeps,
+            host,
+        })
+    }
+
+    /// Every report of vigil's since `from`, in order of time.
+    pub(super) fn judge(&self, from: f64) -> Vec<Judgement> {
+        let words = &self.words;
+        let mut all = Vec::new();
+        for report in &words.soft {
+            let text = format!(
+                "soft lockup: CPU{} stuck for {}s, in {}",
+                report.cpu, report.seconds, report.who
+            );
+            let mut facts = Vec::new();
+            for line in &report.lines {
+                let told = ["RIP: ", "hypervisor took", "% system"];
+                if told.iter().any(|word| line.contains(word)) {
+                    facts.push(line.trim().to_owned());
+                }
+            }
+            facts.truncate(8);
+            let mut reasons = self.gap(report.cpu, report.time, GAP_SOFT);
+            if let Some(theirs) = words.in_tree_soft.iter().find(|theirs| {
+                theirs.cpu == report.cpu && (theirs.time - report.time).abs() < BESIDE
+            }) {
+                reasons.push(format!(
+                    "in-tree said the same at [{:.3}]: {}s",
+                    theirs.time, theirs.seconds
+                ));
+            }
+            facts.extend(self.host(report.cpu, report.time, report.seconds as f64));
+            all.push(Judgement {
+                time: report.time,
+                kind: Kind::Soft,
+                text,
+                facts,
+                reasons,
+            });
+        }
+        for report in &words.hard {
+            let second = report.lines.get(1).map_or("", String::as_str);
+            let mut facts = vec![second.to_owned()];
+            facts.extend(self.host(report.cpu, report.time, 2.0 * THRESH));
+            all.push(Judgement {
+                time: report.time,
+                kind: Kind::Hard,
+                text: format!("hard lockup: CPU{}, found by CPU{}", report.cpu, report.by),
+                facts,
+                reasons: self.gap(report.cpu, report.time, GAP_HARD),
+            });
+        }
+        for note in &words.not_run {
+            all.push(Judgement {
+                time: note.time,
+                kind: Kind::NotRun,
+                text: format!("CPU{} has not run for {} s", note.cpu, note.seconds),
+                facts: self
+                    .host(note.cpu, note.time, note.seconds)
+                    .into_iter()
+                    .collect(),
+                reasons: self.gap(note.cpu, note.time, note.seconds - 0.5),
+            });
+        }
+        for report in self.hung.iter().filter(|report| !report.in_tree) {
+            let mut facts = vec![format!("waits in {}", report.frames.join(" < "))];
+            if !report.blocker.is_empty() {
+                facts.push(report.blocker.clone());
+            }
+            let mut reasons = Vec::new();
+            let seen = self.sleeps.iter().rev().find(|sleep| {
+                sleep.pid == report.pid
+                    && (report.time - LATE_LOOK..report.time + LATE_LOOK).contains(&sleep.at)
+                    && sleep.since <= report.time - TIMEOUT + LATE_LOOK
+            });
+            if let Some(sleep) = seen {
+                reasons.push(format!(
+                    "the witness saw it at [{:.3}] in D state since [{:.3}], in {}",
+                    sleep.at, sleep.since, sleep.place
+                ));
+            }
+            let theirs = self.hung.iter().find(|theirs| {
+                theirs.in_tree
+                    && theirs.pid == report.pid
+                    && (theirs.time - report.time).abs() < BESIDE
+            });
+            if let Some(theirs) = theirs {
+                reasons.push(format!("in-tree said the same at [{:.3}]", theirs.time));
+            }
+            all.push(Judgement {
+                time: report.time,
+                kind: Kind::Hung,
+                text: format!("hung task: {} {}", report.who, report.what),
+                facts,
+                reasons,
+            });
+        }
+        all.retain(|judgement| judgement.time >= from);
+        all.sort_by(|a, b| a.time.total_cmp(&b.time));
+        all
+    }
+
+    /// What the in-tree detector reported between these times, soft lockups and
+    /// hung tasks: how often, and what vigil did not say beside it.
+    pub(super) fn in_tree(&self, from: f64, to: f64) -> (usize, usize, Vec<String>) {
+        let within = |time: f64| (from..to).contains(&time);
+        let mut alone = Vec::new();
+        let mut soft = 0;
+        for theirs in &self.words.in_tree_soft {
+            let beside =
+                |ours: &&Report| ours.cpu == theirs.cpu && (ours.time - theirs.time).abs() < BESIDE;
+            if within(theirs.time) {
+                soft += 1;
+                if !self.words.soft.iter().any(|ours| beside(&ours)) {
+                    alone.push(format!(
+                        "[{:.3}] soft lockup, CPU{}",
+                        theirs.time, theirs.cpu
+                    ));
+                }
+            }
+        }
+        let mut hung = 0;
+        for theirs in self.hung.iter().filter(|theirs| theirs.in_tree) {
+            let beside = |ours: &&Hung| {
+                !ours.in_tree && ours.pid == theirs.pid && (ours.time - theirs.time).abs() < BESIDE
+            };
+            if within(theirs.time) {
+                hung += 1;
+                if !self.hung.iter().any(|ours| beside(&ours)) {
+                    let frames = theirs.frames.join(" < ");
+                    alone.push(format!(
+                        "[{:.3}] {} {}, in {frames}",
+                        theirs.time, theirs.who, theirs.what
+                    ));
+                }
+            }
+        }
+        (soft, hung, alone)
+    }
+
+    /// Gaps of the witness between these times: how many, and the longest.
+    pub(super) fn gaps(&self, from: f64, to: f64) -> (usize, f64) {
+        let gaps = self.gaps.iter().filter(|gap| (from..to).contains(&gap.to));
+        gaps.fold((0, 0.0), |(n, most), gap| {
+            (n + 1, f64::max(most, gap.to - gap.from))
+        })
+    }
+
+    /// Tasks that the witness saw in D state for the timeout and longer between
+    /// these times: how many sleeps, and the longest.
+    pub(super) fn sleeps(&self, from: f64, to: f64) -> (usize, f64) {
+        let mut long: Vec<(u32, i64)> = Vec::new();
+        let mut most = 0.0;
+        for sleep in &self.sleeps {
+            let age = sleep.at - sleep.since;
+            if (from..to).contains(&sleep.at) && age >= TIMEOUT {
+                // The printed age has one decimal.
+                long.push((sleep.pid, sleep.since.round() as i64));
+                most = f64::max(most, age);
+            }
+        }
+        long.sort_unstable();
+        long.dedup();
+        (long.len(), most)
+    }
+
+    /// A gap of the witness that had begun `least` seconds before `time` and was
+    /// not over yet.
+    fn gap(&self, cpu: u32, time: f64, least: f64) -> Vec<String> {
+        let covers =
+            |gap: &&Gap| gap.cpu == cpu && gap.from <= time - least && gap.to >= time - CLOCKS;
+        self.gaps
+            .iter()
+            .filter(covers)
+            .map(|gap| {
+                format!(
+                    "the witness did not get CPU{cpu} from [{:.3}] to [{:.3}]",
+                    gap.from, gap.to
+                )
+            })
+            .collect()
+    }
+
+    /// What the host did with a virtual CPU in the seconds before `time`.
+    fn host(&self, cpu: u32, time: f64, length: f64) -> Option<String> {
+        let before = self
+            .host
+            .iter()
+            .rev()
+            .find(|host| host.at <= time - length)?;
+        let after = self.host.iter().find(|host| host.at >= time)?;
+        let (old, new) = (
+            before.cpus.get(cpu as usize)?,
+            after.cpus.get(cpu as usize)?,
+        );
+        Some(format!(
+            "host: from [{:.1}] to [{:.1}] the virtual CPU ran for {:.2} s and waited {:.2} s for a processor",
+            before.at,
+            after.at,
+            new.0 - old.0,
+            new.1 - old.1
+        ))
+    }
+}
+
+/// The reports on hung tasks. Two detectors may print at the same time, line by
+/// line, so that report is vigil's which comes last before the line in which
+/// vigil names that task again.
+fn hung(lines: &[LogLine]) -> anyhow::Result<Vec<Hung>> {
+    let first = Regex::new(r"^INFO: task (.*):(\d+) (blocked .*)$")?;
+    let ours = Regex::new(r"^vigil: task .*:(\d+) last got a CPU at ")?;
+    let frame = Regex::new(r"^ ([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x")?;
+    // Who puts tasks to sleep says nothing about why.
+    let sleeping = [
+        "__schedule",
+        "schedule",
+        "schedule_timeout",
+        "io_schedule",
+        "io_schedule_timeout",
+        "schedule_preempt_disabled",
+        "schedule_hrtimeout_range",
+        "bit_wait_io",
+        "bit_wait",
+        "__wait_on_bit",
+        "out_of_line_wait_on_bit",
+        "wait_for_completion",
+        "wait_for_completion_io",
+        "__wait_for_common",
+    ];
+    let lines: Vec<&LogLine> = lines.iter().filter(|line| line.facility == 0).collect();
+    let mut found: Vec<Hung> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        if let Some(part) = ours.captures(&line.text) {
+            let pid: u32 = part[1].parse()?;
+            let whose = open
+                .iter()
+                .rposition(|&i| found[i].pid == pid && line.time - found[i].time < 2.0);
+            if let Some(whose) = whose {
+                found[open.remove(whose)].in_tree = false;
+            }
+            continue;
+        }
+        let Some(part) = first
+            .captures(&line.text)
+            .filter(|part| part[3].contains(" for more than "))
+        else {
+            continue;
+        };
+        let who = format!("{}:{}", &part[1], &part[2]);
+        let rest = lines.get(number + 1..).unwrap_or_default();
+        let report = rest
+            .iter()
+            .take(60)
+            .take_while(|line| !line.text.contains(" for more than "));
+        let blocked = format!("INFO: task {who} is blocked on ");
+        let blocker = report.clone().find(|line| line.text.starts_with(&blocked));
+        let frames = report
+            .take_while(|line| !line.text.contains("</TASK>"))
+            .filter_map(|line| Some(frame.captures(&line.text)?[1].to_owned()))
+            .filter(|name| !sleeping.contains(&name.as_str()))
+            .take(5)
+            .collect();
+        open.push(found.len());
+        found.push(Hung {
+            time: line.time,
+            pid: part[2].parse()?,
+            who,
+            what: part[3].to_owned(),
+            in_tree: true,
+            frames,
+            blocker: blocker.map_or(String::new(), |line| line.text.clone()),
+        });
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(lines: &[(f64, u32, &str)]) -> Vec<LogLine> {
+        lines
+            .iter()
+            .map(|&(time, facility, text)| LogLine {
+                seq: 0,
+                time,
+                level: 6,
+                facility,
+                text: text.to_owned(),
+            })
+            .collect()
+    }
+
+    fn reasons(lines: &[(f64, u32, &str)]) -> Vec<usize> {
+        let record = Record::of(&log(lines), Vec::new()).unwrap();
+        record.judge(0.0).iter().map(|j| j.reasons.len()).collect()
+    }
+
+    const SOFT: &str = "watchdog: BUG: soft lockup - CPU#1 stuck for 2s! [a:1]";
+    const OURS: &str = "CPU#1 Utilization every 400ms during lockup (as counted by the tick):";
+
+    #[test]
+    fn a_soft_lockup_needs_a_gap_or_the_other_detector() {
+        assert_eq!(reasons(&[(10.0, 0, SOFT), (10.0, 0, OURS)]), [0]);
+        let gap = "vigil-witness: CPU1 did not run its thread for 3.000 s";
+        assert_eq!(
+            reasons(&[(10.0, 0, SOFT), (10.0, 0, OURS), (11.0, 1, gap)]),
+            [1]
+        );
+        // Too early, too late, of another CPU.
+        assert_eq!(
+            reasons(&[(8.5, 1, gap), (10.0, 0, SOFT), (10.0, 0, OURS)]),
+            [0]
+        );
+        assert_eq!(
+            reasons(&[(10.0, 0, SOFT), (10.0, 0, OURS), (12.0, 1, gap)]),
+            [0]
+        );
+        let other = "vigil-witness: CPU0 did not run its thread for 3.000 s";
+        assert_eq!(
+            reasons(&[(10.0, 0, SOFT), (10.0, 0, OURS), (11.0, 1, other)]),
+            [0]
+        );
+        assert_eq!(
+            reasons(&[(10.0, 0, SOFT), (10.0, 0, OURS), (12.5, 0, SOFT)]),
+            [1]
+        );
+    }
+
+    #[test]
+    fn a_hung_task_needs_the_witness_or_the_other_detector() {
+        let head = "INFO: task dd:77 blocked for more than 2 seconds.";
+        let ours = "vigil: task dd:77 last got a CPU at [7.9] of this log";
+        assert_eq!(reasons(&[(10.0, 0, head), (10.0, 0, ours)]), [0]);
+        let seen = "vigil-witness: dd:77 has been in D state for 1.6 s, in folio_wait_bit_common";
+        assert_eq!(
+            reasons(&[(9.8, 1, seen), (10.0, 0, head), (10.0, 0, ours)]),
+            [1]
+        );
+        let young = "vigil-witness: dd:77 has been in D state for 1.0 s, in folio_wait_bit_common";
+        assert_eq!(
+            reasons(&[(10.0, 0, head), (10.0, 0, ours), (10.5, 1, young)]),
+            [0]
+        );
+        // Two at the same time: one of them is vigil's.
+        assert_eq!(
+            reasons(&[(10.0, 0, head), (10.0, 0, head), (10.0, 0, ours)]),
+            [1]
+        );
+    }
+}
