@@ -10,6 +10,10 @@ APPEND  ?=
 FILES   ?=
 SCRIPT  ?=
 T       ?=
+KIND    ?= hard
+SET     ?=
+MINUTES ?= 20
+PART    ?=
 
 out := out/$(KERNEL)
 in_root := scripts/in-root
@@ -35,7 +39,14 @@ help:
 ## Usage: make TARGET [KERNEL=7.3-cloud]
 ##
 ##   demo            provoke a hung task in a guest and show what is said about it
-##   test            all checks and tests; T=NAME runs the scenarios of that name
+##   kdump-demo      a lockup, a panic, a dump and what it tells; KIND=hard, soft or hung
+##   kdump-trial     follow docs/kdump.md in a clean Debian with kdump-tools, to a dump
+##   test            all checks and tests; T=NAME runs the scenarios of that name,
+##                   SET=core the core set of scenarios
+##   test-all        test, with the scenarios that only repeat others for more kinds
+##   ci              test, a short soak, and the core set on the debug kernel
+##   soak MINUTES=20 long runs: load with the shortest thresholds, CPUs off and on;
+##                   ci runs them for less than a minute each
 ##   vm              a root shell in a guest; modules are under /vm, not loaded
 ##   vm SCRIPT=FILE  run a shell script as root in a guest and exit with its status
 ##                   (125 the VM failed, 124 time-out, 123 the kernel panicked)
@@ -44,13 +55,15 @@ help:
 ##   kmod DIR=PATH   build any other folder of modules, C or Rust, the same way
 ##   kdir, ksrc      print the prepared kernel tree and its source (make -s)
 ##   KDIR=PATH       with no target: build against a tree of your own
-##   measure         what a pass costs, beside khungtaskd
+##   measure         costs and lateness, beside the in-tree detectors; all, or
+##                   PART=looks, lateness or heartbeat
 ##   check           formatting, lints, generated files, unsafe code in its place
 ##   fmt, ffi, docs  make what check compares
 ##   rust-analyzer   rust-project.json, for editors
 ##   clean           remove what was built here; the cache is kept
 ##
-## KERNEL is 7.3-cloud, 7.3, 7.3-rt, 7.2-cloud, 7.2 or 7.2-rt.
+## KERNEL is 7.3-cloud, 7.3, 7.3-rt, 7.2-cloud, 7.2 or 7.2-rt; or 7.3-debug, which is
+## built here of the same sources with everything that checks itself.
 ## Set-up needs git, make, and root (or sub-uids and mmdebstrap); it is cached
 ## in ~/.cache/vigil, or in VIGIL_CACHE.
 
@@ -93,13 +106,36 @@ vm-run: bench-dir
 demo: bench-dir
 	@scripts/vm $(out) demo
 
+# Without debug information there are no stacks; what the report says then.
+.PHONY: kdump-demo
+kdump-demo: bench-dir
+	@scripts/vmcore-report --prepare >/dev/null
+	@scripts/vm $(out) kdump $(KIND) "$$(scripts/kernel-debuginfo $(KERNEL) || echo 'going on without debug information' >&2)"
+
+# Follow docs/kdump.md in a clean Debian; see scripts/kdump-trial.
+.PHONY: kdump-trial
+kdump-trial:
+	@scripts/kdump-trial $(KERNEL) $(out)
+
 .PHONY: measure
 measure: bench-dir
-	@scripts/vm $(out) measure
+	@scripts/vm $(out) measure $(PART)
+
+.PHONY: soak
+soak: bench-dir
+	@VIGIL_SOAK_MINUTES=$(MINUTES) scripts/vm $(out) scenarios soak:: --test-threads 1
 
 .PHONY: test
 test:
-	@scripts/test $(KERNEL) $(out) "$(T)"
+	@scripts/test $(KERNEL) $(out) "$(T)" "$(SET)"
+
+.PHONY: test-all
+test-all:
+	@scripts/test $(KERNEL) $(out) "" all
+
+.PHONY: ci
+ci:
+	@scripts/ci
 
 .PHONY: check
 check:

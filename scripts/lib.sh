@@ -53,6 +53,24 @@ discard() {
 		die "cannot remove $1: remove it by hand"
 }
 
+# What programs of the build root link to, as the root's own loader resolves it:
+# paths in the root, a line each. Usage: libraries_of PROGRAM...
+libraries_of() {
+	"$VIGIL_TOP/scripts/in-root" ldd "$@" |
+		sed -nE 's/.*=> (\/[^ ]+) .*/\1/p; s/^[[:space:]]*(\/lib64\/[^ ]+) .*/\1/p' | sort -u
+}
+
+# Pack a folder as an initramfs, the same bytes for the same content. The list of
+# files is left beside the image. Usage: pack_initramfs FOLDER IMAGE
+pack_initramfs() {
+	find "$1" -mindepth 1 -exec touch -h -d @0 {} +
+	(cd "$1" && find . -mindepth 1 -printf '%P\0' | LC_ALL=C sort -z) >"$2.list"
+	# shellcheck disable=SC2016 # expanded inside the root
+	"$VIGIL_TOP/scripts/in-root" sh -c 'cd "$1" && cpio --quiet --null --create --format=newc --owner=0:0 --reproducible <"$2" >"$3"' \
+		sh "$1" "$2.list" "$2" ||
+		die "cpio could not pack $1"
+}
+
 # Run a long command with its output in a log file: a line every few seconds
 # says that it is alive, and the log's end is shown if it fails.
 # Usage: run_logged WHAT LOG COMMAND...

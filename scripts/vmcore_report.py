@@ -1,0 +1,595 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Say what a crash dump tells: run it as scripts/vmcore-report.
+
+vigil keeps its last incidents in one record in memory, the symbol
+`vigil_incidents`. It is found and read in the dump without any debug
+information. What needs that (the stacks of tasks and CPUs as they were) is said
+where a vmlinux with DWARF is given; without it the log has to do.
+
+Whatever comes from the dump is printed with control and non-ASCII bytes escaped.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import logging
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
+
+# ---- the record of incidents ------------------------------------------------
+
+MAGIC = b"vigil incidents\0"
+VERSION = 1
+HEADER = struct.Struct("<16s4I2QI12x")
+ENTRY = struct.Struct("<QIIiI16sQQQqIiQ16sII18Q")
+STACK = 18
+
+HUNG_TASK = 1
+KINDS = {
+    HUNG_TASK: "hung task",
+    2: "soft lockup",
+    3: "hard lockup",
+    4: "CPU that does not run",
+}
+LOCKS = {
+    1: "mutex",
+    2: "semaphore",
+    3: "rw-semaphore (as reader)",
+    4: "rw-semaphore (as writer)",
+}
+CONFIRMED, IN_IO, PANIC = 1, 2, 4
+
+
+class BadRecord(Exception):
+    """The record of incidents cannot be understood; says why."""
+
+
+@dataclasses.dataclass
+class Header:
+    """The head of the record."""
+
+    header_len: int
+    entry_len: int
+    entries: int
+    address: int
+    begun: int
+    stack_len: int
+
+    def size(self) -> int:
+        """Bytes of the whole record."""
+        return self.header_len + self.entry_len * self.entries
+
+
+@dataclasses.dataclass
+class Incident:
+    """One incident. Times are nanoseconds on the clock of the log's stamps."""
+
+    number: int
+    kind: int
+    cpu: int
+    pid: int
+    finder: int
+    comm: bytes
+    found: int
+    start: int
+    age: int
+    wall: int
+    lock: int
+    owner: int
+    lock_address: int
+    owner_comm: bytes
+    flags: int
+    stack: List[int]
+
+    def is_panic(self) -> bool:
+        """Whether a panic was decided on for it."""
+        return bool(self.flags & PANIC)
+
+
+def parse_header(data: bytes) -> Header:
+    """The head of the record, from its first 64 bytes."""
+    if len(data) < HEADER.size:
+        raise BadRecord(f"only {len(data)} bytes of its head are there")
+    magic, version, *rest = HEADER.unpack_from(data)
+    header = Header(*rest)
+    if magic != MAGIC:
+        raise BadRecord("it has no magic")
+    if version != VERSION:
+        raise BadRecord(f"its version is {version}, and this program knows {VERSION}")
+    if (
+        header.header_len < HEADER.size
+        or header.entry_len < ENTRY.size
+        or header.stack_len != STACK
+        or not 0 < header.entries <= 4096
+        or header.size() > 1 << 24
+    ):
+        raise BadRecord("its lengths make no sense")
+    return header
+
+
+def parse_incidents(data: bytes) -> Tuple[Header, List[Incident], int]:
+    """Parse the whole record: the head, its incidents with the oldest first, and
+    how many entries were being written at the moment of the crash."""
+    header = parse_header(data)
+    if len(data) < header.size():
+        raise BadRecord(f"only {len(data)} bytes of {header.size()} are there")
+    incidents = []
+    for k in range(header.entries):
+        number, *words = ENTRY.unpack_from(data, header.header_len + k * header.entry_len)
+        # 0: never used, or being written. Anything else that does not belong
+        # here was overtaken while being written.
+        if number == 0 or (number - 1) % header.entries != k or number > header.begun:
+            continue
+        depth, stack = words[14], words[15:]
+        incident = Incident(number, *words[:14], list(stack[: min(depth, STACK)]))
+        incident.comm = incident.comm.split(b"\0")[0]
+        incident.owner_comm = incident.owner_comm.split(b"\0")[0]
+        incidents.append(incident)
+    incidents.sort(key=lambda incident: incident.number)
+    torn = min(header.begun, header.entries) - len(incidents)
+    return header, incidents, max(0, torn)
+
+
+# ---- words -------------------------------------------------------------------
+
+
+def escape(text) -> str:
+    """Printable ASCII as it is, everything else as \\xHH."""
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogateescape")
+    return "".join(chr(b) if 0x20 <= b < 0x7F else f"\\x{b:02x}" for b in text)
+
+
+RUST_NAME = re.compile(r"\b_R[0-9A-Za-z_]+")
+RUST_PART = re.compile(r"[sB][0-9A-Za-z]*_|([1-9][0-9]*)_?")
+
+
+def rust(text: str) -> str:
+    """Mangled names of Rust as the identifiers in them, to be read by people: what
+    kind of path it is, and for which types, is left out."""
+
+    def parts(match) -> str:
+        name, at, found = match[0], len("_R"), []
+        while at < len(name):
+            part = RUST_PART.match(name, at)
+            if part and part[1]:
+                at = part.end() + int(part[1])
+                found.append(name[part.end() : at])
+            else:
+                # Crates' hashes and references back have digits, too.
+                at = part.end() if part else at + 1
+        return "::".join(found) or name
+
+    return RUST_NAME.sub(parts, text)
+
+
+def stamp(nanoseconds: int) -> str:
+    """A time as the log's stamps have it."""
+    return f"[{nanoseconds // 1_000_000_000:5d}.{nanoseconds // 1000 % 1_000_000:06d}]"
+
+
+def utc(seconds: float) -> str:
+    """A date."""
+    try:
+        date = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return "at an unknown date"
+    return date.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def task_name(comm: bytes, pid: int) -> str:
+    """COMM:PID, as the reports have it."""
+    if pid < 0:
+        return "an unknown task"
+    return f"{escape(comm)}:{pid}"
+
+
+def waits_for(incident: Incident) -> Optional[str]:
+    """What a hung task waits for."""
+    if not incident.lock:
+        return "unknown (no lock)" if incident.kind == HUNG_TASK else None
+    lock = LOCKS.get(incident.lock, f"a lock of unknown kind {incident.lock}")
+    text = f"{lock} at {incident.lock_address:#x}"
+    if incident.owner:
+        return f"{text}, likely owned by {task_name(incident.owner_comm, incident.owner)}"
+    return f"{text}, owner unknown"
+
+
+def describe(incident: Incident, symbol: Callable[[int], str]) -> Iterator[str]:
+    """An incident as a block of lines."""
+    kind = KINDS.get(incident.kind, f"unknown kind {incident.kind}")
+    who = task_name(incident.comm, incident.pid)
+    if incident.kind == HUNG_TASK:
+        subject = f"task {who}, last on CPU {incident.cpu}"
+    else:
+        subject = f"CPU {incident.cpu}, running {who}"
+    yield f"#{incident.number} {kind}: {subject}"
+    yield (
+        f"   found at {stamp(incident.found)} by CPU {incident.finder}, "
+        f"after {incident.age / 1e9:.3f} s (since {stamp(incident.start)}); "
+        f"{utc(incident.wall / 1e9)}"
+    )
+    waits = waits_for(incident)
+    if waits:
+        yield f"   waits for: {waits}"
+    notes = []
+    if incident.flags & CONFIRMED:
+        notes.append("confirmed by an NMI")
+    if incident.flags & IN_IO:
+        notes.append("in I/O wait")
+    if incident.is_panic():
+        notes.append("a panic was decided on for it")
+    if notes:
+        yield f"   {'; '.join(notes)}"
+    if incident.stack:
+        yield "   stack:"
+        for address in incident.stack:
+            yield f"     {symbol(address)}"
+    else:
+        yield "   no stack was taken"
+
+
+def as_json(incident: Incident, symbol: Callable[[int], str]) -> Dict[str, object]:
+    """An incident for programs."""
+    return {
+        "number": incident.number,
+        "kind": KINDS.get(incident.kind, str(incident.kind)),
+        "cpu": incident.cpu,
+        "pid": incident.pid,
+        "comm": escape(incident.comm),
+        "finder": incident.finder,
+        "found_ns": incident.found,
+        "start_ns": incident.start,
+        "age_ns": incident.age,
+        "wall_ns": incident.wall,
+        "lock": LOCKS.get(incident.lock) if incident.lock else None,
+        "lock_address": incident.lock_address,
+        "owner_pid": incident.owner,
+        "owner_comm": escape(incident.owner_comm),
+        "confirmed": bool(incident.flags & CONFIRMED),
+        "in_io_wait": bool(incident.flags & IN_IO),
+        "panic": incident.is_panic(),
+        "stack": [{"address": address, "symbol": symbol(address)} for address in incident.stack],
+    }
+
+
+PANIC_LINE = "Kernel panic - not syncing"
+REPORT_LINE = re.compile(
+    r"INFO: task .* blocked (in I/O wait )?for more than "
+    r"|watchdog: BUG: soft lockup - CPU#|watchdog: .*hard LOCKUP on cpu |vigil: CPU\d+ does not run"
+)
+
+
+def panic_line(log: List[str]) -> Optional[str]:
+    """The last panic in the log."""
+    return next((line for line in reversed(log) if PANIC_LINE in line), None)
+
+
+def last_report(log: List[str], limit: int = 300) -> List[str]:
+    """From the last report before the panic to the log's end."""
+    last = None
+    for number, line in enumerate(log):
+        if last is not None and PANIC_LINE in line:
+            break
+        if REPORT_LINE.search(line):
+            last = number
+    if last is None:
+        last = next((n for n, line in enumerate(log) if PANIC_LINE in line), len(log))
+    return log[last : last + limit]
+
+
+# ---- the dump ----------------------------------------------------------------
+
+
+class Unusable(Exception):
+    """There is nothing to be said of the dump; says why."""
+
+
+def dmesg(vmcore: str) -> List[str]:
+    """The kernel's log. makedumpfile needs no debug information for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/dmesg"
+        done = subprocess.run(
+            ["makedumpfile", "--dump-dmesg", vmcore, path],
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            said = (done.stderr + done.stdout).decode("ascii", "replace").split("\n")[0]
+            raise Unusable(f"the log cannot be read: makedumpfile --dump-dmesg: {escape(said)}")
+        with open(path, "rb") as log:
+            # makedumpfile escapes too, and takes a byte from 0x80 on for negative.
+            text = re.sub(rb"\\xffffff([89a-f][0-9a-f])", rb"\\x\1", log.read())
+            return [escape(line) for line in text.split(b"\n") if line]
+
+
+# Where x86-64 has its modules: behind the kernel, for which it keeps 1 GiB, or
+# half of that if it is built without KASLR. (arm64's dumps say where.)
+X86_MODULES = (0xFFFFFFFFA0000000, 0xFFFFFFFFFF000000)
+
+
+class Dump:
+    """A dump, read with drgn."""
+
+    def __init__(self, vmcore: str, vmlinux: Optional[str]):
+        import drgn  # pylint: disable=import-outside-toplevel
+
+        self.drgn = drgn
+        logging.getLogger("drgn").setLevel(logging.CRITICAL)
+        self.check(vmcore, vmlinux)
+        self.prog = drgn.Program()
+        # Nothing is looked for elsewhere: what is shown depends on the arguments only.
+        self.prog.set_enabled_debug_info_finders([])
+        try:
+            self.prog.set_core_dump(vmcore)
+            self.vmcoreinfo = self.prog["VMCOREINFO"].string_().decode("ascii", "replace")
+        except (ValueError, OSError, LookupError, drgn.FaultError) as error:
+            raise Unusable(f"it is no dump of a kernel: {escape(str(error))}") from error
+        self.info = dict(
+            line.split("=", 1) for line in self.vmcoreinfo.splitlines() if "=" in line
+        )
+        self.missing: Optional[str] = None
+        self.has_types = False
+        self.named_modules = False
+        self.load(vmlinux)
+        self.index()
+
+    @staticmethod
+    def check(vmcore: str, vmlinux: Optional[str]) -> None:
+        """Find what drgn has no good words for."""
+        for path in filter(None, (vmcore, vmlinux)):
+            try:
+                with open(path, "rb") as file:
+                    begin = file.read(16)
+            except OSError as error:
+                raise Unusable(f"it cannot be read: {error.strerror}: {path}") from error
+            if path == vmcore and begin.startswith(b"makedumpfile"):
+                raise Unusable(
+                    "it is in makedumpfile's flattened format: "
+                    "'makedumpfile -R NEW < VMCORE' makes an ordinary dump of it"
+                )
+            if path == vmcore and not begin.startswith((b"KDUMP", b"\x7fELF")):
+                raise Unusable("it is no dump of a kernel, by its first bytes")
+
+    def release(self) -> str:
+        """What uname -r said."""
+        return self.info.get("OSRELEASE", "unknown")
+
+    def load(self, vmlinux: Optional[str]) -> None:
+        """Take debug information, if there is any; else say what is missing."""
+        release = escape(self.release())
+        how = (
+            f"Debian has it in the package linux-image-{release}-dbg as "
+            f"/usr/lib/debug/boot/vmlinux-{release}; here, 'scripts/kernel-debuginfo KERNEL' fetches it"
+        )
+        if vmlinux is None:
+            self.missing = (
+                "no vmlinux with debug information (DWARF) was given, so that stacks are those "
+                f"that vigil and the kernel have put into the record and the log: {how}."
+            )
+            return
+        try:
+            self.prog.load_debug_info([vmlinux])
+        except self.drgn.MissingDebugInfoError:
+            pass
+        try:
+            self.prog.type("struct task_struct")
+            self.has_types = True
+        except LookupError:
+            ident = self.info.get("BUILD-ID", "unknown")
+            self.missing = (
+                f"{escape(vmlinux)} has no debug information of this very kernel (build ID "
+                f"{escape(ident)}), so that stacks are those in the record and the log: {how}."
+            )
+
+    def index(self) -> None:
+        """Take names from the kernel's own tables."""
+        from drgn.helpers.linux import kallsyms  # pylint: disable=import-outside-toplevel
+
+        self.named = self.has_types
+        try:
+            if not self.has_types:
+                index = kallsyms.load_vmlinux_kallsyms(self.prog)
+                self.prog.register_symbol_finder("kallsyms", index, enable_index=-1)
+                self.named = True
+            else:
+                index = kallsyms.load_module_kallsyms(self.prog)
+                self.prog.register_symbol_finder("module_kallsyms", index, enable_index=-1)
+                self.named_modules = True
+        except (LookupError, ValueError, self.drgn.FaultError):
+            pass
+
+    def symbol(self, address: int) -> str:
+        """An address as the kernel's traces have it."""
+        try:
+            # The call, not what comes after it.
+            symbol = self.prog.symbol(address - 1)
+        except LookupError:
+            low, high = self.modules()
+            if low <= address < high and not self.named_modules:
+                return f"{address:#x} (in a module, whose names need debug information)"
+            return f"{address:#x}"
+        name = f"{rust(escape(symbol.name))}+{address - symbol.address:#x}"
+        return f"{name}/{symbol.size:#x}" if symbol.size else name
+
+    def modules(self) -> Tuple[int, int]:
+        """The area of modules."""
+        low, high = (
+            self.info.get("NUMBER(MODULES_VADDR)"),
+            self.info.get("NUMBER(MODULES_END)"),
+        )
+        if low and high:
+            return int(low, 0), int(high, 0)
+        return X86_MODULES
+
+    def incidents(self) -> bytes:
+        """The bytes of vigil's record."""
+        for address in self.candidates():
+            try:
+                header = parse_header(self.prog.read(address, HEADER.size))
+                if header.address in (0, address):
+                    return self.prog.read(address, header.size())
+            except self.drgn.FaultError as error:
+                raise BadRecord(f"it is not all in the dump: {escape(str(error))}") from error
+        raise BadRecord("there is none in the dump: vigil was not loaded, or had no record yet")
+
+    def candidates(self) -> Iterator[int]:
+        """Where the record's magic is. It begins a page of a module's data."""
+        try:
+            yield self.prog.symbol("vigil_incidents").address
+            return
+        except LookupError:
+            pass
+        low, high = self.modules()
+        for address in range(low, high, 4096):
+            try:
+                if self.prog.read(address, len(MAGIC)) == MAGIC:
+                    yield address
+            except self.drgn.FaultError:
+                pass
+
+    def machine(self, log: List[str]) -> Iterator[str]:
+        """What the machine was, and when it died."""
+        yield f"release {escape(self.release())}, {self.prog.platform.arch.name.lower()}"
+        stamps = re.match(r"\[ *(\d+\.\d+)\]", log[-1]) if log else None
+        crashed = self.info.get("CRASHTIME")
+        when = f", on {utc(int(crashed))}" if crashed and crashed.isdigit() else ""
+        if stamps:
+            yield f"crashed at [{stamps[1]}] of its log{when}"
+        elif when:
+            yield f"crashed{when}"
+
+    def trace(self, task) -> Iterator[str]:
+        """A task's stack."""
+        try:
+            yield from (f"  {rust(escape(line))}" for line in str(self.prog.stack_trace(task)).splitlines())
+        except (LookupError, ValueError, self.drgn.FaultError) as error:
+            yield f"  its stack cannot be read: {escape(str(error))}"
+
+    def stack_of_task(self, pid: int, what: str) -> Iterator[str]:
+        """The stack of a task by its number."""
+        from drgn.helpers.linux.pid import find_task  # pylint: disable=import-outside-toplevel
+
+        task = find_task(self.prog, pid)
+        if not task:
+            yield f"{what}: there is no task {pid} any more"
+            return
+        yield f"{what}: task {task_name(task.comm.string_(), pid)}"
+        yield from self.trace(task)
+
+    def stack_of_cpu(self, cpu: int, what: str) -> Iterator[str]:
+        """The stack of what ran on a CPU."""
+        from drgn.helpers.linux.sched import cpu_curr  # pylint: disable=import-outside-toplevel
+
+        task = cpu_curr(self.prog, cpu)
+        yield f"{what}: CPU {cpu}, task {task_name(task.comm.string_(), task.pid.value_())}"
+        yield from self.trace(task)
+
+    def stacks(self, incident: Optional[Incident]) -> Iterator[str]:
+        """The stack of what the panic was about, and of all CPUs."""
+        from drgn.helpers.linux.cpumask import (  # pylint: disable=import-outside-toplevel
+            for_each_online_cpu,
+        )
+
+        if incident and incident.kind == HUNG_TASK:
+            yield from self.stack_of_task(incident.pid, "The hung task")
+            if incident.owner:
+                yield from self.stack_of_task(incident.owner, "The lock's likely owner")
+        elif incident:
+            yield from self.stack_of_cpu(incident.cpu, "The stuck CPU")
+        yield ""
+        yield "All CPUs' stacks"
+        for cpu in for_each_online_cpu(self.prog):
+            yield from self.stack_of_cpu(cpu, "at the crash")
+
+
+# ---- the report --------------------------------------------------------------
+
+
+def decisive(incidents: List[Incident]) -> Optional[Incident]:
+    """The incident that the panic was about."""
+    return next((one for one in reversed(incidents) if one.is_panic()), None)
+
+
+def report(dump: Dump, log: List[str]) -> Iterator[str]:
+    """Everything, for people."""
+    yield "The panic"
+    yield f"  {panic_line(log) or 'the log has no panic'}"
+    yield ""
+    yield "The machine"
+    yield from (f"  {line}" for line in dump.machine(log))
+    yield ""
+    incidents: List[Incident] = []
+    try:
+        header, incidents, torn = parse_incidents(dump.incidents())
+        yield f"vigil's incidents: {header.begun} since it was loaded, the last {len(incidents)} are kept"
+        if torn:
+            yield f"  ({torn} more were just being written)"
+        for incident in incidents:
+            yield from (f"  {line}" for line in describe(incident, dump.symbol))
+        if incidents and not dump.named:
+            yield "  (addresses could not be resolved: the dump has no table of the kernel's symbols)"
+    except BadRecord as error:
+        yield f"vigil's incidents: no record of them: {error}"
+    yield ""
+    if dump.has_types:
+        yield from dump.stacks(decisive(incidents))
+    else:
+        yield "The last report and the panic, as the log has them"
+        yield from (f"  {line}" for line in last_report(log))
+    if dump.missing:
+        yield ""
+        yield f"Missing: {dump.missing}"
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(
+        prog="vmcore-report", description="Say what a crash dump tells."
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--dmesg", action="store_true", help="print the kernel's whole log, and nothing else")
+    which.add_argument("--json", action="store_true", help="print vigil's incidents as JSON, and nothing else")
+    parser.add_argument("vmcore", metavar="VMCORE", help="the dump")
+    parser.add_argument("vmlinux", metavar="VMLINUX", nargs="?", help="the dumped kernel with its debug information")
+    options = parser.parse_args()
+    try:
+        dump = Dump(options.vmcore, options.vmlinux)
+        if options.json:
+            header, incidents, torn = parse_incidents(dump.incidents())
+            found = {
+                "release": escape(dump.release()),
+                "begun": header.begun,
+                "being_written": torn,
+                "incidents": [as_json(one, dump.symbol) for one in incidents],
+            }
+            print(json.dumps(found, indent=1))
+            return 0
+        try:
+            log = dmesg(options.vmcore)
+        except Unusable as error:
+            if options.dmesg:
+                raise
+            log = []
+            print(f"Of this dump {error}\n")
+        for line in log if options.dmesg else report(dump, log):
+            print(line)
+    except Unusable as error:
+        print(f"vmcore-report: {escape(options.vmcore)}: {error}", file=sys.stderr)
+        return 1
+    except BadRecord as error:
+        print(f"vmcore-report: {escape(options.vmcore)}: vigil's record: {error}", file=sys.stderr)
+        return 3
+    except BrokenPipeError:
+        sys.stderr.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
