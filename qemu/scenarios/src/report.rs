@@ -2,7 +2,7 @@
 //! What is left of a run: a table for people, JUnit XML for machines.
 
 use anyhow::Context;
-use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestRerun, TestSuite};
 use std::{
     env, fs,
     path::PathBuf,
@@ -14,6 +14,8 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Passed,
+    /// At the second try, with the machine to itself; why it failed before.
+    PassedAlone(String),
     Failed(String),
     /// No verdict on what it was about: no guest came up.
     BootFailed(String),
@@ -23,6 +25,7 @@ impl Outcome {
     fn word(&self) -> &'static str {
         match self {
             Self::Passed => "ok",
+            Self::PassedAlone(_) => "ok, at the second try",
             Self::Failed(_) => "FAILED",
             Self::BootFailed(_) => "BOOT FAILED",
         }
@@ -54,14 +57,18 @@ impl Report {
     }
 
     /// Prints the table and writes `$VIGIL_OUT/junit.xml` (without that
-    /// variable: in the bench).
+    /// variable: in the bench), and `unsteady.txt` beside it: what did not pass at
+    /// the first try, and why.
     pub(crate) fn finish(&self) -> anyhow::Result<()> {
         let mut records = self.records();
         records.sort_by_key(|record| std::cmp::Reverse(record.time));
         print_table(&records);
         let folder = env::var_os("VIGIL_OUT").or_else(|| env::var_os("VIGIL_BENCH"));
         match folder.map(PathBuf::from) {
-            Some(folder) => write_junit(&records, &folder),
+            Some(folder) => {
+                write_junit(&records, &folder)?;
+                write_unsteady(&records, &folder)
+            }
             None => Ok(()),
         }
     }
@@ -95,10 +102,10 @@ fn print_table(records: &[Record]) {
             outcome.word()
         );
     }
-    let count = |word| {
+    let count = |word: &str| {
         records
             .iter()
-            .filter(|record| record.outcome.word() == word)
+            .filter(|record| record.outcome.word().starts_with(word))
             .count()
     };
     println!(
@@ -115,6 +122,14 @@ fn write_junit(records: &[Record], folder: &std::path::Path) -> anyhow::Result<(
     for record in records {
         let mut status = match &record.outcome {
             Outcome::Passed => TestCaseStatus::success(),
+            Outcome::PassedAlone(text) => {
+                let mut rerun = TestRerun::new(NonSuccessKind::Failure);
+                rerun.set_message(text.lines().next().unwrap_or_default());
+                rerun.set_description(text.as_str());
+                let mut status = TestCaseStatus::success();
+                status.add_rerun(rerun);
+                status
+            }
             Outcome::Failed(_) => TestCaseStatus::non_success(NonSuccessKind::Failure),
             Outcome::BootFailed(_) => TestCaseStatus::non_success(NonSuccessKind::Error),
         };
@@ -137,4 +152,27 @@ fn write_junit(records: &[Record], folder: &std::path::Path) -> anyhow::Result<(
         .map_err(anyhow::Error::from)
         .and_then(|()| Ok(fs::write(&path, junit.to_string()?)?))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Lines of an explanation that are repeated at the end of a run.
+const LINES: usize = 6;
+
+fn write_unsteady(records: &[Record], folder: &std::path::Path) -> anyhow::Result<()> {
+    let mut said = String::new();
+    for record in records {
+        let (Outcome::PassedAlone(text) | Outcome::Failed(text) | Outcome::BootFailed(text)) =
+            &record.outcome
+        else {
+            continue;
+        };
+        let lines: Vec<_> = text.lines().take(LINES).collect();
+        let word = record.outcome.word();
+        said.push_str(&format!(
+            "{}: {word}\n  {}\n",
+            record.name,
+            lines.join("\n  ")
+        ));
+    }
+    let path = folder.join("unsteady.txt");
+    fs::write(&path, said).with_context(|| format!("cannot write {}", path.display()))
 }
