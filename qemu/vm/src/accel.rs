@@ -2,8 +2,10 @@
 //! Whether KVM works here.
 //!
 //! That /dev/kvm exists says little: nested in other virtual machines it may
-//! refuse to run what it is given, or hang. So QEMU runs the shortest program
-//! that there is, as its firmware, within a time limit. The answer holds until
+//! refuse to run what it is given, hang, or fail at an instruction that only a whole
+//! kernel uses. So QEMU runs the shortest program that there is, as its firmware, and
+//! then the kernel, as far as that gets without a disk, each within a time limit: the
+//! first finds out quickly that it cannot, the second that it can. The answer holds until
 //! the machine is booted again and is kept in the cache for that long.
 
 use crate::{child, qemu::PROGRAM, BootError};
@@ -11,7 +13,7 @@ use std::{
     env, fs,
     io::{self, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
@@ -28,6 +30,12 @@ pub enum Accel {
 
 /// A working KVM needs a tenth of a second.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// A working KVM needs two seconds; emulation five, so that a KVM which is no faster is of no use.
+const BOOT_LIMIT: Duration = Duration::from_secs(15);
+
+/// What a kernel says that comes to its end for want of a disk.
+const BOOT_END: &str = "Kernel panic - not syncing: VFS";
 
 /// What the probe's program makes QEMU exit with: (0x10 << 1) | 1.
 const PROBE_STATUS: i32 = 33;
@@ -56,12 +64,12 @@ impl Accel {
 }
 
 /// What to use on this machine. The environment's `VIGIL_ACCEL` (`kvm` or
-/// `tcg`) overrides it.
+/// `tcg`) overrides it. KVM has to be able to run this kernel.
 ///
 /// # Errors
 ///
 /// When `VIGIL_ACCEL` is something else.
-pub fn get() -> Result<Accel, BootError> {
+pub fn get(kernel: &Path) -> Result<Accel, BootError> {
     if let Ok(name) = env::var("VIGIL_ACCEL") {
         if !name.is_empty() {
             return Accel::from_name(&name)
@@ -69,10 +77,10 @@ pub fn get() -> Result<Accel, BootError> {
         }
     }
     static FOUND: OnceLock<Accel> = OnceLock::new();
-    Ok(*FOUND.get_or_init(find))
+    Ok(*FOUND.get_or_init(|| find(kernel)))
 }
 
-fn find() -> Accel {
+fn find(kernel: &Path) -> Accel {
     if !can_open_kvm() {
         return Accel::Tcg;
     }
@@ -84,7 +92,8 @@ fn find() -> Accel {
     if let Some(known) = known {
         return known;
     }
-    let accel = match probe() {
+    let works = probe().and_then(|works| Ok(works && boots(kernel)?));
+    let accel = match works {
         Ok(true) => Accel::Kvm,
         Ok(false) | Err(_) => Accel::Tcg,
     };
@@ -140,18 +149,52 @@ fn probe() -> io::Result<bool> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let mut qemu = child::spawn(command, Vec::new())?;
-    let deadline = Instant::now() + PROBE_LIMIT;
-    let works = loop {
-        match qemu.try_wait()? {
-            Some(status) => break status.code() == Some(PROBE_STATUS),
-            None if Instant::now() > deadline => break false,
+    let status = status_within(command, PROBE_LIMIT)?;
+    Ok(status.and_then(|status| status.code()) == Some(PROBE_STATUS))
+}
+
+/// Boots the kernel under KVM, with nothing else: true when it came to its end.
+fn boots(kernel: &Path) -> io::Result<bool> {
+    let console = tempfile::NamedTempFile::new()?;
+    let mut command = Command::new(PROGRAM);
+    command
+        .args([
+            "-accel", "kvm", "-cpu", "host", "-machine", "q35", "-smp", "2", "-m", "512",
+        ])
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ])
+        .arg("-serial")
+        .arg(format!("file:{}", console.path().display()))
+        .arg("-kernel")
+        .arg(kernel)
+        .args(["-append", "console=ttyS0 panic=-1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let ended = status_within(command, BOOT_LIMIT)?.is_some();
+    let said = fs::read(console.path())?;
+    Ok(ended && String::from_utf8_lossy(&said).contains(BOOT_END))
+}
+
+/// How a program ended; `None`: it had to be ended.
+fn status_within(command: Command, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let mut child = child::spawn(command, Vec::new())?;
+    let deadline = Instant::now() + limit;
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => break None,
             None => thread::sleep(Duration::from_millis(10)),
         }
     };
-    let _ = qemu.kill();
-    qemu.wait()?;
-    Ok(works)
+    let _ = child.kill();
+    child.wait()?;
+    Ok(status)
 }
 
 /// 64 KiB, with this at the address where the processor starts:

@@ -73,7 +73,7 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
         args.words(["-accel", "tcg,thread=single", "-cpu", "max"]);
         args.words(["-icount", "shift=0,sleep=off"]);
     } else {
-        args.words(accel::get()?.arguments());
+        args.words(accel::get(&kernel)?.arguments());
     }
     args.words([
         "-smp",
