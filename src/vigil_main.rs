@@ -22,13 +22,16 @@ use detect::{
     status,
 };
 use kernel::{prelude::*, sync::Arc};
-use logic::knobs::{Id, Kind, ALL};
+use logic::{
+    knobs::{Id, Kind, ALL},
+    perf::Backend,
+};
 use sys::{
     call::Calls,
     incidents,
     kthread::{Bell, KThread},
     nmi::{Nmi, Touches},
-    param, pm,
+    param, perf, pm,
     runqueue::RunQueues,
     sysctl,
     tick::Stopper,
@@ -103,10 +106,21 @@ struct Vigil {
     _kernel_names: Option<sysctl::Folder<Panel>>,
     /// See [`Vigil::_kernel_names`].
     _knobs: sysctl::Folder<Panel>,
+    /// Changes the counters.
+    _frequency: perf::Watch<Counting>,
     /// Rings the thread's bell.
     _suspend: Pin<KBox<pm::Notifier<hung::Shared>>>,
-    /// Looks at the CPUs. Shared with `_status` and `_knobs`, which are gone by now.
+    /// Looks at the CPUs. Shared with `_status`, `_knobs` and `_frequency`, which are gone by now.
     lockups: Arc<Pin<KBox<Lockups>>>,
+}
+
+/// The counters, which count by the CPUs' frequency.
+struct Counting(Arc<Pin<KBox<Lockups>>>);
+
+impl perf::OnChange for Counting {
+    fn khz_changed(&self) {
+        self.0.khz_changed();
+    }
 }
 
 /// Says which step of the set-up failed; what was made before it is dropped on the way out.
@@ -133,6 +147,15 @@ fn complain(id: Id) {
     pr_err!("{name}: the value given at load is out of range, see docs/knobs.md\n");
 }
 
+/// Who is to find hard lockups.
+fn backend() -> Result<Backend> {
+    Backend::parse(param::text("hardlockup_backend"))
+        .ok_or(EINVAL)
+        .inspect_err(|_| {
+            pr_err!("hardlockup_backend: there are auto, perf, buddy and perf,buddy\n");
+        })
+}
+
 impl Drop for Vigil {
     fn drop(&mut self) {
         self.lockups.unloading();
@@ -146,6 +169,7 @@ impl kernel::Module for Vigil {
         let knobs = Arc::new(Knobs::new(), GFP_KERNEL)?;
         preset(&knobs)?;
 
+        let backend = backend()?;
         let use_unexported = plain::<u8>(module_parameters::use_unexported.value()) != 0;
         let use_run_queues = plain::<u8>(module_parameters::use_run_queues.value()) != 0;
         let use_stopper = plain::<u8>(module_parameters::use_stopper.value()) != 0;
@@ -173,18 +197,23 @@ impl kernel::Module for Vigil {
                 Touches::new(use_unexported),
                 Nmi::new().ok(),
                 doom,
+                backend,
             ),
         )?;
         let lockups = Arc::new(lockups, GFP_KERNEL)?;
         let panel = Arc::new(Panel::new(knobs, bell, lockups.clone()), GFP_KERNEL)?;
         let cpus = param::text("watchdog_cpumask");
         if cpus.is_empty() {
-            step("watch the CPUs", lockups.apply(|_| ()))?;
+            step("watch the CPUs", lockups.apply(|_| (), |_| ()))?;
         } else {
             panel
                 .set_cpus(cpus)
                 .inspect_err(|_| complain(Id::WatchdogCpumask))?;
         }
+        let frequency = step(
+            "listen for changes of frequency",
+            perf::Watch::new(Counting(lockups.clone())),
+        )?;
         let suspend = step(
             "listen for suspend",
             KBox::pin_init(pm::Notifier::new(shared.clone()), GFP_KERNEL),
@@ -208,6 +237,7 @@ impl kernel::Module for Vigil {
             _status: status,
             _kernel_names: kernel_names,
             _knobs: knobs,
+            _frequency: frequency,
             _suspend: suspend,
             lockups,
         })

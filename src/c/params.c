@@ -23,3 +23,5 @@ VIGIL_TEXT_PARAM(hung_task_sys_info, "What else to show with a report");
 VIGIL_TEXT_PARAM(softlockup_sys_info, "What else to show with a report");
 VIGIL_TEXT_PARAM(hardlockup_sys_info, "What else to show with a report");
 VIGIL_TEXT_PARAM(watchdog_cpumask, "CPUs to watch for lockups; default the housekeeping CPUs");
+VIGIL_TEXT_PARAM(hardlockup_backend,
+		 "How hard lockups are found: auto (the default), perf, buddy, or perf,buddy for both");

@@ -122,6 +122,18 @@ unsigned int vigil_stack_interrupted(unsigned long *stack, unsigned int size)
 	return stack_below(get_irq_regs(), stack, size);
 }
 
+/**
+ * vigil_stack_print() - print a stack
+ *
+ * Context: any in which a lot may be printed.
+ */
+void vigil_stack_print(const unsigned long *stack, unsigned int depth)
+{
+#ifdef CONFIG_STACKTRACE
+	stack_trace_print(stack, depth, 1);
+#endif
+}
+
 /* What each CPU was at when it was last asked by NMI. */
 static DEFINE_PER_CPU(struct vigil_snapshot, snapshots);
 

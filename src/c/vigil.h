@@ -134,6 +134,7 @@ int vigil_crash_kernel_loaded(void);
 unsigned int vigil_task_cpu(const struct task_struct *task);
 unsigned int vigil_stack_of(struct task_struct *task, unsigned long *stack, unsigned int size);
 unsigned int vigil_stack_interrupted(unsigned long *stack, unsigned int size);
+void vigil_stack_print(const unsigned long *stack, unsigned int depth);
 void vigil_snapshot_take(struct pt_regs *regs);
 void vigil_snapshot_read(unsigned int cpu, struct vigil_snapshot *snapshot);
 
@@ -156,6 +157,22 @@ int vigil_proc_lookup(struct vfsmount *mount, const char *path);
 void vigil_proc_unmount(struct vfsmount *mount);
 
 /*
+ * perf.c: counters of cycles.
+ */
+struct vigil_counter {
+	void *event;
+	void (*fn)(void *arg, struct pt_regs *regs);
+	void *arg;
+};
+
+unsigned long vigil_cpu_khz(unsigned int cpu);
+int vigil_counter_start(struct vigil_counter *counter, unsigned int cpu, unsigned long long period);
+void vigil_counter_stop(struct vigil_counter *counter);
+int vigil_counter_try(void);
+int vigil_khz_watch(void (*fn)(void *arg), void *arg);
+void vigil_khz_unwatch(void);
+
+/*
  * heart.c: a stand-in for the stoppers.
  */
 int vigil_heart_start(void);
@@ -169,5 +186,6 @@ const char *vigil_param_hung_task_sys_info(void);
 const char *vigil_param_softlockup_sys_info(void);
 const char *vigil_param_hardlockup_sys_info(void);
 const char *vigil_param_watchdog_cpumask(void);
+const char *vigil_param_hardlockup_backend(void);
 
 #endif

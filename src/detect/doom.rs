@@ -11,7 +11,7 @@
 //! 4. `panic_delay_ms`;
 //! 5. `console_verbose()` and the panic.
 //!
-//! Without the third and the fourth the panic is on the spot, as in mainline. Otherwise nobody waits
+//! Without the third and the fourth, and in an NMI, the panic is on the spot, as in mainline. Otherwise nobody waits
 //! in an interrupt: the next one looks whether it is time ([`Doom::tick`]). No lock is taken on the
 //! way but those of the kernel's own output; and for the case that the one that decided gets stuck
 //! on one of these, the timer interrupt of every other watched CPU knows when to panic in its place.
@@ -25,7 +25,9 @@ use crate::{
     sys::{
         call::{Calls, Later},
         clock::monotonic,
-        lock, log, machine,
+        lock, log,
+        machine::{self, Words},
+        perf::InNmi,
     },
 };
 use kernel::sync::{
@@ -39,6 +41,16 @@ pub(super) struct Fate {
     pub(super) decision: Option<Decision>,
     /// Whether it would make one, were it not for the policy.
     refused: bool,
+}
+
+/// How the panic is called.
+fn words(why: Why) -> &'static Words {
+    match why {
+        Why::HungTask => &Words::HUNG_TASK,
+        Why::SoftLockup => &Words::SOFT_LOCKUP,
+        Why::HardLockup => &Words::HARD_LOCKUP,
+        Why::UnresponsiveCpu => &Words::UNRESPONSIVE_CPU,
+    }
 }
 
 /// The decision to panic, if there is one.
@@ -152,6 +164,43 @@ impl Doom {
         if fate.refused {
             self.refuse();
         }
+    }
+
+    /// The end of a report that was given in an NMI: the panic, on the spot, or why there is none.
+    /// What else is wished for (a mask) is not shown, which would take locks.
+    pub(super) fn end_in_nmi(&self, fate: &Fate, mask: usize, nmi: &InNmi<'_>) {
+        if let Some(decision) = fate.decision {
+            if self.resolve(Some(mask)).is_some() {
+                log::emerg(format_args!(
+                    "vigil: what hardlockup_sys_info asks for is left out: this is an NMI"
+                ));
+            }
+            self.carry_out_in_nmi(decision, nmi);
+        }
+        if fate.refused {
+            self.refuse();
+        }
+    }
+
+    /// Panics in place of whoever decided, if that is overdue.
+    pub(super) fn tick_in_nmi(&self, now: u64, nmi: &InNmi<'_>) {
+        let overdue = |decision: &Decision| {
+            self.is_wanted(decision.why) && decision.others(now) == Verdict::Panic
+        };
+        if let Some(decision) = self.current().filter(overdue) {
+            self.carry_out_in_nmi(decision, nmi);
+        }
+    }
+
+    /// Panics from an NMI, if the policy still allows it.
+    fn carry_out_in_nmi(&self, decision: Decision, nmi: &InNmi<'_>) {
+        if !self.allowed() {
+            self.call_off(decision);
+            self.refuse();
+            return;
+        }
+        machine::console_verbose();
+        machine::panic_in_nmi(words(decision.why), nmi);
     }
 
     /// Puts another word in place of the decision, unless that was called off. Returns whether it
@@ -274,10 +323,8 @@ impl Doom {
         }
         machine::console_verbose();
         match decision.why {
-            Why::HungTask => machine::panic_hung_task(),
-            Why::SoftLockup => machine::panic_soft_lockup(),
             Why::HardLockup => machine::panic_hard_lockup(),
-            Why::UnresponsiveCpu => machine::panic_unresponsive_cpu(),
+            why => machine::panic(words(why)),
         }
         // Another CPU is at it.
         u64::MAX

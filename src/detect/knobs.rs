@@ -3,7 +3,7 @@
 //! The knobs' values, and their files: under `/proc/sys/vigil`, and where that is wished for and free
 //! under mainline's names in `/proc/sys/kernel`.
 
-use super::lockup::Lockups;
+use super::lockup::{Lockups, Shared};
 use crate::{
     logic::{
         cpulist,
@@ -124,14 +124,16 @@ impl Panel {
     /// Takes over a list of CPUs. An error leaves everything as it was.
     pub(crate) fn set_cpus(&self, text: &[u8]) -> Result {
         cpulist::parse(text, cpu::most(), |_, _| ()).map_err(|_| EINVAL)?;
-        self.lockups.apply(|shared| {
+        let change = |shared: &Shared| {
             shared.set_mask(|cpu| {
                 let mut has = false;
                 let range = |first, last| has |= (first..=last).contains(&cpu);
                 let _ = cpulist::parse(text, cpu::most(), range);
                 has
             });
-        })
+        };
+        // Which CPUs are watched is no reason to refuse anything.
+        self.lockups.apply(change, |_| ())
     }
 
     /// What a knob reads as: mainline's switches tell what is in effect, not what was wished for.
@@ -173,7 +175,9 @@ impl Files for Panel {
             if self.knobs.get(knob.id) == value {
                 return Ok(());
             }
-            return self.lockups.apply(|_| self.knobs.set(knob.id, value));
+            let old = self.knobs.get(knob.id);
+            let change = |_: &Shared| self.knobs.set(knob.id, value);
+            return self.lockups.apply(change, |_| self.knobs.set(knob.id, old));
         }
         self.knobs.set(knob.id, value);
         if knob.kind != Kind::Counter {

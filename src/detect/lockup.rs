@@ -15,6 +15,9 @@
 //! knob switches all CPUs off and on again. The order on each CPU is mainline's, and so is its
 //! reason: the timer runs before others look at the stamp, and they stop looking before it stops.
 //!
+//! Where a CPU has a counter whose overflow is an NMI, that finds hard lockups instead of, or besides,
+//! the next CPU: [`super::perf`]. What it finds is reported from here.
+//!
 //! Panics are [`super::doom`]'s: the interrupt looks whether one is due.
 //!
 //! No lock is taken in the interrupt. What one CPU writes lies on cache lines of its own; the
@@ -24,6 +27,7 @@ use super::{
     doom::Doom,
     irqs::{Since, Tables},
     knobs::Knobs,
+    perf::{Backends, Eye},
 };
 use crate::{
     logic::{
@@ -31,6 +35,7 @@ use crate::{
         hard::{self, Look, State},
         incident::{self, Incident, Kind},
         knobs::{Id, SYS_INFO_ALL_BT},
+        perf::Backend,
         soft::{self, Signs, Soft, Tick},
         text::Secs,
         NSEC_PER_SEC,
@@ -42,7 +47,8 @@ use crate::{
         cpu::{self, InTimer},
         hotplug::{self, Instance},
         incidents, log, machine,
-        nmi::{Nmi, Touches},
+        nmi::{self, Nmi, Touches},
+        perf::Counters,
         tick::{CpuBeat, CpuBeats, OnCpu, Stopper},
     },
 };
@@ -73,9 +79,9 @@ const SAMPLES: usize = 5;
 
 /// What a CPU tells its watcher.
 #[repr(align(64))]
-struct Stamp {
+pub(super) struct Stamp {
     /// When its timer interrupt came last.
-    seen: Atomic<u64>,
+    pub(super) seen: Atomic<u64>,
     /// When it came last in time: proof that the machine ran then.
     in_time: Atomic<u64>,
     /// Whether it is to be watched.
@@ -84,9 +90,9 @@ struct Stamp {
 
 /// What watchers know of a CPU.
 #[repr(align(64))]
-struct Watched {
+pub(super) struct Watched {
     /// [`State`], encoded: see [`Told`].
-    state: Atomic<u64>,
+    pub(super) state: Atomic<u64>,
     /// NMIs that it had taken when it was asked.
     taken: Atomic<u32>,
     /// How often patience had been asked for.
@@ -108,33 +114,50 @@ struct Other<'a> {
 fn decode(raw: u64) -> State {
     match raw {
         Told::FINE => State::Fine,
-        Told::HARD => State::Hard,
+        // What its own counter has found needs no second opinion.
+        Told::HARD | Told::FOUND => State::Hard,
         Told::UNRESPONSIVE => State::Unresponsive,
         at => State::Asked(at),
     }
 }
 
 /// Values of [`Watched::state`] that are no time.
-struct Told;
+pub(super) struct Told;
 impl Told {
     const FINE: u64 = 0;
-    const HARD: u64 = 1;
+    pub(super) const HARD: u64 = 1;
     const UNRESPONSIVE: u64 = 2;
-    const LEAST_TIME: u64 = 3;
+    /// Its own counter has found it stuck, and nobody has reported that yet. Whoever changes this
+    /// into something else counts it down ([`Backends::taken`]).
+    pub(super) const FOUND: u64 = 3;
+    const LEAST_TIME: u64 = 4;
+}
+
+/// What shows that a CPU runs with interrupts off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// It answered an NMI.
+    Answer,
+    /// It took the NMI of its counter.
+    Counter,
+    /// Nothing.
+    None,
 }
 
 /// What all CPUs share.
 pub(crate) struct Shared {
-    knobs: Arc<Knobs>,
-    calls: Calls,
+    pub(super) knobs: Arc<Knobs>,
+    pub(super) calls: Calls,
     /// Panics.
-    doom: Arc<Doom>,
+    pub(super) doom: Arc<Doom>,
+    /// Who finds hard lockups.
+    pub(super) backends: Backends,
     /// Given up after the timers that use it: they hold this by an `Arc`.
     stopper: Stopper,
     touches: Touches,
     nmi: Option<Nmi>,
     stamps: Buffer<Stamp>,
-    watched: Buffer<Watched>,
+    pub(super) watched: Buffer<Watched>,
     /// Room for counts of interrupts.
     tables: Tables,
     /// `watchdog_cpumask`: a flag for each CPU.
@@ -149,7 +172,7 @@ pub(crate) struct Shared {
     hard_dump: Atomic<u64>,
     /// Reports since load.
     soft_count: Atomic<u64>,
-    hard_count: Atomic<u64>,
+    pub(super) hard_count: Atomic<u64>,
     unresponsive_count: Atomic<u64>,
 }
 
@@ -188,31 +211,49 @@ struct OneCpu {
 struct Beats {
     shared: Arc<Shared>,
     beats: CpuBeats<OneCpu>,
+    counters: Counters<Eye>,
 }
 
 /// Memory for each CPU that there may be, in bytes, besides the per-CPU variables of the C part.
 pub(crate) const BYTES_PER_CPU: usize = size_of::<Stamp>()
     + size_of::<Watched>()
     + size_of::<Atomic<bool>>()
-    + CpuBeats::<OneCpu>::EACH;
+    + CpuBeats::<OneCpu>::EACH
+    + Counters::<Eye>::EACH;
 static_assert!(BYTES_PER_CPU <= 768, "well under a kilobyte for each CPU");
 
 /// The detectors: switches them on and off. Dropping it leaves nothing behind on any CPU.
 #[pin_data]
 pub(crate) struct Lockups {
     shared: Arc<Shared>,
+    beats: Arc<Beats>,
     #[pin]
     instance: Mutex<Pin<KBox<Instance<Beats>>>>,
 }
 
 impl Shared {
-    fn stamp(&self, cpu: u32) -> Option<&Stamp> {
+    pub(super) fn stamp(&self, cpu: u32) -> Option<&Stamp> {
         self.stamps.get(cpu as usize)
     }
 
     /// Nanoseconds from one timer interrupt to the next.
     fn sample_period(&self) -> u64 {
-        soft::sample_period(self.thresh.load(Relaxed))
+        soft::sample_period(self.thresh())
+    }
+
+    /// The threshold in seconds.
+    pub(super) fn thresh(&self) -> u64 {
+        self.thresh.load(Relaxed)
+    }
+
+    /// Changes what is told of a CPU, unless somebody else, or that CPU, was first. Returns whether
+    /// it did.
+    pub(super) fn claim(&self, watched: &Watched, old: u64, new: u64) -> bool {
+        let first = watched.state.cmpxchg(old, new, Full).is_ok();
+        if first && old == Told::FOUND {
+            self.backends.taken();
+        }
+        first
     }
 
     /// Whether a CPU is one of those that are to be watched.
@@ -252,7 +293,7 @@ impl Shared {
     }
 
     /// The mask of what to show besides a report; and whether the stacks of all CPUs.
-    fn extras(&self, list: Id, all_cpus: Id) -> (usize, bool) {
+    pub(super) fn extras(&self, list: Id, all_cpus: Id) -> (usize, bool) {
         let mask = self.knobs.get(list);
         let all = mask & SYS_INFO_ALL_BT != 0 || self.knobs.get(all_cpus) != 0;
         (usize::try_from(mask & !SYS_INFO_ALL_BT).unwrap_or(0), all)
@@ -299,12 +340,33 @@ impl Shared {
                 hard::Verdict::Later(at) => again = again.min(at),
                 hard::Verdict::Known | hard::Verdict::Ask => (),
                 hard::Verdict::HardLockup => {
-                    again = again.min(self.hard_lockup(me, &other, raw, now, true));
+                    again = again.min(self.hard_lockup(me, &other, raw, now, Proof::Answer));
                 }
                 hard::Verdict::Unconfirmed => {
-                    again = again.min(self.hard_lockup(me, &other, raw, now, false));
+                    again = again.min(self.hard_lockup(me, &other, raw, now, Proof::None));
                 }
                 hard::Verdict::Unresponsive => self.unresponsive(me, &other, raw, now),
+            }
+        }
+        again
+    }
+
+    /// Reports what other CPUs' counters have found. Returns when to come again.
+    fn report_found(&self, me: u32, now: u64) -> u64 {
+        let mut again = u64::MAX;
+        for (watched, cpu) in self.watched.iter().zip(0..u32::MAX) {
+            let Some(stamp) = self.stamp(cpu).filter(|_| cpu != me) else {
+                continue;
+            };
+            if watched.state.load(Acquire) == Told::FOUND {
+                let other = Other {
+                    cpu,
+                    stamp,
+                    watched,
+                    patience: 0,
+                };
+                let at = self.hard_lockup(me, &other, Told::FOUND, now, Proof::Counter);
+                again = again.min(at);
             }
         }
         again
@@ -336,7 +398,7 @@ impl Shared {
         let mut verdict = hard::judge(decode(raw), &self.look(other, now, false), period, limit);
         if let (hard::Verdict::Ask, Some(nmi)) = (verdict, &self.nmi) {
             let asked = now.max(Told::LEAST_TIME);
-            if other.watched.state.cmpxchg(raw, asked, Full).is_err() {
+            if !self.claim(other.watched, raw, asked) {
                 // Another watcher was first, or the CPU is back.
                 return (raw, hard::Verdict::Later(now.saturating_add(hard::ANSWER)));
             }
@@ -372,12 +434,12 @@ impl Shared {
 
     /// Reports a hard lockup: `watchdog_hardlockup_check()`.
     /// Returns when to come again.
-    fn hard_lockup(&self, me: u32, other: &Other<'_>, raw: u64, now: u64, confirmed: bool) -> u64 {
+    fn hard_lockup(&self, me: u32, other: &Other<'_>, raw: u64, now: u64, proof: Proof) -> u64 {
         let doom = &self.doom;
         // One that is about to panic is at its report, which takes what it takes.
         if doom.is_decider(other.cpu) {
             // To be asked again: it may stop running in the middle.
-            let _ = other.watched.state.cmpxchg(raw, Told::FINE, Full);
+            self.claim(other.watched, raw, Told::FINE);
             return u64::MAX;
         }
         let (mask, all) = self.extras(Id::HardlockupSysInfo, Id::HardlockupAllCpuBacktrace);
@@ -393,7 +455,7 @@ impl Shared {
             return now.saturating_add(SOON);
         }
         // Of several watchers one gets it, and none if the CPU is back.
-        if other.watched.state.cmpxchg(raw, Told::HARD, Full).is_err() {
+        if !self.claim(other.watched, raw, Told::HARD) {
             if turn {
                 self.hard_dump.store(0, Release);
             }
@@ -402,8 +464,12 @@ impl Shared {
         self.hard_count.fetch_add(1, Relaxed);
         let age = now.saturating_sub(other.stamp.seen.load(Relaxed));
         let other = other.cpu;
-        let snapshot = self.nmi.as_ref().filter(|_| confirmed);
-        let snapshot = snapshot.and_then(|nmi| nmi.snapshot(other));
+        let confirmed = proof != Proof::None;
+        let snapshot = if confirmed {
+            nmi::snapshot(other)
+        } else {
+            None
+        };
         let noted = incidents::note(&Incident {
             kind: Kind::HardLockup,
             cpu: other,
@@ -423,10 +489,13 @@ impl Shared {
         log::emerg(format_args!(
             "watchdog: CPU{me}: Watchdog detected hard LOCKUP on cpu {other}"
         ));
-        let proof = if confirmed {
-            "and answers an NMI: it runs with interrupts off"
-        } else {
-            "and cannot be asked by NMI here: that it runs with interrupts off could not be confirmed"
+        let proof = match proof {
+            Proof::Answer => "and answers an NMI: it runs with interrupts off",
+            Proof::Counter => "and takes the NMI of its counter: it runs with interrupts off",
+            Proof::None => {
+                "and cannot be asked by NMI here: that it runs with interrupts off could not be \
+                 confirmed"
+            }
         };
         log::emerg(format_args!(
             "vigil: CPU{other} took its last timer interrupt {} s ago {proof}",
@@ -450,8 +519,40 @@ impl Shared {
         if turn {
             self.hard_dump.store(0, Release);
         }
-        doom.end_report(&fate, Some(mask), || self.is_last(me));
+        doom.end_report(&fate, Some(mask), || self.is_last(me, monotonic()));
         u64::MAX
+    }
+
+    /// Reports a hard lockup of this CPU that its counter has found, and that ended before anybody
+    /// has reported it.
+    fn hard_lockup_over(&self, me: u32, age: u64) {
+        self.hard_count.fetch_add(1, Relaxed);
+        let snapshot = nmi::snapshot(me);
+        incidents::note(&Incident {
+            kind: Kind::HardLockup,
+            cpu: me,
+            task: snapshot.map(|(task, _)| task),
+            finder: me,
+            found: log_clock(),
+            age,
+            wall: wall_clock(),
+            wait: None,
+            flags: incident::CONFIRMED,
+            stack: snapshot.map_or_else(Default::default, |(_, stack)| stack),
+        });
+        let _undisturbed = log::Undisturbed::new();
+        log::emerg(format_args!(
+            "watchdog: CPU{me}: Watchdog detected hard LOCKUP on cpu {me}"
+        ));
+        log::emerg(format_args!(
+            "vigil: CPU{me} took no timer interrupt for {} s, and the NMI of its counter: it ran with \
+             interrupts off, and does not any more",
+            Secs(age)
+        ));
+        if let Some((task, stack)) = snapshot {
+            log::emerg(format_args!("vigil: it was running {task}, at"));
+            self.calls.print_stack(&stack);
+        }
     }
 
     /// Takes the turn to report a hard lockup. One that is not given back is over some time.
@@ -465,8 +566,7 @@ impl Shared {
 
     /// Whether no other CPU has taken its timer interrupt of late: each takes one in a sample
     /// period.
-    fn is_last(&self, me: u32) -> bool {
-        let now = monotonic();
+    pub(super) fn is_last(&self, me: u32, now: u64) -> bool {
         let period = self.sample_period();
         let of_late = period.saturating_add(period / 4);
         !self.others_ran(me, now.saturating_sub(of_late), now)
@@ -484,8 +584,7 @@ impl Shared {
             doom.take_over_from(other.cpu);
             return;
         }
-        let claim = || other.watched.state.cmpxchg(raw, Told::UNRESPONSIVE, Full);
-        if machine::panicking() || claim().is_err() {
+        if machine::panicking() || !self.claim(other.watched, raw, Told::UNRESPONSIVE) {
             return;
         }
         self.unresponsive_count.fetch_add(1, Relaxed);
@@ -604,7 +703,7 @@ impl OneCpu {
         let signs = Signs {
             late,
             flagged,
-            found: state != Told::FINE && state != Told::HARD,
+            found: !matches!(state, Told::FINE | Told::HARD | Told::FOUND),
             alone: told && !self.shared.others_ran(self.cpu, from, to),
         };
         signs.paused()
@@ -733,7 +832,7 @@ impl OneCpu {
         if all {
             shared.soft_dump.store(false, Release);
         }
-        doom.end_report(&fate, Some(mask), || shared.is_last(self.cpu));
+        doom.end_report(&fate, Some(mask), || shared.is_last(self.cpu, monotonic()));
         true
     }
 }
@@ -755,6 +854,10 @@ impl OnCpu for OneCpu {
         }
         let before = stamp.seen.xchg(now, Full);
         let state = watched.state.xchg(Told::FINE, Full);
+        if state == Told::FOUND {
+            shared.backends.taken();
+            shared.hard_lockup_over(self.cpu, now.saturating_sub(before));
+        }
         if state == Told::HARD || state == Told::UNRESPONSIVE {
             log::emerg(format_args!(
                 "vigil: CPU{} recovered: its timer interrupt came again after {} s",
@@ -789,7 +892,7 @@ impl OnCpu for OneCpu {
             let touches = shared.touches.soft(self.cpu);
             // What was a hard lockup is not reported again as a soft one when it ends. (On most
             // kernels the report itself is a touch: printing asks for patience.)
-            let reported = state == Told::HARD;
+            let reported = state == Told::HARD || state == Told::FOUND;
             let tick = Tick {
                 now,
                 paused,
@@ -813,7 +916,10 @@ impl OnCpu for OneCpu {
                 }
             }
         }
-        if hard_on {
+        if hard_on && shared.backends.any_found() {
+            next = next.min(shared.report_found(self.cpu, now));
+        }
+        if hard_on && shared.backends.buddy() {
             next = next.min(shared.watch(self.cpu, now, self.patience.load(Relaxed)));
         }
         // What was decided now, or is still to come.
@@ -846,7 +952,9 @@ impl hotplug::Cpus for Beats {
         let now = monotonic();
         let one = beat.what();
         one.begin(now);
-        watched.state.store(Told::FINE, Relaxed);
+        if watched.state.xchg(Told::FINE, Relaxed) == Told::FOUND {
+            shared.backends.taken();
+        }
         watched.touches.store(shared.touches.hard(cpu), Relaxed);
         watched.patience.store(now, Relaxed);
         stamp.seen.store(now, Relaxed);
@@ -855,6 +963,14 @@ impl hotplug::Cpus for Beats {
         one.due.store(at, Relaxed);
         beat.start(at);
         stamp.active.store(true, Release);
+        // The counter last: the timer interrupt is what its NMI looks for.
+        if let Some(counter) = self.counters.get(cpu).filter(|_| shared.has_counters()) {
+            let eye = counter.what();
+            let started = eye.begin().map(|period| counter.start(cpu, period));
+            if !matches!(started, Some(Ok(()))) {
+                eye.without();
+            }
+        }
     }
 
     fn offline(&self, cpu: u32) {
@@ -863,6 +979,9 @@ impl hotplug::Cpus for Beats {
         };
         // The other way round: nobody looks any more, then the timer stops. A watcher that has just
         // looked at the flag may still judge the stamp, which is young for a while yet.
+        if let Some(counter) = self.counters.get(cpu) {
+            counter.stop();
+        }
         if stamp.active.xchg(false, Full) {
             beat.stop();
             beat.what().irqs.forget(&self.shared.tables);
@@ -886,6 +1005,7 @@ impl Lockups {
         touches: Touches,
         nmi: Option<Nmi>,
         doom: Arc<Doom>,
+        backend: Backend,
     ) -> Result<Pin<KBox<Self>>> {
         let count = cpu::count() as usize;
         let shared = Arc::new(
@@ -893,6 +1013,7 @@ impl Lockups {
                 knobs,
                 calls,
                 doom,
+                backends: Backends::new(backend),
                 stopper,
                 touches,
                 nmi,
@@ -928,18 +1049,21 @@ impl Lockups {
             GFP_KERNEL,
         )?;
         let beats = CpuBeats::new(|cpu| OneCpu::new(shared.clone(), cpu))?;
+        let counters = Counters::new(|cpu| Eye::new(shared.clone(), cpu))?;
         let beats = Arc::new(
             Beats {
                 shared: shared.clone(),
                 beats,
+                counters,
             },
             GFP_KERNEL,
         )?;
         let state = hotplug::State::new(c"vigil:online")?;
-        let instance = KBox::pin_init(Instance::new(state, beats), GFP_KERNEL)?;
+        let instance = KBox::pin_init(Instance::new(state, beats.clone()), GFP_KERNEL)?;
         KBox::pin_init(
             pin_init!(Self {
                 shared,
+                beats,
                 instance <- new_mutex!(instance, "vigil::Lockups::instance"),
             }),
             GFP_KERNEL,
@@ -957,12 +1081,18 @@ impl Lockups {
     }
 
     /// Changes settings while nothing is being watched, and watches by the new ones. Returns when
-    /// that is so on every CPU.
+    /// that is so on every CPU. An error leaves everything as it was, for which `undo` has to undo
+    /// the change.
+    ///
+    /// # Errors
+    ///
+    /// Why hard lockups cannot be found by the one means that is allowed; and whatever switching
+    /// the CPUs on and off may say.
     ///
     /// # Context
     ///
     /// Process context, may sleep.
-    pub(crate) fn apply(&self, change: impl FnOnce(&Shared)) -> Result {
+    pub(crate) fn apply(&self, change: impl FnOnce(&Shared), undo: impl FnOnce(&Shared)) -> Result {
         let shared = &self.shared;
         // Whoever sets the detectors up anew has the machine in hand; and a CPU that is stuck may
         // keep this from coming to its end.
@@ -970,17 +1100,62 @@ impl Lockups {
         let mut instance = self.instance.lock();
         Pin::as_mut(&mut *instance).switch(false)?;
         change(shared);
-        let on = |id| shared.knobs.get(id) != 0;
-        let thresh = shared.knobs.get_u64(Id::WatchdogThresh);
-        let any = on(Id::Watchdog) && thresh != 0;
-        let soft = on(Id::SoftWatchdog) && !matches!(shared.stopper, Stopper::None);
-        shared.thresh.store(thresh, Relaxed);
-        shared.soft.store(any && soft, Relaxed);
-        shared.hard.store(any && on(Id::NmiWatchdog), Relaxed);
-        if any && (soft || on(Id::NmiWatchdog)) {
+        let settled = shared.settle();
+        if settled.is_err() {
+            undo(shared);
+            // What there was needs nothing new.
+            let _ = shared.settle();
+        }
+        let (soft, hard) = shared.enabled();
+        if soft || hard {
+            shared.backends.begin();
             Pin::as_mut(&mut *instance).switch(true)?;
         }
+        settled
+    }
+
+    /// The frequency of CPUs may have changed: counts by the new one if it has.
+    pub(crate) fn khz_changed(&self) {
+        let mut running = self
+            .beats
+            .counters
+            .iter()
+            .filter(|counter| counter.is_running());
+        if running.any(|counter| counter.what().is_outdated()) {
+            // Nothing can be refused, and whatever else is wrong is tried again at the next change.
+            let _ = self.apply(|_| (), |_| ());
+        }
+    }
+
+    /// NMIs of a CPU's counter so far, and those of them that came too early; `None` if it has none.
+    pub(crate) fn counter(&self, cpu: u32) -> Option<(u32, u32)> {
+        let counter = self.beats.counters.get(cpu);
+        let counter = counter.filter(|counter| counter.is_running())?;
+        Some(counter.what().counts())
+    }
+}
+
+impl Shared {
+    /// Settles what is to be detected by what the knobs say.
+    fn settle(&self) -> Result {
+        let on = |id| self.knobs.get(id) != 0;
+        let thresh = self.knobs.get_u64(Id::WatchdogThresh);
+        let any = on(Id::Watchdog) && thresh != 0;
+        let soft = on(Id::SoftWatchdog) && !matches!(self.stopper, Stopper::None);
+        let hard = any && on(Id::NmiWatchdog);
+        // Once settled it stays until hard lockups are switched on again.
+        if hard && !self.hard.load(Relaxed) {
+            self.backends.choose(thresh)?;
+        }
+        self.thresh.store(thresh, Relaxed);
+        self.soft.store(any && soft, Relaxed);
+        self.hard.store(hard, Relaxed);
         Ok(())
+    }
+
+    /// Whether CPUs are to have counters.
+    fn has_counters(&self) -> bool {
+        self.hard.load(Relaxed) && self.backends.perf()
     }
 }
 

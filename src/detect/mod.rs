@@ -9,5 +9,6 @@ pub(crate) mod hung;
 mod irqs;
 pub(crate) mod knobs;
 pub(crate) mod lockup;
+mod perf;
 mod report;
 pub(crate) mod status;

@@ -6,6 +6,7 @@ use super::{
     hung::Shared,
     knobs::KernelNames,
     lockup::{Lockups, BYTES_PER_CPU},
+    perf::How,
 };
 use crate::{
     logic::{
@@ -87,12 +88,7 @@ impl fmt::Display for Watching<'_> {
             Stopper::StandIn(_) => " (by FIFO-99 threads: a real-time hog looks like one)",
             Stopper::None => " (no way to the stopper, and no threads)",
         })?;
-        write!(f, ", hard lockups {} (buddy", word(hard))?;
-        f.write_str(if shared.can_ask() {
-            ", confirmed by NMI)"
-        } else {
-            ", not confirmed: no NMI)"
-        })?;
+        write!(f, ", hard lockups {} ({})", word(hard), How(shared))?;
         f.write_str(", on CPUs ")?;
         cpulist::show(cpu::count(), |cpu| shared.in_mask(cpu), f)
     }
@@ -241,6 +237,17 @@ impl Text for All {
             f,
             "  memory: {BYTES_PER_CPU} bytes for each CPU, and the per-CPU variables of the C part"
         )?;
+        let counters = (0..cpu::count()).filter_map(|cpu| self.lockups.counter(cpu));
+        let (with, nmis, early) = counters.fold((0u32, 0u64, 0u64), |(with, a, b), (c, d)| {
+            let (a, b) = (a.saturating_add(c.into()), b.saturating_add(d.into()));
+            (with.wrapping_add(1), a, b)
+        });
+        if with != 0 {
+            writeln!(
+                f,
+                "  counters of cycles: on {with} CPUs; {nmis} NMIs, {early} of them too early"
+            )?;
+        }
         f.write_str("  patience asked for through:")?;
         for (name, _) in shared.touches().each().filter(|(_, probed)| *probed) {
             write!(f, " {}", Bytes(name))?;

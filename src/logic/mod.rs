@@ -26,6 +26,7 @@ pub mod incident;
 pub mod irqs;
 #[macro_use]
 pub mod knobs;
+pub mod perf;
 pub mod plan;
 pub mod soft;
 pub mod table;

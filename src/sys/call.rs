@@ -8,7 +8,8 @@
 //!
 //! C header: `src/c/vigil.h`
 
-use super::{bytes_of, cpu::InTimer, ffi};
+use super::{bytes_of, cpu::InTimer, ffi, perf::InNmi};
+use crate::logic::incident::Stack;
 use core::marker::PhantomData;
 use kernel::{
     bindings,
@@ -192,6 +193,35 @@ impl Calls {
             // SAFETY: May be called from any context.
             unsafe { bindings::dump_stack() };
         }
+    }
+
+    /// Prints the registers and the stack of what an NMI has interrupted; where that cannot be had,
+    /// the NMI's own stack.
+    ///
+    /// # Context
+    ///
+    /// NMI.
+    pub(crate) fn show_interrupted_by_nmi(&self, nmi: &InNmi<'_>) {
+        let regs = nmi.regs();
+        if self.show_regs && !regs.is_null() {
+            // SAFETY: The registers of the running NMI.
+            unsafe { ffi::vigil_show_regs(regs) };
+        } else {
+            // SAFETY: May be called from any context.
+            unsafe { bindings::dump_stack() };
+        }
+    }
+
+    /// Prints a stack that was kept as addresses.
+    ///
+    /// # Context
+    ///
+    /// Any in which a lot may be printed.
+    pub(crate) fn print_stack(&self, stack: &Stack) {
+        let addresses = stack.addresses.get(..stack.depth as usize);
+        let addresses = addresses.unwrap_or_default();
+        // SAFETY: As many addresses can be read as are said to be there.
+        unsafe { ffi::vigil_stack_print(addresses.as_ptr(), addresses.len() as u32) };
     }
 
     /// Has another CPU print its registers and stack, by NMI. Returns whether that can be done.

@@ -31,6 +31,17 @@ pub(crate) fn monotonic() -> u64 {
     u64::try_from(ns).unwrap_or(0)
 }
 
+/// The same clock, by way of a copy that is always whole: may be a few nanoseconds behind
+/// [`monotonic`], or jump back by as much.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn monotonic_in_nmi() -> u64 {
+    // SAFETY: May be called from any context.
+    unsafe { bindings::ktime_get_mono_fast_ns() }
+}
+
 /// The clock that stamps the log, for what is to be found there.
 ///
 /// # Context

@@ -218,6 +218,9 @@ unsafe extern "C" {
     ) -> kernel::ffi::c_uint;
 }
 unsafe extern "C" {
+    pub fn vigil_stack_print(stack: *const kernel::ffi::c_ulong, depth: kernel::ffi::c_uint);
+}
+unsafe extern "C" {
     pub fn vigil_snapshot_take(regs: *mut pt_regs);
 }
 unsafe extern "C" {
@@ -266,6 +269,40 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn vigil_proc_unmount(mount: *mut vfsmount);
 }
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_counter {
+    pub event: *mut kernel::ffi::c_void,
+    pub fn_: ::core::option::Option<
+        unsafe extern "C" fn(arg: *mut kernel::ffi::c_void, regs: *mut pt_regs),
+    >,
+    pub arg: *mut kernel::ffi::c_void,
+}
+unsafe extern "C" {
+    pub fn vigil_cpu_khz(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_ulong;
+}
+unsafe extern "C" {
+    pub fn vigil_counter_start(
+        counter: *mut vigil_counter,
+        cpu: kernel::ffi::c_uint,
+        period: kernel::ffi::c_ulonglong,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_counter_stop(counter: *mut vigil_counter);
+}
+unsafe extern "C" {
+    pub fn vigil_counter_try() -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_khz_watch(
+        fn_: ::core::option::Option<unsafe extern "C" fn(arg: *mut kernel::ffi::c_void)>,
+        arg: *mut kernel::ffi::c_void,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_khz_unwatch();
+}
 unsafe extern "C" {
     pub fn vigil_heart_start() -> kernel::ffi::c_int;
 }
@@ -292,4 +329,7 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_param_watchdog_cpumask() -> *const kernel::ffi::c_char;
+}
+unsafe extern "C" {
+    pub fn vigil_param_hardlockup_backend() -> *const kernel::ffi::c_char;
 }

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/panic.h`](srctree/include/linux/panic.h)
 
-use super::{bytes_of, ffi, task};
+use super::{bytes_of, ffi, perf::InNmi, task};
 use crate::logic::blocker::Who;
 use kernel::{bindings, prelude::*};
 
@@ -70,14 +70,43 @@ pub(crate) fn crash_kernel_loaded() -> bool {
     unsafe { ffi::vigil_crash_kernel_loaded() != 0 }
 }
 
-/// Stops the machine with mainline's message for hung tasks.
+/// Words of a panic.
+///
+/// # Invariants
+///
+/// A format without conversions.
+pub(crate) struct Words(&'static CStr);
+
+// INVARIANT: None of them has a conversion.
+impl Words {
+    /// Mainline's for hung tasks.
+    pub(crate) const HUNG_TASK: Self = Self(c"hung_task: blocked tasks");
+    /// Mainline's for soft lockups.
+    pub(crate) const SOFT_LOCKUP: Self = Self(c"softlockup: hung tasks");
+    /// Mainline's for hard lockups.
+    pub(crate) const HARD_LOCKUP: Self = Self(c"Hard LOCKUP");
+    /// A CPU does not run.
+    pub(crate) const UNRESPONSIVE_CPU: Self = Self(c"vigil: unresponsive CPU");
+}
+
+/// Stops the machine.
 ///
 /// # Context
 ///
-/// Any.
-pub(crate) fn panic_hung_task() -> ! {
-    // SAFETY: The format has no conversions. The machine ends here.
-    unsafe { bindings::panic(c"hung_task: blocked tasks".as_char_ptr()) }
+/// Any but NMI.
+pub(crate) fn panic(words: &Words) -> ! {
+    // SAFETY: By its invariant the format wants no arguments. The machine ends here.
+    unsafe { bindings::panic(words.0.as_char_ptr()) }
+}
+
+/// Stops the machine from an NMI, unless another CPU is already doing so.
+///
+/// # Context
+///
+/// NMI.
+pub(crate) fn panic_in_nmi(words: &Words, nmi: &InNmi<'_>) {
+    // SAFETY: As in `panic`; the registers are the running NMI's.
+    unsafe { bindings::nmi_panic(nmi.regs(), words.0.as_char_ptr()) };
 }
 
 /// Whether a panic is under way.
@@ -90,16 +119,6 @@ pub(crate) fn panicking() -> bool {
     unsafe { bindings::panic_in_progress() }
 }
 
-/// Stops the machine with mainline's message for soft lockups.
-///
-/// # Context
-///
-/// Any.
-pub(crate) fn panic_soft_lockup() -> ! {
-    // SAFETY: The format has no conversions. The machine ends here.
-    unsafe { bindings::panic(c"softlockup: hung tasks".as_char_ptr()) }
-}
-
 /// Stops the machine with mainline's message for hard lockups, unless another CPU is already
 /// doing so.
 ///
@@ -110,22 +129,11 @@ pub(crate) fn panic_hard_lockup() {
     // SAFETY: May be asked anywhere; outside of an interrupt there are none.
     let regs = unsafe { ffi::vigil_irq_regs() };
     if regs.is_null() {
-        // SAFETY: The format has no conversions. The machine ends here.
-        unsafe { bindings::panic(c"Hard LOCKUP".as_char_ptr()) }
+        panic(&Words::HARD_LOCKUP)
     }
-    // SAFETY: The registers of the running interrupt, which are saved if this CPU is stopped by
-    // another's panic; the text is static.
-    unsafe { bindings::nmi_panic(regs, c"Hard LOCKUP".as_char_ptr()) };
-}
-
-/// Stops the machine because a CPU does not run.
-///
-/// # Context
-///
-/// Any.
-pub(crate) fn panic_unresponsive_cpu() -> ! {
-    // SAFETY: The format has no conversions. The machine ends here.
-    unsafe { bindings::panic(c"vigil: unresponsive CPU".as_char_ptr()) }
+    // SAFETY: As in `panic`; the registers are those of the running interrupt, which are saved if
+    // this CPU is stopped by another's panic.
+    unsafe { bindings::nmi_panic(regs, Words::HARD_LOCKUP.0.as_char_ptr()) };
 }
 
 /// Notes in the kernel's taint that there was a soft lockup.

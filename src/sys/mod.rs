@@ -21,6 +21,7 @@ pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod nmi;
 pub(crate) mod param;
+pub(crate) mod perf;
 pub(crate) mod pm;
 pub(crate) mod runqueue;
 pub(crate) mod sysctl;

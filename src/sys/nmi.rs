@@ -4,7 +4,7 @@
 //!
 //! C header: `src/c/vigil.h`
 
-use super::{bytes_of, cpu, ffi};
+use super::{bytes_of, cpu, ffi, perf::InNmi};
 use crate::logic::{blocker::Who, incident::Stack, text::Comm};
 use core::mem::MaybeUninit;
 use kernel::{error::to_result, prelude::*};
@@ -39,32 +39,6 @@ impl Nmi {
         }
     }
 
-    /// What a CPU was at when it last answered: the running task and its stack.
-    ///
-    /// # Context
-    ///
-    /// Any.
-    pub(crate) fn snapshot(&self, cpu: u32) -> Option<(Who, Stack)> {
-        if !cpu::possible(cpu) {
-            return None;
-        }
-        let mut snapshot = MaybeUninit::<ffi::vigil_snapshot>::uninit();
-        // SAFETY: The CPU has its part of per-CPU variables; all of `snapshot` is written.
-        let snapshot = unsafe {
-            ffi::vigil_snapshot_read(cpu, snapshot.as_mut_ptr());
-            snapshot.assume_init()
-        };
-        let who = Who {
-            comm: Comm::new(snapshot.comm),
-            pid: snapshot.pid,
-        };
-        let stack = Stack {
-            addresses: snapshot.stack,
-            depth: snapshot.depth,
-        };
-        Some((who, stack))
-    }
-
     /// How many NMIs a CPU has taken so far; wraps.
     ///
     /// # Context
@@ -85,6 +59,42 @@ impl Drop for Nmi {
         // SAFETY: By the type invariant it is registered.
         unsafe { ffi::vigil_nmi_stop() };
     }
+}
+
+/// Keeps what this CPU is at, for [`snapshot`].
+///
+/// # Context
+///
+/// NMI.
+pub(crate) fn take_snapshot(nmi: &InNmi<'_>) {
+    // SAFETY: The registers of the running NMI.
+    unsafe { ffi::vigil_snapshot_take(nmi.regs()) };
+}
+
+/// What a CPU was at when it last took one of our NMIs: the running task and its stack.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn snapshot(cpu: u32) -> Option<(Who, Stack)> {
+    if !cpu::possible(cpu) {
+        return None;
+    }
+    let mut snapshot = MaybeUninit::<ffi::vigil_snapshot>::uninit();
+    // SAFETY: The CPU has its part of per-CPU variables; all of `snapshot` is written.
+    let snapshot = unsafe {
+        ffi::vigil_snapshot_read(cpu, snapshot.as_mut_ptr());
+        snapshot.assume_init()
+    };
+    let who = Who {
+        comm: Comm::new(snapshot.comm),
+        pid: snapshot.pid,
+    };
+    let stack = Stack {
+        addresses: snapshot.stack,
+        depth: snapshot.depth,
+    };
+    Some((who, stack))
 }
 
 /// Counts the calls by which slow code asks lockup detectors for patience.

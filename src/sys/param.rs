@@ -14,6 +14,7 @@ pub(crate) fn text(name: &str) -> &'static [u8] {
             "softlockup_sys_info" => ffi::vigil_param_softlockup_sys_info(),
             "hardlockup_sys_info" => ffi::vigil_param_hardlockup_sys_info(),
             "watchdog_cpumask" => ffi::vigil_param_watchdog_cpumask(),
+            "hardlockup_backend" => ffi::vigil_param_hardlockup_backend(),
             _ => return b"",
         })
     }

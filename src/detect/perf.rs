@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hard lockups, found by the CPU itself: the interrupt of a counter of its cycles, an NMI.
+//!
+//! In the NMI there is judging and little else ([`crate::logic::perf`]). What is found waits for the
+//! timer interrupt of another CPU, which reports it as if it had found it itself. The NMI reports
+//! where that would be too late or in vain: on the way to a panic, when no other CPU takes timer
+//! interrupts, and when nobody has reported it until the next NMI.
+//!
+//! Which CPU is found by whom is settled by [`Told`](super::lockup::Told): whoever changes the word
+//! has it, so that one lockup makes one report whether its own counter or its neighbour was first.
+
+use super::lockup::{Shared, Told};
+use crate::{
+    logic::{
+        doom::Why,
+        incident::{self, Incident, Kind},
+        knobs::Id,
+        perf::{self, Backend, Verdict},
+        text::Secs,
+    },
+    sys::{
+        clock::{log_clock, monotonic_in_nmi, wall_clock},
+        incidents, log, machine, nmi,
+        perf::{khz, try_counter, InNmi, OnOverflow, ARCH},
+    },
+};
+use core::fmt;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Full, Relaxed},
+        Arc,
+    },
+};
+
+/// Who finds hard lockups, and what was found.
+pub(super) struct Backends {
+    wanted: Backend,
+    /// Whether CPUs have counters. Changes only while nothing runs.
+    perf: Atomic<bool>,
+    /// Whether CPUs look after each other; also if one of them has got no counter.
+    buddy: Atomic<bool>,
+    /// Why no counters are used: an errno, or 0.
+    trouble: Atomic<i32>,
+    /// CPUs that have got no counter.
+    without: Atomic<u32>,
+    /// Findings of the counters that nobody has taken yet.
+    found: Atomic<u32>,
+}
+
+impl Backends {
+    /// None is in use.
+    pub(super) fn new(wanted: Backend) -> Self {
+        Self {
+            wanted,
+            perf: Atomic::new(false),
+            buddy: Atomic::new(false),
+            trouble: Atomic::new(0),
+            without: Atomic::new(0),
+            found: Atomic::new(0),
+        }
+    }
+
+    /// Settles who is to find hard lockups with this threshold: `watchdog_hardlockup_probe()`.
+    ///
+    /// # Errors
+    ///
+    /// Why there can be no counters, if nothing else will do.
+    ///
+    /// # Context
+    ///
+    /// Process context, while nothing runs.
+    pub(super) fn choose(&self, thresh: u64) -> Result {
+        let tried = if self.wanted.wants_perf() {
+            // Any CPU's will do: whether it is known at all is the same for all.
+            perf::period(ARCH, khz(0), thresh)
+                .ok_or(EINVAL)
+                .and_then(|_| try_counter())
+        } else {
+            Ok(())
+        };
+        if let (Err(error), true) = (tried, self.wanted.needs_perf()) {
+            log::err(format_args!(
+                "vigil: hardlockup_backend=perf: {}",
+                Trouble(error.to_errno())
+            ));
+            // To insmod `ENOENT` is a missing symbol.
+            return Err(if error == ENOENT { EOPNOTSUPP } else { error });
+        }
+        let perf = self.wanted.wants_perf() && tried.is_ok();
+        self.perf.store(perf, Relaxed);
+        self.trouble
+            .store(tried.map_or_else(|error| error.to_errno(), |()| 0), Relaxed);
+        Ok(())
+    }
+
+    /// What was settled is about to begin.
+    pub(super) fn begin(&self) {
+        self.buddy
+            .store(self.wanted.buddy(self.perf.load(Relaxed)), Relaxed);
+        self.without.store(0, Relaxed);
+    }
+
+    /// Whether CPUs are to have counters.
+    pub(super) fn perf(&self) -> bool {
+        self.perf.load(Relaxed)
+    }
+
+    /// Whether CPUs look after each other.
+    pub(super) fn buddy(&self) -> bool {
+        self.buddy.load(Relaxed)
+    }
+
+    /// A CPU has got no counter. From now on the others look after it, and all.
+    fn one_without(&self) {
+        self.without.fetch_add(1, Relaxed);
+        self.buddy.store(true, Relaxed);
+    }
+
+    /// Whether there are findings that nobody has taken.
+    pub(super) fn any_found(&self) -> bool {
+        self.found.load(Relaxed) != 0
+    }
+
+    /// Somebody has taken one.
+    pub(super) fn taken(&self) {
+        self.found.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Why there is no counter, by the error.
+struct Trouble(i32);
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is = |error: Error| error.to_errno() == self.0;
+        f.write_str(if is(EBUSY) {
+            "no counter of cycles is free"
+        } else if is(ENODEV) {
+            "the interrupt of the counter of cycles is no NMI here"
+        } else if is(EINVAL) {
+            "the CPUs' frequency is not known"
+        } else {
+            "no cycles can be counted here"
+        })?;
+        write!(f, " (error {})", self.0)
+    }
+}
+
+/// `perf NMI`, `buddy, confirmed by NMI`, and the like, with why.
+pub(super) struct How<'a>(pub(super) &'a Shared);
+
+impl fmt::Display for How<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let backends = &self.0.backends;
+        let (perf, buddy) = (backends.perf(), backends.buddy());
+        if perf {
+            f.write_str("perf NMI")?;
+            match backends.without.load(Relaxed) {
+                0 => (),
+                n => write!(f, " except on {n} CPUs that got no counter")?,
+            }
+        }
+        if buddy || !perf {
+            f.write_str(if perf { ", and buddy" } else { "buddy" })?;
+            f.write_str(if self.0.can_ask() {
+                ", confirmed by NMI"
+            } else {
+                ", not confirmed: no NMI"
+            })?;
+        }
+        match backends.trouble.load(Relaxed) {
+            0 => Ok(()),
+            error => {
+                write!(f, "; not perf: {}", Trouble(error))?;
+                if error == EBUSY.to_errno() && self.0.in_tree_has_counters() {
+                    f.write_str(", the in-tree detector has one")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the NMI of one CPU remembers.
+pub(super) struct Eye {
+    shared: Arc<Shared>,
+    cpu: u32,
+    /// [`perf::Eye`]. Written by the NMI, and while there is none.
+    last: Atomic<u64>,
+    early: Atomic<u32>,
+    seen: Atomic<u64>,
+    /// How often patience had been asked for.
+    touches: Atomic<u32>,
+    /// NMIs so far, and those of them that came too early.
+    taken: Atomic<u32>,
+    too_early: Atomic<u32>,
+    /// Cycles from one to the next.
+    period: Atomic<u64>,
+}
+
+impl Eye {
+    /// For this CPU.
+    pub(super) fn new(shared: Arc<Shared>, cpu: u32) -> Self {
+        Self {
+            shared,
+            cpu,
+            last: Atomic::new(0),
+            early: Atomic::new(0),
+            seen: Atomic::new(0),
+            touches: Atomic::new(0),
+            taken: Atomic::new(0),
+            too_early: Atomic::new(0),
+            period: Atomic::new(0),
+        }
+    }
+
+    /// NMIs so far, and those of them that came too early.
+    pub(super) fn counts(&self) -> (u32, u32) {
+        (self.taken.load(Relaxed), self.too_early.load(Relaxed))
+    }
+
+    /// Cycles from one NMI to the next as the frequency is now.
+    fn period(&self) -> Option<u64> {
+        perf::period(ARCH, khz(self.cpu), self.shared.thresh())
+    }
+
+    /// Whether the frequency is another one than at [`Eye::begin`].
+    pub(super) fn is_outdated(&self) -> bool {
+        self.period()
+            .is_some_and(|now| now != self.period.load(Relaxed))
+    }
+
+    /// Makes ready for the first NMI, on the CPU, whose timer has been started. Returns how many
+    /// cycles are to pass until that.
+    pub(super) fn begin(&self) -> Option<u64> {
+        let period = self.period()?;
+        self.period.store(period, Relaxed);
+        let seen = self.shared.stamp(self.cpu)?.seen.load(Acquire);
+        self.save(perf::Eye::fresh(monotonic_in_nmi(), seen));
+        self.touches
+            .store(self.shared.touches().hard(self.cpu), Relaxed);
+        Some(period)
+    }
+
+    /// The CPU has got no counter.
+    pub(super) fn without(&self) {
+        self.shared.backends.one_without();
+    }
+
+    fn save(&self, eye: perf::Eye) {
+        self.last.store(eye.last, Relaxed);
+        self.early.store(eye.early, Relaxed);
+        self.seen.store(eye.seen, Relaxed);
+    }
+
+    fn judge(&self, now: u64, seen: u64) -> Verdict {
+        let mut eye = perf::Eye {
+            last: self.last.load(Relaxed),
+            early: self.early.load(Relaxed),
+            seen: self.seen.load(Relaxed),
+        };
+        let touches = self.shared.touches().hard(self.cpu);
+        let touched = touches != self.touches.load(Relaxed);
+        let shortest = perf::shortest(self.shared.thresh());
+        let verdict = eye.judge(now, seen, touched, shortest);
+        self.save(eye);
+        if verdict != Verdict::Early {
+            self.touches.store(touches, Relaxed);
+        }
+        verdict
+    }
+}
+
+impl OnOverflow for Eye {
+    /// `watchdog_overflow_callback()`.
+    fn overflow(&self, nmi: &InNmi<'_>) {
+        let shared = &self.shared;
+        self.taken.fetch_add(1, Relaxed);
+        if machine::panicking() {
+            return;
+        }
+        let Some(stamp) = shared.stamp(self.cpu) else {
+            return;
+        };
+        let now = monotonic_in_nmi();
+        match self.judge(now, stamp.seen.load(Acquire)) {
+            Verdict::Fine => return,
+            Verdict::Early => {
+                self.too_early.fetch_add(1, Relaxed);
+                return;
+            }
+            Verdict::Stuck => (),
+        }
+        // One that is about to panic is at its report, which takes what it takes.
+        if shared.doom.is_decider(self.cpu) {
+            return;
+        }
+        shared.found_in_nmi(self.cpu, now, nmi);
+        // What another CPU decided, and cannot do because it is stuck as well.
+        shared.doom.tick_in_nmi(now, nmi);
+    }
+}
+
+impl Shared {
+    /// Whether the kernel's own detector uses counters too.
+    fn in_tree_has_counters(&self) -> bool {
+        /// `WATCHDOG_HARDLOCKUP_ENABLED` of `include/linux/nmi.h`.
+        const HARD: usize = 1;
+        let on = self.calls.read_long(c"watchdog_enabled");
+        on.is_some_and(|bits| bits & HARD != 0)
+            && self
+                .calls
+                .lookup(c"hardlockup_detector_perf_adjust_period")
+                .is_some()
+    }
+
+    /// This CPU is stuck.
+    fn found_in_nmi(&self, me: u32, now: u64, nmi: &InNmi<'_>) {
+        let Some(watched) = self.watched.get(me as usize) else {
+            return;
+        };
+        let raw = watched.state.load(Acquire);
+        if raw == Told::HARD {
+            return;
+        }
+        let wanted = self.knobs.get(Id::HardlockupPanic) != 0;
+        if raw == Told::FOUND || wanted || self.is_last(me, now) {
+            self.report_in_nmi(me, raw, now, nmi, wanted);
+            return;
+        }
+        nmi::take_snapshot(nmi);
+        // Counted first: whoever takes it counts it down.
+        self.backends.found.fetch_add(1, Relaxed);
+        if watched.state.cmpxchg(raw, Told::FOUND, Full).is_err() {
+            // A neighbour was faster.
+            self.backends.taken();
+        }
+    }
+
+    /// Reports on this CPU, in its NMI: `watchdog_hardlockup_check()`. Short of a panic that is the
+    /// last resort; nothing is waited for but the end of others' lines, and that for two seconds at
+    /// most.
+    fn report_in_nmi(&self, me: u32, raw: u64, now: u64, nmi: &InNmi<'_>, wanted: bool) {
+        let (Some(stamp), Some(watched)) = (self.stamp(me), self.watched.get(me as usize)) else {
+            return;
+        };
+        if !self.claim(watched, raw, Told::HARD) {
+            return;
+        }
+        self.hard_count.fetch_add(1, Relaxed);
+        let age = now.saturating_sub(stamp.seen.load(Relaxed));
+        nmi::take_snapshot(nmi);
+        let snapshot = nmi::snapshot(me);
+        let noted = incidents::note(&Incident {
+            kind: Kind::HardLockup,
+            cpu: me,
+            task: snapshot.map(|(task, _)| task),
+            finder: me,
+            found: log_clock(),
+            age,
+            wall: wall_clock(),
+            wait: None,
+            flags: incident::CONFIRMED,
+            stack: snapshot.map_or_else(Default::default, |(_, stack)| stack),
+        });
+        let fate = self.doom.fate(wanted, Why::HardLockup, me, now);
+        if fate.decision.is_some() {
+            noted.fatal();
+        }
+        {
+            let _undisturbed = log::Undisturbed::new();
+            log::emerg(format_args!(
+                "watchdog: CPU{me}: Watchdog detected hard LOCKUP on cpu {me}"
+            ));
+            log::emerg(format_args!(
+                "vigil: CPU{me} took its last timer interrupt {} s ago and takes the NMI of its \
+                 counter: it runs with interrupts off",
+                Secs(age)
+            ));
+            self.calls.print_modules();
+            self.calls.show_interrupted_by_nmi(nmi);
+        }
+        let (mask, all) = self.extras(Id::HardlockupSysInfo, Id::HardlockupAllCpuBacktrace);
+        if let Some(decision) = fate.decision.filter(|_| all) {
+            self.doom.reporting(decision);
+            self.calls.backtrace_others(me);
+        }
+        self.doom.end_in_nmi(&fate, mask, nmi);
+    }
+}

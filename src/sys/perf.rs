@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A counter of a CPU's cycles, whose overflow interrupts the CPU, by NMI where the hardware has it.
+//!
+//! C header: [`include/linux/perf_event.h`](srctree/include/linux/perf_event.h), by `src/c/vigil.h`
+
+use super::{buffer::Buffer, cpu, ffi};
+use crate::logic::perf::Arch;
+use core::marker::{PhantomData, PhantomPinned};
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::c_void,
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Release},
+    types::Opaque,
+};
+
+/// The architecture that this is built for.
+pub(crate) const ARCH: Arch = if cfg!(target_arch = "x86_64") {
+    Arch::X86
+} else if cfg!(target_arch = "aarch64") {
+    Arch::Arm64
+} else {
+    Arch::Other
+};
+
+/// The frequency of a CPU's cycles in kHz, by which a threshold is turned into their number; 0 if
+/// it is not known.
+///
+/// # Context
+///
+/// Process context, may sleep.
+pub(crate) fn khz(cpu: u32) -> u64 {
+    if cpu::possible(cpu) {
+        // SAFETY: There is such a CPU; whoever calls this may sleep.
+        unsafe { ffi::vigil_cpu_khz(cpu) as u64 }
+    } else {
+        0
+    }
+}
+
+/// Tries whether a counter interrupts the CPU on which this runs when nothing else does. Interrupts
+/// are off meanwhile: for a millisecond if it does, 50 ms if not.
+///
+/// # Errors
+///
+/// `ENODEV`: it counts, and interrupts as everything else does, or not at all. `EBUSY`: other pinned
+/// counters take all there is. What else `perf_event_create_kernel_counter()` says: `ENOENT` and
+/// `EOPNOTSUPP` where no cycles can be counted.
+///
+/// # Context
+///
+/// Process context, may sleep.
+pub(crate) fn try_counter() -> Result {
+    // SAFETY: Leaves nothing behind.
+    to_result(unsafe { ffi::vigil_counter_try() })
+}
+
+/// Evidence of running in the interrupt of a counter, from its beginning to its end.
+///
+/// # Invariants
+///
+/// Exists on the stack of such an interrupt only; `regs` is what that was given.
+pub(crate) struct InNmi<'a> {
+    regs: *mut bindings::pt_regs,
+    _interrupt: PhantomData<&'a *mut ()>,
+}
+
+impl InNmi<'_> {
+    /// The registers of what was interrupted.
+    pub(super) fn regs(&self) -> *mut bindings::pt_regs {
+        self.regs
+    }
+}
+
+/// What is done when a CPU has used up its cycles.
+pub(crate) trait OnOverflow: Send + Sync + Sized {
+    /// The interrupt of the counter.
+    ///
+    /// # Context
+    ///
+    /// NMI on the counter's CPU.
+    fn overflow(&self, nmi: &InNmi<'_>);
+}
+
+/// The counter of one CPU, with what it is for.
+///
+/// # Invariants
+///
+/// - `counter` has the function for `T` and this value's address; while `running` is set it has an
+///   event, and otherwise none.
+/// - `running` is changed by [`Counter::start`] and [`Counter::stop`] only, of which no two run at a
+///   time.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Counter<T: OnOverflow> {
+    #[pin]
+    counter: Opaque<ffi::vigil_counter>,
+    running: Atomic<bool>,
+    what: T,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: The counter is only touched by `start` and `stop`, one at a time, from any thread; the
+// kernel's part of it is locked by itself.
+unsafe impl<T: OnOverflow> Send for Counter<T> {}
+// SAFETY: As above.
+unsafe impl<T: OnOverflow> Sync for Counter<T> {}
+
+impl<T: OnOverflow> Counter<T> {
+    fn new(what: T) -> impl PinInit<Self> {
+        pin_init!(&this in Self {
+            counter <- Opaque::ffi_init(|slot: *mut ffi::vigil_counter| {
+                let counter = ffi::vigil_counter {
+                    event: core::ptr::null_mut(),
+                    fn_: Some(overflow::<T>),
+                    arg: this.as_ptr().cast::<c_void>(),
+                };
+                // SAFETY: `slot` is valid for writes.
+                unsafe { slot.write(counter) }
+            }),
+            running: Atomic::new(false),
+            what,
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// What it is for.
+    pub(crate) fn what(&self) -> &T {
+        &self.what
+    }
+
+    /// Starts to count the cycles of a CPU, with an interrupt after each `period` of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_counter`], which tells whether the interrupt is an NMI.
+    ///
+    /// # Context
+    ///
+    /// Process context on the CPU, without being moved; may sleep. Not while another call of this or
+    /// of [`Counter::stop`] runs.
+    pub(crate) fn start(&self, cpu: u32, period: u64) -> Result {
+        if self.running.load(Acquire) {
+            return Err(EBUSY);
+        }
+        // SAFETY: By the type invariant it does not run; it is pinned, and runs until `stop` at the
+        // latest, which whoever drops it calls.
+        to_result(unsafe { ffi::vigil_counter_start(self.counter.get(), cpu, period) })?;
+        // INVARIANT: It has an event now.
+        self.running.store(true, Release);
+        Ok(())
+    }
+
+    /// Stops it, if it runs, and waits until its interrupt is over.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep. As [`Counter::start`].
+    pub(crate) fn stop(&self) {
+        // INVARIANT: It has none any more at the end.
+        if self.running.xchg(false, kernel::sync::atomic::Full) {
+            // SAFETY: By the type invariant it runs.
+            unsafe { ffi::vigil_counter_stop(self.counter.get()) };
+        }
+    }
+
+    /// Whether it runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Acquire)
+    }
+}
+
+#[pinned_drop]
+impl<T: OnOverflow> PinnedDrop for Counter<T> {
+    fn drop(self: Pin<&mut Self>) {
+        self.stop();
+    }
+}
+
+/// One [`Counter`] for each possible CPU. Dropping it stops all.
+pub(crate) struct Counters<T: OnOverflow>(Buffer<Pin<KBox<Counter<T>>>>);
+
+impl<T: OnOverflow> Counters<T> {
+    /// Bytes for each CPU.
+    pub(crate) const EACH: usize = size_of::<Pin<KBox<Counter<T>>>>() + size_of::<Counter<T>>();
+
+    /// Makes them; `what` is told the number of the CPU.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(mut what: impl FnMut(u32) -> T) -> Result<Self> {
+        let count = cpu::count() as usize;
+        Ok(Self(Buffer::new(count, GFP_KERNEL, |cpu| {
+            let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
+            KBox::pin_init(Counter::new(what(cpu)), GFP_KERNEL)
+        })?))
+    }
+
+    /// That of one CPU.
+    pub(crate) fn get(&self, cpu: u32) -> Option<&Counter<T>> {
+        self.0.get(cpu as usize).map(|counter| &**counter)
+    }
+
+    /// All, in the order of the CPUs.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Counter<T>> {
+        self.0.iter().map(|counter| &**counter)
+    }
+}
+
+/// # Safety
+///
+/// `arg` is a pinned [`Counter<T>`] that has not been dropped, `regs` what the running interrupt of
+/// its counter has found.
+unsafe extern "C" fn overflow<T: OnOverflow>(arg: *mut c_void, regs: *mut bindings::pt_regs) {
+    // SAFETY: By the function's own requirement.
+    let this = unsafe { &*arg.cast::<Counter<T>>() };
+    // INVARIANT: This is that interrupt, and `nmi` ends with it.
+    let nmi = InNmi {
+        regs,
+        _interrupt: PhantomData,
+    };
+    this.what.overflow(&nmi);
+}
+
+/// Somebody who wants to know when [`khz`] may have changed.
+pub(crate) trait OnChange: Send + Sync {
+    /// It may have.
+    ///
+    /// # Context
+    ///
+    /// A kernel thread, may sleep.
+    fn khz_changed(&self);
+}
+
+/// Being told of changes; dropping it waits until nobody is being told any more.
+///
+/// # Invariants
+///
+/// Registered for as long as this value lives, with the address of `who`; there is no second one.
+pub(crate) struct Watch<T: OnChange> {
+    _who: Pin<KBox<T>>,
+}
+
+impl<T: OnChange> Watch<T> {
+    /// Begins to tell `who`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `cpufreq_register_notifier()` says.
+    ///
+    /// # Context
+    ///
+    /// Process context, at load.
+    pub(crate) fn new(who: T) -> Result<Self> {
+        let who = KBox::pin(who, GFP_KERNEL)?;
+        let arg = core::ptr::from_ref(&*who).cast_mut().cast::<c_void>();
+        // SAFETY: `who` does not move, and lives until `drop` has seen the last call end. The module
+        // makes one of these.
+        to_result(unsafe { ffi::vigil_khz_watch(Some(changed::<T>), arg) })?;
+        // INVARIANT: Just registered.
+        Ok(Self { _who: who })
+    }
+}
+
+impl<T: OnChange> Drop for Watch<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::vigil_khz_unwatch() };
+    }
+}
+
+/// # Safety
+///
+/// `arg` is a `T` that lives.
+unsafe extern "C" fn changed<T: OnChange>(arg: *mut c_void) {
+    // SAFETY: By the function's own requirement.
+    unsafe { &*arg.cast::<T>() }.khz_changed();
+}
