@@ -6,6 +6,7 @@ use crate::scenario::Scenario;
 mod bench;
 mod contract;
 mod hard_kinds;
+mod hard_perf;
 mod hung_exit;
 mod hung_knobs;
 mod hung_many;
@@ -39,6 +40,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("bench", bench::scenarios()),
         ("contract", contract::scenarios()),
         ("hard_kinds", hard_kinds::scenarios()),
+        ("hard_perf", hard_perf::scenarios()),
         ("hung_exit", hung_exit::scenarios()),
         ("hung_knobs", hung_knobs::scenarios()),
         ("hung_many", hung_many::scenarios()),

@@ -87,7 +87,7 @@ fn two_cpus(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1")?;
     let status = vm.read("/sys/kernel/debug/vigil/status")?;
     ensure!(
-        status.contains("hard lockups on (buddy, confirmed by NMI), on CPUs 0-1\n")
+        status.contains("hard lockups on (buddy, confirmed by NMI; not perf: no cycles can be")
             && (status.contains(", hard lockup off") || status.contains(", hard lockup not there")),
         "{status}"
     );
