@@ -4,15 +4,34 @@
 
 use super::{
     hung_stall::SOON,
-    lockup_stall::{endure, guest, hard_in_time},
+    lockup_stall::{
+        counts, endure, guest, guest_of, hard_in_time, quiet, Lockup, Outcome, Report, Words,
+    },
 };
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    vec![Scenario::new("no_counter", no_counter)
-        .needs("CONFIG_X86")
-        .core()]
+    // Where an emulated machine has counters that interrupt by NMI.
+    let nmi = |scenario: Scenario| scenario.needs("CONFIG_ARM64_PSEUDO_NMI").limit(secs(400));
+    vec![
+        Scenario::new("no_counter", no_counter)
+            .needs("CONFIG_X86")
+            .core(),
+        nmi(Scenario::new("one_cpu", one_cpu)).core(),
+        nmi(Scenario::new("all_cpus", all_cpus)).core(),
+        nmi(Scenario::new("panic", panic)).core(),
+        nmi(Scenario::new("patience", patience)),
+        nmi(Scenario::new("with_buddy", with_buddy)),
+        nmi(Scenario::new("thresholds", thresholds)),
+        nmi(Scenario::new("cpus_come_and_go", cpus_come_and_go)),
+        nmi(Scenario::new("hundred_times", hundred_times)),
+    ]
 }
+
+/// Longer than two NMIs are apart with a threshold of 1 s: arm64 without a driver
+/// for frequencies counts to 5 billion, and an emulated CPU does a billion a second
+/// at best.
+const LONG: u32 = 30_000;
 
 const STATUS: &str = "/sys/kernel/debug/vigil/status";
 
@@ -74,5 +93,237 @@ fn no_counter(cx: &Cx) -> Verdict {
         "{:#?}",
         outcome.words
     );
+    Ok(())
+}
+
+/// A guest in which CPUs have counters, and nobody but those finds hard lockups.
+fn counting(cx: &Cx, cpus: u32, parameters: &str) -> anyhow::Result<Vm> {
+    let vm = guest(
+        cx,
+        cpus,
+        &format!("watchdog_thresh=1 hardlockup_backend=perf {parameters}"),
+    )?;
+    let status = vm.read(STATUS)?;
+    let last = cpus - 1;
+    ensure!(
+        status.contains(&format!("hard lockups on (perf NMI), on CPUs 0-{last}\n"))
+            && status.contains(&format!("counters of cycles: on {cpus} CPUs; ")),
+        "{status}"
+    );
+    Ok(vm)
+}
+
+/// The only report, which is vigil's on that CPU: found by its counter, and with
+/// its stack.
+fn only(outcome: &Outcome, cpu: u32) -> anyhow::Result<&Report> {
+    let words = &outcome.words;
+    ensure!(
+        words.hard.len() == 1
+            && words.recovered.len() == 1
+            && words.soft.is_empty()
+            && words.not_run.is_empty(),
+        "{words:#?}"
+    );
+    let report = &words.hard[0];
+    ensure!(
+        report.cpu == cpu && words.recovered[0].cpu == cpu,
+        "{words:#?}"
+    );
+    found_by_counter(report)?;
+    Ok(report)
+}
+
+fn found_by_counter(report: &Report) -> Verdict {
+    report.in_order(&[
+        "hard LOCKUP",
+        " s ago and takes the NMI of its counter: it runs with interrupts off",
+        "Modules linked in: ",
+        &format!("CPU: {} UID: 0 PID: ", report.cpu),
+        "lockup_spin+0x",
+        "Call trace:",
+        "prov_irqs_off+0x",
+    ])
+}
+
+/// Another CPU gives the report, with a stack that it asks for.
+fn one_cpu(cx: &Cx) -> Verdict {
+    let vm = counting(cx, 2, "")?;
+    endure(&vm, "irqs_off cpu=1 ms=700")?.words.silent()?;
+    let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
+    let report = only(&outcome, 1)?;
+    ensure!(report.by == 0, "{report:#?}");
+    println!(
+        "hard_perf::one_cpu: reported {:.1} s after it began",
+        report.time - outcome.span()?.began
+    );
+    ensure!(counts(&vm)? == (0, 1, 0), "{:?}", counts(&vm)?);
+    Ok(())
+}
+
+/// What buddy cannot see. Each reports itself, and so does the kernel's own
+/// detector, in the same boot.
+fn all_cpus(cx: &Cx) -> Verdict {
+    let vm = counting(cx, 2, "")?;
+    vm.sh_ok("echo 1 > /proc/sys/kernel/watchdog_thresh; grep -q 1 /proc/sys/kernel/nmi_watchdog")?;
+    let outcome = endure(&vm, &format!("irqs_off cpus=0-1 ms={LONG}"))?;
+    let words = &outcome.words;
+    for span in &outcome.spans {
+        let by_cpu = |reports: &[Report]| -> Vec<Report> {
+            let own = reports.iter().filter(|report| report.cpu == span.cpu);
+            own.cloned().collect()
+        };
+        let (ours, theirs) = (by_cpu(&words.hard), by_cpu(&words.in_tree_hard));
+        ensure!(ours.len() == 1 && theirs.len() == 1, "{words:#?}");
+        let (ours, theirs) = (&ours[0], &theirs[0]);
+        ensure!(
+            ours.by == span.cpu && theirs.by == span.cpu && ours.time < span.ended,
+            "{ours:#?} {theirs:#?}"
+        );
+        found_by_counter(ours)?;
+        println!(
+            "hard_perf::all_cpus: CPU{}: vigil {:.1} s after it began, in-tree {:.1} s",
+            span.cpu,
+            ours.time - span.began,
+            theirs.time - span.began
+        );
+    }
+    ensure!(
+        words.hard.len() == 2 && words.recovered.len() == 2,
+        "{words:#?}"
+    );
+    Ok(())
+}
+
+/// From the NMI, at once: also if all CPUs are stuck, and without the delay, in
+/// which nobody would be there.
+fn panic(cx: &Cx) -> Verdict {
+    let vm = counting(cx, 2, "hardlockup_panic=1 panic_delay_ms=60000")?;
+    Lockup::start(&vm, "irqs_off cpus=0-1 ms=300000").ok();
+    let text = vm.wait_panic(SOON * 3)?;
+    ensure!(
+        text.contains("Kernel panic - not syncing: Hard LOCKUP"),
+        "{text}"
+    );
+    let console = vm.console().text();
+    ensure!(
+        console.contains(" s ago and takes the NMI of its counter: it runs with interrupts off"),
+        "{console}"
+    );
+    Ok(())
+}
+
+/// What slow code asks for, and what is off.
+fn patience(cx: &Cx) -> Verdict {
+    let vm = counting(cx, 2, "")?;
+    endure(&vm, &format!("touch_nmi cpu=1 ms={LONG} touch_ms=500"))?
+        .words
+        .silent()?;
+    vm.set_knob("nmi_watchdog", 0)?;
+    let words = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?.words;
+    ensure!(
+        words.hard.is_empty() && words.recovered.is_empty(),
+        "{words:#?}"
+    );
+    vm.set_knob("nmi_watchdog", 1)?;
+    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    Ok(())
+}
+
+/// Both may look; the first one has it, and the other says nothing.
+fn with_buddy(cx: &Cx) -> Verdict {
+    let vm = guest_of(
+        cx,
+        quiet(cx, 2),
+        "watchdog_thresh=1 hardlockup_backend=perf,buddy",
+    )?;
+    let status = vm.read(STATUS)?;
+    ensure!(
+        status.contains("hard lockups on (perf NMI, and buddy, "),
+        "{status}"
+    );
+    let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
+    let words = &outcome.words;
+    ensure!(
+        words.hard.len() == 1 && words.recovered.len() == 1,
+        "{words:#?}"
+    );
+    // Of the two, the neighbour has the better clock.
+    hard_in_time(&words.hard[0], outcome.span()?, 1.0, 0)?;
+    // And what it cannot see: nobody is there to look.
+    let words = endure(&vm, &format!("irqs_off cpus=0-1 ms={LONG}"))?.words;
+    ensure!(
+        words.hard.len() == 2 && words.hard.iter().all(|report| report.by == report.cpu),
+        "{words:#?}"
+    );
+    Ok(())
+}
+
+/// NMIs of all counters so far, as the status counts them.
+fn nmis(vm: &Vm) -> anyhow::Result<u64> {
+    let status = vm.read(STATUS)?;
+    let form = regex::Regex::new(r"counters of cycles: on \d+ CPUs; (\d+) NMIs")?;
+    let part = form.captures(&status).with_context(|| status.clone())?;
+    Ok(part[1].parse()?)
+}
+
+/// A change while counters count: at the next NMI, and for what is stuck then.
+fn thresholds(cx: &Cx) -> Verdict {
+    let vm = counting(cx, 2, "")?;
+    for thresh in [60, 2, 1] {
+        vm.set_knob("watchdog_thresh", thresh)?;
+    }
+    // A busy CPU counts: with 60 s none would come.
+    let before = nmis(&vm)?;
+    endure(&vm, &format!("touch_nmi cpu=1 ms={LONG} touch_ms=500"))?
+        .words
+        .silent()?;
+    ensure!(nmis(&vm)? > before, "no NMI in {LONG} ms");
+    for _ in 0..20 {
+        for thresh in [1, 3] {
+            vm.set_knob("watchdog_thresh", thresh)?;
+        }
+    }
+    vm.set_knob("watchdog_thresh", 1)?;
+    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    Ok(())
+}
+
+/// The counter comes and goes with its CPU, and with the mask.
+fn cpus_come_and_go(cx: &Cx) -> Verdict {
+    let vm = counting(cx, 4, "")?;
+    let mark = vm.mark()?;
+    vm.sh_ok(
+        "for i in $(seq 20); do for c in 1 2 3; do echo 0 > /sys/devices/system/cpu/cpu$c/online; \
+         done; for c in 1 2 3; do echo 1 > /sys/devices/system/cpu/cpu$c/online; done; done",
+    )?;
+    Words::of(&vm.dmesg_after(mark)?)?.silent()?;
+    let on = |count: u32| -> Verdict {
+        let status = vm.read(STATUS)?;
+        let words = format!("counters of cycles: on {count} CPUs; ");
+        ensure!(status.contains(&words), "not {words}{status}");
+        Ok(())
+    };
+    on(4)?;
+    vm.set_knob("watchdog_cpumask", "0-1")?;
+    on(2)?;
+    vm.set_knob("watchdog_cpumask", "0-3")?;
+    vm.sh_ok("echo 0 > /sys/devices/system/cpu/cpu2/online")?;
+    on(3)?;
+    vm.sh_ok("echo 1 > /sys/devices/system/cpu/cpu2/online")?;
+    on(4)?;
+    only(&endure(&vm, &format!("irqs_off cpu=2 ms={LONG}"))?, 2)?;
+    Ok(())
+}
+
+/// Nothing is left of any of them: the last one finds what the first would have.
+fn hundred_times(cx: &Cx) -> Verdict {
+    let vm = counting(cx, 2, "")?;
+    vm.unload()?;
+    vm.sh_ok(
+        "for i in $(seq 100); do insmod /vm/vigil.ko watchdog_thresh=1 hardlockup_backend=perf || exit; \
+         rmmod vigil || exit; done",
+    )?;
+    vm.load("watchdog_thresh=1 hardlockup_backend=perf")?;
+    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
     Ok(())
 }
