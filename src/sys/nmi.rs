@@ -230,7 +230,7 @@ mod tests {
             let (running, _site) = run_on_each(|_| Asker(asked.clone()))?;
             for &(cpu, taken) in before.iter() {
                 assert!(until(|| own().taken(cpu) != taken));
-                let (_, stack) = own().snapshot(cpu).ok_or(EINVAL)?;
+                let (_, stack) = snapshot(cpu).ok_or(EINVAL)?;
                 assert!(stack.depth > 0 && stack.addresses.first() != Some(&0));
             }
             drop(running);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_cpu_that_cannot_be_is_not_asked() {
-        assert!(own().snapshot(u32::MAX).is_none());
+        assert!(snapshot(u32::MAX).is_none());
         own().ask(u32::MAX);
         assert_eq!(own().taken(u32::MAX), 0);
         assert_eq!(own().taken(cpu::count()), 0);

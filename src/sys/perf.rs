@@ -279,3 +279,79 @@ unsafe extern "C" fn changed<T: OnChange>(arg: *mut c_void) {
     // SAFETY: By the function's own requirement.
     unsafe { &*arg.cast::<T>() }.khz_changed();
 }
+
+#[kunit_tests(vigil_perf)]
+mod tests {
+    use super::{super::testing::*, *};
+    use kernel::sync::atomic::Relaxed;
+
+    /// Cycles of a millisecond or less.
+    const PERIOD: u64 = 1_000_000;
+
+    struct Probe {
+        cpu: u32,
+        interrupts: Atomic<u32>,
+        /// Those on another CPU, or without registers.
+        astray: Atomic<u32>,
+    }
+
+    impl OnOverflow for Probe {
+        fn overflow(&self, nmi: &InNmi<'_>) {
+            if this_cpu() != self.cpu || nmi.regs().is_null() {
+                self.astray.fetch_add(1, Relaxed);
+            }
+            self.interrupts.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn counters() -> Result<Counters<Probe>> {
+        Counters::new(|cpu| Probe {
+            cpu,
+            interrupts: Atomic::new(0),
+            astray: Atomic::new(0),
+        })
+    }
+
+    #[test]
+    fn there_is_one_for_each_cpu() -> Result {
+        let counters = counters()?;
+        let mut cpu = 0;
+        for counter in counters.iter() {
+            assert_eq!(counter.what().cpu, cpu);
+            assert!(!counter.is_running());
+            cpu += 1;
+        }
+        assert_eq!(cpu, cpu::count());
+        assert!(counters.get(cpu).is_none());
+        assert_eq!(khz(cpu), 0);
+        Ok(())
+    }
+
+    /// What the try says is what comes of it. Emulated x86 CPUs count nothing, and nothing is left
+    /// of what was refused.
+    #[test]
+    fn counts_where_it_says_so() -> Result {
+        stay_on(0)?;
+        let tried = try_counter();
+        let counters = counters()?;
+        let counter = counters.get(0).ok_or(EINVAL)?;
+        let started = counter.start(0, PERIOD);
+        assert_eq!(counter.is_running(), started.is_ok());
+        if tried.is_ok() {
+            assert!(started.is_ok());
+            assert_eq!(counter.start(0, PERIOD), Err(EBUSY));
+            assert!(until(|| counter.what().interrupts.load(Relaxed) >= 5));
+        } else if let (Err(tried), Err(started)) = (tried, started) {
+            assert_eq!(tried.to_errno(), started.to_errno());
+        }
+        counter.stop();
+        assert!(!counter.is_running());
+        let interrupts = counter.what().interrupts.load(Relaxed);
+        pause(20);
+        assert_eq!(counter.what().interrupts.load(Relaxed), interrupts);
+        assert_eq!(counter.what().astray.load(Relaxed), 0);
+        // Once more does no harm.
+        counter.stop();
+        Ok(())
+    }
+}

@@ -19,7 +19,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 19] = [
+const SOURCES: [(&str, &str); 20] = [
     ("buffer", include_str!("../../../../src/sys/buffer.rs")),
     ("call", include_str!("../../../../src/sys/call.rs")),
     ("clock", include_str!("../../../../src/sys/clock.rs")),
@@ -37,6 +37,7 @@ const SOURCES: [(&str, &str); 19] = [
     ("machine", include_str!("../../../../src/sys/machine.rs")),
     ("nmi", include_str!("../../../../src/sys/nmi.rs")),
     ("param", include_str!("../../../../src/sys/param.rs")),
+    ("perf", include_str!("../../../../src/sys/perf.rs")),
     ("pm", include_str!("../../../../src/sys/pm.rs")),
     ("runqueue", include_str!("../../../../src/sys/runqueue.rs")),
     ("sysctl", include_str!("../../../../src/sys/sysctl.rs")),
