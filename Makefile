@@ -62,8 +62,9 @@ help:
 ##   rust-analyzer   rust-project.json, for editors
 ##   clean           remove what was built here; the cache is kept
 ##
-## KERNEL is 7.3-cloud, 7.3, 7.3-rt, 7.2-cloud, 7.2 or 7.2-rt; or 7.3-debug, which is
-## built here of the same sources with everything that checks itself.
+## KERNEL is 7.3-cloud, 7.3, 7.3-rt, 7.2-cloud, 7.2 or 7.2-rt; 7.3-arm64 for the stock
+## one of arm64; or one that is built here of the same sources: 7.3-debug with
+## everything that checks itself, arm64-nmi for arm64 with NMIs.
 ## Set-up needs git, make, and root (or sub-uids and mmdebstrap); it is cached
 ## in ~/.cache/vigil, or in VIGIL_CACHE.
 

@@ -53,11 +53,46 @@ discard() {
 		die "cannot remove $1: remove it by hand"
 }
 
-# What programs of the build root link to, as the root's own loader resolves it:
-# paths in the root, a line each. Usage: libraries_of PROGRAM...
+# How Debian calls an architecture that uname -m calls $1.
+debian_arch() {
+	case $1 in
+	x86_64) echo amd64 ;;
+	aarch64) echo arm64 ;;
+	*) die "there is nothing for machines of $1 here" ;;
+	esac
+}
+
+# What programs of a root link to, which may be one of another architecture, and
+# the loader that they ask for: paths in the root, a line each.
+# Usage: libraries_of ARCH ROOT PROGRAM...
 libraries_of() {
-	"$VIGIL_TOP/scripts/in-root" ldd "$@" |
-		sed -nE 's/.*=> (\/[^ ]+) .*/\1/p; s/^[[:space:]]*(\/lib64\/[^ ]+) .*/\1/p' | sort -u
+	# shellcheck disable=SC2016 # expanded inside the root
+	"$VIGIL_TOP/scripts/in-root" bash -euc '
+		arch=$1 root=$2
+		shift 2
+		queue=("$@")
+		declare -A seen=()
+		while [ ${#queue[@]} -gt 0 ]; do
+			file=${queue[0]} queue=("${queue[@]:1}")
+			for name in $(readelf -dlW "$root$file" | sed -nE \
+				"s/.*\(NEEDED\).*\[(.*)\]/\1/p; s/.*program interpreter: (.*)\]/\1/p"); do
+				[ -z "${seen[$name]:-}" ] || continue
+				seen[$name]=1
+				case $name in
+				/*) path=$name ;;
+				*)
+					path=
+					for dir in /lib/$arch-linux-gnu /usr/lib/$arch-linux-gnu /lib /usr/lib; do
+						[ ! -e "$root$dir/$name" ] || { path=$dir/$name; break; }
+					done
+					;;
+				esac
+				[ -e "$root$path" ] && [ -n "$path" ] ||
+					{ echo "error: $file needs $name, which is not in $root" >&2; exit 1; }
+				echo "$path"
+				queue+=("$path")
+			done
+		done' bash "$@" | sort -u
 }
 
 # Pack a folder as an initramfs, the same bytes for the same content. The list of
