@@ -6,9 +6,10 @@
 //! kernel uses. So QEMU runs the shortest program that there is, as its firmware, and
 //! then the kernel, as far as that gets without a disk, each within a time limit: the
 //! first finds out quickly that it cannot, the second that it can. The answer holds until
-//! the machine is booted again and is kept in the cache for that long.
+//! the machine is booted again and is kept in the cache for that long. Machines of
+//! another kind than this one, which is x86, are always emulated.
 
-use crate::{child, qemu::PROGRAM, BootError};
+use crate::{child, Arch, BootError};
 use std::{
     env, fs,
     io::{self, Write},
@@ -63,20 +64,34 @@ impl Accel {
     }
 }
 
-/// What to use on this machine. The environment's `VIGIL_ACCEL` (`kvm` or
-/// `tcg`) overrides it. KVM has to be able to run this kernel.
+/// What to use on this machine for one of that kind. The environment's
+/// `VIGIL_ACCEL` (`kvm` or `tcg`) overrides it. KVM has to be able to run this
+/// kernel.
 ///
 /// # Errors
 ///
-/// When `VIGIL_ACCEL` is something else.
-pub fn get(kernel: &Path) -> Result<Accel, BootError> {
-    if let Ok(name) = env::var("VIGIL_ACCEL") {
-        if !name.is_empty() {
-            return Accel::from_name(&name)
-                .ok_or_else(|| BootError::new(format!("VIGIL_ACCEL={name}: kvm or tcg")));
-        }
-    }
+/// When `VIGIL_ACCEL` is something else, or cannot be done.
+pub fn get(arch: Arch, kernel: &Path) -> Result<Accel, BootError> {
     static FOUND: OnceLock<Accel> = OnceLock::new();
+    let wanted = match env::var("VIGIL_ACCEL") {
+        Ok(name) if !name.is_empty() => Some(
+            Accel::from_name(&name)
+                .ok_or_else(|| BootError::new(format!("VIGIL_ACCEL={name}: kvm or tcg")))?,
+        ),
+        _ => None,
+    };
+    if arch != Arch::X86_64 {
+        let name = arch.name();
+        return match wanted {
+            Some(Accel::Kvm) => Err(BootError::new(format!(
+                "VIGIL_ACCEL=kvm: a machine of {name} can only be emulated here"
+            ))),
+            _ => Ok(Accel::Tcg),
+        };
+    }
+    if let Some(wanted) = wanted {
+        return Ok(wanted);
+    }
     Ok(*FOUND.get_or_init(|| find(kernel)))
 }
 
@@ -138,7 +153,7 @@ fn write_note(note: &Path, accel: Accel) -> io::Result<()> {
 fn probe() -> io::Result<bool> {
     let mut firmware = tempfile::NamedTempFile::new()?;
     firmware.write_all(&probe_firmware())?;
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(Arch::X86_64.program());
     command
         .args([
             "-accel", "kvm", "-cpu", "host", "-machine", "pc", "-m", "16",
@@ -156,7 +171,7 @@ fn probe() -> io::Result<bool> {
 /// Boots the kernel under KVM, with nothing else: true when it came to its end.
 fn boots(kernel: &Path) -> io::Result<bool> {
     let console = tempfile::NamedTempFile::new()?;
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(Arch::X86_64.program());
     command
         .args([
             "-accel", "kvm", "-cpu", "host", "-machine", "q35", "-smp", "2", "-m", "512",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The folder with everything that a guest is booted from.
 
-use crate::{dump, BootError};
+use crate::{dump, Arch, BootError};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -19,6 +19,7 @@ const VARIABLE: &str = "VIGIL_BENCH";
 /// vigil_provoke.ko  the module that makes things hang   (may be missing)
 /// release           what uname -r says there            (may be missing)
 /// config            what the kernel was built with      (may be missing)
+/// arch              what uname -m says there            (x86_64 if missing)
 /// kdump/            what a guest needs to leave a dump  (may be missing)
 /// logs/             consoles of the guests
 /// dumps/            what they left when they panicked
@@ -73,6 +74,24 @@ impl Bench {
     pub fn release(&self) -> Option<String> {
         let text = fs::read_to_string(self.folder.join("release")).ok()?;
         Some(text.trim().to_owned())
+    }
+
+    /// What kind of machine the kernel is for.
+    ///
+    /// # Errors
+    ///
+    /// When it is none that the harness knows.
+    pub fn arch(&self) -> Result<Arch, BootError> {
+        let Some(path) = self.file("arch") else {
+            return Ok(Arch::X86_64);
+        };
+        let name = fs::read_to_string(&path)
+            .map_err(|error| BootError::io(&path.to_string_lossy(), &error))?;
+        let name = name.trim();
+        Arch::from_name(name).ok_or_else(|| {
+            let path = path.display();
+            BootError::new(format!("{path} names no known kind of machine: '{name}'"))
+        })
     }
 
     /// Whether the kernel was built with an option, such as `CONFIG_KUNIT`; not

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a guest is made of.
 
-use crate::{dump, Bench, BootError};
+use crate::{dump, Arch, Bench, BootError};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -188,19 +188,23 @@ impl Config {
     /// programs write to /dev/kmsg would be dropped after ten lines in five
     /// seconds; the harness and scripts mark places in the log there. The module's
     /// KUnit tests would run at each load: who wants some names them in another
-    /// `kunit.filter_glob=`.
-    pub(crate) fn command_line(&self) -> String {
-        let mut words = vec!["console=ttyS0 panic=-1 loglevel=7 printk.devkmsg=on".to_owned()];
-        if let Ok(bench) = self.resolve_bench() {
-            if bench.kernel_has("CONFIG_KUNIT") {
-                words.push("kunit.filter_glob=none".to_owned());
-            }
-            // identify_cpu() empties the boot CPU's feature bits for a moment, and
-            // KASAN asks them how many levels page tables have: at times an early
-            // interrupt is reported as a wild access.
-            if bench.kernel_has("CONFIG_KASAN") {
-                words.push("no5lvl".to_owned());
-            }
+    /// `kunit.filter_glob=`. A kernel for ARM that can have NMIs has them if told so.
+    pub(crate) fn command_line(&self, bench: &Bench, arch: Arch) -> String {
+        let console = arch.serial();
+        let mut words = vec![format!(
+            "console={console} panic=-1 loglevel=7 printk.devkmsg=on"
+        )];
+        if bench.kernel_has("CONFIG_KUNIT") {
+            words.push("kunit.filter_glob=none".to_owned());
+        }
+        // identify_cpu() empties the boot CPU's feature bits for a moment, and
+        // KASAN asks them how many levels page tables have: at times an early
+        // interrupt is reported as a wild access.
+        if bench.kernel_has("CONFIG_KASAN") && arch == Arch::X86_64 {
+            words.push("no5lvl".to_owned());
+        }
+        if bench.kernel_has("CONFIG_ARM64_PSEUDO_NMI") {
+            words.push("irqchip.gicv3_pseudo_nmi=1".to_owned());
         }
         words.extend(self.append.iter().cloned());
         words.join(" ")

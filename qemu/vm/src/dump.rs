@@ -25,9 +25,9 @@ pub(crate) const PORT: &str = "vigil.dump";
 /// What the guest's kernel sets aside. With 96 MiB it just works on a stock kernel.
 pub(crate) const RESERVE: &str = "crashkernel=128M";
 
-/// The crash kernel's command line. One CPU, since more cost memory; devices are in
-/// whatever state the panic left them.
-const CRASH_WORDS: &str = "console=ttyS0 panic=-1 nokaslr nr_cpus=1 reset_devices";
+/// The crash kernel's command line, besides its console. One CPU, since more cost
+/// memory; devices are in whatever state the panic left them.
+const CRASH_WORDS: &str = "panic=-1 nokaslr nr_cpus=1 reset_devices";
 
 /// How long the crash kernel may take to its first program; usually it is 6 s.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -125,9 +125,15 @@ impl Vm {
     /// [`Error::Script`] when the kernel refuses it.
     pub fn arm_kdump(&self, words: &str) -> Result<()> {
         self.dump_path()?;
+        let console = self.arch().serial();
+        // The system call that takes files is an option of the kernel's.
+        let call = match self.bench().kernel_has("CONFIG_KEXEC_FILE") {
+            true => "-s",
+            false => "-c",
+        };
         let load = format!(
-            "LD_LIBRARY_PATH=/vm /vm/kexec -p -s /vm/vmlinuz --initrd=/vm/capture.cpio \
-             --command-line='{CRASH_WORDS} {words}'"
+            "LD_LIBRARY_PATH=/vm /vm/kexec -p {call} /vm/vmlinuz --initrd=/vm/capture.cpio \
+             --command-line='console={console} {CRASH_WORDS} {words}'"
         );
         self.sh_ok(&load)?;
         // kexec's own word for it is not enough.

@@ -7,7 +7,7 @@ use crate::{
     log::{Log, LogLine, Mark},
     qemu::{self, Qemu},
     qmp::Control,
-    vcpu, Bench, BootError, Config, Error, FrozenVcpu, Job, Output, Result, Witness,
+    vcpu, Arch, Bench, BootError, Config, Error, FrozenVcpu, Job, Output, Result, Witness,
 };
 use nix::{errno::Errno, sys::signal::Signal};
 use qapi::{qmp, Command};
@@ -53,6 +53,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 pub struct Vm {
     guest: Arc<Guest>,
     bench: Bench,
+    arch: Arch,
     dump: Option<PathBuf>,
     boot_time: Duration,
     marks: AtomicU32,
@@ -65,6 +66,7 @@ pub struct Vm {
 pub struct Booting {
     guest: Guest,
     bench: Bench,
+    arch: Arch,
     dump: Option<PathBuf>,
     terminal: Option<UnixStream>,
     start: Instant,
@@ -106,6 +108,7 @@ impl Vm {
     /// When QEMU does not start.
     pub fn power_on(config: Config) -> Result<Booting, BootError> {
         let bench = config.resolve_bench()?;
+        let arch = bench.arch()?;
         let pace = bench.pace();
         let start = Instant::now();
         let (qemu, sockets, console) = qemu::start(&config)?;
@@ -135,6 +138,7 @@ impl Vm {
             guest,
             dump: config.dump_path(&bench),
             bench,
+            arch,
             terminal: sockets.terminal,
             start,
             boot_limit: config.boot_limit,
@@ -470,7 +474,7 @@ impl Vm {
     }
 
     /// Sends an NMI to the boot CPU; to all CPUs of a guest that was booted
-    /// with `apic_extnmi=all`.
+    /// with `apic_extnmi=all`. ARM has no such thing.
     ///
     /// # Errors
     ///
@@ -487,6 +491,11 @@ impl Vm {
     /// The bench that it was booted from.
     pub fn bench(&self) -> &Bench {
         &self.bench
+    }
+
+    /// What kind of machine it is.
+    pub fn arch(&self) -> Arch {
+        self.arch
     }
 
     /// From starting QEMU until the agent said that it is there, in real time.
@@ -531,6 +540,7 @@ impl Booting {
         Ok(Vm {
             guest: Arc::new(self.guest),
             bench: self.bench,
+            arch: self.arch,
             dump: self.dump,
             boot_time: self.start.elapsed(),
             marks: AtomicU32::new(0),

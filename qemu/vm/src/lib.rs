@@ -20,6 +20,7 @@
 //! |---|---|
 //! | `config` | what a guest is made of |
 //! | `bench` | the folder with kernel, image and modules |
+//! | `arch` | what kind of machine it is |
 //! | `accel` | whether KVM works here |
 //! | `cpio` | the archive with the run's own files |
 //! | `child` | a process that cannot outlive this one |
@@ -40,6 +41,7 @@
 //! QEMU is the one in PATH: run inside the build root (`scripts/in-root`).
 
 pub mod accel;
+mod arch;
 mod bench;
 mod channel;
 mod child;
@@ -58,6 +60,7 @@ mod vcpu;
 mod vigil;
 mod witness;
 
+pub use arch::Arch;
 pub use bench::Bench;
 pub use config::Config;
 pub use console::Console;

@@ -27,9 +27,6 @@ use std::{
 };
 use vigil_wire::{AGENT_PORT, LOG_PORT};
 
-/// The program, looked up in PATH.
-pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
-
 /// A running QEMU. Killed and reaped when dropped.
 #[derive(Debug)]
 pub(crate) struct Qemu {
@@ -51,6 +48,7 @@ pub(crate) struct Sockets {
 /// descriptors: no socket to wait for, no file that a killed run leaves behind.
 pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootError> {
     let bench = config.resolve_bench()?;
+    let arch = bench.arch()?;
     let kernel = bench.need("vmlinuz")?;
     let image = bench.need("guest.cpio")?;
     let mut files = bench.modules();
@@ -67,13 +65,12 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
         "-name",
         &format!("guest={},debug-threads=on", commas(&config.name)),
     ]);
-    // The machine type makes no difference in time; this one has hot-plug slots.
-    args.words(["-machine", "q35"]);
+    args.words(["-machine", arch.machine()]);
     if config.time_is_instructions {
         args.words(["-accel", "tcg,thread=single", "-cpu", "max"]);
         args.words(["-icount", "shift=0,sleep=off"]);
     } else {
-        args.words(accel::get(&kernel)?.arguments());
+        args.words(accel::get(arch, &kernel)?.arguments());
     }
     args.words([
         "-smp",
@@ -91,7 +88,7 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
     args.words(["-kernel", &kernel.to_string_lossy()]);
     let initramfs = args.inherit(initramfs);
     args.words(["-initrd", &initramfs]);
-    args.words(["-append", &config.command_line()]);
+    args.words(["-append", &config.command_line(&bench, arch)]);
 
     let console_fd = console.1;
     let terminal = match config.console {
@@ -137,7 +134,8 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
     }
     args.words(config.qemu_args.iter().map(String::as_str));
 
-    let mut command = Command::new(PROGRAM);
+    let program = arch.program();
+    let mut command = Command::new(program);
     let to = |file: &File| file.try_clone().map(Stdio::from);
     command
         .args(&args.words)
@@ -147,9 +145,9 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
     let child = child::spawn(command, args.inherited).map_err(|error| {
         BootError::new(match error.kind() {
             io::ErrorKind::NotFound => {
-                format!("there is no {PROGRAM} here: run this through scripts/in-root")
+                format!("there is no {program} here: run this through scripts/in-root")
             }
-            _ => format!("cannot start {PROGRAM}: {error}"),
+            _ => format!("cannot start {program}: {error}"),
         })
     })?;
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(-1));

@@ -10,7 +10,7 @@
 use anyhow::{ensure, Context, Result};
 use regex::Regex;
 use std::{process::Command, time::Duration};
-use vigil_vm::{Config, Vm};
+use vigil_vm::{Arch, Config, Vm};
 
 const INSTANCES: &str = "/sys/kernel/tracing/instances";
 
@@ -31,6 +31,10 @@ pub(crate) fn run_all() -> Result<()> {
         .boot_limit(Duration::from_secs(300))
         .limit(Duration::from_secs(900));
     let vm = Vm::boot(config).context("the guest did not boot")?;
+    ensure!(
+        vm.arch() == Arch::X86_64,
+        "the heartbeat is measured on x86-64 only, whose clock for tracing counts instructions"
+    );
     for (instance, events) in [
         ("a", "timer/hrtimer_expire_entry timer/hrtimer_expire_exit irq_vectors/local_timer_entry irq_vectors/local_timer_exit sched/sched_switch"),
         ("b", "timer/hrtimer_expire_entry"),

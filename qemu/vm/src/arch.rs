@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What kind of machine a guest is, and what depends on that.
+
+/// A kind of machine. The bench says which its kernel is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arch {
+    /// x86, 64 bits.
+    X86_64,
+    /// ARM, 64 bits.
+    Aarch64,
+}
+
+impl Arch {
+    const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+
+    /// As `uname -m` says there.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
+    /// The one of that name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|arch| arch.name() == name)
+    }
+
+    /// QEMU, looked up in PATH.
+    pub(crate) fn program(self) -> &'static str {
+        match self {
+            Self::X86_64 => "qemu-system-x86_64",
+            Self::Aarch64 => "qemu-system-aarch64",
+        }
+    }
+
+    /// QEMU's machine. That of x86 makes no difference in time; this one has
+    /// hot-plug slots. ARM's interrupts have priorities, of which NMIs are made, from
+    /// this version of their controller on.
+    pub(crate) fn machine(self) -> &'static str {
+        match self {
+            Self::X86_64 => "q35",
+            Self::Aarch64 => "virt,gic-version=3",
+        }
+    }
+
+    /// The name of the machine's serial line in the guest.
+    pub fn serial(self) -> &'static str {
+        match self {
+            Self::X86_64 => "ttyS0",
+            Self::Aarch64 => "ttyAMA0",
+        }
+    }
+}
