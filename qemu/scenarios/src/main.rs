@@ -16,12 +16,14 @@
 //! |---|---|
 //! | `topics` | the list of topics, and a file for each |
 //! | `scenario` | what a scenario is |
+//! | `machine` | what a kernel's words look like on this kind of machine |
 //! | `context` | what it is given: guests that die with it |
 //! | `runner` | runs one: time limit, second try, verdict |
 //! | `splat` | looks through a guest's log for what must not be there |
 //! | `report` | the table, and JUnit XML |
 
 mod context;
+mod machine;
 mod report;
 mod runner;
 mod scenario;
@@ -34,6 +36,7 @@ mod prelude {
     #[allow(unused_imports)]
     pub(crate) use crate::{
         context::Cx,
+        machine,
         scenario::{secs, Scenario, Verdict},
         splat::Splat,
     };
@@ -43,7 +46,7 @@ mod prelude {
     pub(crate) use std::time::{Duration, Instant};
     #[allow(unused_imports)]
     pub(crate) use vigil_vm::{
-        qapi::qmp, Bench, Config, Errno, Error, Job, LogLine, Mark, Output, Vm,
+        qapi::qmp, Arch, Bench, Config, Errno, Error, Job, LogLine, Mark, Output, Vm,
     };
 }
 
@@ -70,18 +73,24 @@ fn main() -> ExitCode {
     };
     let bench = Bench::from_env().ok();
     // What a kernel does not have cannot be tried on it.
-    let has = |option| bench.as_ref().is_none_or(|bench| bench.kernel_has(option));
+    let has = |option: &str| bench.as_ref().is_none_or(|bench| bench.kernel_has(option));
     let report = Arc::new(Report::default());
     let trials = topics::all()
         .into_iter()
         .flat_map(|(topic, scenarios)| scenarios.into_iter().map(move |scenario| (topic, scenario)))
         .filter(|(topic, scenario)| {
-            let there = scenario.needs.is_none_or(has);
-            if !there {
-                let (name, option) = (scenario.name, scenario.needs.unwrap_or_default());
+            let name = scenario.name;
+            if let Some(option) = scenario.needs.filter(|option| !has(option)) {
                 eprintln!("scenarios: left out: {topic}::{name}: the kernel has no {option}");
+                return false;
             }
-            there
+            let other = scenario.only.filter(|(arch, _)| *arch != machine::arch());
+            if let Some((arch, why)) = other {
+                let arch = arch.name();
+                eprintln!("scenarios: left out: {topic}::{name}: only on {arch}: {why}");
+                return false;
+            }
+            true
         })
         .filter(|(_, scenario)| scenario.core || !core_only)
         .filter(|(_, scenario)| !scenario.all || all)

@@ -3,6 +3,7 @@
 
 use crate::{context::Cx, splat::Splat};
 use std::time::Duration;
+use vigil_vm::Arch;
 
 /// How a scenario ends: an error is a failure. Panics (of `assert!`) are too.
 pub(crate) type Verdict = anyhow::Result<()>;
@@ -20,6 +21,8 @@ pub(crate) struct Scenario {
     pub(crate) allowed: Vec<Splat>,
     /// Option that the kernel must have been built with.
     pub(crate) needs: Option<&'static str>,
+    /// The only kind of machine that it can be tried on, and why.
+    pub(crate) only: Option<(Arch, &'static str)>,
     /// Whether it is one of the core set: see [`Scenario::core`].
     pub(crate) core: bool,
     /// Whether it is for the whole set only: see [`Scenario::all`].
@@ -37,6 +40,7 @@ impl Scenario {
             limit: LIMIT,
             allowed: Vec::new(),
             needs: None,
+            only: None,
             core: false,
             all: false,
             idle: false,
@@ -54,6 +58,13 @@ impl Scenario {
     /// not counted, for others.
     pub(crate) fn needs(mut self, option: &'static str) -> Self {
         self.needs = Some(option);
+        self
+    }
+
+    /// Is about something that only such machines have: not listed, and not counted,
+    /// on others. `why` says what.
+    pub(crate) fn only_on(mut self, arch: Arch, why: &'static str) -> Self {
+        self.only = Some((arch, why));
         self
     }
 

@@ -130,6 +130,7 @@ fn bad_kernel_is_125(_: &Cx) -> Verdict {
         .file("guest.cpio")
         .context("the bench has no guest.cpio")?;
     std::os::unix::fs::symlink(image, bench.path().join("guest.cpio"))?;
+    fs::write(bench.path().join("arch"), machine::arch().name())?;
     let folder = bench.path().to_string_lossy().into_owned();
     let start = Instant::now();
     let (status, _, stderr) = run("true", &["--bench", &folder])?;
@@ -265,6 +266,7 @@ fn interactive_shell(_: &Cx) -> Verdict {
         "status {:?}: {stdout}",
         output.status
     );
-    ensure!(stdout.contains("\n42\n/dev/ttyS0\n"), "{stdout}");
+    let expected = format!("\n42\n/dev/{}\n", machine::arch().serial());
+    ensure!(stdout.contains(&expected), "{stdout}");
     Ok(())
 }

@@ -21,7 +21,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("more_is_shown", more_is_shown),
         Scenario::new("without_unexported_functions", without_unexported_functions),
         Scenario::new("panic", panic).core(),
-        Scenario::new("nmis_of_others", nmis_of_others),
+        Scenario::new("nmis_of_others", nmis_of_others)
+            .only_on(Arch::X86_64, "NMIs do not say who sent them"),
     ]
 }
 

@@ -273,7 +273,7 @@ fn panic_by_count(cx: &Cx) -> Verdict {
         .with_context(|| format!("no report before the panic: {before}"))?;
     let report = before.get(report.start()..).unwrap_or_default();
     for words in [
-        "Call Trace:",
+        machine::call_trace(),
         "blocked on a semaphore likely last held by task prov_hold/",
     ] {
         ensure!(

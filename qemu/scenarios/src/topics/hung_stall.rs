@@ -300,7 +300,7 @@ impl Report {
             .lines
             .iter()
             .take(15)
-            .position(|line| line == "Call Trace:");
+            .position(|line| line == machine::call_trace());
         let trace = trace.with_context(|| format!("no call trace in {self:#?}"))?;
         let frame = self
             .lines
@@ -308,7 +308,7 @@ impl Report {
             .skip(trace)
             .take(4)
             .any(|line| line.contains("__schedule+0x"));
-        ensure!(frame, "no frames after 'Call Trace:' in {self:#?}");
+        ensure!(frame, "no frames after the call trace's head in {self:#?}");
         Ok(())
     }
 

@@ -363,6 +363,7 @@ pub(super) fn soft_well_formed(report: &Report, cpu: u32, comm: &str, pid: u32) 
         report.cpu == cpu && report.who == format!("{comm}:{pid}"),
         "not CPU {cpu}, {comm}:{pid}: {report:#?}"
     );
+    let [place, stack, others] = machine::registers();
     report.in_order(&[
         "soft lockup - CPU#",
         &format!("CPU#{cpu} Utilization every "),
@@ -370,10 +371,10 @@ pub(super) fn soft_well_formed(report: &Report, cpu: u32, comm: &str, pid: u32) 
         "\t#5: ",
         "Modules linked in: ",
         &format!("CPU: {cpu} UID: 0 PID: {pid} Comm: {comm} "),
-        "RIP: ",
-        "RSP: ",
-        "CR2: ",
-        "Call Trace:",
+        place,
+        stack,
+        others,
+        machine::call_trace(),
         "+0x",
     ])
 }
@@ -394,8 +395,8 @@ pub(super) fn hard_well_formed(report: &Report, comm: &str, function: &str) -> V
         "Modules linked in: ",
         &format!("NMI backtrace for cpu {cpu}"),
         &format!("CPU: {cpu} UID: 0 PID: "),
-        "RIP: ",
-        "Call Trace:",
+        machine::registers()[0],
+        machine::call_trace(),
         "+0x",
     ])?;
     // On the stack, or where it is right now: that line is not repeated there.

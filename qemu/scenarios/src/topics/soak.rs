@@ -52,12 +52,9 @@ fn scaled(each_minute: f64, least: u32) -> u32 {
 fn hotplug(cx: &Cx) -> Verdict {
     let vm = guest_of(cx, coming_and_going(cx), "watchdog_thresh=1")?;
     let switches = vm.sh_ok("ls /sys/devices/system/cpu/cpu[0-9]*/online")?;
-    let names: Vec<&str> = switches.lines().collect();
-    // x86 kernels since 6.5 do not let the boot CPU go.
-    ensure!(
-        names.len() == 3 && !switches.contains("cpu0/"),
-        "not the CPUs 1 to 3: {switches}"
-    );
+    // x86 kernels since 6.5 do not let the boot CPU go, others do; here it stays.
+    let names = switches.lines().filter(|name| !name.contains("cpu0/"));
+    ensure!(names.count() == 3, "not the CPUs 1 to 3: {switches}");
     let mark = vm.mark()?;
     let times = scaled(20.0, 50);
     let start = Instant::now();

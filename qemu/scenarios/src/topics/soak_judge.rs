@@ -152,7 +152,7 @@ impl Record {
             );
             let mut facts = Vec::new();
             for line in &report.lines {
-                let told = ["RIP: ", "hypervisor took", "% system"];
+                let told = [machine::registers()[0], "hypervisor took", "% system"];
                 if told.iter().any(|word| line.contains(word)) {
                     facts.push(line.trim().to_owned());
                 }

@@ -280,7 +280,7 @@ fn timer_interrupts(vm: &Vm, cpu: usize) -> anyhow::Result<u64> {
     let all = vm.read("/proc/interrupts")?;
     let line = all
         .lines()
-        .find(|line| line.trim_start().starts_with("LOC:"))
+        .find(|line| line.contains(machine::timer_row()))
         .with_context(|| all.clone())?;
     let count = line.split_whitespace().nth(cpu + 1);
     Ok(count.context("no such CPU")?.parse()?)
