@@ -48,6 +48,9 @@
 #ifdef CONFIG_X86
 #include <asm/apic.h>
 #include <asm/tsc.h>
+#elif defined(CONFIG_ARM64)
+#include <clocksource/arm_arch_timer.h>
+#include <asm/sysreg.h>
 #endif
 
 #include "prov.h"
@@ -669,6 +672,15 @@ static void ipi_occupy(struct prov_thread *t)
 	prov_ipi_wait(t);
 }
 
+#ifdef CONFIG_ARM64
+static bool storm_is_due(u64 control)
+{
+	const u64 due = ARCH_TIMER_CTRL_ENABLE | ARCH_TIMER_CTRL_IT_STAT;
+
+	return (control & (due | ARCH_TIMER_CTRL_IT_MASK)) == due;
+}
+#endif
+
 /*
  * A storm of timer interrupts. A storm leaves some time to the tasks between
  * two interrupts, on real hardware next to nothing, but under emulation a timer
@@ -684,6 +696,10 @@ static bool storm_is_pending(u64 late)
 	/* lapic_vector_set_in_irr(), without the static call's symbol. */
 	return apic->read(APIC_IRR + LOCAL_TIMER_VECTOR / 32 * 0x10) &
 	       BIT(LOCAL_TIMER_VECTOR % 32);
+#elif defined(CONFIG_ARM64)
+	/* Of the two timers that a kernel may use, one is on. */
+	return storm_is_due(read_sysreg(cntv_ctl_el0)) ||
+	       storm_is_due(read_sysreg(cntp_ctl_el0));
 #else
 	return late >= STORM_MARGIN;
 #endif

@@ -8,6 +8,10 @@
  * It is declared from the header's own prototype, so a kernel that changes the
  * prototype fails to build instead of being called wrongly.
  *
+ * Where an architecture has no static calls they are calls through a pointer, and
+ * nothing seals functions there. kCFI alone would be in the way: no arm64 kernel has
+ * it without static calls, but if one did, nothing is bound.
+ *
  * The address comes from a kprobe registered disabled: nothing gets armed, no
  * instruction is touched. Binding sleeps and is done before anything runs.
  */
@@ -102,8 +106,11 @@ static void *entry_of(const char *name)
  */
 int vigil_call_bind(enum vigil_call call)
 {
-	void *entry = entry_of(call_names[call]);
+	void *entry;
 
+	if (IS_ENABLED(CONFIG_CFI) && !IS_ENABLED(CONFIG_HAVE_STATIC_CALL))
+		return -ENOENT;
+	entry = entry_of(call_names[call]);
 	if (!entry)
 		return -ENOENT;
 	switch (call) {
