@@ -206,9 +206,11 @@ impl kernel::Module for Vigil {
         if cpus.is_empty() {
             step("watch the CPUs", lockups.apply(|_| (), |_| ()))?;
         } else {
-            panel
-                .set_cpus(cpus)
-                .inspect_err(|_| complain(Id::WatchdogCpumask))?;
+            panel.set_cpus(cpus).inspect_err(|&error| {
+                if error == EINVAL {
+                    complain(Id::WatchdogCpumask);
+                }
+            })?;
         }
         let frequency = step(
             "listen for changes of frequency",

@@ -81,7 +81,7 @@ int vigil_cpu_housekeeping(unsigned int cpu)
  * A CPU that printed its stack may have stopped in the middle: others do
  * not wait for that for ever.
  *
- * Context: any but NMI; interrupts are off until vigil_log_unlock().
+ * Context: any; interrupts are off until vigil_log_unlock().
  * Return: whether they are kept out; vigil_log_unlock() wants that too.
  */
 int vigil_log_lock(unsigned long *flags)

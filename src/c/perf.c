@@ -3,6 +3,7 @@
  * Counters of a CPU's cycles, whose overflow interrupts it: perf's kernel
  * counters, behind headers that bindgen does not see.
  */
+#include <linux/cpu.h>
 #include <linux/cpufreq.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
@@ -40,14 +41,27 @@ unsigned long vigil_cpu_khz(unsigned int cpu)
 
 #ifdef CONFIG_PERF_EVENTS
 
+/* MAX_INTERRUPTS of kernel/events/core.c */
+#define THROTTLED	(~0ULL)
+
 static void overflowed(struct perf_event *event, struct perf_sample_data *data,
 		       struct pt_regs *regs)
 {
 	struct vigil_counter *counter = event->overflow_handler_context;
 
-	/* Or perf would stop one that comes too often for its taste. */
+	/*
+	 * Too often for perf's taste is at once, if max_samples_per_tick is 1:
+	 * kernel.perf_event_max_sample_rate makes it that, and a handler that once
+	 * took long. Then perf has stopped the counter by now, and would start it
+	 * again at a tick, which does not come to a CPU that is stuck. Nor does it at
+	 * all once the mark is gone. (See perf_event_throttle().)
+	 */
+	if (event->hw.interrupts == THROTTLED && (event->hw.state & PERF_HES_STOPPED))
+		event->pmu->start(event, 0);
 	event->hw.interrupts = 0;
-	counter->fn(counter->arg, regs);
+
+	/* The PMUs of some CPUs may have got ordinary interrupts only. */
+	counter->fn(counter->arg, in_nmi() ? regs : NULL);
 }
 NOKPROBE_SYMBOL(overflowed);
 
@@ -101,17 +115,10 @@ void vigil_counter_stop(struct vigil_counter *counter)
 	counter->event = NULL;
 }
 
-struct trial {
-	int interrupted;
-	int in_nmi;
-};
-
 static void tried(void *arg, struct pt_regs *regs)
 {
-	struct trial *trial = arg;
-
-	WRITE_ONCE(trial->in_nmi, !!in_nmi());
-	WRITE_ONCE(trial->interrupted, 1);
+	if (regs)
+		WRITE_ONCE(*(int *)arg, 1);
 }
 NOKPROBE_SYMBOL(tried);
 
@@ -119,9 +126,34 @@ NOKPROBE_SYMBOL(tried);
 #define TRIAL_PERIOD	2000000
 #define TRIAL_NS	(50 * NSEC_PER_MSEC)
 
+/* On the CPU, by a thread of the kernel, to which perf refuses nothing. */
+static int try_here(void *unused)
+{
+	int nmis = 0;
+	struct vigil_counter counter = { .fn = tried, .arg = &nmis };
+	unsigned long flags;
+	u64 until;
+	int err;
+
+	err = vigil_counter_start(&counter, smp_processor_id(), TRIAL_PERIOD);
+	if (err)
+		return err;
+	local_irq_save(flags);
+	/* Any that came before this did not prove anything. */
+	WRITE_ONCE(nmis, 0);
+	until = ktime_get_mono_fast_ns() + TRIAL_NS;
+	while (!READ_ONCE(nmis) && ktime_get_mono_fast_ns() < until)
+		cpu_relax();
+	if (!READ_ONCE(nmis))
+		err = -ENODEV;
+	local_irq_restore(flags);
+	vigil_counter_stop(&counter);
+	return err;
+}
+
 /**
- * vigil_counter_try() - whether a counter interrupts this CPU when nothing
- *	else does
+ * vigil_counter_try() - whether a counter interrupts a CPU when nothing else
+ *	does
  *
  * Interrupts are off for as long as a few million cycles take, and for 50 ms
  * if the counter does not get through.
@@ -132,27 +164,11 @@ NOKPROBE_SYMBOL(tried);
  */
 int vigil_counter_try(void)
 {
-	struct trial trial = {};
-	struct vigil_counter counter = { .fn = tried, .arg = &trial };
-	unsigned long flags;
-	u64 until;
 	int err;
 
-	migrate_disable();
-	err = vigil_counter_start(&counter, smp_processor_id(), TRIAL_PERIOD);
-	if (!err) {
-		local_irq_save(flags);
-		/* Any that came before this did not prove anything. */
-		WRITE_ONCE(trial.interrupted, 0);
-		until = ktime_get_mono_fast_ns() + TRIAL_NS;
-		while (!READ_ONCE(trial.interrupted) && ktime_get_mono_fast_ns() < until)
-			cpu_relax();
-		if (!READ_ONCE(trial.interrupted) || !READ_ONCE(trial.in_nmi))
-			err = -ENODEV;
-		local_irq_restore(flags);
-		vigil_counter_stop(&counter);
-	}
-	migrate_enable();
+	cpus_read_lock();
+	err = smp_call_on_cpu(cpumask_any(cpu_online_mask), try_here, NULL, false);
+	cpus_read_unlock();
 	return err;
 }
 

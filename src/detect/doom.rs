@@ -182,7 +182,8 @@ impl Doom {
         }
     }
 
-    /// Panics in place of whoever decided, if that is overdue.
+    /// Panics in place of whoever decided, who may be this CPU, in what the NMI has interrupted, if
+    /// that is overdue.
     pub(super) fn tick_in_nmi(&self, now: u64, nmi: &InNmi<'_>) {
         let overdue = |decision: &Decision| {
             self.is_wanted(decision.why) && decision.others(now) == Verdict::Panic
@@ -194,6 +195,10 @@ impl Doom {
 
     /// Panics from an NMI, if the policy still allows it.
     fn carry_out_in_nmi(&self, decision: Decision, nmi: &InNmi<'_>) {
+        // The report may have taken seconds.
+        if !self.stands(decision) || !self.is_wanted(decision.why) {
+            return;
+        }
         if !self.allowed() {
             self.call_off(decision);
             self.refuse();
@@ -217,8 +222,12 @@ impl Doom {
     }
 
     /// The one that decided begins another step of its report.
-    pub(super) fn reporting(&self, decision: Decision) {
-        let next = decision.then(Phase::Reporting, monotonic(), doom::STEP);
+    ///
+    /// # Context
+    ///
+    /// Any, with `now` from a clock that may be read there.
+    pub(super) fn reporting(&self, decision: Decision, now: u64) {
+        let next = decision.then(Phase::Reporting, now, doom::STEP);
         self.replace(decision, next.pack());
     }
 

@@ -16,7 +16,7 @@ use crate::{
         sysctl::{Files, Folder, Proc},
     },
 };
-use core::fmt;
+use core::{cell::Cell, fmt};
 use kernel::{
     prelude::*,
     sync::{
@@ -175,9 +175,14 @@ impl Files for Panel {
             if self.knobs.get(knob.id) == value {
                 return Ok(());
             }
-            let old = self.knobs.get(knob.id);
-            let change = |_: &Shared| self.knobs.set(knob.id, value);
-            return self.lockups.apply(change, |_| self.knobs.set(knob.id, old));
+            let old = Cell::new(value);
+            return self.lockups.apply(
+                |_| {
+                    old.set(self.knobs.get(knob.id));
+                    self.knobs.set(knob.id, value);
+                },
+                |_| self.knobs.set(knob.id, old.get()),
+            );
         }
         self.knobs.set(knob.id, value);
         if knob.kind != Kind::Counter {

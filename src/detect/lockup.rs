@@ -512,7 +512,7 @@ impl Shared {
         }
         if all {
             if let Some(decision) = fate.decision {
-                doom.reporting(decision);
+                doom.reporting(decision, monotonic());
             }
             self.calls.backtrace_others(other);
         }
@@ -824,7 +824,7 @@ impl OneCpu {
         }
         if all {
             if let Some(decision) = fate.decision {
-                doom.reporting(decision);
+                doom.reporting(decision, monotonic());
             }
             shared.calls.backtrace_others(self.cpu);
         }
@@ -919,7 +919,7 @@ impl OnCpu for OneCpu {
         if hard_on && shared.backends.any_found() {
             next = next.min(shared.report_found(self.cpu, now));
         }
-        if hard_on && shared.backends.buddy() {
+        if hard_on && shared.buddy() {
             next = next.min(shared.watch(self.cpu, now, self.patience.load(Relaxed)));
         }
         // What was decided now, or is still to come.
@@ -952,9 +952,7 @@ impl hotplug::Cpus for Beats {
         let now = monotonic();
         let one = beat.what();
         one.begin(now);
-        if watched.state.xchg(Told::FINE, Relaxed) == Told::FOUND {
-            shared.backends.taken();
-        }
+        watched.state.store(Told::FINE, Relaxed);
         watched.touches.store(shared.touches.hard(cpu), Relaxed);
         watched.patience.store(now, Relaxed);
         stamp.seen.store(now, Relaxed);
@@ -985,6 +983,11 @@ impl hotplug::Cpus for Beats {
         if stamp.active.xchg(false, Full) {
             beat.stop();
             beat.what().irqs.forget(&self.shared.tables);
+            if let Some(watched) = self.shared.watched.get(cpu as usize) {
+                if watched.state.xchg(Told::FINE, Full) == Told::FOUND {
+                    self.shared.backends.taken();
+                }
+            }
             if self.shared.nobody_is_there() {
                 self.shared.doom.no_cpu_left();
             }
@@ -1097,14 +1100,18 @@ impl Lockups {
         // Whoever sets the detectors up anew has the machine in hand; and a CPU that is stuck may
         // keep this from coming to its end.
         shared.doom.no_cpu_left();
+        self.restart(change, undo)
+    }
+
+    fn restart(&self, change: impl FnOnce(&Shared), undo: impl FnOnce(&Shared)) -> Result {
+        let shared = &self.shared;
         let mut instance = self.instance.lock();
         Pin::as_mut(&mut *instance).switch(false)?;
         change(shared);
         let settled = shared.settle();
         if settled.is_err() {
+            // Nothing but the change has changed.
             undo(shared);
-            // What there was needs nothing new.
-            let _ = shared.settle();
         }
         let (soft, hard) = shared.enabled();
         if soft || hard {
@@ -1116,6 +1123,10 @@ impl Lockups {
 
     /// The frequency of CPUs may have changed: counts by the new one if it has.
     pub(crate) fn khz_changed(&self) {
+        // A panic that is being waited for needs the timers.
+        if !self.shared.doom.is_free() {
+            return;
+        }
         let mut running = self
             .beats
             .counters
@@ -1123,7 +1134,7 @@ impl Lockups {
             .filter(|counter| counter.is_running());
         if running.any(|counter| counter.what().is_outdated()) {
             // Nothing can be refused, and whatever else is wrong is tried again at the next change.
-            let _ = self.apply(|_| (), |_| ());
+            let _ = self.restart(|_| (), |_| ());
         }
     }
 
@@ -1151,6 +1162,12 @@ impl Shared {
         self.soft.store(any && soft, Relaxed);
         self.hard.store(hard, Relaxed);
         Ok(())
+    }
+
+    /// Whether CPUs look after each other: also for the sake of those that do not run, which no
+    /// counter finds.
+    fn buddy(&self) -> bool {
+        self.backends.buddy() || self.knobs.get(Id::UnresponsiveCpuPanic) != 0
     }
 
     /// Whether CPUs are to have counters.

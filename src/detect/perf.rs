@@ -43,8 +43,8 @@ pub(super) struct Backends {
     buddy: Atomic<bool>,
     /// Why no counters are used: an errno, or 0.
     trouble: Atomic<i32>,
-    /// CPUs that have got no counter.
-    without: Atomic<u32>,
+    /// Whether a CPU has got no counter, or one without an NMI.
+    short: Atomic<bool>,
     /// Findings of the counters that nobody has taken yet.
     found: Atomic<u32>,
 }
@@ -57,7 +57,7 @@ impl Backends {
             perf: Atomic::new(false),
             buddy: Atomic::new(false),
             trouble: Atomic::new(0),
-            without: Atomic::new(0),
+            short: Atomic::new(false),
             found: Atomic::new(0),
         }
     }
@@ -75,7 +75,7 @@ impl Backends {
         let tried = if self.wanted.wants_perf() {
             // Any CPU's will do: whether it is known at all is the same for all.
             perf::period(ARCH, khz(0), thresh)
-                .ok_or(EINVAL)
+                .ok_or(ENODATA)
                 .and_then(|_| try_counter())
         } else {
             Ok(())
@@ -85,8 +85,12 @@ impl Backends {
                 "vigil: hardlockup_backend=perf: {}",
                 Trouble(error.to_errno())
             ));
-            // To insmod `ENOENT` is a missing symbol.
-            return Err(if error == ENOENT { EOPNOTSUPP } else { error });
+            // `ENOENT` is a missing symbol to insmod.
+            return Err(if error == EBUSY || error == ENODEV {
+                error
+            } else {
+                EOPNOTSUPP
+            });
         }
         let perf = self.wanted.wants_perf() && tried.is_ok();
         self.perf.store(perf, Relaxed);
@@ -99,7 +103,7 @@ impl Backends {
     pub(super) fn begin(&self) {
         self.buddy
             .store(self.wanted.buddy(self.perf.load(Relaxed)), Relaxed);
-        self.without.store(0, Relaxed);
+        self.short.store(false, Relaxed);
     }
 
     /// Whether CPUs are to have counters.
@@ -114,7 +118,7 @@ impl Backends {
 
     /// A CPU has got no counter. From now on the others look after it, and all.
     fn one_without(&self) {
-        self.without.fetch_add(1, Relaxed);
+        self.short.store(true, Relaxed);
         self.buddy.store(true, Relaxed);
     }
 
@@ -139,7 +143,7 @@ impl fmt::Display for Trouble {
             "no counter of cycles is free"
         } else if is(ENODEV) {
             "the interrupt of the counter of cycles is no NMI here"
-        } else if is(EINVAL) {
+        } else if is(ENODATA) {
             "the CPUs' frequency is not known"
         } else {
             "no cycles can be counted here"
@@ -157,9 +161,8 @@ impl fmt::Display for How<'_> {
         let (perf, buddy) = (backends.perf(), backends.buddy());
         if perf {
             f.write_str("perf NMI")?;
-            match backends.without.load(Relaxed) {
-                0 => (),
-                n => write!(f, " except on {n} CPUs that got no counter")?,
+            if backends.short.load(Relaxed) {
+                f.write_str(" except on CPUs that got no counter")?;
             }
         }
         if buddy || !perf {
@@ -194,6 +197,8 @@ pub(super) struct Eye {
     /// How often patience had been asked for.
     touches: Atomic<u32>,
     /// NMIs so far, and those of them that came too early.
+    /// Whether the last one that counted found it stuck.
+    stuck: Atomic<bool>,
     taken: Atomic<u32>,
     too_early: Atomic<u32>,
     /// Cycles from one to the next.
@@ -210,6 +215,7 @@ impl Eye {
             early: Atomic::new(0),
             seen: Atomic::new(0),
             touches: Atomic::new(0),
+            stuck: Atomic::new(false),
             taken: Atomic::new(0),
             too_early: Atomic::new(0),
             period: Atomic::new(0),
@@ -239,6 +245,7 @@ impl Eye {
         self.period.store(period, Relaxed);
         let seen = self.shared.stamp(self.cpu)?.seen.load(Acquire);
         self.save(perf::Eye::fresh(monotonic_in_nmi(), seen));
+        self.stuck.store(false, Relaxed);
         self.touches
             .store(self.shared.touches().hard(self.cpu), Relaxed);
         Some(period)
@@ -286,7 +293,10 @@ impl OnOverflow for Eye {
         };
         let now = monotonic_in_nmi();
         match self.judge(now, stamp.seen.load(Acquire)) {
-            Verdict::Fine => return,
+            Verdict::Fine => {
+                self.stuck.store(false, Relaxed);
+                return;
+            }
             Verdict::Early => {
                 self.too_early.fetch_add(1, Relaxed);
                 return;
@@ -294,12 +304,18 @@ impl OnOverflow for Eye {
             Verdict::Stuck => (),
         }
         // One that is about to panic is at its report, which takes what it takes.
-        if shared.doom.is_decider(self.cpu) {
-            return;
+        if !shared.doom.is_decider(self.cpu) {
+            shared.found_in_nmi(self.cpu, now, nmi);
         }
-        shared.found_in_nmi(self.cpu, now, nmi);
-        // What another CPU decided, and cannot do because it is stuck as well.
-        shared.doom.tick_in_nmi(now, nmi);
+        // What was decided, and is not done because whoever decided is stuck as well; or is this
+        // CPU, stuck in its report. Not at once: all may have been stopped for a while.
+        if self.stuck.xchg(true, Relaxed) {
+            shared.doom.tick_in_nmi(now, nmi);
+        }
+    }
+
+    fn no_nmi(&self) {
+        self.without();
     }
 }
 
@@ -384,7 +400,7 @@ impl Shared {
         }
         let (mask, all) = self.extras(Id::HardlockupSysInfo, Id::HardlockupAllCpuBacktrace);
         if let Some(decision) = fate.decision.filter(|_| all) {
-            self.doom.reporting(decision);
+            self.doom.reporting(decision, monotonic_in_nmi());
             self.calls.backtrace_others(me);
         }
         self.doom.end_in_nmi(&fate, mask, nmi);

@@ -113,7 +113,7 @@ impl<'a> Pass<'a> {
         let doom = &self.shared.doom;
         let blocker = Blocker::of(task);
         if let Some(decision) = self.decision {
-            doom.reporting(decision);
+            doom.reporting(decision, monotonic());
         } else {
             if fatal {
                 self.decision = doom.decide(Why::HungTask, By::Thread, monotonic());
@@ -234,7 +234,7 @@ impl<'a> Pass<'a> {
             // Waits for CPUs that do not answer: by itself, in front of all that is waited for no
             // longer than that.
             if mask & SYS_INFO_ALL_BT as usize != 0 {
-                doom.reporting(decision);
+                doom.reporting(decision, monotonic());
                 self.shared.calls.backtrace_others(u32::MAX);
             }
             let rest = mask & !(SYS_INFO_ALL_BT as usize);

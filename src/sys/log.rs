@@ -54,7 +54,8 @@ impl Undisturbed {
     ///
     /// # Context
     ///
-    /// Any but NMI; may be held by one CPU more than once.
+    /// Any; may be held by one CPU more than once. An NMI waits for other CPUs too: for a panic, or
+    /// where nobody else is left to report.
     pub(crate) fn new() -> Self {
         let mut flags = 0;
         // SAFETY: Given back in `drop`, on the same CPU, since interrupts stay off.

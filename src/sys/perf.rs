@@ -40,8 +40,8 @@ pub(crate) fn khz(cpu: u32) -> u64 {
     }
 }
 
-/// Tries whether a counter interrupts the CPU on which this runs when nothing else does. Interrupts
-/// are off meanwhile: for a millisecond if it does, 50 ms if not.
+/// Tries whether a counter interrupts a CPU when nothing else does. Interrupts are off there
+/// meanwhile: for a millisecond if it does, 50 ms if not.
 ///
 /// # Errors
 ///
@@ -82,6 +82,13 @@ pub(crate) trait OnOverflow: Send + Sync + Sized {
     ///
     /// NMI on the counter's CPU.
     fn overflow(&self, nmi: &InNmi<'_>);
+
+    /// The interrupt of the counter is no NMI on its CPU.
+    ///
+    /// # Context
+    ///
+    /// Hard interrupt on the counter's CPU.
+    fn no_nmi(&self);
 }
 
 /// The counter of one CPU, with what it is for.
@@ -212,11 +219,15 @@ impl<T: OnOverflow> Counters<T> {
 
 /// # Safety
 ///
-/// `arg` is a pinned [`Counter<T>`] that has not been dropped, `regs` what the running interrupt of
-/// its counter has found.
+/// `arg` is a pinned [`Counter<T>`] that has not been dropped, `regs` what the running NMI of its
+/// counter has found, or null in an ordinary interrupt.
 unsafe extern "C" fn overflow<T: OnOverflow>(arg: *mut c_void, regs: *mut bindings::pt_regs) {
     // SAFETY: By the function's own requirement.
     let this = unsafe { &*arg.cast::<Counter<T>>() };
+    if regs.is_null() {
+        this.what.no_nmi();
+        return;
+    }
     // INVARIANT: This is that interrupt, and `nmi` ends with it.
     let nmi = InNmi {
         regs,
@@ -301,6 +312,10 @@ mod tests {
                 self.astray.fetch_add(1, Relaxed);
             }
             self.interrupts.fetch_add(1, Relaxed);
+        }
+
+        fn no_nmi(&self) {
+            self.astray.fetch_add(1, Relaxed);
         }
     }
 

@@ -91,16 +91,25 @@ these:
   the kernel's; but the flag is not cleared.
 - `softlockup_panic` counts thresholds of that length; a stall is reported again after each further
   threshold, as by the kernel.
-- `nmi_watchdog` needs no performance counters: each CPU is watched by the one before it in
-  `watchdog_cpumask`, and where that one is stuck itself, by the next one before that. A CPU is
-  suspected when its last timer interrupt is 6/5 of `watchdog_thresh` ago, which is 4/5 to 6/5 of it
-  after the CPU got stuck: 8 to 12 s by default. A write never fails for want of hardware.
-- A hard lockup is confirmed by an NMI, to which a CPU answers that runs with interrupts off. One
-  that does not answer within 2 s is said not to have run, and is no hard lockup: a virtual CPU that
-  its host does not run looks so. `hardlockup_panic` does not count it; `unresponsive_cpu_panic`,
-  which the kernel does not have, does. If it answers after all, and its timer interrupt still does
-  not come, that is a hard lockup. Where a CPU cannot be asked, the report of the hard lockup says
-  that it could not be confirmed.
+- `nmi_watchdog` needs no performance counters, though it takes one for each CPU where that
+  interrupts by NMI (parameter `hardlockup_backend`: `auto`, `perf`, `buddy`, or `perf,buddy` for
+  both). A write that would switch it on fails for want of one with `hardlockup_backend=perf` only.
+- With counters (perf) a CPU is found stuck as by the kernel's own: by the NMI after the first one
+  in which its timer interrupt has not come, so one to two times after it got stuck as long as its
+  counter takes for `watchdog_thresh` at its nominal frequency. The report is given by another CPU
+  at its next timer interrupt, up to a sample period later; at once, by the NMI, if there is no
+  other CPU, or if `hardlockup_panic` is set. CPUs that do not run are not looked for, as no counter
+  sees them: unless `unresponsive_cpu_panic` is set, or with both.
+- Without (buddy) each CPU is watched by the one before it in `watchdog_cpumask`, and where that one
+  is stuck itself, by the next one before that. A CPU is suspected when its last timer interrupt is
+  6/5 of `watchdog_thresh` ago, which is 4/5 to 6/5 of it after the CPU got stuck: 8 to 12 s by
+  default.
+- What buddy suspects is confirmed by an NMI, to which a CPU answers that runs with interrupts off.
+  One that does not answer within 2 s is said not to have run, and is no hard lockup: a virtual CPU
+  that its host does not run looks so. `hardlockup_panic` does not count it;
+  `unresponsive_cpu_panic`, which the kernel does not have, does. If it answers after all, and its
+  timer interrupt still does not come, that is a hard lockup. Where a CPU cannot be asked, the
+  report of the hard lockup says that it could not be confirmed.
 - A hard lockup is reported once, and its end as well. The kernel's buddy reports it every three
   sample periods for as long as it lasts.
 - What `softlockup_sys_info` and `hardlockup_sys_info` ask for is shown by a thread, also before a
