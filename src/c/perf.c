@@ -115,40 +115,52 @@ void vigil_counter_stop(struct vigil_counter *counter)
 	counter->event = NULL;
 }
 
+struct trial {
+	int nmis;
+	int interrupts;
+};
+
 static void tried(void *arg, struct pt_regs *regs)
 {
+	struct trial *trial = arg;
+
 	if (regs)
-		WRITE_ONCE(*(int *)arg, 1);
+		WRITE_ONCE(trial->nmis, 1);
+	else
+		WRITE_ONCE(trial->interrupts, 1);
 }
 NOKPROBE_SYMBOL(tried);
 
-/* Cycles, few enough to have passed soon; and how long they are waited for. */
+/*
+ * Cycles, few enough to have passed soon; how long they are waited for, and how
+ * often, since a virtual CPU that is not run counts none.
+ */
 #define TRIAL_PERIOD	2000000
 #define TRIAL_NS	(50 * NSEC_PER_MSEC)
+#define TRIALS		5
 
 /* On the CPU, by a thread of the kernel, to which perf refuses nothing. */
 static int try_here(void *unused)
 {
-	int nmis = 0;
-	struct vigil_counter counter = { .fn = tried, .arg = &nmis };
+	struct trial trial = {};
+	struct vigil_counter counter = { .fn = tried, .arg = &trial };
 	unsigned long flags;
+	int err, n;
 	u64 until;
-	int err;
 
 	err = vigil_counter_start(&counter, smp_processor_id(), TRIAL_PERIOD);
 	if (err)
 		return err;
-	local_irq_save(flags);
-	/* Any that came before this did not prove anything. */
-	WRITE_ONCE(nmis, 0);
-	until = ktime_get_mono_fast_ns() + TRIAL_NS;
-	while (!READ_ONCE(nmis) && ktime_get_mono_fast_ns() < until)
-		cpu_relax();
-	if (!READ_ONCE(nmis))
-		err = -ENODEV;
-	local_irq_restore(flags);
+	/* One that is held up comes as soon as interrupts are on, and settles it. */
+	for (n = 0; n < TRIALS && !READ_ONCE(trial.nmis) && !READ_ONCE(trial.interrupts); n++) {
+		local_irq_save(flags);
+		until = ktime_get_mono_fast_ns() + TRIAL_NS;
+		while (!READ_ONCE(trial.nmis) && ktime_get_mono_fast_ns() < until)
+			cpu_relax();
+		local_irq_restore(flags);
+	}
 	vigil_counter_stop(&counter);
-	return err;
+	return trial.nmis ? 0 : -ENODEV;
 }
 
 /**
@@ -156,7 +168,8 @@ static int try_here(void *unused)
  *	does
  *
  * Interrupts are off for as long as a few million cycles take, and for 50 ms
- * if the counter does not get through.
+ * if the counter does not get through; up to five times if it does not come
+ * afterwards either.
  *
  * Context: may sleep.
  * Return: 0; -ENODEV if its overflow is an ordinary interrupt, or comes not at

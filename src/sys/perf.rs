@@ -41,7 +41,7 @@ pub(crate) fn khz(cpu: u32) -> u64 {
 }
 
 /// Tries whether a counter interrupts a CPU when nothing else does. Interrupts are off there
-/// meanwhile: for a millisecond if it does, 50 ms if not.
+/// meanwhile: for a millisecond if it does, 50 ms if not, a few times if it does not come at all.
 ///
 /// # Errors
 ///
