@@ -44,6 +44,20 @@ impl Arch {
         }
     }
 
+    /// Whether a file that begins like this may be a kernel. For x86 QEMU looks
+    /// itself; for ARM it takes anything for a program, which then runs into nowhere.
+    pub(crate) fn may_be_kernel(self, head: &[u8]) -> bool {
+        let at = |offset: usize, magic: &[u8]| {
+            head.get(offset..)
+                .is_some_and(|rest| rest.starts_with(magic))
+        };
+        match self {
+            Self::X86_64 => true,
+            // As it is, compressed by gzip, or unpacking itself.
+            Self::Aarch64 => at(56, b"ARM\x64") || at(0, b"\x1f\x8b") || at(4, b"zimg"),
+        }
+    }
+
     /// The name of the machine's serial line in the guest.
     pub fn serial(self) -> &'static str {
         match self {

@@ -36,7 +36,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 const ALIVE: Duration = Duration::from_secs(3);
 
 /// How often a CPU is stopped until the others go on.
-const FREEZE_TRIES: u32 = 5;
+const FREEZE_TRIES: u32 = 8;
 
 /// How long a look for leaks may take.
 const LEAK_SCAN: Duration = Duration::from_secs(10);
@@ -421,6 +421,10 @@ impl Vm {
     /// Stops one virtual CPU, until the result is dropped. The others go on: if its
     /// thread was stopped while it held a lock of QEMU's, for which they wait, it is
     /// let go and stopped again.
+    ///
+    /// On ARM they go on only if it was idle: there a CPU drops addresses from the
+    /// others' caches of page tables by one instruction, and for that QEMU waits until
+    /// none of them is in the middle of something.
     ///
     /// # Errors
     ///

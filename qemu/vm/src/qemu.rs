@@ -5,7 +5,7 @@ use crate::{
     accel, child,
     config::{Config, ConsoleTo},
     console::Console,
-    cpio, dump, BootError,
+    cpio, dump, Arch, BootError,
 };
 use nix::{
     sys::{
@@ -16,7 +16,7 @@ use nix::{
 };
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::net::UnixStream,
@@ -50,6 +50,7 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
     let bench = config.resolve_bench()?;
     let arch = bench.arch()?;
     let kernel = bench.need("vmlinuz")?;
+    check_kernel(&kernel, arch)?;
     let image = bench.need("guest.cpio")?;
     let mut files = bench.modules();
     files.extend(config.files.iter().cloned());
@@ -251,6 +252,19 @@ impl Arguments {
         self.words(["-chardev", &text]);
         self.inherited.push(fd);
     }
+}
+
+/// Says no to what is no kernel for that machine, where QEMU would not.
+fn check_kernel(path: &Path, arch: Arch) -> Result<(), BootError> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(64).read_to_end(&mut head))
+        .map_err(|error| BootError::io(&path.to_string_lossy(), &error))?;
+    if arch.may_be_kernel(&head) {
+        return Ok(());
+    }
+    let (path, arch) = (path.display(), arch.name());
+    Err(BootError::new(format!("{path} is no kernel for {arch}")))
 }
 
 fn pair() -> Result<(UnixStream, UnixStream), BootError> {
