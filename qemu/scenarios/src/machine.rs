@@ -31,6 +31,23 @@ pub(crate) fn registers() -> [&'static str; 3] {
     }
 }
 
+/// What vigil calls the interrupts of the CPUs' own timer, or how it ends.
+pub(crate) fn timer_interrupts() -> &'static str {
+    match arch() {
+        Arch::X86_64 => "LOC, local timer",
+        Arch::Aarch64 => " (arch_timer)",
+    }
+}
+
+/// A script that keeps a CPU busy which is to be stopped, see `Vm::freeze_vcpu`: as
+/// busy as it may be.
+pub(crate) fn busy() -> &'static str {
+    match arch() {
+        Arch::X86_64 => "while :; do :; done",
+        Arch::Aarch64 => "while :; do sleep 0.05; done",
+    }
+}
+
 /// What the row of the CPUs' own timer in /proc/interrupts has, and no other; the
 /// counts begin with the second word.
 pub(crate) fn timer_row() -> &'static str {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Suspend to RAM: nothing is reported for the time asleep.
+//! Suspend: nothing is reported for the time asleep.
 
-use super::hung_stall::{guest, wait_for, wake_after, Stall, Status, SOON};
+use super::hung_stall::{go_to_sleep, guest, wait_for, wake_up, Stall, Status, SOON};
 use crate::{prelude::*, splat};
 use regex::Regex;
 
@@ -17,8 +17,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 ///
 /// QEMU resets the virtio ports at the wake-up and the agent does not survive
 /// that; what comes afterwards is read from the console. (Suspend to idle does
-/// not work in QEMU: nothing wakes the guest from it, the clock's alarm
-/// neither.)
+/// not work in QEMU's x86 machines: nothing wakes the guest from it, the clock's
+/// alarm neither.)
 fn time_asleep_does_not_count(cx: &Cx) -> Verdict {
     let vm = guest(
         cx,
@@ -29,14 +29,14 @@ fn time_asleep_does_not_count(cx: &Cx) -> Verdict {
     wait_for(&vm, SOON, "both to be watched", || {
         Ok((Status::read(&vm)?.watched()? == 2).then_some(()))
     })?;
-    vm.spawn(
-        "asleep() { awk '{ print $1 }' /proc/uptime; }
-         echo deep > /sys/power/mem_sleep
+    vm.spawn(&format!(
+        "asleep() {{ awk '{{ print $1 }}' /proc/uptime; }}
          echo \"<5>going to sleep at $(asleep)\" > /dev/kmsg
-         echo mem > /sys/power/state
+         {}
          echo \"<5>woken at $(asleep)\" > /dev/kmsg",
-    )?;
-    wake_after(&vm, secs(6))?;
+        go_to_sleep()
+    ))?;
+    wake_up(&vm)?;
     let console = vm.console();
     // The last line that a report on it has.
     let end = format!(

@@ -320,7 +320,7 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
         report.in_order(&[
             "\t#5: ",
             "; the busiest:",
-            "LOC, local timer, ",
+            &format!("{}, ", machine::timer_interrupts()),
             "Modules linked in: ",
         ])?;
         let found = report.lines.iter().find_map(|line| head.captures(line));
@@ -340,7 +340,7 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
             last = count;
             sum += count;
             match &part[2] {
-                "LOC, local timer" => timer += count,
+                name if name.ends_with(machine::timer_interrupts()) => timer += count,
                 name if numbered.is_match(name) => device += count,
                 _ => (),
             }
