@@ -15,6 +15,7 @@ import dataclasses
 import datetime
 import json
 import logging
+import platform
 import re
 import struct
 import subprocess
@@ -309,6 +310,79 @@ def dmesg(vmcore: str) -> List[str]:
             return [escape(line) for line in text.split(b"\n") if line]
 
 
+def ring(read: Callable[[int, int], bytes], info: Dict[str, str]) -> List[str]:
+    """The kernel's log, from the ring buffer itself, in makedumpfile's form.
+
+    VMCOREINFO tells where everything is. The newest records lie before the head,
+    the oldest begins at the tail; one that is being written is left out.
+    """
+
+    def offset(name: str) -> int:
+        return int(info[f"OFFSET({name})"])
+
+    def number(address: int, size: int = 8) -> int:
+        return int.from_bytes(read(address, size), "little")
+
+    prb = number(int(info["SYMBOL(prb)"], 16))
+    descs = prb + offset("printk_ringbuffer.desc_ring")
+    texts = prb + offset("printk_ringbuffer.text_data_ring")
+    count = 1 << number(descs + offset("prb_desc_ring.count_bits"), 4)
+    size = 1 << number(texts + offset("prb_data_ring.size_bits"), 4)
+    desc_size, info_size = int(info["SIZE(prb_desc)"]), int(info["SIZE(printk_info)"])
+    all_descs = read(number(descs + offset("prb_desc_ring.descs")), count * desc_size)
+    all_infos = read(number(descs + offset("prb_desc_ring.infos")), count * info_size)
+    text = read(number(texts + offset("prb_data_ring.data")), size)
+    counter = offset("atomic_long_t.counter")
+    ident = number(descs + offset("prb_desc_ring.tail_id") + counter)
+    head = number(descs + offset("prb_desc_ring.head_id") + counter)
+    mask = (1 << 62) - 1  # the two bits above are the record's state
+
+    def field(data: bytes, base: int, name: str, length: int) -> int:
+        begin = base + offset(name)
+        return int.from_bytes(data[begin : begin + length], "little")
+
+    lines: List[str] = []
+    while True:
+        desc = ident % count * desc_size
+        state = field(all_descs, desc + counter, "prb_desc.state_var", 8)
+        place = desc + offset("prb_desc.text_blk_lpos")
+        begin = field(all_descs, place, "prb_data_blk_lpos.begin", 8)
+        end = field(all_descs, place, "prb_data_blk_lpos.next", 8)
+        # 1 and 2: committed and final. An odd position is that of no text.
+        if state & mask == ident and state >> 62 in (1, 2) and not begin & 1:
+            # A block that would wrap around is at the start instead.
+            begin = 0 if begin // size != end // size and end % size else begin % size
+            about = ident % count * info_size
+            length = field(all_infos, about, "printk_info.text_len", 2)
+            stamp_ns = field(all_infos, about, "printk_info.ts_nsec", 8)
+            caller = field(all_infos, about, "printk_info.caller_id", 4)
+            who = f"C{caller & 0x7FFFFFFF}" if caller & 0x80000000 else f"T{caller}"
+            front = f"{stamp(stamp_ns)} [{who:>8}] "
+            begin += 8  # the block's own number
+            parts = text[begin : begin + length].split(b"\n")
+            lines.append(front + escape(parts[0]))
+            lines += [" " * len(front) + escape(part) for part in parts[1:]]
+        if ident == head:
+            return lines
+        ident = (ident + 1) & mask
+
+
+# What can be read without debug information by the makedumpfile of its own kind
+# of machine only, if it is of another one.
+MACHINES = {"x86_64": 62, "aarch64": 183}
+
+
+def is_foreign(vmcore: str) -> bool:
+    """Whether a dump is of another kind of machine than this one."""
+    here = platform.machine()
+    with open(vmcore, "rb") as file:
+        begin = file.read(512)
+    if begin.startswith(b"\x7fELF"):
+        return int.from_bytes(begin[18:20], "little") != MACHINES.get(here)
+    # After two words: sysname, nodename, release, version, machine, of 65 bytes each.
+    return begin[12 + 4 * 65 : 12 + 5 * 65].split(b"\0")[0] != here.encode()
+
+
 # Where x86-64 has its modules: behind the kernel, for which it keeps 1 GiB, or
 # half of that if it is built without KASLR. (arm64's dumps say where.)
 X86_MODULES = (0xFFFFFFFFA0000000, 0xFFFFFFFFFF000000)
@@ -427,6 +501,13 @@ class Dump:
         if low and high:
             return int(low, 0), int(high, 0)
         return X86_MODULES
+
+    def log(self) -> List[str]:
+        """The kernel's log, read without makedumpfile."""
+        try:
+            return ring(self.prog.read, self.info)
+        except (KeyError, ValueError, self.drgn.FaultError) as error:
+            raise Unusable(f"the log cannot be read: {escape(str(error))}") from error
 
     def incidents(self) -> bytes:
         """The bytes of vigil's record."""
@@ -572,7 +653,7 @@ def main() -> int:
             print(json.dumps(found, indent=1))
             return 0
         try:
-            log = dmesg(options.vmcore)
+            log = dump.log() if is_foreign(options.vmcore) else dmesg(options.vmcore)
         except Unusable as error:
             if options.dmesg:
                 raise

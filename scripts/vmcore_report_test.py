@@ -132,6 +132,50 @@ class Words(unittest.TestCase):
         self.assertEqual(report.last_report(log[4:]), log[4:])
         self.assertEqual(report.last_report(["x"]), [])
 
+    def test_ring(self):
+        """The log is read from the ring: from the tail on, over its end, without what is being written."""
+        memory = {}
+        lines = [b"oldest", b"two\nlines", b"", b"at the start", b"half"]
+        # Four records of five are kept; the third has no text, the fourth wraps around.
+        text = bytearray(64)
+        text[0:20] = struct.pack("<Q", 4) + lines[3]
+        text[24:38] = struct.pack("<Q", 1) + lines[0]
+        text[40:57] = struct.pack("<Q", 2) + lines[1]
+        blocks = {1: (24, 40), 2: (40, 60), 3: (1, 1), 4: (60, 64 + 20), 5: (84, 104)}
+        states = {1: 2, 2: 2, 3: 2, 4: 1, 5: 0}
+        descs, infos = bytearray(8 * 24), bytearray(8 * 24)
+        for ident, (begin, end) in blocks.items():
+            place = ident % 8 * 24
+            descs[place : place + 24] = struct.pack("<QQQ", states[ident] << 62 | ident, begin, end)
+            caller = 0x80000001 if ident == 4 else 7
+            infos[place : place + 24] = struct.pack(
+                "<QQHHI", ident, ident * 1_000_000_000, len(lines[ident - 1]), 0, caller)
+        memory[0x10] = struct.pack("<Q", 0x1000)
+        memory[0x1000] = struct.pack("<I4xQQQQ", 3, 0x2000, 0x3000, 5, 1)
+        memory[0x1028] = struct.pack("<I4xQ", 6, 0x4000)
+        memory[0x2000], memory[0x3000], memory[0x4000] = bytes(descs), bytes(infos), bytes(text)
+
+        def read(address, size):
+            base = max(at for at in memory if at <= address)
+            return memory[base][address - base : address - base + size]
+
+        offsets = {
+            "printk_ringbuffer.desc_ring": 0, "printk_ringbuffer.text_data_ring": 40,
+            "prb_desc_ring.count_bits": 0, "prb_desc_ring.descs": 8, "prb_desc_ring.infos": 16,
+            "prb_desc_ring.head_id": 24, "prb_desc_ring.tail_id": 32, "prb_data_ring.size_bits": 0,
+            "prb_data_ring.data": 8, "atomic_long_t.counter": 0, "prb_desc.state_var": 0,
+            "prb_desc.text_blk_lpos": 8, "prb_data_blk_lpos.begin": 0, "prb_data_blk_lpos.next": 8,
+            "printk_info.ts_nsec": 8, "printk_info.text_len": 16, "printk_info.caller_id": 20,
+        }
+        info = {f"OFFSET({name})": str(offset) for name, offset in offsets.items()}
+        info |= {"SYMBOL(prb)": "10", "SIZE(prb_desc)": "24", "SIZE(printk_info)": "24"}
+        self.assertEqual(report.ring(read, info), [
+            "[    1.000000] [      T7] oldest",
+            "[    2.000000] [      T7] two",
+            " " * 26 + "lines",
+            "[    4.000000] [      C1] at the start",
+        ])
+
 
 if __name__ == "__main__":
     unittest.main()
