@@ -298,8 +298,9 @@ static int answer(unsigned int type, struct pt_regs *regs)
 
 	if (expected) {
 		raw_cpu_write(nmi_expected, 0);
-		raw_cpu_write(nmi_claimed_at, ktime_get_mono_fast_ns());
 		vigil_snapshot_take(regs);
+		/* One that came meanwhile comes when this handler is through. */
+		raw_cpu_write(nmi_claimed_at, ktime_get_mono_fast_ns());
 		/* Who sees the answer sees what the CPU was at. */
 		smp_wmb();
 	}
