@@ -24,6 +24,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         nmi(Scenario::new("with_buddy", with_buddy)),
         nmi(Scenario::new("thresholds", thresholds)),
         nmi(Scenario::new("cpus_come_and_go", cpus_come_and_go)),
+        nmi(Scenario::new("throttled", throttled)),
         nmi(Scenario::new("hundred_times", hundred_times)),
     ]
 }
@@ -320,6 +321,21 @@ fn cpus_come_and_go(cx: &Cx) -> Verdict {
         "{words:#?}"
     );
     found_by_counter(&words.hard[0])
+}
+
+/// Where perf takes one sample a tick for too many, it stops counters after each
+/// overflow; vigil's go on.
+fn throttled(cx: &Cx) -> Verdict {
+    let vm = counting(cx, 2, "")?;
+    vm.write("/proc/sys/kernel/perf_event_max_sample_rate", b"1")?;
+    let before = nmis(&vm)?;
+    let busy = format!("touch_nmi cpu=1 ms={LONG} touch_ms=500");
+    endure(&vm, &busy)?.words.silent()?;
+    // One alone would be the one by which it is stopped.
+    let taken = nmis(&vm)? - before;
+    ensure!(taken >= 2, "{taken} NMIs in {LONG} ms");
+    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    Ok(())
 }
 
 /// Nothing is left of any of them: the last one finds what the first would have.
