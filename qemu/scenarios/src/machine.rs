@@ -31,6 +31,14 @@ pub(crate) fn registers() -> [&'static str; 3] {
     }
 }
 
+/// A function on the stack above an interrupt of the timer.
+pub(crate) fn timer_handler() -> &'static str {
+    match arch() {
+        Arch::X86_64 => "sysvec_apic_timer_interrupt",
+        Arch::Aarch64 => "el1_interrupt",
+    }
+}
+
 /// What vigil calls the interrupts of the CPUs' own timer, or how it ends.
 pub(crate) fn timer_interrupts() -> &'static str {
     match arch() {

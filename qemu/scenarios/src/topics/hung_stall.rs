@@ -186,35 +186,17 @@ pub(super) fn wait_for<T>(
     }
 }
 
-/// How long machines sleep that are to be woken up again.
-const ASLEEP: Duration = secs(6);
+/// Why some scenarios are not for ARM: it has no suspend to RAM in QEMU, and the alarm
+/// of its clock did not end a suspend to idle.
+pub(super) const NO_WAKING: &str = "nothing wakes QEMU's other machines from suspend";
 
-/// What makes the machine sleep: the script's lines. An x86 machine sleeps in RAM, and
-/// is woken by [`wake_up`]. An ARM one knows nothing but idling, of which the clock's
-/// alarm wakes it.
-pub(super) fn go_to_sleep() -> String {
-    match machine::arch() {
-        Arch::X86_64 => "echo deep > /sys/power/mem_sleep
-             echo mem > /sys/power/state"
-            .to_owned(),
-        Arch::Aarch64 => format!(
-            "echo +{} > /sys/class/rtc/rtc0/wakealarm
-             echo freeze > /sys/power/state",
-            ASLEEP.as_secs()
-        ),
-    }
-}
-
-/// Wakes a machine that [`go_to_sleep`] sends to sleep, after [`ASLEEP`].
-pub(super) fn wake_up(vm: &Vm) -> Verdict {
-    if machine::arch() != Arch::X86_64 {
-        return Ok(());
-    }
+/// Lets a machine that goes to sleep sleep for so long, and wakes it up.
+pub(super) fn wake_after(vm: &Vm, asleep: Duration) -> Verdict {
     wait_for(vm, SOON, "the machine to be asleep", || {
         let status = vm.qmp(&qmp::query_status {})?.status;
         Ok((status == qmp::RunState::suspended).then_some(()))
     })?;
-    thread::sleep(ASLEEP);
+    thread::sleep(asleep);
     vm.qmp(&qmp::system_wakeup {})?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! lockup is found afterwards.
 
 use super::{
-    hung_stall::{go_to_sleep, wait_for, wake_up, PROVOKE, SOON},
+    hung_stall::{wait_for, wake_after, NO_WAKING, PROVOKE, SOON},
     lockup_stall::{guest_of, Words},
 };
 use crate::{prelude::*, splat};
@@ -11,7 +11,7 @@ use regex::Regex;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("asleep", asleep),
+        Scenario::new("asleep", asleep).only_on(Arch::X86_64, NO_WAKING),
         Scenario::new("every_step", every_step)
             .core()
             .needs("CONFIG_PM_SLEEP_DEBUG")
@@ -19,9 +19,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Suspend to RAM, or to idle where that is all.
+/// Suspend to RAM.
 fn asleep(cx: &Cx) -> Verdict {
-    suspend(cx, &go_to_sleep(), wake_up)
+    suspend(
+        cx,
+        "echo deep > /sys/power/mem_sleep
+         echo mem > /sys/power/state",
+        |vm| wake_after(vm, secs(6)),
+    )
 }
 
 /// Suspend to idle and to RAM, each as far as each of the steps that the kernel

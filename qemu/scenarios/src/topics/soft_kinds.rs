@@ -75,7 +75,7 @@ fn every_kind(cx: &Cx) -> Verdict {
     let (comm, pid) = reports[0].who.rsplit_once(':').context("no pid")?;
     soft_well_formed(&reports[0], 1, comm, pid.parse()?)?;
     ensure!(
-        reports[0].mentions("sysvec_apic_timer_interrupt+0x"),
+        reports[0].mentions(&format!("{}+0x", machine::timer_handler())),
         "{:#?}",
         reports[0]
     );
