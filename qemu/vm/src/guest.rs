@@ -13,6 +13,7 @@ use nix::{errno::Errno, sys::signal::Signal};
 use qapi::{qmp, Command};
 use regex::Regex;
 use std::{
+    fs,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::{
@@ -305,10 +306,33 @@ impl Vm {
     /// [`Error::Timeout`]; or what became of the guest.
     pub fn wait_log_after(&self, mark: Mark, pattern: &str, limit: Duration) -> Result<LogLine> {
         let regex = Regex::new(pattern)?;
-        self.guest
+        let found = self
+            .guest
             .wait(&format!("a log line /{pattern}/"), limit, |state| {
                 state.log.find(mark, &regex)
-            })
+            });
+        if let Err(Error::Timeout { .. }) = found {
+            self.keep_registers();
+        }
+        found
+    }
+
+    /// Notes beside the console what each CPU is at, twice: a guest that stands
+    /// still says nothing itself. What cannot be had is left out.
+    fn keep_registers(&self) {
+        let Some(path) = self.guest.console.path() else {
+            return;
+        };
+        let mut all = String::new();
+        for _ in 0..2 {
+            match self.guest.control.monitor("info registers -a") {
+                Ok(text) => all.push_str(&text),
+                Err(error) => all.push_str(&format!("no registers: {error}\n")),
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+        // For whoever looks; the error is what matters.
+        let _ = fs::write(path.with_extension("registers"), all);
     }
 
     /// The time now on the clock of the log's stamps, in seconds (guest time).

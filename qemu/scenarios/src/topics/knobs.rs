@@ -308,6 +308,7 @@ fn parameters(cx: &Cx) -> Verdict {
         .collect();
     // And these, which are no knobs: they cannot be changed later.
     let switches = [
+        "hardlockup_backend",
         "kernel_names",
         "use_run_queues",
         "use_stopper",
