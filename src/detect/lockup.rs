@@ -46,7 +46,8 @@ use crate::{
         clock::{log_clock, monotonic, wall_clock},
         cpu::{self, InTimer},
         hotplug::{self, Instance},
-        incidents, log, machine,
+        incidents::{self, Noted},
+        log, machine,
         nmi::{self, Nmi, Touches},
         perf::Counters,
         tick::{CpuBeat, CpuBeats, OnCpu, Stopper},
@@ -172,7 +173,7 @@ pub(crate) struct Shared {
     hard_dump: Atomic<u64>,
     /// Reports since load.
     soft_count: Atomic<u64>,
-    pub(super) hard_count: Atomic<u64>,
+    hard_count: Atomic<u64>,
     unresponsive_count: Atomic<u64>,
 }
 
@@ -461,27 +462,10 @@ impl Shared {
             }
             return u64::MAX;
         }
-        self.hard_count.fetch_add(1, Relaxed);
         let age = now.saturating_sub(other.stamp.seen.load(Relaxed));
         let other = other.cpu;
         let confirmed = proof != Proof::None;
-        let snapshot = if confirmed {
-            nmi::snapshot(other)
-        } else {
-            None
-        };
-        let noted = incidents::note(&Incident {
-            kind: Kind::HardLockup,
-            cpu: other,
-            task: snapshot.map(|(task, _)| task),
-            finder: me,
-            found: log_clock(),
-            age,
-            wall: wall_clock(),
-            wait: None,
-            flags: if confirmed { incident::CONFIRMED } else { 0 },
-            stack: snapshot.map_or_else(Default::default, |(_, stack)| stack),
-        });
+        let noted = self.note_hard(other, me, age, confirmed);
         let fate = doom.fate(wanted, Why::HardLockup, me, now);
         if fate.decision.is_some() {
             noted.fatal();
@@ -523,23 +507,33 @@ impl Shared {
         u64::MAX
     }
 
-    /// Reports a hard lockup of this CPU that its counter has found, and that ended before anybody
-    /// has reported it.
-    fn hard_lockup_over(&self, me: u32, age: u64) {
+    /// Counts a hard lockup, and notes it in the record; what an NMI that `confirmed` it has seen of
+    /// the CPU, too.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn note_hard(&self, cpu: u32, finder: u32, age: u64, confirmed: bool) -> Noted {
         self.hard_count.fetch_add(1, Relaxed);
-        let snapshot = nmi::snapshot(me);
+        let snapshot = if confirmed { nmi::snapshot(cpu) } else { None };
         incidents::note(&Incident {
             kind: Kind::HardLockup,
-            cpu: me,
+            cpu,
             task: snapshot.map(|(task, _)| task),
-            finder: me,
+            finder,
             found: log_clock(),
             age,
             wall: wall_clock(),
             wait: None,
-            flags: incident::CONFIRMED,
+            flags: if confirmed { incident::CONFIRMED } else { 0 },
             stack: snapshot.map_or_else(Default::default, |(_, stack)| stack),
-        });
+        })
+    }
+
+    /// Reports a hard lockup of this CPU that its counter has found, and that ended before anybody
+    /// has reported it.
+    fn hard_lockup_over(&self, me: u32, age: u64) {
+        self.note_hard(me, me, age, true);
         let _undisturbed = log::Undisturbed::new();
         log::emerg(format_args!(
             "watchdog: CPU{me}: Watchdog detected hard LOCKUP on cpu {me}"
@@ -549,7 +543,7 @@ impl Shared {
              interrupts off, and does not any more",
             Secs(age)
         ));
-        if let Some((task, stack)) = snapshot {
+        if let Some((task, stack)) = nmi::snapshot(me) {
             log::emerg(format_args!("vigil: it was running {task}, at"));
             self.calls.print_stack(&stack);
         }

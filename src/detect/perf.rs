@@ -14,14 +14,13 @@ use super::lockup::{Shared, Told};
 use crate::{
     logic::{
         doom::Why,
-        incident::{self, Incident, Kind},
         knobs::Id,
         perf::{self, Backend, Verdict},
         text::Secs,
     },
     sys::{
-        clock::{log_clock, monotonic_in_nmi, wall_clock},
-        incidents, log, machine, nmi,
+        clock::monotonic_in_nmi,
+        log, machine, nmi,
         perf::{khz, try_counter, InNmi, OnOverflow, ARCH},
     },
 };
@@ -365,22 +364,9 @@ impl Shared {
         if !self.claim(watched, raw, Told::HARD) {
             return;
         }
-        self.hard_count.fetch_add(1, Relaxed);
         let age = now.saturating_sub(stamp.seen.load(Relaxed));
         nmi::take_snapshot(nmi);
-        let snapshot = nmi::snapshot(me);
-        let noted = incidents::note(&Incident {
-            kind: Kind::HardLockup,
-            cpu: me,
-            task: snapshot.map(|(task, _)| task),
-            finder: me,
-            found: log_clock(),
-            age,
-            wall: wall_clock(),
-            wait: None,
-            flags: incident::CONFIRMED,
-            stack: snapshot.map_or_else(Default::default, |(_, stack)| stack),
-        });
+        let noted = self.note_hard(me, me, age, true);
         let fate = self.doom.fate(wanted, Why::HardLockup, me, now);
         if fate.decision.is_some() {
             noted.fatal();

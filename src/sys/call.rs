@@ -185,14 +185,8 @@ impl Calls {
     ///
     /// Hard interrupt.
     pub(crate) fn show_interrupted(&self, timer: &InTimer<'_>) {
-        let regs = timer.regs();
-        if self.show_regs && !regs.is_null() {
-            // SAFETY: The registers of the running interrupt.
-            unsafe { ffi::vigil_show_regs(regs) };
-        } else {
-            // SAFETY: May be called from any context.
-            unsafe { bindings::dump_stack() };
-        }
+        // SAFETY: The registers of the running interrupt, or null.
+        unsafe { self.show(timer.regs()) }
     }
 
     /// Prints the registers and the stack of what an NMI has interrupted; where that cannot be had,
@@ -202,9 +196,16 @@ impl Calls {
     ///
     /// NMI.
     pub(crate) fn show_interrupted_by_nmi(&self, nmi: &InNmi<'_>) {
-        let regs = nmi.regs();
+        // SAFETY: The registers of the running NMI, or null.
+        unsafe { self.show(nmi.regs()) }
+    }
+
+    /// # Safety
+    ///
+    /// `regs` are registers, or null.
+    unsafe fn show(&self, regs: *mut bindings::pt_regs) {
         if self.show_regs && !regs.is_null() {
-            // SAFETY: The registers of the running NMI.
+            // SAFETY: By the function's own requirement.
             unsafe { ffi::vigil_show_regs(regs) };
         } else {
             // SAFETY: May be called from any context.
