@@ -10,7 +10,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("load_message_and_status", load_message_and_status).core(),
         Scenario::new("unload_while_it_reports", unload_while_it_reports),
-        Scenario::new("hundred_times_idle", hundred_times_idle).core(),
+        Scenario::new("hundred_times_idle", hundred_times_idle)
+            .core()
+            .limit(secs(300)),
         Scenario::new("hundred_times_in_use", hundred_times_in_use).limit(secs(400)),
         Scenario::new("files_held_open", files_held_open),
         Scenario::new("load_fails_cleanly", load_fails_cleanly).core(),
