@@ -257,6 +257,15 @@ impl Shared {
         first
     }
 
+    /// The same, whatever is told of it: it is fine. Returns what was told.
+    fn fine(&self, watched: &Watched) -> u64 {
+        let old = watched.state.xchg(Told::FINE, Full);
+        if old == Told::FOUND {
+            self.backends.taken();
+        }
+        old
+    }
+
     /// Whether a CPU is one of those that are to be watched.
     pub(crate) fn in_mask(&self, cpu: u32) -> bool {
         self.mask
@@ -450,16 +459,12 @@ impl Shared {
         let wanted = self.knobs.get(Id::HardlockupPanic) != 0;
         let turn = self.begin_hard_report(now);
         if machine::panicking() || (!turn && (all || !wanted)) {
-            if turn {
-                self.hard_dump.store(0, Release);
-            }
+            self.end_hard_report(turn);
             return now.saturating_add(SOON);
         }
         // Of several watchers one gets it, and none if the CPU is back.
         if !self.claim(other.watched, raw, Told::HARD) {
-            if turn {
-                self.hard_dump.store(0, Release);
-            }
+            self.end_hard_report(turn);
             return u64::MAX;
         }
         let age = now.saturating_sub(other.stamp.seen.load(Relaxed));
@@ -500,9 +505,7 @@ impl Shared {
             }
             self.calls.backtrace_others(other);
         }
-        if turn {
-            self.hard_dump.store(0, Release);
-        }
+        self.end_hard_report(turn);
         doom.end_report(&fate, Some(mask), || self.is_last(me, monotonic()));
         u64::MAX
     }
@@ -556,6 +559,13 @@ impl Shared {
             return false;
         }
         self.hard_dump.cmpxchg(began, now.max(1), Full).is_ok()
+    }
+
+    /// Gives it back, if it was taken.
+    fn end_hard_report(&self, turn: bool) {
+        if turn {
+            self.hard_dump.store(0, Release);
+        }
     }
 
     /// Whether no other CPU has taken its timer interrupt of late: each takes one in a sample
@@ -847,9 +857,8 @@ impl OnCpu for OneCpu {
             return Some(next);
         }
         let before = stamp.seen.xchg(now, Full);
-        let state = watched.state.xchg(Told::FINE, Full);
+        let state = shared.fine(watched);
         if state == Told::FOUND {
-            shared.backends.taken();
             shared.hard_lockup_over(self.cpu, now.saturating_sub(before));
         }
         if state == Told::HARD || state == Told::UNRESPONSIVE {
@@ -978,9 +987,7 @@ impl hotplug::Cpus for Beats {
             beat.stop();
             beat.what().irqs.forget(&self.shared.tables);
             if let Some(watched) = self.shared.watched.get(cpu as usize) {
-                if watched.state.xchg(Told::FINE, Full) == Told::FOUND {
-                    self.shared.backends.taken();
-                }
+                self.shared.fine(watched);
             }
             if self.shared.nobody_is_there() {
                 self.shared.doom.no_cpu_left();

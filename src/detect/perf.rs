@@ -195,9 +195,9 @@ pub(super) struct Eye {
     seen: Atomic<u64>,
     /// How often patience had been asked for.
     touches: Atomic<u32>,
-    /// NMIs so far, and those of them that came too early.
-    /// Whether the last one that counted found it stuck.
+    /// Whether the last NMI that counted found it stuck.
     stuck: Atomic<bool>,
+    /// NMIs so far, and those of them that came too early.
     taken: Atomic<u32>,
     too_early: Atomic<u32>,
     /// Cycles from one to the next.
