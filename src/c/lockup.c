@@ -288,9 +288,10 @@ static DEFINE_PER_CPU(u64, nmi_claimed_at);
  * too, if it comes right after the first. Two that arrive while one is being
  * handled become one, so that counting what was sent and claimed would leave a
  * claim open, perhaps for the NMI by which somebody wants a crash dump of the
- * stuck machine: this one is open for no longer than a late delivery takes.
+ * stuck machine: this one is open for no longer than a late delivery takes,
+ * on a virtual CPU that its host takes away for a moment between the two.
  */
-#define NMI_LATE_NS	(10 * NSEC_PER_MSEC)
+#define NMI_LATE_NS	(100 * NSEC_PER_MSEC)
 
 static int answer(unsigned int type, struct pt_regs *regs)
 {
