@@ -39,7 +39,10 @@ fn vm_command() -> anyhow::Result<Command> {
         "{} is not there: build vigil-vm first",
         program.display()
     );
-    let mut command = Command::new(program);
+    // Whoever runs the tests in the background has shells ignore ^C, and their
+    // children with them.
+    let mut command = Command::new("env");
+    command.arg("--default-signal").arg(program);
     command.arg("run").stdin(Stdio::null());
     Ok(command)
 }
