@@ -31,6 +31,9 @@
 #include <linux/sys_info.h>
 #include <linux/workqueue.h>
 #include <trace/events/sched.h>
+#ifdef CONFIG_ARM64
+#include <asm/cpufeature.h>
+#endif
 
 #include "vigil.h"
 
@@ -270,6 +273,23 @@ void vigil_print_modules(void)
 void vigil_backtrace_cpu(unsigned int cpu)
 {
 	static_call_cond(vigil_backtrace)(cpumask_of(cpu), -1);
+}
+
+/**
+ * vigil_backtrace_is_nmi() - whether vigil_backtrace_cpu() gets through to a CPU
+ *	with interrupts off, where vigil_nmi_ask() cannot
+ *
+ * arm64 has pseudo-NMIs for what the kernel itself asks, see ipi_should_be_nmi().
+ *
+ * Context: any.
+ */
+int vigil_backtrace_is_nmi(void)
+{
+#ifdef CONFIG_ARM64
+	return system_uses_irq_prio_masking();
+#else
+	return 0;
+#endif
 }
 
 /**

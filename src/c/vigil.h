@@ -44,6 +44,7 @@ void vigil_queue_stopper(unsigned int cpu, int (*fn)(void *arg), void *arg);
 void vigil_show_regs(struct pt_regs *regs);
 void vigil_print_modules(void);
 void vigil_backtrace_cpu(unsigned int cpu);
+int vigil_backtrace_is_nmi(void);
 void vigil_backtrace_others(unsigned int cpu);
 
 /*

@@ -470,6 +470,7 @@ impl Shared {
         let age = now.saturating_sub(other.stamp.seen.load(Relaxed));
         let other = other.cpu;
         let confirmed = proof != Proof::None;
+        let shows = !confirmed && self.calls.backtrace_is_nmi();
         let noted = self.note_hard(other, me, age, confirmed);
         let fate = doom.fate(wanted, Why::HardLockup, me, now);
         if fate.decision.is_some() {
@@ -481,6 +482,10 @@ impl Shared {
         let proof = match proof {
             Proof::Answer => "and answers an NMI: it runs with interrupts off",
             Proof::Counter => "and takes the NMI of its counter: it runs with interrupts off",
+            Proof::None if shows => {
+                "and cannot be asked by NMI here but for its stack: if that follows, it runs with \
+                 interrupts off"
+            }
             Proof::None => {
                 "and cannot be asked by NMI here: that it runs with interrupts off could not be \
                  confirmed"
@@ -494,7 +499,7 @@ impl Shared {
             let _undisturbed = log::Undisturbed::new();
             self.calls.print_modules();
         }
-        if confirmed && !self.calls.backtrace_cpu(other) {
+        if (confirmed || shows) && !self.calls.backtrace_cpu(other) {
             log::emerg(format_args!(
                 "vigil: its stack cannot be shown: this kernel's backtrace by NMI is out of reach"
             ));

@@ -238,7 +238,18 @@ impl Calls {
         self.backtrace
     }
 
-    /// The same of all CPUs that are online, but one.
+    /// Whether [`Calls::backtrace_cpu`] gets through to a CPU with interrupts off, though
+    /// [`Nmi`](super::nmi::Nmi) cannot be had.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(crate) fn backtrace_is_nmi(&self) -> bool {
+        // SAFETY: It only looks.
+        self.backtrace && unsafe { ffi::vigil_backtrace_is_nmi() } != 0
+    }
+
+    /// [`Calls::backtrace_cpu`] of all CPUs that are online, but one.
     ///
     /// # Context
     ///

@@ -71,6 +71,9 @@ unsafe extern "C" {
     pub fn vigil_backtrace_cpu(cpu: kernel::ffi::c_uint);
 }
 unsafe extern "C" {
+    pub fn vigil_backtrace_is_nmi() -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn vigil_backtrace_others(cpu: kernel::ffi::c_uint);
 }
 unsafe extern "C" {
