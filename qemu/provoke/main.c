@@ -1054,6 +1054,7 @@ static int __init prov_init(void)
 			    &block_me_killable_fops);
 	prov_nmi_init(prov_dir);
 	prov_paused_init(prov_dir);
+	prov_perf_init(prov_dir);
 	return 0;
 }
 
@@ -1067,6 +1068,7 @@ static void __exit prov_exit(void)
 	debugfs_remove(prov_dir);
 	prov_nmi_exit();
 	prov_paused_exit();
+	prov_perf_exit();
 	prov_end_all();
 	destroy_workqueue(prov_wq);
 }

@@ -191,6 +191,10 @@ void prov_nmi_exit(void);
 void prov_paused_init(struct dentry *dir);
 void prov_paused_exit(void);
 
+/* The files "counters" and "khz". */
+void prov_perf_init(struct dentry *dir);
+void prov_perf_exit(void);
+
 extern const struct prov_kind prov_hung_kinds[];
 extern const unsigned int prov_hung_nr;
 extern const struct prov_kind prov_lockup_kinds[];

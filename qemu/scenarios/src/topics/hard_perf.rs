@@ -25,6 +25,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         nmi(Scenario::new("thresholds", thresholds)),
         nmi(Scenario::new("cpus_come_and_go", cpus_come_and_go)),
         nmi(Scenario::new("throttled", throttled)),
+        nmi(Scenario::new("taken", taken)),
+        nmi(Scenario::new("frequency", frequency)).needs("CONFIG_CPU_FREQ"),
         nmi(Scenario::new("hundred_times", hundred_times)),
     ]
 }
@@ -33,6 +35,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// for frequencies counts to 5 billion, and an emulated CPU does a billion a second
 /// at best. Shorter than what RCU takes for a stall.
 const LONG: u32 = 16_000;
+
+/// By which `vigil_provoke` makes a driver that says how fast CPUs can be.
+const KHZ: &str = "/sys/kernel/debug/vigil_provoke/khz";
 
 const STATUS: &str = "/sys/kernel/debug/vigil/status";
 
@@ -145,9 +150,10 @@ fn found_by_counter(report: &Report) -> Verdict {
     ])
 }
 
-/// Another CPU gives the report, with a stack that it asks for.
+/// Another CPU gives the report, with a stack that it asks for. Counters are what is
+/// chosen where there are some.
 fn one_cpu(cx: &Cx) -> Verdict {
-    let vm = counting(cx, 2, "")?;
+    let vm = counting(cx, 2, "hardlockup_backend=auto")?;
     endure(&vm, "irqs_off cpu=1 ms=700")?.words.silent()?;
     let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
     let report = only(&outcome, 1)?;
@@ -262,10 +268,20 @@ fn with_buddy(cx: &Cx) -> Verdict {
 
 /// NMIs of all counters so far, as the status counts them.
 fn nmis(vm: &Vm) -> anyhow::Result<u64> {
+    Ok(counted(vm)?.0)
+}
+
+/// Those of them that came too early to count.
+fn early(vm: &Vm) -> anyhow::Result<u64> {
+    Ok(counted(vm)?.1)
+}
+
+fn counted(vm: &Vm) -> anyhow::Result<(u64, u64)> {
     let status = vm.read(STATUS)?;
-    let form = regex::Regex::new(r"counters of cycles: on \d+ CPUs; (\d+) NMIs")?;
+    let form =
+        regex::Regex::new(r"counters of cycles: on \d+ CPUs; (\d+) NMIs, (\d+) of them too early")?;
     let part = form.captures(&status).with_context(|| status.clone())?;
-    Ok(part[1].parse()?)
+    Ok((part[1].parse()?, part[2].parse()?))
 }
 
 /// A change while counters count: at the next NMI, and for what is stuck then.
@@ -335,6 +351,88 @@ fn throttled(cx: &Cx) -> Verdict {
     let taken = nmis(&vm)? - before;
     ensure!(taken >= 2, "{taken} NMIs in {LONG} ms");
     only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    Ok(())
+}
+
+/// Others may hold all counters. It is said who if it is the kernel's own detector,
+/// and looked for again when hard lockups are switched on.
+fn taken(cx: &Cx) -> Verdict {
+    const COUNTERS: &str = "/sys/kernel/debug/vigil_provoke/counters";
+    const WHY: &str = "no counter of cycles is free (error -16)";
+    let vm = guest(cx, 2, "")?;
+    vm.unload()?;
+    vm.write(COUNTERS, b"1")?;
+    let count: u32 = vm.read(COUNTERS)?.trim().parse()?;
+    ensure!(count >= 2, "{count} counters on two CPUs");
+
+    let mark = vm.mark()?;
+    ensure!(vm.load("hardlockup_backend=perf").is_err(), "accepted");
+    vm.wait_log_after(
+        mark,
+        &format!("^vigil: hardlockup_backend=perf: {}", regex::escape(WHY)),
+        SOON,
+    )?;
+    let why = |vm: &Vm, why: &str| -> Verdict {
+        let status = vm.read(STATUS)?;
+        ensure!(status.contains(why), "not '{why}': {status}");
+        Ok(())
+    };
+    vm.load("watchdog_thresh=1")?;
+    why(
+        &vm,
+        &format!("; not perf: {WHY}, the in-tree detector has one"),
+    )?;
+    let outcome = endure(&vm, "irqs_off cpu=1 ms=4000")?;
+    ensure!(outcome.words.hard.len() == 1, "{:#?}", outcome.words);
+
+    vm.write("/proc/sys/kernel/nmi_watchdog", b"0")?;
+    // The one that it had.
+    vm.write(COUNTERS, b"1")?;
+    vm.set_knob("nmi_watchdog", 0)?;
+    vm.set_knob("nmi_watchdog", 1)?;
+    why(&vm, &format!("; not perf: {WHY}), "))?;
+
+    vm.write(COUNTERS, b"0")?;
+    vm.set_knob("nmi_watchdog", 0)?;
+    vm.set_knob("nmi_watchdog", 1)?;
+    why(&vm, "hard lockups on (perf NMI), ")?;
+    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    Ok(())
+}
+
+/// A driver for the CPUs' frequency comes late, and says how many cycles a second
+/// has: then NMIs come as often as they should. Those that come more often, because
+/// a CPU is faster than its driver says, do not count.
+fn frequency(cx: &Cx) -> Verdict {
+    let vm = counting(cx, 2, "")?;
+    let while_busy = || -> anyhow::Result<u64> {
+        let before = nmis(&vm)?;
+        let busy = format!("touch_nmi cpu=1 ms={LONG} touch_ms=500");
+        endure(&vm, &busy)?.words.silent()?;
+        Ok(nmis(&vm)? - before)
+    };
+    let khz = |khz: u32| vm.write(KHZ, khz.to_string().as_bytes());
+    let before = while_busy()?;
+    // What an emulated CPU does.
+    khz(1_000_000)?;
+    let right = while_busy()?;
+    khz(250_000)?;
+    let many = while_busy()?;
+    println!(
+        "hard_perf::frequency: NMIs in {LONG} ms: {before}, {right} at 1 GHz, {many} at 250 MHz"
+    );
+    ensure!(
+        right >= 3 * before && many >= 2 * right,
+        "{before}, {right}, {many} NMIs"
+    );
+    ensure!(early(&vm)? >= many / 2, "{}", vm.read(STATUS)?);
+    endure(&vm, "irqs_off cpu=1 ms=700")?.words.silent()?;
+    let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
+    let report = only(&outcome, 1)?;
+    let after = report.time - outcome.span()?.began;
+    // At 5 GHz it takes as many seconds and more.
+    ensure!((0.7..4.5).contains(&after), "found after {after} s");
+    khz(0)?;
     Ok(())
 }
 
