@@ -4,14 +4,61 @@
 use std::sync::OnceLock;
 use vigil_vm::{Arch, Bench};
 
-/// The machine of the bench.
-pub(crate) fn arch() -> Arch {
-    static FOUND: OnceLock<Arch> = OnceLock::new();
+/// The bench's machine, and whether CPUs with interrupts off can be interrupted.
+fn found() -> (Arch, bool) {
+    static FOUND: OnceLock<(Arch, bool)> = OnceLock::new();
     // Without a bench, or with a strange one, no guest boots and says why.
     *FOUND.get_or_init(|| {
-        let bench = Bench::from_env();
-        bench.and_then(|b| b.arch()).unwrap_or(Arch::X86_64)
+        let Ok(bench) = Bench::from_env() else {
+            return (Arch::X86_64, true);
+        };
+        let arch = bench.arch().unwrap_or(Arch::X86_64);
+        let nmi = arch == Arch::X86_64 || bench.kernel_has("CONFIG_ARM64_PSEUDO_NMI");
+        (arch, nmi)
     })
+}
+
+/// The machine of the bench.
+pub(crate) fn arch() -> Arch {
+    found().0
+}
+
+/// Whether a CPU that has its interrupts off can be interrupted.
+pub(crate) fn has_nmi() -> bool {
+    found().1
+}
+
+/// Parameters by which neighbours find hard lockups. That is so by default where no
+/// cycles can be counted; the counters of an emulated arm64 take five seconds for
+/// a threshold of one (see `hard_perf`).
+pub(crate) fn by_neighbours() -> &'static str {
+    match arch() {
+        Arch::X86_64 => "",
+        Arch::Aarch64 => "hardlockup_backend=buddy",
+    }
+}
+
+/// How the second line of a neighbour's report on a hard lockup ends.
+pub(crate) fn proof() -> &'static str {
+    match arch() {
+        Arch::X86_64 => " s ago and answers an NMI: it runs with interrupts off",
+        Arch::Aarch64 if has_nmi() => {
+            " s ago and cannot be asked by NMI here but for its stack: if that follows, it runs \
+             with interrupts off"
+        }
+        Arch::Aarch64 => {
+            " s ago and cannot be asked by NMI here: that it runs with interrupts off could not be \
+             confirmed"
+        }
+    }
+}
+
+/// What the kernel says when it takes a CPU back.
+pub(crate) fn cpu_is_on() -> &'static str {
+    match arch() {
+        Arch::X86_64 => "Booting Node",
+        Arch::Aarch64 => "Booted secondary processor",
+    }
 }
 
 /// The line above a stack.

@@ -113,7 +113,7 @@ fn loaded_meanwhile(cx: &Cx) -> Verdict {
     cpus.kill()?;
     cpus.wait(secs(30))?;
     let log = vm.dmesg_after(mark)?;
-    let booted = |line: &&LogLine| line.text.contains("Booting Node");
+    let booted = |line: &&LogLine| line.text.contains(machine::cpu_is_on());
     let times = log.iter().filter(booted).count();
     ensure!(times >= 10, "only {times} times has a CPU come back");
     Words::of(&log)?.silent()?;

@@ -20,11 +20,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .allow(Splat::RcuStall),
         Scenario::new("one_cpu", one_cpu)
             .core()
+            .only_on(Arch::X86_64, NO_ASKING)
             .allow(Splat::RcuStall),
-        Scenario::new("one_cpu_panic", one_cpu_panic),
+        Scenario::new("one_cpu_panic", one_cpu_panic).only_on(Arch::X86_64, NO_ASKING),
         Scenario::new("flag_of_the_hypervisor", flag_of_the_hypervisor).needs("CONFIG_KVM_GUEST"),
     ]
 }
+
+/// Why a CPU that its host does not run cannot be told from one that is stuck.
+pub(super) const NO_ASKING: &str = "no module can ask a CPU by NMI";
 
 /// Something that runs on each of two CPUs all the time.
 fn busy(vm: &Vm) -> Verdict {

@@ -4,6 +4,7 @@
 
 use super::{
     hung_stall::{headline, wait_for, Stall, SOON},
+    lockup_pause::NO_ASKING,
     lockup_stall::{guest, guest_of, quiet, Lockup},
 };
 use crate::prelude::*;
@@ -23,9 +24,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("last_cpu", last_cpu)
             .needs(ZONE)
             .only_on(Arch::X86_64, ZONE_OF_FEW),
-        Scenario::new("one_does_not_answer", one_does_not_answer).all(),
-        Scenario::new("another_takes_over", another_takes_over).all(),
-        Scenario::new("decider_does_not_run", decider_does_not_run).all(),
+        Scenario::new("one_does_not_answer", one_does_not_answer)
+            .only_on(Arch::X86_64, NO_ASKING)
+            .all(),
+        Scenario::new("another_takes_over", another_takes_over)
+            .only_on(Arch::X86_64, NO_ASKING)
+            .all(),
+        Scenario::new("decider_does_not_run", decider_does_not_run)
+            .only_on(Arch::X86_64, NO_ASKING)
+            .all(),
     ]
 }
 
@@ -217,7 +224,10 @@ fn called_off(cx: &Cx) -> Verdict {
             vm.set_knob("hardlockup_panic", 1)?;
         }
     }
-    vm.load("watchdog_thresh=1 hardlockup_panic=1")?;
+    vm.load(&format!(
+        "{} watchdog_thresh=1 hardlockup_panic=1",
+        machine::by_neighbours()
+    ))?;
     Lockup::start(&vm, "irqs_off cpu=1 ms=30000")?;
     panicked(&vm.wait_panic(SOON)?, "Hard LOCKUP")
 }

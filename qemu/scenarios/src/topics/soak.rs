@@ -108,7 +108,7 @@ fn load_and_unload(cx: &Cx) -> Verdict {
     Words::of(&vm.dmesg_after(mark)?)?.silent()?;
     // It does its work yet.
     vm.sh_ok("for switch in /sys/devices/system/cpu/cpu[123]/online; do echo 1 > $switch; done")?;
-    vm.load("watchdog_thresh=1")?;
+    vm.load(&format!("{} watchdog_thresh=1", machine::by_neighbours()))?;
     vm.sh_ok("sleep 1")?;
     let outcome = endure(&vm, "irqs_off cpus=1-3 ms=3500")?;
     ensure!(outcome.words.hard.len() == 3, "{:#?}", outcome.words);
@@ -214,7 +214,8 @@ fn quiet(cx: &Cx) -> Verdict {
     let config = cx.config().append("tsc=reliable loglevel=1 log_buf_len=8M");
     let vm = cx.boot_with(load_files(config)?)?;
     vm.load(&format!(
-        "watchdog_thresh={THRESH} hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1"
+        "{} watchdog_thresh={THRESH} hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1",
+        machine::by_neighbours()
     ))?;
     vm.insmod("vigil_provoke.ko", "")?;
     // Where there are in-tree detectors.
