@@ -52,7 +52,7 @@ mod prelude {
 
 use libtest_mimic::Arguments;
 use report::Report;
-use std::{env, process::ExitCode, sync::Arc};
+use std::{collections::BTreeMap, env, process::ExitCode, sync::Arc};
 use vigil_vm::Bench;
 
 /// Scenarios at once, unless the command line says otherwise; `runner` sees to it
@@ -75,27 +75,29 @@ fn main() -> ExitCode {
     // What a kernel does not have cannot be tried on it.
     let has = |option: &str| bench.as_ref().is_none_or(|bench| bench.kernel_has(option));
     let report = Arc::new(Report::default());
+    let mut left_out = BTreeMap::<String, Vec<String>>::new();
     let trials = topics::all()
         .into_iter()
         .flat_map(|(topic, scenarios)| scenarios.into_iter().map(move |scenario| (topic, scenario)))
-        .filter(|(topic, scenario)| {
-            let name = scenario.name;
-            if let Some(option) = scenario.needs.filter(|option| !has(option)) {
-                eprintln!("scenarios: left out: {topic}::{name}: the kernel has no {option}");
-                return false;
-            }
-            let other = scenario.only.filter(|(arch, _)| *arch != machine::arch());
-            if let Some((arch, why)) = other {
-                let arch = arch.name();
-                eprintln!("scenarios: left out: {topic}::{name}: only on {arch}: {why}");
-                return false;
-            }
-            true
-        })
         .filter(|(_, scenario)| scenario.core || !core_only)
         .filter(|(_, scenario)| !scenario.all || all)
+        .filter(|(topic, scenario)| {
+            let lacks = scenario.needs.filter(|option| !has(option));
+            let other = scenario.only.filter(|(arch, _)| *arch != machine::arch());
+            let why = match (lacks, other) {
+                (Some(option), _) => format!("the kernel has no {option}"),
+                (None, Some((arch, why))) => format!("only on {}: {why}", arch.name()),
+                (None, None) => return true,
+            };
+            let name = format!("{topic}::{}", scenario.name);
+            left_out.entry(why).or_default().push(name);
+            false
+        })
         .map(|(topic, scenario)| runner::trial(topic, scenario, Arc::clone(&report)))
         .collect();
+    for (why, names) in left_out {
+        eprintln!("scenarios: left out ({why}): {}", names.join(", "));
+    }
     let conclusion = libtest_mimic::run(&arguments, trials);
     if arguments.list {
         return ExitCode::SUCCESS;

@@ -26,7 +26,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         nmi(Scenario::new("cpus_come_and_go", cpus_come_and_go)),
         nmi(Scenario::new("throttled", throttled)),
         nmi(Scenario::new("taken", taken)),
-        nmi(Scenario::new("frequency", frequency)).needs("CONFIG_CPU_FREQ"),
+        nmi(Scenario::new("frequency", frequency)),
         nmi(Scenario::new("hundred_times", hundred_times)),
     ]
 }
