@@ -56,7 +56,7 @@ help:
 ##   kdir, ksrc      print the prepared kernel tree and its source (make -s)
 ##   KDIR=PATH       with no target: build against a tree of your own
 ##   measure         costs and lateness, beside the in-tree detectors; all, or
-##                   PART=looks, lateness or heartbeat
+##                   PART=looks, lateness, heartbeat or nmis
 ##   check           formatting, lints, generated files, unsafe code in its place
 ##   fmt, ffi, docs  make what check compares
 ##   rust-analyzer   rust-project.json, for editors

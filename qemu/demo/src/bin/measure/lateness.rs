@@ -10,10 +10,10 @@ use anyhow::{ensure, Context, Result};
 use std::time::Duration;
 use vigil_vm::{Config, LogLine, Vm};
 
-const PROVOKE: &str = "/sys/kernel/debug/vigil_provoke";
+pub(super) const PROVOKE: &str = "/sys/kernel/debug/vigil_provoke";
 
 /// `watchdog_thresh` of both; a soft lockup takes twice that.
-const THRESH: f64 = 2.0;
+pub(super) const THRESH: f64 = 2.0;
 
 /// Between two samples, of both.
 const PERIOD: f64 = 0.4 * THRESH;
@@ -44,7 +44,7 @@ pub(crate) fn run_all() -> Result<()> {
          {TIMES} stalls of each kind"
     );
     soft(&vm)?;
-    hard(&vm)?;
+    hard(&vm, 3300)?;
     vm.sh_ok(&format!(
         "sysctl -q kernel.hung_task_timeout_secs={TIMEOUT}"
     ))?;
@@ -165,11 +165,12 @@ fn soft(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-fn hard(vm: &Vm) -> Result<()> {
+/// Stalls of `ms` milliseconds each, while `watchdog_thresh` is [`THRESH`].
+pub(super) fn hard(vm: &Vm, ms: u32) -> Result<()> {
     let mut rows = [Row::new(PERIOD), Row::new(PERIOD)];
     for number in 0..TIMES {
         phase(vm, number, PERIOD)?;
-        let (began, log) = stall(vm, "irqs_off", 3300, 2000 + number)?;
+        let (began, log) = stall(vm, "irqs_off", ms, 2000 + number)?;
         let head = "Watchdog detected hard LOCKUP on cpu 1";
         let second = "CPU1 took its last timer interrupt";
         let heads = log.iter().filter(|line| line.text.contains(head)).count();

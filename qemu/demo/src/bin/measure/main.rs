@@ -5,6 +5,7 @@
 mod heartbeat;
 mod lateness;
 mod looks;
+mod nmis;
 
 use anyhow::{bail, Result};
 use std::env;
@@ -12,10 +13,11 @@ use std::env;
 /// Does its measurements in a guest of its own, and prints them.
 type Part = fn() -> Result<()>;
 
-const PARTS: [(&str, Part); 3] = [
+const PARTS: [(&str, Part); 4] = [
     ("looks", looks::run_all),
     ("lateness", lateness::run_all),
     ("heartbeat", heartbeat::run_all),
+    ("nmis", nmis::run_all),
 ];
 
 fn main() -> Result<()> {
@@ -24,7 +26,7 @@ fn main() -> Result<()> {
         .iter()
         .find(|word| PARTS.iter().all(|(name, _)| name != word))
     {
-        bail!("there is no part '{unknown}': looks, lateness, heartbeat");
+        bail!("there is no part '{unknown}': looks, lateness, heartbeat, nmis");
     }
     for (name, run) in PARTS {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {
