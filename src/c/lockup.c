@@ -273,6 +273,7 @@ unsigned int vigil_hard_touches(unsigned int cpu)
  * NMIs as a question. The answer is that the handler ran; how often it did on
  * each CPU is what counts.
  */
+static DEFINE_PER_CPU(unsigned int, nmis_begun);
 static DEFINE_PER_CPU(unsigned int, nmis_taken);
 
 #ifdef CONFIG_X86
@@ -297,6 +298,8 @@ static int answer(unsigned int type, struct pt_regs *regs)
 {
 	int expected = raw_cpu_read(nmi_expected);
 
+	/* Whoever waits for the answer waits for what follows. */
+	raw_cpu_inc(nmis_begun);
 	if (expected) {
 		raw_cpu_write(nmi_expected, 0);
 		vigil_snapshot_take(regs);
@@ -382,6 +385,14 @@ void vigil_nmi_ask(unsigned int cpu)
 {
 }
 #endif
+
+/**
+ * vigil_nmis_begun() - how many NMIs a CPU has begun to take while asking was possible
+ */
+unsigned int vigil_nmis_begun(unsigned int cpu)
+{
+	return READ_ONCE(*per_cpu_ptr(&nmis_begun, cpu));
+}
 
 /**
  * vigil_nmis_taken() - how many NMIs a CPU has taken while asking was possible

@@ -106,6 +106,7 @@ unsigned int vigil_hard_touches(unsigned int cpu);
 int vigil_nmi_start(void);
 void vigil_nmi_stop(void);
 void vigil_nmi_ask(unsigned int cpu);
+unsigned int vigil_nmis_begun(unsigned int cpu);
 unsigned int vigil_nmis_taken(unsigned int cpu);
 
 /*

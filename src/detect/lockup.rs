@@ -66,6 +66,10 @@ use kernel::{
 /// How long a watcher waits for the answer to an NMI on the spot, in nanoseconds.
 const ON_THE_SPOT: u64 = 20_000_000;
 
+/// How long if its handler has begun: an emulated CPU takes some milliseconds for it, and a slow
+/// host may take the CPU away in the middle.
+const ON_THE_SPOT_IF_BEGUN: u64 = 200_000_000;
+
 /// Earliest next interrupt, in nanoseconds from now.
 const SOONEST: u64 = 1_000_000;
 
@@ -96,6 +100,8 @@ pub(super) struct Watched {
     pub(super) state: Atomic<u64>,
     /// NMIs that it had taken when it was asked.
     taken: Atomic<u32>,
+    /// Answers that came late, since its last timer interrupt.
+    late: Atomic<u32>,
     /// How often patience had been asked for.
     touches: Atomic<u32>,
     /// Since when its stamp counts at the earliest.
@@ -387,9 +393,11 @@ impl Shared {
         let taken = self.nmi.as_ref().map(|nmi| nmi.taken(other.cpu));
         Look {
             now,
-            seen: other.stamp.seen.load(Acquire).max(other.patience),
+            seen: other.stamp.seen.load(Acquire),
+            patience: other.patience,
             answered: taken.is_some_and(|taken| taken != other.watched.taken.load(Relaxed)),
             on_the_spot,
+            late: other.watched.late.load(Relaxed),
             can_ask: taken.is_some(),
         }
     }
@@ -405,19 +413,28 @@ impl Shared {
         limit: u64,
     ) -> (u64, hard::Verdict) {
         let before = other.stamp.seen.load(Acquire);
-        let mut verdict = hard::judge(decode(raw), &self.look(other, now, false), period, limit);
+        let look = self.look(other, now, false);
+        let mut verdict = hard::judge(decode(raw), &look, period, limit);
         if let (hard::Verdict::Ask, Some(nmi)) = (verdict, &self.nmi) {
             let asked = now.max(Told::LEAST_TIME);
             if !self.claim(other.watched, raw, asked) {
                 // Another watcher was first, or the CPU is back.
                 return (raw, hard::Verdict::Later(now.saturating_add(hard::ANSWER)));
             }
+            let late = look.late_so_far(decode(raw));
+            other.watched.late.store(late, Relaxed);
             raw = asked;
+            let begun = nmi.begun(other.cpu);
             other.watched.taken.store(nmi.taken(other.cpu), Release);
             nmi.ask(other.cpu);
             verdict = loop {
                 let look = self.look(other, monotonic(), true);
-                if look.answered || look.now.saturating_sub(asked) > ON_THE_SPOT {
+                let most = if nmi.begun(other.cpu) == begun {
+                    ON_THE_SPOT
+                } else {
+                    ON_THE_SPOT_IF_BEGUN
+                };
+                if look.answered || look.now.saturating_sub(asked) > most {
                     break hard::judge(decode(raw), &look, period, limit);
                 }
                 core::hint::spin_loop();
@@ -1037,6 +1054,7 @@ impl Lockups {
                     Ok(Watched {
                         state: Atomic::new(Told::FINE),
                         taken: Atomic::new(0),
+                        late: Atomic::new(0),
                         touches: Atomic::new(0),
                         patience: Atomic::new(0),
                     })

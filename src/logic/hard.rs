@@ -10,15 +10,17 @@
 //!   [ Fine ] <----------- any state   [ Fine ] --------------------> send an NMI: [ Asked ]
 //!                                     [ Asked ] -- answered at once -> hard lockup: [ Hard ]
 //!                                     [ Asked ] -- no answer ------> not run: [ Unresponsive ]
-//!                      [ Asked ], [ Unresponsive ] -- answered late --> ask again
+//!                      [ Asked ], [ Unresponsive ] -- answered late --> ask again, and again
+//!                      [ Asked ] -- third late answer --> hard lockup: [ Hard ]
 //!   [ Hard ] and [ Unresponsive ] stay silent until the stamp is young again: "recovered"
 //! ```
 //!
 //! The NMI is the proof. A CPU that spins with interrupts off answers at once; a virtual CPU that
 //! its host does not run answers nothing, and has no lockup. An answer that comes late only says
-//! that the host has let it run meanwhile: it is asked again. And one that is let go on just when it
-//! is asked takes its timer interrupt right after its answer: whoever gets one looks at the stamp for
-//! a moment longer ([`AFTERTHOUGHT`]).
+//! that the host has let it run meanwhile: it is asked again. One that has run so three times, and
+//! has taken its timer interrupt at none of them, though that is pending, is stuck on a slow host
+//! ([`LATE`]). And one that is let go on just when it is asked takes its timer interrupt right after
+//! its answer: whoever gets one looks at the stamp for a moment longer ([`AFTERTHOUGHT`]).
 //!
 //! When to ask: mainline's buddy has to miss three checks of a sample period each, so that it speaks
 //! 2 to 4 sample periods after the CPU got stuck, 8 to 16 s with the default threshold of 10 s. Here
@@ -44,6 +46,9 @@ pub const AGAIN: u64 = NSEC_PER_SEC / 10;
 /// How long after an answer the stamp is looked at, in nanoseconds, before the answer counts.
 pub const AFTERTHOUGHT: u64 = 5_000_000;
 
+/// How many answers may come late; the next one counts like one that comes at once.
+pub const LATE: u32 = 2;
+
 /// How a CPU stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -62,20 +67,47 @@ pub enum State {
 pub struct Look {
     /// Now.
     pub now: u64,
-    /// Its last timer interrupt, or later: since when it is watched, or was last granted patience.
+    /// Its last timer interrupt, or since when it is watched.
     pub seen: u64,
+    /// When it was last granted patience.
+    pub patience: u64,
     /// Whether it took an NMI since it was asked.
     pub answered: bool,
     /// Whether this is the look of the one who has just asked.
     pub on_the_spot: bool,
+    /// Answers before this one that came late, since its last timer interrupt.
+    pub late: u32,
     /// Whether it can be asked at all.
     pub can_ask: bool,
+}
+
+impl Look {
+    /// Since when it is late.
+    fn since(&self) -> u64 {
+        self.seen.max(self.patience)
+    }
+
+    /// The state, unless patience was asked for after the question: then that is void.
+    fn valid(&self, state: State) -> State {
+        match state {
+            State::Asked(at) if at < self.since() => State::Fine,
+            state => state,
+        }
+    }
+
+    /// How many answers have come late if it is asked now.
+    pub fn late_so_far(&self, state: State) -> u32 {
+        match self.valid(state) {
+            State::Asked(_) | State::Unresponsive if self.answered => self.late.saturating_add(1),
+            _ => 0,
+        }
+    }
 }
 
 /// What the watcher is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All is well with it.
+    /// Its timer interrupt comes: it looks after the CPU behind it.
     Fine,
     /// Look again at this time, at the latest; and look after the CPU behind it too.
     Later(u64),
@@ -93,28 +125,28 @@ pub enum Verdict {
 
 /// Judges another CPU. `period` and `limit` in nanoseconds.
 pub fn judge(state: State, look: &Look, period: u64, limit: u64) -> Verdict {
-    let age = look.now.saturating_sub(look.seen);
     // Half a period of grace for interrupts that come late.
-    if age <= period.saturating_add(period / 2) {
+    let grace = period.saturating_add(period / 2);
+    if look.now.saturating_sub(look.seen) <= grace {
         return Verdict::Fine;
     }
-    let state = match state {
-        // Patience was asked for after it: the question is void.
-        State::Asked(at) if at < look.seen => State::Fine,
-        state => state,
-    };
-    match state {
+    // It does not look after others, whatever patience it has: those are not to wait for that.
+    let since = look.since();
+    let age = look.now.saturating_sub(since);
+    match look.valid(state) {
         State::Hard => Verdict::Known,
-        State::Unresponsive if look.answered => Verdict::Ask,
+        State::Unresponsive if look.answered && age > grace => Verdict::Ask,
         State::Unresponsive => Verdict::Known,
-        State::Asked(_) if look.answered && look.on_the_spot => Verdict::HardLockup,
+        State::Asked(_) if look.answered && (look.on_the_spot || look.late >= LATE) => {
+            Verdict::HardLockup
+        }
         State::Asked(_) if look.answered => Verdict::Ask,
         State::Asked(at) if look.now.saturating_sub(at) >= ANSWER => Verdict::Unresponsive,
         State::Asked(at) => Verdict::Later(
             at.saturating_add(ANSWER)
                 .min(look.now.saturating_add(AGAIN)),
         ),
-        State::Fine if age < limit => Verdict::Later(look.seen.saturating_add(limit)),
+        State::Fine if age < limit => Verdict::Later(since.saturating_add(limit)),
         State::Fine if look.can_ask => Verdict::Ask,
         State::Fine => Verdict::Unconfirmed,
     }

@@ -184,6 +184,9 @@ unsafe extern "C" {
     pub fn vigil_nmi_ask(cpu: kernel::ffi::c_uint);
 }
 unsafe extern "C" {
+    pub fn vigil_nmis_begun(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
     pub fn vigil_nmis_taken(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
 }
 #[doc = " struct vigil_snapshot - what a CPU was at when it was asked by NMI\n @stack: its stack, innermost first\n @depth: how many addresses of that are there\n @pid: the running task\n @comm: its name, with a NUL if that is shorter"]

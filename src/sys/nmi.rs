@@ -39,6 +39,20 @@ impl Nmi {
         }
     }
 
+    /// How many NMIs a CPU has begun to take so far; wraps.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(crate) fn begun(&self, cpu: u32) -> u32 {
+        if cpu::possible(cpu) {
+            // SAFETY: As in `taken`.
+            unsafe { ffi::vigil_nmis_begun(cpu) }
+        } else {
+            0
+        }
+    }
+
     /// How many NMIs a CPU has taken so far; wraps.
     ///
     /// # Context

@@ -6,7 +6,7 @@ mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
-    hard::{judge, limit, Look, State, Verdict, AFTERTHOUGHT, AGAIN, ANSWER},
+    hard::{judge, limit, Look, State, Verdict, AFTERTHOUGHT, AGAIN, ANSWER, LATE},
     soft::sample_period,
     NSEC_PER_SEC,
 };
@@ -46,8 +46,10 @@ fn at_once(state: State, age: u64, answered: bool, can_ask: bool, on_the_spot: b
     let look = Look {
         now: 1000 * SEC + age,
         seen: 1000 * SEC,
+        patience: 0,
         answered,
         on_the_spot,
+        late: 0,
         can_ask,
     };
     judge(state, &look, 4 * SEC, 12 * SEC)
@@ -125,28 +127,70 @@ fn what_the_answer_says() {
 }
 
 #[test]
+fn late_answers_add_up() {
+    let look = |answered, late| Look {
+        now: 1013 * SEC,
+        seen: 1000 * SEC,
+        patience: 0,
+        answered,
+        on_the_spot: false,
+        late,
+        can_ask: true,
+    };
+    let judge = |state, look: &Look| judge(state, look, 4 * SEC, 12 * SEC);
+    let asked = State::Asked(1012 * SEC);
+    let mut late = 0;
+    for _ in 0..LATE {
+        assert_eq!(judge(asked, &look(true, late)), Verdict::Ask);
+        late = look(true, late).late_so_far(asked);
+    }
+    assert_eq!(judge(asked, &look(true, late)), Verdict::HardLockup);
+    // No answer is no late one.
+    assert_eq!(
+        judge(asked, &look(false, late)),
+        Verdict::Later(1013 * SEC + AGAIN)
+    );
+    assert_eq!(look(false, 1).late_so_far(asked), 0);
+    // One that was said not to run is asked again before anything is said.
+    let not_run = State::Unresponsive;
+    assert_eq!(judge(not_run, &look(true, u32::MAX)), Verdict::Ask);
+    assert_eq!(look(true, 1).late_so_far(not_run), 2);
+    // What was before its last timer interrupt does not count.
+    for fine in [State::Fine, State::Asked(999 * SEC)] {
+        assert_eq!(look(true, u32::MAX).late_so_far(fine), 0);
+    }
+    assert_eq!(look(true, u32::MAX).late_so_far(asked), u32::MAX);
+}
+
+#[test]
 fn patience_voids_the_question() {
     // Asked at 12 s, then patience was asked for, at 13 s.
     let asked = State::Asked(1012 * SEC);
     let later = |state, now, answered| {
         let look = Look {
             now: 1000 * SEC + now,
-            seen: 1013 * SEC,
+            seen: 1000 * SEC,
+            patience: 1013 * SEC,
             answered,
             on_the_spot: false,
+            late: 0,
             can_ask: true,
         };
         judge(state, &look, 4 * SEC, 12 * SEC)
     };
     for answered in [false, true] {
-        assert_eq!(later(asked, 13 * SEC, answered), Verdict::Fine);
-        assert_eq!(later(asked, 19 * SEC, answered), Verdict::Fine);
+        // It takes no interrupt all the same, and the CPU behind it is looked after.
         let again = Verdict::Later(1025 * SEC);
+        assert_eq!(later(asked, 13 * SEC, answered), again);
         assert_eq!(later(asked, 19 * SEC + 1, answered), again);
         assert_eq!(later(asked, 25 * SEC - 1, answered), again);
         assert_eq!(later(asked, 25 * SEC, answered), Verdict::Ask);
-        // What was told is not told again.
-        assert_eq!(later(State::Hard, 25 * SEC, answered), Verdict::Known);
+        // What was told is not told again; nor forgotten, whatever its stack's lines ask for.
+        for now in [13, 19, 25] {
+            assert_eq!(later(State::Hard, now * SEC, answered), Verdict::Known);
+        }
+        let not_run = later(State::Unresponsive, 19 * SEC, answered);
+        assert_eq!(not_run, Verdict::Known);
     }
     // Asked at the same moment, or after it.
     let asked = State::Asked(1013 * SEC);
@@ -160,8 +204,10 @@ fn extremes() {
     let look = |now, seen| Look {
         now,
         seen,
+        patience: 0,
         answered: false,
         on_the_spot: false,
+        late: u32::MAX,
         can_ask: true,
     };
     for state in ALL_STATES {
@@ -239,6 +285,8 @@ struct Machine {
     period: u64,
     limit: u64,
     can_ask: bool,
+    /// Whether answers come, but none at once.
+    slow: bool,
     /// How late interrupts may come.
     jitter: u64,
     random: u64,
@@ -246,6 +294,9 @@ struct Machine {
     seen: Vec<u64>,
     next: Vec<u64>,
     state: Vec<State>,
+    /// Patience with a CPU that was reported: what prints its stack asks for it.
+    patience: Vec<u64>,
+    late: Vec<u32>,
     reports: Vec<Report>,
 }
 
@@ -256,12 +307,15 @@ impl Machine {
             period,
             limit: limit(thresh),
             can_ask,
+            slow: false,
             jitter,
             random: 1,
             stalls: stalls.to_vec(),
             seen: phases.to_vec(),
             next: phases.iter().map(|phase| phase + period).collect(),
             state: vec![State::Fine; phases.len()],
+            patience: vec![0; phases.len()],
+            late: vec![0; phases.len()],
             reports: Vec::new(),
         }
     }
@@ -309,13 +363,15 @@ impl Machine {
             on_the_spot,
             now,
             seen: self.seen[on],
+            patience: self.patience[on],
+            late: self.late[on],
             // It was asked in this stall: at its end it takes its interrupt, which forgets.
             answered: self.can_ask
+                && !(self.slow && on_the_spot)
                 && matches!(self.state[on], State::Asked(_) | State::Unresponsive)
                 && self
                     .stall(on, now)
                     .is_none_or(|stall| stall.kind(now) == Kind::Off),
-
             can_ask: self.can_ask,
         }
     }
@@ -330,6 +386,7 @@ impl Machine {
             };
             let mut verdict = judge(self, false);
             if verdict == Verdict::Ask {
+                self.late[on] = self.look(on, now, false).late_so_far(self.state[on]);
                 self.state[on] = State::Asked(now);
                 verdict = judge(self, true);
             }
@@ -354,6 +411,9 @@ impl Machine {
                         Verdict::Unresponsive => State::Unresponsive,
                         _ => State::Hard,
                     };
+                    if what != Verdict::Unresponsive {
+                        self.patience[on] = now;
+                    }
                     let seen = self.seen[on];
                     let report = Report {
                         by: me,
@@ -494,6 +554,8 @@ proptest! {
         now in prop_oneof![0..100 * SEC, any::<u64>()],
         age in prop_oneof![0..40 * SEC, any::<u64>()],
         asked_ago in prop_oneof![0..4 * SEC, Just(ANSWER), any::<u64>()],
+        patience_ago in prop_oneof![0..40 * SEC, any::<u64>()],
+        late in 0..2 * LATE,
         state in 0..4,
         answered: bool,
         on_the_spot: bool,
@@ -507,22 +569,27 @@ proptest! {
             2 => State::Hard,
             _ => State::Unresponsive,
         };
-        let void = matches!(state, State::Asked(_)) && asked < seen;
+        let patience = now.saturating_sub(patience_ago);
+        let since = seen.max(patience);
+        let void = matches!(state, State::Asked(_)) && asked < since;
         let (period, limit) = (sample_period(thresh), limit(thresh));
         let wide = |n: u64| i128::from(n);
-        let age = wide(now) - wide(seen);
+        let age = wide(now) - wide(since);
         let waited = wide(now) - wide(asked);
-        let expected = if 2 * age <= 3 * wide(period) {
+        let patient = 2 * age <= 3 * wide(period);
+        let expected = if 2 * (wide(now) - wide(seen)) <= 3 * wide(period) {
             Verdict::Fine
         } else {
             match (if void { State::Fine } else { state }, can_ask) {
                 (State::Hard, _) => Verdict::Known,
-                (State::Unresponsive, _) if !answered => Verdict::Known,
+                (State::Unresponsive, _) if !answered || patient => Verdict::Known,
                 (State::Unresponsive, _) => Verdict::Ask,
-                (State::Fine, _) if age < wide(limit) => Verdict::Later(seen + limit),
+                (State::Fine, _) if age < wide(limit) => Verdict::Later(since + limit),
                 (State::Fine, true) => Verdict::Ask,
                 (State::Fine, false) => Verdict::Unconfirmed,
-                (State::Asked(_), _) if answered && on_the_spot => Verdict::HardLockup,
+                (State::Asked(_), _) if answered && (on_the_spot || late >= LATE) => {
+                    Verdict::HardLockup
+                }
                 (State::Asked(_), _) if answered => Verdict::Ask,
                 (State::Asked(_), _) if waited < 2_000_000_000 => {
                     Verdict::Later((asked + ANSWER).min(now.saturating_add(AGAIN)))
@@ -530,7 +597,7 @@ proptest! {
                 (State::Asked(_), _) => Verdict::Unresponsive,
             }
         };
-        let look = Look { now, seen, answered, on_the_spot, can_ask };
+        let look = Look { now, seen, patience, answered, on_the_spot, late, can_ask };
         prop_assert_eq!(judge(state, &look, period, limit), expected);
     }
 
@@ -571,7 +638,7 @@ proptest! {
         check(&reports, &stalls, period, can_ask, jitter);
         for stall in &stalls {
             let deadline = deadline(stall, &stalls, period, can_ask, jitter);
-                        let report = on(&reports, stall).last();
+            let report = on(&reports, stall).last();
             if deadline < stall.to {
                 let report = report.unwrap_or_else(|| panic!("{stall:?} not reported"));
                 prop_assert!(report.at <= deadline, "{:?} of {:?}", report, stall);
@@ -582,6 +649,28 @@ proptest! {
                 };
                 prop_assert_eq!(report.what, expected);
             }
+        }
+    }
+
+    /// The same where no answer comes at once: the third late one counts, and no earlier one.
+    #[test]
+    fn nobody_is_forgotten_on_a_slow_host((thresh, cpus, well) in machine()) {
+        let period = sample_period(thresh);
+        let phases: Vec<u64> = cpus.iter().map(|(phase, _)| period / 1000 * phase).collect();
+        let patterns = cpus.iter().enumerate().filter(|(cpu, _)| *cpu != well);
+        let mut stalls: Vec<Stall> =
+            patterns.flat_map(|(cpu, (_, p))| stalls_of(cpu, period, period, p)).collect();
+        stalls.retain(|stall| stall.kind == Kind::Off);
+        let mut machine = Machine::new(thresh, &phases, &stalls, true, 0);
+        machine.slow = true;
+        let reports = machine.run(150 * period);
+        check(&reports, &stalls, period, true, 0);
+        let more = u64::from(LATE + 1) * AGAIN;
+        for stall in &stalls {
+            let found: Vec<&Report> = on(&reports, stall).collect();
+            prop_assert!(found.iter().all(|report| report.at >= stall.from + 2 * period + more));
+            let deadline = deadline(stall, &stalls, period, true, 0) + more + period;
+            prop_assert!(!found.is_empty() || deadline >= stall.to, "{:?}", stall);
         }
     }
 
