@@ -4,9 +4,15 @@
 //! Each virtual CPU is a thread of QEMU, so a debugger's stop of that thread is
 //! all it takes. A thread is traced by one thread, which has to stay for as long
 //! as the stop shall last.
+//!
+//! QEMU's own code takes locks that the other CPUs' threads need sooner or later: one
+//! for all devices, others of the translator. A thread that is stopped while it holds
+//! one stops them all. So it is stopped only in what was translated, which holds none,
+//! or while it waits for something to do.
 
 use crate::{Error, Result};
 use nix::{
+    errno::Errno,
     sys::{
         ptrace,
         wait::{waitpid, WaitPidFlag, WaitStatus},
@@ -36,7 +42,7 @@ pub(crate) fn freeze(qemu: Pid, cpu: u32) -> Result<FrozenVcpu> {
     let (release, released) = channel::<()>();
     let (report, stopped) = channel();
     let tracer = thread::spawn(move || {
-        let result = stop(thread);
+        let result = stop_without_locks(qemu, thread);
         let going_on = result.is_err();
         let _ = report.send(result);
         if going_on {
@@ -79,6 +85,67 @@ pub(crate) fn times(qemu: Pid, cpu: u32) -> Result<(f64, f64)> {
     }
 }
 
+/// How often a thread is stopped until it holds no lock, and how long it goes on
+/// meanwhile.
+const STOPS: u32 = 2000;
+const MEANWHILE: Duration = Duration::from_millis(1);
+
+fn stop_without_locks(qemu: Pid, thread: Pid) -> nix::Result<()> {
+    for _ in 0..STOPS {
+        stop(thread)?;
+        match holds_no_lock(qemu, thread) {
+            Ok(true) => return Ok(()),
+            Ok(false) => ptrace::detach(thread, None)?,
+            Err(errno) => {
+                let _ = ptrace::detach(thread, None);
+                return Err(errno);
+            }
+        }
+        thread::sleep(MEANWHILE);
+    }
+    Err(Errno::ETIMEDOUT)
+}
+
+/// Whether a thread that is stopped can hold none.
+#[cfg(target_arch = "x86_64")]
+fn holds_no_lock(qemu: Pid, thread: Pid) -> nix::Result<bool> {
+    // pthread_cond_wait() waits so, and pthread_mutex_lock() by FUTEX_WAIT.
+    const FUTEX: u64 = 202;
+    const WAIT_BITSET: u64 = 9;
+    const COMMAND: u64 = 0x7f;
+    let regs = ptrace::getregs(thread)?;
+    if regs.orig_rax == FUTEX && regs.rsi & COMMAND == WAIT_BITSET {
+        return Ok(true);
+    }
+    let maps = fs::read_to_string(format!("/proc/{qemu}/maps")).map_err(|_| Errno::ESRCH)?;
+    Ok(maps.lines().any(|line| is_translated(line, regs.rip)))
+}
+
+/// Where nobody has found out how to tell.
+#[cfg(not(target_arch = "x86_64"))]
+fn holds_no_lock(_qemu: Pid, _thread: Pid) -> nix::Result<bool> {
+    Ok(true)
+}
+
+/// Whether a line of `/proc/PID/maps` is about memory of no program, which is executed
+/// there.
+#[cfg(any(target_arch = "x86_64", test))]
+fn is_translated(line: &str, address: u64) -> bool {
+    let mut words = line.split_ascii_whitespace();
+    let (Some(range), Some(rights)) = (words.next(), words.next()) else {
+        return false;
+    };
+    let name = words.nth(3).unwrap_or("");
+    let number = |word| u64::from_str_radix(word, 16);
+    let Some((Ok(from), Ok(to))) = range.split_once('-').map(|(a, b)| (number(a), number(b)))
+    else {
+        return false;
+    };
+    rights.contains('x')
+        && (name.is_empty() || name.starts_with("/memfd:tcg-jit"))
+        && (from..to).contains(&address)
+}
+
 fn stop(thread: Pid) -> nix::Result<()> {
     ptrace::seize(thread, ptrace::Options::empty())?;
     ptrace::interrupt(thread)?;
@@ -106,6 +173,30 @@ impl Drop for FrozenVcpu {
         drop(self.release.take());
         if let Some(tracer) = self.tracer.take() {
             let _ = tracer.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_translated;
+
+    #[test]
+    fn translated_code_belongs_to_no_program() {
+        let buffer = "7f12c0000000-7f1300000000 rwxp 00000000 00:00 0 ";
+        assert!(is_translated(buffer, 0x7f12_c000_0000));
+        assert!(is_translated(buffer, 0x7f12_ffff_ffff));
+        assert!(!is_translated(buffer, 0x7f13_0000_0000));
+        let shared = "1000-2000 r-xs 00000000 00:01 2050 /memfd:tcg-jit (deleted)";
+        assert!(is_translated(shared, 0x1234));
+        for line in [
+            "1000-2000 r-xp 00001000 fe:00 42 /usr/bin/qemu-system-x86_64",
+            "1000-2000 r-xp 00000000 00:00 0 [vdso]",
+            "1000-2000 rw-p 00000000 00:00 0",
+            "",
+            "1000 r-xp",
+        ] {
+            assert!(!is_translated(line, 0x1234), "{line}");
         }
     }
 }
