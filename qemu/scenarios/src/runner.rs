@@ -34,7 +34,7 @@ const AFTERMATH: Duration = Duration::from_secs(20);
 const TRIES: u32 = 2;
 
 /// Failures of a run that are tried again. More are no bad luck.
-const SECOND_TRIES: u32 = 3;
+const SECOND_TRIES: u32 = 5;
 
 static TRIED_AGAIN: AtomicU32 = AtomicU32::new(0);
 

@@ -54,7 +54,7 @@ fn tasks_exit_all_the_time(cx: &Cx) -> Verdict {
 fn recycled_pid_is_a_new_task(cx: &Cx) -> Verdict {
     let vm = guest(
         cx,
-        "hung_task_timeout_secs=3 hung_task_check_interval_secs=1",
+        "hung_task_timeout_secs=60 hung_task_check_interval_secs=1",
     )?;
     let pid = Stall::start(&vm, "completion")?;
     wait_for(&vm, SOON, "it to be watched", || {
@@ -65,6 +65,8 @@ fn recycled_pid_is_a_new_task(cx: &Cx) -> Verdict {
     ensure!(reports(&vm.dmesg()?)?.is_empty(), "reported already");
     let mark = vm.mark()?;
     let second = again(&vm, &pid)?;
+    // From now on the first one's time, with this one's, would be too short.
+    vm.set_knob("hung_task_timeout_secs", 3)?;
     let first_report = wait_report(&vm, mark, second.victim())?;
     // And now with one that was reported.
     let mark = vm.mark()?;

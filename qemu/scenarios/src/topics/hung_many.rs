@@ -7,7 +7,7 @@ use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("one_of_20000", one_of_20000),
+        Scenario::new("one_of_20000", one_of_20000).limit(secs(480)),
         Scenario::new("thousands_are_stuck", thousands_are_stuck),
     ]
 }
