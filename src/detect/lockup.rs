@@ -91,6 +91,26 @@ pub(super) struct Stamp {
     in_time: Atomic<u64>,
     /// Whether it is to be watched.
     active: Atomic<bool>,
+    /// Since when it is at a report of its own, on another CPU or itself; 0: it is not.
+    reporting: Atomic<u64>,
+}
+
+/// For as long as this lives the CPU is at a report, in its timer interrupt. That may take long
+/// (a CPU that does not run is waited for ten seconds if it is to show its stack), and is no lockup.
+struct AtReport<'a>(&'a Stamp);
+
+impl<'a> AtReport<'a> {
+    fn begin(stamp: &'a Stamp) -> Self {
+        stamp.reporting.store(monotonic().max(1), Release);
+        Self(stamp)
+    }
+}
+
+impl Drop for AtReport<'_> {
+    fn drop(&mut self) {
+        self.0.seen.store(monotonic(), Release);
+        self.0.reporting.store(0, Release);
+    }
 }
 
 /// What watchers know of a CPU.
@@ -102,6 +122,8 @@ pub(super) struct Watched {
     taken: Atomic<u32>,
     /// Answers that came late, since its last timer interrupt.
     late: Atomic<u32>,
+    /// The question that the two are about: [`State::Asked`].
+    asked: Atomic<u64>,
     /// How often patience had been asked for.
     touches: Atomic<u32>,
     /// Since when its stamp counts at the earliest.
@@ -323,7 +345,18 @@ impl Shared {
         let count = cpu::count();
         let mut again = u64::MAX;
         let mut other = me;
+        let began = now;
         for _ in 1..count {
+            // What was done before may have taken long: a report, or an answer that was waited for.
+            let now = monotonic();
+            let took = now.saturating_sub(began);
+            if let Some(own) = self.stamp(me).filter(|_| took >= SOONEST) {
+                // This is its timer interrupt.
+                own.seen.store(now, Release);
+            }
+            if took > period / 4 {
+                return again.min(now.saturating_add(SOON));
+            }
             other = other.wrapping_add(1);
             if other >= count {
                 other = 0;
@@ -336,12 +369,13 @@ impl Shared {
             if !stamp.active.load(Acquire) {
                 continue;
             }
+            if self.is_at_report(other, now) && !self.doom.is_decider(other) {
+                continue;
+            }
             let touches = self.touches.hard(other);
             if watched.touches.xchg(touches, Relaxed) != touches {
                 watched.patience.store(now, Relaxed);
             }
-            // What was done before may have taken long: a report.
-            let now = monotonic();
             let raw = watched.state.load(Acquire);
             let patience = patience.max(watched.patience.load(Relaxed));
             let other = Other {
@@ -388,14 +422,26 @@ impl Shared {
         again
     }
 
-    /// What a look at another CPU shows.
-    fn look(&self, other: &Other<'_>, now: u64, on_the_spot: bool) -> Look {
+    /// Whether a CPU is at a report, and not for too long.
+    pub(super) fn is_at_report(&self, cpu: u32, now: u64) -> bool {
+        let began = self.stamp(cpu).map_or(0, |s| s.reporting.load(Acquire));
+        began != 0 && now.saturating_sub(began) < TURN
+    }
+
+    /// What a look at another CPU shows, of which `raw` is told.
+    fn look(&self, other: &Other<'_>, raw: u64, now: u64, on_the_spot: bool) -> Look {
         let taken = self.nmi.as_ref().map(|nmi| nmi.taken(other.cpu));
+        // Whoever has asked may not have come to note which NMIs count.
+        let noted = match decode(raw) {
+            State::Asked(at) => other.watched.asked.load(Acquire) == at,
+            _ => true,
+        };
         Look {
             now,
             seen: other.stamp.seen.load(Acquire),
             patience: other.patience,
-            answered: taken.is_some_and(|taken| taken != other.watched.taken.load(Relaxed)),
+            answered: noted
+                && taken.is_some_and(|taken| taken != other.watched.taken.load(Relaxed)),
             on_the_spot,
             late: other.watched.late.load(Relaxed),
             can_ask: taken.is_some(),
@@ -413,9 +459,14 @@ impl Shared {
         limit: u64,
     ) -> (u64, hard::Verdict) {
         let before = other.stamp.seen.load(Acquire);
-        let look = self.look(other, now, false);
+        let look = self.look(other, raw, now, false);
         let mut verdict = hard::judge(decode(raw), &look, period, limit);
+        let mut afterthought = hard::AFTERTHOUGHT;
         if let (hard::Verdict::Ask, Some(nmi)) = (verdict, &self.nmi) {
+            // What came out could not be reported now.
+            if self.turn_is_taken(now) && self.knobs.get(Id::HardlockupPanic) == 0 {
+                return (raw, hard::Verdict::Later(now.saturating_add(SOON)));
+            }
             let asked = now.max(Told::LEAST_TIME);
             if !self.claim(other.watched, raw, asked) {
                 // Another watcher was first, or the CPU is back.
@@ -426,31 +477,35 @@ impl Shared {
             raw = asked;
             let begun = nmi.begun(other.cpu);
             other.watched.taken.store(nmi.taken(other.cpu), Release);
+            other.watched.asked.store(asked, Release);
             nmi.ask(other.cpu);
             verdict = loop {
-                let look = self.look(other, monotonic(), true);
+                let look = self.look(other, raw, monotonic(), true);
                 let most = if nmi.begun(other.cpu) == begun {
                     ON_THE_SPOT
                 } else {
                     ON_THE_SPOT_IF_BEGUN
                 };
-                if look.answered || look.now.saturating_sub(asked) > most {
+                let took = look.now.saturating_sub(asked);
+                if look.answered || took > most {
+                    // Where the handler took long, so does what comes behind it.
+                    afterthought = afterthought.max(took.min(ON_THE_SPOT_IF_BEGUN));
                     break hard::judge(decode(raw), &look, period, limit);
                 }
                 core::hint::spin_loop();
             };
         }
-        if verdict == hard::Verdict::HardLockup && self.comes_back(other, before) {
+        if verdict == hard::Verdict::HardLockup && self.comes_back(other, before, afterthought) {
             verdict = hard::Verdict::Fine;
         }
         (raw, verdict)
     }
 
     /// Whether a CPU that has just answered has taken a timer interrupt since `before`, or takes one
-    /// right now: then it was not stuck but stopped.
-    fn comes_back(&self, other: &Other<'_>, before: u64) -> bool {
+    /// within `afterthought` nanoseconds: then it was not stuck but stopped.
+    fn comes_back(&self, other: &Other<'_>, before: u64, afterthought: u64) -> bool {
         let began = monotonic();
-        while monotonic().saturating_sub(began) < hard::AFTERTHOUGHT {
+        while monotonic().saturating_sub(began) < afterthought {
             if other.stamp.seen.load(Acquire) != before {
                 return true;
             }
@@ -484,6 +539,7 @@ impl Shared {
             self.end_hard_report(turn);
             return u64::MAX;
         }
+        let _at_report = self.stamp(me).map(AtReport::begin);
         let age = now.saturating_sub(other.stamp.seen.load(Relaxed));
         let other = other.cpu;
         let confirmed = proof != Proof::None;
@@ -574,10 +630,17 @@ impl Shared {
         }
     }
 
-    /// Takes the turn to report a hard lockup. One that is not given back is over some time.
+    /// Whether some CPU has the turn to report a hard lockup. One that is not given back is over
+    /// some time.
+    fn turn_is_taken(&self, now: u64) -> bool {
+        let began = self.hard_dump.load(Relaxed);
+        began != 0 && now.saturating_sub(began) < TURN
+    }
+
+    /// Takes it.
     fn begin_hard_report(&self, now: u64) -> bool {
         let began = self.hard_dump.load(Relaxed);
-        if began != 0 && now.saturating_sub(began) < TURN {
+        if self.turn_is_taken(now) {
             return false;
         }
         self.hard_dump.cmpxchg(began, now.max(1), Full).is_ok()
@@ -797,6 +860,7 @@ impl OneCpu {
         if all && shared.soft_dump.xchg(true, Full) {
             return false;
         }
+        let _at_report = shared.stamp(self.cpu).map(AtReport::begin);
         shared.soft_count.fetch_add(1, Relaxed);
         let doom = &shared.doom;
         let panic = shared.knobs.get_u64(Id::SoftlockupPanic);
@@ -981,6 +1045,7 @@ impl hotplug::Cpus for Beats {
         watched.touches.store(shared.touches.hard(cpu), Relaxed);
         watched.patience.store(now, Relaxed);
         stamp.seen.store(now, Relaxed);
+        stamp.reporting.store(0, Relaxed);
         // The timer first, so that nobody looks at the stamp of a CPU whose timer does not run yet.
         let at = now.saturating_add(shared.sample_period());
         one.due.store(at, Relaxed);
@@ -1048,6 +1113,7 @@ impl Lockups {
                         seen: Atomic::new(0),
                         in_time: Atomic::new(0),
                         active: Atomic::new(false),
+                        reporting: Atomic::new(0),
                     })
                 })?,
                 watched: Buffer::new(count, GFP_KERNEL, |_| {
@@ -1055,6 +1121,7 @@ impl Lockups {
                         state: Atomic::new(Told::FINE),
                         taken: Atomic::new(0),
                         late: Atomic::new(0),
+                        asked: Atomic::new(0),
                         touches: Atomic::new(0),
                         patience: Atomic::new(0),
                     })

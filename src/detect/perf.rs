@@ -302,8 +302,8 @@ impl OnOverflow for Eye {
             }
             Verdict::Stuck => (),
         }
-        // One that is about to panic is at its report, which takes what it takes.
-        if !shared.doom.is_decider(self.cpu) {
+        // One that is at its report, about to panic or not, takes what that takes.
+        if !shared.doom.is_decider(self.cpu) && !shared.is_at_report(self.cpu, now) {
             shared.found_in_nmi(self.cpu, now, nmi);
         }
         // What was decided, and is not done because whoever decided is stuck as well; or is this

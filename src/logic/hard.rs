@@ -11,7 +11,7 @@
 //!                                     [ Asked ] -- answered at once -> hard lockup: [ Hard ]
 //!                                     [ Asked ] -- no answer ------> not run: [ Unresponsive ]
 //!                      [ Asked ], [ Unresponsive ] -- answered late --> ask again, and again
-//!                      [ Asked ] -- third late answer --> hard lockup: [ Hard ]
+//!                      [ Asked ], [ Unresponsive ] -- third late answer --> hard lockup: [ Hard ]
 //!   [ Hard ] and [ Unresponsive ] stay silent until the stamp is young again: "recovered"
 //! ```
 //!
@@ -135,12 +135,17 @@ pub fn judge(state: State, look: &Look, period: u64, limit: u64) -> Verdict {
     let age = look.now.saturating_sub(since);
     match look.valid(state) {
         State::Hard => Verdict::Known,
+        State::Unresponsive if look.answered && age > grace && look.late >= LATE => {
+            Verdict::HardLockup
+        }
         State::Unresponsive if look.answered && age > grace => Verdict::Ask,
         State::Unresponsive => Verdict::Known,
         State::Asked(_) if look.answered && (look.on_the_spot || look.late >= LATE) => {
             Verdict::HardLockup
         }
         State::Asked(_) if look.answered => Verdict::Ask,
+        // Whoever has asked may have been stopped itself.
+        State::Asked(_) if look.on_the_spot => Verdict::Later(look.now.saturating_add(AGAIN)),
         State::Asked(at) if look.now.saturating_sub(at) >= ANSWER => Verdict::Unresponsive,
         State::Asked(at) => Verdict::Later(
             at.saturating_add(ANSWER)

@@ -117,6 +117,12 @@ fn holds_no_lock(qemu: Pid, thread: Pid) -> nix::Result<bool> {
     if regs.orig_rax == FUTEX && regs.rsi & COMMAND == WAIT_BITSET {
         return Ok(true);
     }
+    // Under KVM it runs the CPU so.
+    const IOCTL: u64 = 16;
+    const KVM_RUN: u64 = 0xae80;
+    if regs.orig_rax == IOCTL && regs.rsi & 0xffff_ffff == KVM_RUN {
+        return Ok(true);
+    }
     let maps = fs::read_to_string(format!("/proc/{qemu}/maps")).map_err(|_| Errno::ESRCH)?;
     Ok(maps.lines().any(|line| is_translated(line, regs.rip)))
 }

@@ -151,9 +151,10 @@ fn late_answers_add_up() {
         Verdict::Later(1013 * SEC + AGAIN)
     );
     assert_eq!(look(false, 1).late_so_far(asked), 0);
-    // One that was said not to run is asked again before anything is said.
+    // One that was said not to run, too.
     let not_run = State::Unresponsive;
-    assert_eq!(judge(not_run, &look(true, u32::MAX)), Verdict::Ask);
+    assert_eq!(judge(not_run, &look(true, LATE - 1)), Verdict::Ask);
+    assert_eq!(judge(not_run, &look(true, LATE)), Verdict::HardLockup);
     assert_eq!(look(true, 1).late_so_far(not_run), 2);
     // What was before its last timer interrupt does not count.
     for fine in [State::Fine, State::Asked(999 * SEC)] {
@@ -583,6 +584,7 @@ proptest! {
             match (if void { State::Fine } else { state }, can_ask) {
                 (State::Hard, _) => Verdict::Known,
                 (State::Unresponsive, _) if !answered || patient => Verdict::Known,
+                (State::Unresponsive, _) if late >= LATE => Verdict::HardLockup,
                 (State::Unresponsive, _) => Verdict::Ask,
                 (State::Fine, _) if age < wide(limit) => Verdict::Later(since + limit),
                 (State::Fine, true) => Verdict::Ask,
@@ -591,6 +593,7 @@ proptest! {
                     Verdict::HardLockup
                 }
                 (State::Asked(_), _) if answered => Verdict::Ask,
+                (State::Asked(_), _) if on_the_spot => Verdict::Later(now.saturating_add(AGAIN)),
                 (State::Asked(_), _) if waited < 2_000_000_000 => {
                     Verdict::Later((asked + ANSWER).min(now.saturating_add(AGAIN)))
                 }
