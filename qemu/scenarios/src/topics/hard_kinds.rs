@@ -4,8 +4,10 @@
 
 use super::{
     hung_stall::{wait_for, SOON},
+    lockup_pause::NO_ASKING,
     lockup_stall::{
         counts, endure, guest, guest_of, hard_in_time, hard_well_formed, quiet, Lockup, Outcome,
+        Words,
     },
 };
 use crate::prelude::*;
@@ -19,6 +21,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("thresholds", thresholds),
         Scenario::new("not_one", not_one),
         Scenario::new("more_is_shown", more_is_shown),
+        Scenario::new("a_long_report", a_long_report).only_on(Arch::X86_64, NO_ASKING),
         Scenario::new("without_unexported_functions", without_unexported_functions),
         Scenario::new("panic", panic).core(),
         Scenario::new("nmis_of_others", nmis_of_others)
@@ -127,7 +130,7 @@ fn many_at_once(cx: &Cx) -> Verdict {
     vm.wait_log_after(mark, "hard LOCKUP on cpu 1$", SOON)?;
     let second = Lockup::start(&vm, "irqs_off cpu=2 ms=4000")?;
     let (first, second) = (first.wait(&vm)?, second.wait(&vm)?);
-    let words = super::lockup_stall::Words::of(&vm.dmesg_after(mark)?)?;
+    let words = Words::of(&vm.dmesg_after(mark)?)?;
     ensure!(
         words.hard.len() == 2 && words.recovered.len() == 2,
         "{words:#?}"
@@ -233,6 +236,35 @@ fn more_is_shown(cx: &Cx) -> Verdict {
     Ok(())
 }
 
+/// The stacks of all are wanted, and one CPU does not run: it is waited for ten times as
+/// long as the threshold is, with interrupts off. Whoever waits is not stuck.
+fn a_long_report(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 4, "watchdog_thresh=1 hardlockup_all_cpu_backtrace=1")?;
+    let mark = vm.mark()?;
+    // A stall may need all CPUs to begin.
+    let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=16000")?;
+    let frozen = vm.freeze_vcpu(3)?;
+    vm.wait_log_after(mark, "Watchdog detected hard LOCKUP on cpu 1", SOON)?;
+    vm.wait_log_after(mark, "^vigil: CPU3 has not run for", SOON)?;
+    lockup.wait(&vm)?;
+    drop(frozen);
+    vm.wait_log_after(mark, "^vigil: CPU3 recovered", SOON)?;
+    let words = Words::of(&vm.dmesg_after(mark)?)?;
+    ensure!(
+        words.hard.len() == 1 && words.hard[0].cpu == 1,
+        "not one lockup: {words:#?}"
+    );
+    ensure!(
+        words.not_run.iter().all(|note| note.cpu == 3)
+            && words
+                .recovered
+                .iter()
+                .all(|note| [1, 3].contains(&note.cpu)),
+        "{words:#?}"
+    );
+    Ok(())
+}
+
 /// Without functions that are not exported it is still found, and confirmed
 /// if anything can; the report says what cannot be shown.
 fn without_unexported_functions(cx: &Cx) -> Verdict {
@@ -272,7 +304,7 @@ fn panic(cx: &Cx) -> Verdict {
         console.contains("watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1"),
         "{console}"
     );
-    let log = super::lockup_stall::Words::of(vm.log_so_far().lines())?;
+    let log = Words::of(vm.log_so_far().lines())?;
     if let Some(report) = log.hard.first() {
         ensure!(
             report.time - before < 3.0,
