@@ -339,15 +339,16 @@ impl Shared {
 
     /// Looks after the CPUs behind `me`; stamps count from `patience` on at the earliest. Returns
     /// when to look again at the latest.
-    fn watch(&self, me: u32, now: u64, patience: u64) -> u64 {
+    fn watch(&self, me: u32, patience: u64) -> u64 {
         let period = self.sample_period();
         let limit = hard::limit(self.thresh.load(Relaxed));
         let count = cpu::count();
         let mut again = u64::MAX;
         let mut other = me;
-        let began = now;
+        let began = monotonic();
         for _ in 1..count {
             // What was done before may have taken long: a report, or an answer that was waited for.
+            // The first one is looked at in any case.
             let now = monotonic();
             let took = now.saturating_sub(began);
             if let Some(own) = self.stamp(me).filter(|_| took >= SOONEST) {
@@ -1009,7 +1010,7 @@ impl OnCpu for OneCpu {
             next = next.min(shared.report_found(self.cpu, now));
         }
         if hard_on && shared.buddy() {
-            next = next.min(shared.watch(self.cpu, now, self.patience.load(Relaxed)));
+            next = next.min(shared.watch(self.cpu, self.patience.load(Relaxed)));
         }
         // What was decided now, or is still to come.
         next = next.min(shared.doom.tick(by, now, take_over));
