@@ -13,7 +13,6 @@
 #include <linux/debugfs.h>
 #include <linux/err.h>
 #include <linux/errno.h>
-#include <linux/kconfig.h>
 #include <linux/mutex.h>
 #include <linux/perf_event.h>
 

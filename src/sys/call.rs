@@ -245,7 +245,8 @@ impl Calls {
     ///
     /// Any.
     pub(crate) fn backtrace_is_nmi(&self) -> bool {
-        // SAFETY: It only looks.
+        // SAFETY: It takes nothing and changes nothing: it reads what the kernel found out of the
+        // CPUs at boot.
         self.backtrace && unsafe { ffi::vigil_backtrace_is_nmi() } != 0
     }
 

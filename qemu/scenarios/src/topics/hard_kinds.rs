@@ -3,7 +3,7 @@
 //! none at all.
 
 use super::{
-    hung_stall::{wait_for, SOON},
+    hung_stall::{wait_for, PROVOKE, SOON},
     lockup_pause::NO_ASKING,
     lockup_stall::{
         counts, endure, guest, guest_of, hard_in_time, hard_well_formed, quiet, Lockup, Outcome,
@@ -319,7 +319,7 @@ fn panic(cx: &Cx) -> Verdict {
 /// on a CPU that was asked.
 fn nmis_of_others(cx: &Cx) -> Verdict {
     const UNKNOWN: &str = "NMI received for unknown reason";
-    const ECHO: &str = "/sys/kernel/debug/vigil_provoke/nmi_echo";
+    let echo = format!("{PROVOKE}/nmi_echo");
     let vm = guest_of(
         cx,
         quiet(cx, 2).append("apic_extnmi=all"),
@@ -333,11 +333,11 @@ fn nmis_of_others(cx: &Cx) -> Verdict {
         Ok(lines.filter(|line| line.text.contains(&on)).count())
     };
     let mark = vm.mark()?;
-    vm.write(ECHO, b"1")?;
+    vm.write(&echo, b"1")?;
     let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=9000")?;
     vm.wait_log_after(mark, "Watchdog detected hard LOCKUP on cpu 1", SOON)?;
     wait_for(&vm, SOON, "the echo", || {
-        Ok((vm.read(ECHO)? == "1\n").then_some(()))
+        Ok((vm.read(&echo)? == "1\n").then_some(()))
     })?;
     vm.sh_on(0, "sleep 1")?.ok()?;
     ensure!(unknown(mark, 1)? == 0, "the echo was reported");
@@ -350,7 +350,7 @@ fn nmis_of_others(cx: &Cx) -> Verdict {
     })?;
     // An echo without a question is one as well.
     let mark = vm.mark()?;
-    vm.write(ECHO, b"1")?;
+    vm.write(&echo, b"1")?;
     vm.inject_nmi()?;
     wait_for(&vm, SOON, "the word on the echo", || {
         Ok((unknown(mark, 0)? == 1 && unknown(mark, 1)? == 2).then_some(()))

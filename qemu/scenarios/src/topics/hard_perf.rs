@@ -3,7 +3,7 @@
 //! becomes of it where there is none.
 
 use super::{
-    hung_stall::SOON,
+    hung_stall::{PROVOKE, SOON},
     lockup_stall::{
         counts, endure, guest, guest_of, hard_in_time, quiet, Lockup, Outcome, Report, Words,
     },
@@ -35,9 +35,6 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// for frequencies counts to 5 billion, and an emulated CPU does a billion a second
 /// at best. Shorter than what RCU takes for a stall.
 const LONG: u32 = 16_000;
-
-/// By which `vigil_provoke` makes a driver that says how fast CPUs can be.
-const KHZ: &str = "/sys/kernel/debug/vigil_provoke/khz";
 
 const STATUS: &str = "/sys/kernel/debug/vigil/status";
 
@@ -271,11 +268,7 @@ fn nmis(vm: &Vm) -> anyhow::Result<u64> {
     Ok(counted(vm)?.0)
 }
 
-/// Those of them that came too early to count.
-fn early(vm: &Vm) -> anyhow::Result<u64> {
-    Ok(counted(vm)?.1)
-}
-
+/// The same, and those of them that came too early to count.
 fn counted(vm: &Vm) -> anyhow::Result<(u64, u64)> {
     let status = vm.read(STATUS)?;
     let form =
@@ -357,12 +350,12 @@ fn throttled(cx: &Cx) -> Verdict {
 /// Others may hold all counters. It is said who if it is the kernel's own detector,
 /// and looked for again when hard lockups are switched on.
 fn taken(cx: &Cx) -> Verdict {
-    const COUNTERS: &str = "/sys/kernel/debug/vigil_provoke/counters";
+    let counters = format!("{PROVOKE}/counters");
     const WHY: &str = "no counter of cycles is free (error -16)";
     let vm = guest(cx, 2, "")?;
     vm.unload()?;
-    vm.write(COUNTERS, b"1")?;
-    let count: u32 = vm.read(COUNTERS)?.trim().parse()?;
+    vm.write(&counters, b"1")?;
+    let count: u32 = vm.read(&counters)?.trim().parse()?;
     ensure!(count >= 2, "{count} counters on two CPUs");
 
     let mark = vm.mark()?;
@@ -387,12 +380,12 @@ fn taken(cx: &Cx) -> Verdict {
 
     vm.write("/proc/sys/kernel/nmi_watchdog", b"0")?;
     // The one that it had.
-    vm.write(COUNTERS, b"1")?;
+    vm.write(&counters, b"1")?;
     vm.set_knob("nmi_watchdog", 0)?;
     vm.set_knob("nmi_watchdog", 1)?;
     why(&vm, &format!("; not perf: {WHY}), "))?;
 
-    vm.write(COUNTERS, b"0")?;
+    vm.write(&counters, b"0")?;
     vm.set_knob("nmi_watchdog", 0)?;
     vm.set_knob("nmi_watchdog", 1)?;
     why(&vm, "hard lockups on (perf NMI), ")?;
@@ -411,7 +404,7 @@ fn frequency(cx: &Cx) -> Verdict {
         endure(&vm, &busy)?.words.silent()?;
         Ok(nmis(&vm)? - before)
     };
-    let khz = |khz: u32| vm.write(KHZ, khz.to_string().as_bytes());
+    let khz = |khz: u32| vm.write(&format!("{PROVOKE}/khz"), khz.to_string().as_bytes());
     let before = while_busy()?;
     // What an emulated CPU does.
     khz(1_000_000)?;
@@ -425,7 +418,7 @@ fn frequency(cx: &Cx) -> Verdict {
         right >= 3 * before && many >= 2 * right,
         "{before}, {right}, {many} NMIs"
     );
-    ensure!(early(&vm)? >= many / 2, "{}", vm.read(STATUS)?);
+    ensure!(counted(&vm)?.1 >= many / 2, "{}", vm.read(STATUS)?);
     endure(&vm, "irqs_off cpu=1 ms=700")?.words.silent()?;
     let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
     let report = only(&outcome, 1)?;

@@ -33,12 +33,17 @@ pub(super) fn guest(cx: &Cx, cpus: u32, parameters: &str) -> anyhow::Result<Vm> 
 /// The same, made of something else.
 pub(super) fn guest_of(cx: &Cx, config: Config, parameters: &str) -> anyhow::Result<Vm> {
     let vm = cx.boot_with(config)?;
-    vm.load(&format!("{} {parameters}", machine::by_neighbours()))?;
+    load(&vm, parameters)?;
     vm.insmod("vigil_provoke.ko", "")?;
     // What the kernel frees after it has loaded a module makes a CPU wait for
     // all others: a soft lockup of its own, if one of those is stuck.
     vm.sh_ok("sleep 1")?;
     Ok(vm)
+}
+
+/// Loads vigil with these parameters; neighbours look after each other.
+pub(super) fn load(vm: &Vm, parameters: &str) -> Verdict {
+    Ok(vm.load(&format!("{} {parameters}", machine::by_neighbours()))?)
 }
 
 /// What one CPU went through.

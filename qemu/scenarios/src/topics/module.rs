@@ -163,9 +163,9 @@ pub(super) fn unload(vm: &Vm) -> anyhow::Result<f64> {
 }
 
 /// In the middle of a look that has hundreds of reports to print, and while
-/// tasks are stuck, unloading takes less than a second, or twice as long as when there is
-/// nothing to report. What was stuck is let
-/// go afterwards, and nothing is wrong with it.
+/// tasks are stuck, unloading takes less than a second, or than twice what it takes
+/// when there is nothing to report. What was stuck is let go afterwards, and nothing
+/// is wrong with it.
 fn unload_while_it_reports(cx: &Cx) -> Verdict {
     // So many that their reports take longer than rmmod needs to come to the point.
     const STUCK: usize = 4000;

@@ -5,7 +5,7 @@
 use super::{
     hung_stall::{headline, wait_for, Stall, SOON},
     lockup_pause::NO_ASKING,
-    lockup_stall::{guest, guest_of, quiet, Lockup},
+    lockup_stall::{guest, guest_of, load, quiet, Lockup},
 };
 use crate::prelude::*;
 
@@ -224,10 +224,7 @@ fn called_off(cx: &Cx) -> Verdict {
             vm.set_knob("hardlockup_panic", 1)?;
         }
     }
-    vm.load(&format!(
-        "{} watchdog_thresh=1 hardlockup_panic=1",
-        machine::by_neighbours()
-    ))?;
+    load(&vm, "watchdog_thresh=1 hardlockup_panic=1")?;
     Lockup::start(&vm, "irqs_off cpu=1 ms=30000")?;
     panicked(&vm.wait_panic(SOON)?, "Hard LOCKUP")
 }

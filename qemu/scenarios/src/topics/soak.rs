@@ -4,7 +4,7 @@
 use super::{
     hung_stall::{wait_report, Stall},
     lockup_hotplug::{coming_and_going, each_is_watched, torture},
-    lockup_stall::{endure, guest, guest_of, hard_in_time, soft_in_time, Words},
+    lockup_stall::{endure, guest, guest_of, hard_in_time, load, soft_in_time, Words},
     soak_judge::{Host, Judgement, Kind, Record, THRESH, TIMEOUT},
 };
 use crate::prelude::*;
@@ -108,7 +108,7 @@ fn load_and_unload(cx: &Cx) -> Verdict {
     Words::of(&vm.dmesg_after(mark)?)?.silent()?;
     // It does its work yet.
     vm.sh_ok("for switch in /sys/devices/system/cpu/cpu[123]/online; do echo 1 > $switch; done")?;
-    vm.load(&format!("{} watchdog_thresh=1", machine::by_neighbours()))?;
+    load(&vm, "watchdog_thresh=1")?;
     vm.sh_ok("sleep 1")?;
     let outcome = endure(&vm, "irqs_off cpus=1-3 ms=3500")?;
     ensure!(outcome.words.hard.len() == 3, "{:#?}", outcome.words);
@@ -213,10 +213,10 @@ fn thresholds(cx: &Cx) -> Verdict {
 fn quiet(cx: &Cx) -> Verdict {
     let config = cx.config().append("tsc=reliable loglevel=1 log_buf_len=8M");
     let vm = cx.boot_with(load_files(config)?)?;
-    vm.load(&format!(
-        "{} watchdog_thresh={THRESH} hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1",
-        machine::by_neighbours()
-    ))?;
+    load(
+        &vm,
+        &format!("watchdog_thresh={THRESH} hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1"),
+    )?;
     vm.insmod("vigil_provoke.ko", "")?;
     // Where there are in-tree detectors.
     for (knob, value) in [

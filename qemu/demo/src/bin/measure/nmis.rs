@@ -40,7 +40,8 @@ pub(crate) fn run_all() -> Result<()> {
     let stat = profile(&vm)?;
     println!("NMIs in {SECONDS} s on two busy CPUs, watchdog_thresh={THRESH} of both");
     for (who, callback) in CALLBACKS {
-        let (hits, us) = stat.get(callback).copied().unwrap_or_default();
+        let called = stat.get(callback).copied();
+        let (hits, us) = called.with_context(|| format!("{callback} was never called"))?;
         let each = hits / 2.0 / (f64::from(SECONDS) / THRESH);
         println!(
             "{who:8} {hits:4} NMIs, {each:.2} a threshold on each CPU, {:7.1} us in the callback",
