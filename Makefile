@@ -45,8 +45,9 @@ help:
 ##                   SET=core the core set of scenarios
 ##   test-all        test, with the scenarios that only repeat others for more kinds
 ##   ci              test, a short soak, and the core set on the debug kernel
-##   soak MINUTES=20 long runs: load with the shortest thresholds, CPUs off and on;
-##                   ci runs them for less than a minute each
+##   soak MINUTES=20 long runs: load with the shortest thresholds, CPUs off and on,
+##                   a thousand new cases for each property and minute;
+##                   ci runs the first two for less than a minute each
 ##   vm              a root shell in a guest; modules are under /vm, not loaded
 ##   vm SCRIPT=FILE  run a shell script as root in a guest and exit with its status
 ##                   (125 the VM failed, 124 time-out, 123 the kernel panicked)
@@ -124,6 +125,7 @@ measure: bench-dir
 
 .PHONY: soak
 soak: bench-dir
+	@scripts/new-cases $$(($(MINUTES) * 1000))
 	@VIGIL_SOAK_MINUTES=$(MINUTES) scripts/vm $(out) scenarios soak:: --test-threads 1
 
 .PHONY: test

@@ -835,8 +835,8 @@ fn judge(
             // By when it is known at the latest, if it was not under an earlier setting.
             let unseen = passes(&now);
             let slack = SLACK + unseen * (LATE + MS);
-            let bound =
-                stall.from.max(now.from) + now.timeout() + (1 + unseen) * now.interval() + slack;
+            let within = now.timeout() + (1 + unseen) * now.interval() + slack;
+            let bound = stall.from.max(now.from) + within;
             if bound < stall.to.min(until) {
                 let first = of.first().map(|f| f.at);
                 prop_assert!(
@@ -846,9 +846,10 @@ fn judge(
                     first
                 );
             }
-            // From then on once for each timeout, and no more often.
+            // From then on once for each timeout, and no more often: counted from the beginning,
+            // so that the first after a change of the knobs does not set the beat.
             let times = of.iter().map(|f| f.at);
-            let steady: Vec<u64> = times.filter(|at| *at > now.from + now.timeout()).collect();
+            let steady: Vec<u64> = times.filter(|at| *at > now.from + within).collect();
             for pair in steady.windows(2) {
                 let apart = pair[1] - pair[0];
                 prop_assert!(apart + SLACK >= now.timeout(), "{:?} {:?}", stall, steady);
