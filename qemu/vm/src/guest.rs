@@ -39,6 +39,10 @@ const ALIVE: Duration = Duration::from_secs(3);
 /// How often a CPU is stopped until the others go on.
 const FREEZE_TRIES: u32 = 8;
 
+/// How often one is stopped until it is where it shall be, and how long it goes on meanwhile.
+const WRONG_MOMENTS: u32 = 1000;
+const WRONG_MOMENT: Duration = Duration::from_millis(3);
+
 /// How long a look for leaks may take.
 const LEAK_SCAN: Duration = Duration::from_secs(10);
 
@@ -455,11 +459,41 @@ impl Vm {
     /// When there is no such CPU, it cannot be traced, or the others stand still
     /// each time.
     pub fn freeze_vcpu(&self, cpu: u32) -> Result<FrozenVcpu> {
+        self.freeze_vcpu_if(cpu, || Ok(true))
+    }
+
+    /// The same for one that is busy with a program: it is not stopped while an interrupt
+    /// is handled, in the middle of which it might hold a lock of the kernel's. Under KVM,
+    /// which cannot be asked, and on ARM, where such a CPU has to be idle, it is stopped
+    /// wherever it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::freeze_vcpu`].
+    pub fn freeze_vcpu_in_program(&self, cpu: u32) -> Result<FrozenVcpu> {
+        let asks = self.arch == Arch::X86_64 && !self.qmp(&qmp::query_kvm {})?.enabled;
+        self.freeze_vcpu_if(cpu, || {
+            Ok(!asks || is_in_program(&self.monitor("info registers -a")?, cpu))
+        })
+    }
+
+    fn freeze_vcpu_if(&self, cpu: u32, right: impl Fn() -> Result<bool>) -> Result<FrozenVcpu> {
         let other = usize::from(cpu == 0);
-        let mut tries = 0;
+        let (mut tries, mut wrong) = (0, 0);
         loop {
-            tries += 1;
             let frozen = vcpu::freeze(self.guest.qemu.pid(), cpu)?;
+            if !right()? {
+                wrong += 1;
+                if wrong > WRONG_MOMENTS {
+                    let limit = WRONG_MOMENT * WRONG_MOMENTS;
+                    let what = format!("CPU {cpu} to be at a program");
+                    return Err(Error::Timeout { what, limit });
+                }
+                drop(frozen);
+                thread::sleep(WRONG_MOMENT);
+                continue;
+            }
+            tries += 1;
             let alive = self.spawn_on(other, ":").and_then(|job| job.wait(ALIVE));
             match alive {
                 Ok(_) => return Ok(frozen),
@@ -762,6 +796,15 @@ impl Guest {
     }
 }
 
+/// Whether the registers of all CPUs (`info registers -a`) show that one at a program.
+fn is_in_program(registers: &str, cpu: u32) -> bool {
+    let number = cpu.to_string();
+    registers
+        .split("CPU#")
+        .find(|part| part.lines().next() == Some(&number))
+        .is_some_and(|part| part.contains(" CPL=3 "))
+}
+
 /// Kills QEMU at the deadline, whatever everybody else is doing then.
 fn enforce(qemu: &Arc<Qemu>, deadline: Instant) -> Sender<()> {
     let (keep, ended) = channel();
@@ -773,4 +816,25 @@ fn enforce(qemu: &Arc<Qemu>, deadline: Instant) -> Sender<()> {
         }
     });
     keep
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_in_program;
+
+    #[test]
+    fn at_a_program() {
+        // As QEMU 10 says it.
+        let one = |cpu, cpl| {
+            format!(
+                "\r\nCPU#{cpu}\r\nRAX=0000000000000000 RBX=0000000000000000\r\n\
+                 RIP=0000000000401000 RFL=00000202 [-------] CPL={cpl} II=0 A20=1 SMM=0 HLT=0\r\n"
+            )
+        };
+        let all = one(0, 0) + &one(1, 3) + &one(10, 3);
+        assert!(!is_in_program(&all, 0));
+        assert!(is_in_program(&all, 1));
+        assert!(!is_in_program(&all, 2));
+        assert!(!is_in_program(&one(10, 3), 1));
+    }
 }
