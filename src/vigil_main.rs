@@ -108,9 +108,11 @@ struct Vigil {
     _knobs: sysctl::Folder<Panel>,
     /// Changes the counters.
     _frequency: perf::Watch<Counting>,
+    /// Sets them anew.
+    _wake: Pin<KBox<pm::Notifier<Counting>>>,
     /// Rings the thread's bell.
     _suspend: Pin<KBox<pm::Notifier<hung::Shared>>>,
-    /// Looks at the CPUs. Shared with `_status`, `_knobs` and `_frequency`, which are gone by now.
+    /// Looks at the CPUs. Shared with `_status`, `_knobs`, `_frequency` and `_wake`, which are gone by now.
     lockups: Arc<Pin<KBox<Lockups>>>,
 }
 
@@ -120,6 +122,14 @@ struct Counting(Arc<Pin<KBox<Lockups>>>);
 impl perf::OnChange for Counting {
     fn khz_changed(&self) {
         self.0.khz_changed();
+    }
+}
+
+impl pm::Listener for Counting {
+    fn suspend(&self, event: pm::Event) {
+        if matches!(event, pm::Event::Over) {
+            self.0.slept();
+        }
     }
 }
 
@@ -216,6 +226,13 @@ impl kernel::Module for Vigil {
             "listen for changes of frequency",
             perf::Watch::new(Counting(lockups.clone())),
         )?;
+        // What came before anybody listened.
+        lockups.khz_changed();
+        let counting = Arc::new(Counting(lockups.clone()), GFP_KERNEL)?;
+        let wake = step(
+            "listen for the end of suspend",
+            KBox::pin_init(pm::Notifier::new(counting), GFP_KERNEL),
+        )?;
         let suspend = step(
             "listen for suspend",
             KBox::pin_init(pm::Notifier::new(shared.clone()), GFP_KERNEL),
@@ -240,6 +257,7 @@ impl kernel::Module for Vigil {
             _kernel_names: kernel_names,
             _knobs: knobs,
             _frequency: frequency,
+            _wake: wake,
             _suspend: suspend,
             lockups,
         })

@@ -155,12 +155,14 @@ int vigil_guest_paused(unsigned int cpu)
  */
 void vigil_cpu_times(unsigned int cpu, unsigned long long times[4])
 {
-	const struct kernel_cpustat *stat = &kcpustat_cpu(cpu);
+	struct kernel_cpustat stat;
 
-	times[0] = stat->cpustat[CPUTIME_SYSTEM];
-	times[1] = stat->cpustat[CPUTIME_SOFTIRQ];
-	times[2] = stat->cpustat[CPUTIME_IRQ];
-	times[3] = stat->cpustat[CPUTIME_IDLE];
+	/* With what a CPU without a tick has not added yet. */
+	kcpustat_cpu_fetch(&stat, cpu);
+	times[0] = stat.cpustat[CPUTIME_SYSTEM];
+	times[1] = stat.cpustat[CPUTIME_SOFTIRQ];
+	times[2] = stat.cpustat[CPUTIME_IRQ];
+	times[3] = stat.cpustat[CPUTIME_IDLE];
 }
 
 /*

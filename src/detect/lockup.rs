@@ -36,7 +36,7 @@ use crate::{
         incident::{self, Incident, Kind},
         knobs::{Id, SYS_INFO_ALL_BT},
         perf::Backend,
-        soft::{self, Signs, Soft, Tick},
+        soft::{self, Signs, Soft, Tick, Work},
         text::Secs,
         NSEC_PER_SEC,
     },
@@ -87,12 +87,33 @@ const SAMPLES: usize = 5;
 pub(super) struct Stamp {
     /// When its timer interrupt came last.
     pub(super) seen: Atomic<u64>,
-    /// When it came last in time: proof that the machine ran then.
-    in_time: Atomic<u64>,
+    /// When it came in time of late: proof that the machine ran then.
+    work: [Atomic<u64>; 3],
     /// Whether it is to be watched.
     active: Atomic<bool>,
     /// Since when it is at a report of its own, on another CPU or itself; 0: it is not.
     reporting: Atomic<u64>,
+}
+
+impl Stamp {
+    fn work(&self) -> Work {
+        let [last, mark, before] = &self.work;
+        Work {
+            last: last.load(Acquire),
+            mark: mark.load(Acquire),
+            before: before.load(Acquire),
+        }
+    }
+
+    /// The timer interrupt came in time. Written by that CPU alone; who reads in between finds one
+    /// time twice, and misses none that is told: the oldest goes first.
+    fn is_at_work(&self, now: u64, period: u64) {
+        let new = self.work().at(now, soft::grace(period));
+        let [last, mark, before] = &self.work;
+        before.store(new.before, Release);
+        mark.store(new.mark, Release);
+        last.store(new.last, Release);
+    }
 }
 
 /// For as long as this lives the CPU is at a report, in its timer interrupt. That may take long
@@ -403,13 +424,20 @@ impl Shared {
     }
 
     /// Reports what other CPUs' counters have found. Returns when to come again.
-    fn report_found(&self, me: u32, now: u64) -> u64 {
+    fn report_found(&self, me: u32) -> u64 {
         let mut again = u64::MAX;
+        let most = self.sample_period() / 4;
+        let began = monotonic();
         for (watched, cpu) in self.watched.iter().zip(0..u32::MAX) {
             let Some(stamp) = self.stamp(cpu).filter(|_| cpu != me) else {
                 continue;
             };
             if watched.state.load(Acquire) == Told::FOUND {
+                // The report before may have taken long.
+                let now = monotonic();
+                if now.saturating_sub(began) > most {
+                    return again.min(now.saturating_add(SOON));
+                }
                 let other = Other {
                     cpu,
                     stamp,
@@ -531,7 +559,7 @@ impl Shared {
         // unless it wants the stacks of all.
         let wanted = self.knobs.get(Id::HardlockupPanic) != 0;
         let turn = self.begin_hard_report(now);
-        if machine::panicking() || (!turn && (all || !wanted)) {
+        if machine::panicking() || (turn.is_none() && (all || !wanted)) {
             self.end_hard_report(turn);
             return now.saturating_add(SOON);
         }
@@ -633,24 +661,26 @@ impl Shared {
 
     /// Whether some CPU has the turn to report a hard lockup. One that is not given back is over
     /// some time.
-    fn turn_is_taken(&self, now: u64) -> bool {
+    pub(super) fn turn_is_taken(&self, now: u64) -> bool {
         let began = self.hard_dump.load(Relaxed);
         began != 0 && now.saturating_sub(began) < TURN
     }
 
-    /// Takes it.
-    fn begin_hard_report(&self, now: u64) -> bool {
+    /// Takes it. Returns what to give back.
+    fn begin_hard_report(&self, now: u64) -> Option<u64> {
         let began = self.hard_dump.load(Relaxed);
         if self.turn_is_taken(now) {
-            return false;
+            return None;
         }
-        self.hard_dump.cmpxchg(began, now.max(1), Full).is_ok()
+        let turn = now.max(1);
+        let taken = self.hard_dump.cmpxchg(began, turn, Full).is_ok();
+        taken.then_some(turn)
     }
 
-    /// Gives it back, if it was taken.
-    fn end_hard_report(&self, turn: bool) {
-        if turn {
-            self.hard_dump.store(0, Release);
+    /// Gives it back, if it was taken; not what somebody else has taken since, when it was over.
+    fn end_hard_report(&self, turn: Option<u64>) {
+        if let Some(turn) = turn {
+            let _ = self.hard_dump.cmpxchg(turn, 0, Full);
         }
     }
 
@@ -710,7 +740,7 @@ impl Shared {
         (0..cpu::count()).any(|other| {
             other != me
                 && self.stamp(other).is_some_and(|stamp| {
-                    stamp.active.load(Relaxed) && (from..to).contains(&stamp.in_time.load(Relaxed))
+                    stamp.active.load(Relaxed) && stamp.work().within(from, to)
                 })
         })
     }
@@ -788,8 +818,7 @@ impl OneCpu {
         let grace = soft::grace(period);
         let from = due.saturating_add(grace);
         let to = now.saturating_sub(grace);
-        // For less than a period there may be no interrupt of another CPU to tell.
-        let told = to.saturating_sub(from) >= period;
+        let told = Work::tells(from, to, period);
         let signs = Signs {
             late,
             flagged,
@@ -959,7 +988,7 @@ impl OnCpu for OneCpu {
         let flagged = soft::flag_raised(self.flag.xchg(flag, Relaxed), flag);
         let paused = self.paused(now, state, flagged);
         if soft::late(now, self.due.load(Relaxed), period) == 0 {
-            stamp.in_time.store(now, Relaxed);
+            stamp.is_at_work(now, period);
         }
         if paused != 0 || flagged {
             // All stamps are as old as the pause was long.
@@ -1007,7 +1036,7 @@ impl OnCpu for OneCpu {
             }
         }
         if hard_on && shared.backends.any_found() {
-            next = next.min(shared.report_found(self.cpu, now));
+            next = next.min(shared.report_found(self.cpu));
         }
         if hard_on && shared.buddy() {
             next = next.min(shared.watch(self.cpu, self.patience.load(Relaxed)));
@@ -1112,7 +1141,7 @@ impl Lockups {
                 stamps: Buffer::new(count, GFP_KERNEL, |_| {
                     Ok(Stamp {
                         seen: Atomic::new(0),
-                        in_time: Atomic::new(0),
+                        work: core::array::from_fn(|_| Atomic::new(0)),
                         active: Atomic::new(false),
                         reporting: Atomic::new(0),
                     })
@@ -1226,6 +1255,16 @@ impl Lockups {
             .filter(|counter| counter.is_running());
         if running.any(|counter| counter.what().is_outdated()) {
             // Nothing can be refused, and whatever else is wrong is tried again at the next change.
+            let _ = self.restart(|_| (), |_| ());
+        }
+    }
+
+    /// The machine slept: what the processors forgot meanwhile is set anew. Those that went off and
+    /// came on again have new counters; the boot CPU's may count no more, for all that perf knows.
+    pub(crate) fn slept(&self) {
+        let mut counters = self.beats.counters.iter();
+        if counters.any(|counter| counter.is_running()) && self.shared.doom.is_free() {
+            // As above.
             let _ = self.restart(|_| (), |_| ());
         }
     }

@@ -157,6 +157,47 @@ pub fn late(now: u64, due: u64, period: u64) -> u64 {
     }
 }
 
+/// When a CPU was at work: its last timer interrupts that came in time.
+///
+/// Besides the last one two are kept that are at least a [`grace`] apart, however often it takes one.
+/// Of three, one so is older than a grace that ends now, and not by much ([`Work::tells`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The last one.
+    pub last: u64,
+    /// One that is less than a grace older than the last, or the last.
+    pub mark: u64,
+    /// The one at which `mark` was before.
+    pub before: u64,
+}
+
+impl Work {
+    /// What is to be kept when another interrupt came in time.
+    pub fn at(self, now: u64, grace: u64) -> Self {
+        let apart = now.saturating_sub(self.mark) >= grace;
+        Self {
+            last: now,
+            mark: if apart { now } else { self.mark },
+            before: if apart { self.mark } else { self.before },
+        }
+    }
+
+    /// Whether it is known to have been at work some time from `from` until before `to`.
+    pub fn within(&self, from: u64, to: u64) -> bool {
+        [self.last, self.mark, self.before]
+            .iter()
+            .any(|at| (from..to).contains(at))
+    }
+
+    /// Whether a CPU that is at work must have been seen so some time from `from` until before `to`,
+    /// which is a [`grace`] ago: it takes an interrupt each sample period, a grace late at most, and
+    /// what is kept is a grace older yet.
+    pub fn tells(from: u64, to: u64, period: u64) -> bool {
+        let least = period.saturating_add(grace(period).saturating_mul(2));
+        to.saturating_sub(from) > least
+    }
+}
+
 /// Whether kvmclock's guest-paused flag says that the CPU was stopped since the interrupt before,
 /// when the flag was as `before`.
 ///

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use vigil_logic::{
     soft::{
         flag_raised, grace, late, sample_period, threshold, thresholds, Signs, Soft, Tick, Verdict,
-        SAMPLES,
+        Work, SAMPLES,
     },
     NSEC_PER_SEC,
 };
@@ -326,6 +326,42 @@ fn act() -> impl Strategy<Value = Act> {
 
 proptest! {
     #![proptest_config(common::config())]
+
+    /// A CPU that takes its interrupts, however many, is seen at work by one who looks at any time
+    /// at any stretch that is long enough; one that takes none in it never is.
+    #[test]
+    fn who_is_at_work_is_seen(
+        thresh in 1..=60u64,
+        gaps in prop::collection::vec(
+            // In thousandths of the longest.
+            prop_oneof![1..=20u64, 1..=1000u64, Just(1000u64)],
+            1..200,
+        ),
+        long in prop_oneof![0..4000u64, 1000..1200u64, 1990..2010u64],
+        ended in prop_oneof![0..=1000u64, 0..=50u64],
+    ) {
+        let period = sample_period(thresh);
+        let grace = grace(period);
+        let most = period + grace;
+        let mut work = Work::default();
+        let mut now = 1000 * SEC;
+        let mut all = Vec::new();
+        for gap in gaps {
+            now += gap * (most / 1000);
+            work = work.at(now, grace);
+            all.push(now);
+        }
+        // Before the next one has to come.
+        let now = now + ended * (most / 1000);
+        let to = now - grace;
+        let from = to.saturating_sub(long * (period / 1000));
+        let truly = all.iter().any(|at| (from..to).contains(at));
+        prop_assert!(truly || !work.within(from, to));
+        // It was watched all the time.
+        if Work::tells(from, to, period) && from >= all[0] {
+            prop_assert!(work.within(from, to), "{:?} {} {}", work, from, to);
+        }
+    }
 
     /// Word for word mainline's, in nanoseconds.
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is a soft lockup, and what is none.
 
+use super::hung_stall::SOON;
 use super::lockup_stall::{
     counts, endure, guest, guest_of, hard_in_time, quiet, soft_in_time, soft_well_formed,
     tainted_by_soft_lockup, Lockup, Outcome, Words, GRACE, PERIOD,
@@ -15,6 +16,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("waiting_for_another_cpu", waiting_for_another_cpu),
         Scenario::new("again_after_each_threshold", again_after_each_threshold),
         Scenario::new("not_later_than_in_tree", not_later_than_in_tree),
+        Scenario::new("interrupts_off", interrupts_off),
         Scenario::new("not_one", not_one),
         Scenario::new("stand_in_for_the_stopper", stand_in_for_the_stopper).core(),
         Scenario::new("busiest_interrupts", busiest_interrupts),
@@ -115,6 +117,28 @@ fn every_cpu(cx: &Cx) -> Verdict {
         one_each(&outcome, "prov_preempt", 1.0).with_context(|| format!("CPUs {cpus}"))?;
         ensure!(outcome.words.hard.is_empty(), "{:#?}", outcome.words);
     }
+    Ok(())
+}
+
+/// Where nobody looks for hard lockups, interrupts that were off for long are a soft
+/// lockup when they come again, as for mainline: whenever in their sample periods
+/// the other CPUs are then, they show that the machine was not stopped.
+fn interrupts_off(cx: &Cx) -> Verdict {
+    let config = quiet(cx, 2).append("nosoftlockup");
+    let vm = guest_of(cx, config, "watchdog_thresh=1 nmi_watchdog=0")?;
+    for more in 0..6 {
+        // By parts of a sample period, of 400 ms.
+        let ms = ONE_REPORT + 70 * more;
+        // What printed the last report has asked for patience.
+        vm.sh_ok("sleep 1")?;
+        let mark = vm.mark()?;
+        Lockup::start(&vm, &format!("irqs_off cpu=1 ms={ms}"))?.wait(&vm)?;
+        // That is before its timer interrupt comes.
+        let said = r"soft lockup - CPU#1 stuck for [34]s! \[prov_irqs/1:\d+\]";
+        let report = vm.wait_log_after(mark, said, SOON);
+        report.with_context(|| format!("{ms} ms"))?;
+    }
+    ensure!(counts(&vm)? == (6, 0, 0), "{:?}", counts(&vm)?);
     Ok(())
 }
 
