@@ -112,24 +112,41 @@ const AT_WORK: u32 = 2;
 /// The right to be so many of [`AT_WORK`].
 struct Turn(u32);
 
-static AT_WORK_NOW: Mutex<u32> = Mutex::new(0);
+/// Who has turns, and who waits.
+struct Turns {
+    at_work: u32,
+    /// How many wait to be alone: nobody else begins before them.
+    alone: u32,
+}
+
+static TURNS: Mutex<Turns> = Mutex::new(Turns {
+    at_work: 0,
+    alone: 0,
+});
 static TURN_OVER: Condvar = Condvar::new();
 
 impl Turn {
     /// Waits for it.
     fn take(share: u32) -> Self {
-        let now = AT_WORK_NOW.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut now = TURN_OVER
-            .wait_while(now, |now| *now + share > AT_WORK)
+        let alone = share == AT_WORK;
+        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.alone += u32::from(alone);
+        turns = TURN_OVER
+            .wait_while(turns, |turns| {
+                turns.at_work + share > AT_WORK || (turns.alone != 0 && !alone)
+            })
             .unwrap_or_else(PoisonError::into_inner);
-        *now += share;
+        turns.alone -= u32::from(alone);
+        turns.at_work += share;
         Self(share)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        *AT_WORK_NOW.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.at_work -= self.0;
+        drop(turns);
         TURN_OVER.notify_all();
     }
 }
