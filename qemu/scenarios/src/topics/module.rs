@@ -28,7 +28,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 pub(super) fn nothing_left(vm: &Vm) -> Verdict {
     let left = vm.sh_ok(
         "ls -d /proc/sys/vigil /sys/kernel/debug/vigil /sys/module/vigil 2> /dev/null
-         lsmod | grep '^vigil '; grep -l vigild /proc/[0-9]*/comm; grep vigil /proc/vmallocinfo; true",
+         lsmod | grep '^vigil '; grep -ls vigild /proc/[0-9]*/comm; grep vigil /proc/vmallocinfo; true",
     )?;
     ensure!(left.is_empty(), "left behind: {left}");
     Ok(())
