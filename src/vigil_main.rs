@@ -112,7 +112,8 @@ struct Vigil {
     _wake: Pin<KBox<pm::Notifier<Counting>>>,
     /// Rings the thread's bell.
     _suspend: Pin<KBox<pm::Notifier<hung::Shared>>>,
-    /// Looks at the CPUs. Shared with `_status`, `_knobs`, `_frequency` and `_wake`, which are gone by now.
+    /// Looks at the CPUs. Shared with `_status`, `_knobs`, `_frequency` and `_wake`, which are gone
+    /// by now.
     lockups: Arc<Pin<KBox<Lockups>>>,
 }
 

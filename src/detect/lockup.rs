@@ -105,8 +105,8 @@ impl Stamp {
         }
     }
 
-    /// The timer interrupt came in time. Written by that CPU alone; who reads in between finds one
-    /// time twice, and misses none that is told: the oldest goes first.
+    /// The timer interrupt came in time. Written by that CPU alone, the oldest first: who reads in
+    /// between finds one time twice. What is lost then is older than one that is a grace old itself.
     fn is_at_work(&self, now: u64, period: u64) {
         let new = self.work().at(now, soft::grace(period));
         let [last, mark, before] = &self.work;
@@ -1244,6 +1244,17 @@ impl Lockups {
 
     /// The frequency of CPUs may have changed: counts by the new one if it has.
     pub(crate) fn khz_changed(&self) {
+        self.count_anew(Eye::is_outdated);
+    }
+
+    /// The machine slept: what the processors forgot meanwhile is set anew. Those that went off and
+    /// came on again have new counters; the boot CPU's may count no more, for all that perf knows.
+    pub(crate) fn slept(&self) {
+        self.count_anew(|_| true);
+    }
+
+    /// Starts anew if the counter of some CPU that is watched by one needs it.
+    fn count_anew(&self, needs: impl Fn(&Eye) -> bool) {
         // A panic that is being waited for needs the timers.
         if !self.shared.doom.is_free() {
             return;
@@ -1253,18 +1264,8 @@ impl Lockups {
             .counters
             .iter()
             .filter(|counter| counter.is_running());
-        if running.any(|counter| counter.what().is_outdated()) {
+        if running.any(|counter| needs(counter.what())) {
             // Nothing can be refused, and whatever else is wrong is tried again at the next change.
-            let _ = self.restart(|_| (), |_| ());
-        }
-    }
-
-    /// The machine slept: what the processors forgot meanwhile is set anew. Those that went off and
-    /// came on again have new counters; the boot CPU's may count no more, for all that perf knows.
-    pub(crate) fn slept(&self) {
-        let mut counters = self.beats.counters.iter();
-        if counters.any(|counter| counter.is_running()) && self.shared.doom.is_free() {
-            // As above.
             let _ = self.restart(|_| (), |_| ());
         }
     }

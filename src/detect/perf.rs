@@ -341,12 +341,13 @@ impl Shared {
             return;
         }
         let wanted = self.knobs.get(Id::HardlockupPanic) != 0;
+        // Nobody has reported it for a threshold. If only because another one is being reported,
+        // there is time.
+        if raw == Told::FOUND && !wanted && self.turn_is_taken(now) {
+            return;
+        }
         if raw == Told::FOUND || wanted || self.is_last(me, now) {
-            // Nobody has reported it for a threshold. If only because another one is being
-            // reported, there is time.
-            if raw != Told::FOUND || wanted || !self.turn_is_taken(now) {
-                self.report_in_nmi(me, raw, now, nmi, wanted);
-            }
+            self.report_in_nmi(me, raw, now, nmi, wanted);
             return;
         }
         nmi::take_snapshot(nmi);

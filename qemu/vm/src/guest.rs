@@ -469,7 +469,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// As [`Self::freeze_vcpu`].
+    /// As [`Self::freeze_vcpu`]; and when it is never found at a program.
     pub fn freeze_vcpu_in_program(&self, cpu: u32) -> Result<FrozenVcpu> {
         let asks = self.arch == Arch::X86_64 && !self.qmp(&qmp::query_kvm {})?.enabled;
         self.freeze_vcpu_if(cpu, || {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is a soft lockup, and what is none.
 
-use super::hung_stall::SOON;
-use super::lockup_stall::{
-    counts, endure, guest, guest_of, hard_in_time, quiet, soft_in_time, soft_well_formed,
-    tainted_by_soft_lockup, Lockup, Outcome, Words, GRACE, PERIOD,
+use super::{
+    hung_stall::SOON,
+    lockup_stall::{
+        counts, endure, guest, guest_of, hard_in_time, quiet, soft_in_time, soft_well_formed,
+        tainted_by_soft_lockup, Lockup, Outcome, Words, GRACE, PERIOD,
+    },
 };
 use crate::prelude::*;
 use regex::Regex;
@@ -135,8 +137,8 @@ fn interrupts_off(cx: &Cx) -> Verdict {
         Lockup::start(&vm, &format!("irqs_off cpu=1 ms={ms}"))?.wait(&vm)?;
         // That is before its timer interrupt comes.
         let said = r"soft lockup - CPU#1 stuck for [34]s! \[prov_irqs/1:\d+\]";
-        let report = vm.wait_log_after(mark, said, SOON);
-        report.with_context(|| format!("{ms} ms"))?;
+        vm.wait_log_after(mark, said, SOON)
+            .with_context(|| format!("{ms} ms"))?;
     }
     ensure!(counts(&vm)? == (6, 0, 0), "{:?}", counts(&vm)?);
     Ok(())
