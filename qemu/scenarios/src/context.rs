@@ -47,7 +47,9 @@ impl Cx {
             n => format!("{}-{n}", self.name),
         };
         // The guest's limit is the scenario's, at the kernel's pace already.
-        Config::new(name).limit(self.deadline.saturating_duration_since(Instant::now()))
+        Config::new(name)
+            .limit(self.deadline.saturating_duration_since(Instant::now()))
+            .alike()
     }
 
     /// Boots an ordinary guest: 2 CPUs, 1 GiB.

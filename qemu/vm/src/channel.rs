@@ -59,9 +59,16 @@ pub(crate) struct Channel {
 
 impl Channel {
     /// Starts taking in what comes from the two ports. The threads end when
-    /// QEMU closes its side.
-    pub(crate) fn start(agent: UnixStream, log: UnixStream) -> io::Result<Self> {
+    /// QEMU closes its side. An agent that has sent a log already has said that it is
+    /// there, too.
+    pub(crate) fn start(agent: UnixStream, log: UnixStream, sent: Option<Log>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
+        if let Some(sent) = sent {
+            shared.change(|state| {
+                state.hello = Some(Ok(()));
+                state.log = sent;
+            });
+        }
         let reading = agent.try_clone()?;
         // A guest that reads nothing (it is frozen, say) must not block us for ever.
         agent.set_write_timeout(Some(Duration::from_secs(30)))?;

@@ -23,6 +23,7 @@ pub struct Config {
     pub(crate) console: ConsoleTo,
     pub(crate) time_is_instructions: bool,
     pub(crate) kdump: bool,
+    pub(crate) alike: bool,
 }
 
 /// Where the serial console goes.
@@ -53,6 +54,7 @@ impl Config {
             console: ConsoleTo::LogFile,
             time_is_instructions: false,
             kdump: false,
+            alike: false,
         }
     }
 
@@ -132,6 +134,15 @@ impl Config {
     pub fn kdump(mut self) -> Self {
         self.kdump = true;
         self.append(dump::RESERVE)
+    }
+
+    /// Lets the guest go on from where another of this process's that is made of the
+    /// same had come up, if there is one, and others go on from it. It has the log and
+    /// the console's text of the first one's boot then.
+    #[must_use]
+    pub fn alike(mut self) -> Self {
+        self.alike = true;
+        self
     }
 
     /// The bench to boot from, instead of the one that `VIGIL_BENCH` names.

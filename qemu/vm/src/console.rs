@@ -46,6 +46,11 @@ impl Console {
         }
     }
 
+    /// Puts what was printed already into a console that nothing was printed on yet.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, 0)
+    }
+
     /// Everything printed so far, with plain line ends.
     pub fn text(&self) -> String {
         let bytes = self.bytes_from(0).unwrap_or_default();

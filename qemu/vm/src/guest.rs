@@ -7,13 +7,14 @@ use crate::{
     log::{Log, LogLine, Mark},
     qemu::{self, Qemu},
     qmp::Control,
+    template::{self, Begin, Template},
     vcpu, Arch, Bench, BootError, Config, Error, FrozenVcpu, Job, Output, Result, Witness,
 };
 use nix::{errno::Errno, sys::signal::Signal};
 use qapi::{qmp, Command};
 use regex::Regex;
 use std::{
-    fs,
+    fs::{self, File},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::{
@@ -35,6 +36,9 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// How long a guest of which one CPU stands still may take to show that it lives.
 const ALIVE: Duration = Duration::from_secs(3);
+
+/// How long we may take to take in what a guest has sent that sends no more.
+const TAKEN_IN: Duration = Duration::from_millis(100);
 
 /// How often a CPU is stopped until the others go on.
 const FREEZE_TRIES: u32 = 8;
@@ -61,6 +65,7 @@ pub struct Vm {
     arch: Arch,
     dump: Option<PathBuf>,
     boot_time: Duration,
+    went_on: bool,
     marks: AtomicU32,
     /// Dropped with the guest: ends the thread that enforces the limit.
     _end_of_limit: Sender<()>,
@@ -74,6 +79,8 @@ pub struct Booting {
     arch: Arch,
     dump: Option<PathBuf>,
     terminal: Option<UnixStream>,
+    begin: Begin,
+    state: Option<String>,
     start: Instant,
     boot_limit: Duration,
     end_of_limit: Sender<()>,
@@ -116,7 +123,8 @@ impl Vm {
         let arch = bench.arch()?;
         let pace = bench.pace();
         let start = Instant::now();
-        let (qemu, sockets, console) = qemu::start(&config)?;
+        let begin = template::begin(&config, &bench, arch)?;
+        let (qemu, sockets, console) = qemu::start(&config, &begin)?;
         let qemu = Arc::new(qemu);
         let deadline = start + config.limit;
         let end_of_limit = enforce(&qemu, deadline);
@@ -125,7 +133,11 @@ impl Vm {
             thread::sleep(Duration::from_millis(200));
             qemu.ended().map_or(error, BootError::new)
         })?;
-        let channel = Channel::start(sockets.agent, sockets.log)
+        let sent = match &begin {
+            Begin::From(_, template) => Some(template.log.clone()),
+            Begin::Boot | Begin::First(..) => None,
+        };
+        let channel = Channel::start(sockets.agent, sockets.log, sent)
             .map_err(|error| BootError::io("cannot talk to the guest", &error))?;
         let guest = Guest {
             channel,
@@ -145,6 +157,8 @@ impl Vm {
             bench,
             arch,
             terminal: sockets.terminal,
+            begin,
+            state: sockets.state,
             start,
             boot_limit: config.boot_limit,
             end_of_limit,
@@ -560,6 +574,21 @@ impl Vm {
         self.arch
     }
 
+    /// Whether it went on from where another had come up: see [`Config::alike`].
+    pub fn went_on(&self) -> bool {
+        self.went_on
+    }
+
+    /// Whether its instructions are translated, and not run by the processor.
+    ///
+    /// # Errors
+    ///
+    /// What became of the guest.
+    pub fn is_emulated(&self) -> Result<bool> {
+        let kvm = self.guest.control.execute(&qmp::query_kvm {})?;
+        Ok(!kvm.enabled)
+    }
+
     /// From starting QEMU until the agent said that it is there, in real time.
     pub fn boot_time(&self) -> Duration {
         self.boot_time
@@ -598,13 +627,35 @@ impl Booting {
     ///
     /// When it does not come up. Nothing is left running then.
     pub fn up(self) -> Result<Vm, BootError> {
-        self.guest.wait_hello(self.boot_limit)?;
+        let went_on = matches!(self.begin, Begin::From(..));
+        match self.begin {
+            Begin::Boot => self.guest.wait_hello(self.boot_limit)?,
+            Begin::First(key, file) => {
+                self.guest.wait_hello(self.boot_limit)?;
+                if let Some(name) = self.state {
+                    match self.guest.keep(file, &name) {
+                        Ok(template) => template::offer(key, template),
+                        // The others boot then, and this one is up all the same, or not.
+                        Err(error) => eprintln!("{error}"),
+                    }
+                }
+            }
+            Begin::From(key, _) => {
+                let resumed = template::resume(&self.guest.control)
+                    .and_then(|()| self.guest.sync_log(ANSWER));
+                if let Err(error) = resumed {
+                    template::give_up(key);
+                    return Err(self.guest.not_up(error));
+                }
+            }
+        }
         Ok(Vm {
             guest: Arc::new(self.guest),
             bench: self.bench,
             arch: self.arch,
             dump: self.dump,
             boot_time: self.start.elapsed(),
+            went_on,
             marks: AtomicU32::new(0),
             _end_of_limit: self.end_of_limit,
         })
@@ -774,25 +825,47 @@ impl Guest {
     }
 
     fn wait_hello(&self, limit: Duration) -> Result<(), BootError> {
-        let said = self.wait("the agent", limit, |state| state.hello.take());
-        let ending = || format!("; the console ends with:\n{}", self.console.tail(15));
-        match said {
+        match self.wait("the agent", limit, |state| state.hello.take()) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(reason)) => Err(BootError::new(reason)),
-            Err(error) => {
-                let reason = match &error {
-                    Error::Timeout { .. } => format!("{error}{}", ending()),
-                    Error::Panicked { text, .. } => format!("the guest panicked:\n{text}"),
-                    Error::Gone { how, .. } => format!("{how}{}", ending()),
-                    _ => error.to_string(),
-                };
-                Err(BootError {
-                    reason,
-                    panicked: error.is_panic(),
-                    timed_out: Instant::now() >= self.deadline,
-                })
-            }
+            Err(error) => Err(self.not_up(error)),
         }
+    }
+
+    /// Why the guest did not come up.
+    fn not_up(&self, error: Error) -> BootError {
+        let ending = || format!("; the console ends with:\n{}", self.console.tail(15));
+        let reason = match &error {
+            Error::Timeout { .. } => format!("{error}{}", ending()),
+            Error::Panicked { text, .. } => format!("the guest panicked:\n{text}"),
+            Error::Gone { how, .. } => format!("{how}{}", ending()),
+            _ => error.to_string(),
+        };
+        BootError {
+            reason,
+            panicked: error.is_panic(),
+            timed_out: Instant::now() >= self.deadline,
+        }
+    }
+
+    /// Writes the guest's state to that file, which has this name in QEMU, for others to
+    /// go on from. It stands still meanwhile.
+    fn keep(&self, state: File, name: &str) -> Result<Template> {
+        self.sync_log(ANSWER)?;
+        self.control.execute(&qmp::stop {})?;
+        // Frames are passed on whole: what this guest has sent by now we take in, what it
+        // has not is part of its state.
+        thread::sleep(TAKEN_IN);
+        let log = self.channel.lock().log.clone();
+        let console = self.console.bytes_from(0)?;
+        let written = template::write(&self.control, name);
+        self.control.execute(&qmp::cont {})?;
+        written?;
+        Ok(Template {
+            state,
+            log,
+            console,
+        })
     }
 }
 

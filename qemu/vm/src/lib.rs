@@ -29,6 +29,7 @@
 //! | `channel` | messages to and from the agent in the guest |
 //! | `console` | the serial console's text, and finding a panic in it |
 //! | `log` | the kernel's log, line by line |
+//! | `template` | guests that go on from where another had come up |
 //! | `guest` | [`Vm`]: all of that put together |
 //! | `job` | a script that runs in the guest |
 //! | `vigil` | loading the module, its knobs |
@@ -56,6 +57,7 @@ mod job;
 mod log;
 mod qemu;
 mod qmp;
+mod template;
 mod vcpu;
 mod vigil;
 mod witness;

@@ -5,7 +5,9 @@ use crate::{
     accel, child,
     config::{Config, ConsoleTo},
     console::Console,
-    cpio, dump, Arch, BootError,
+    cpio, dump,
+    template::Begin,
+    Arch, BootError,
 };
 use nix::{
     sys::{
@@ -42,11 +44,13 @@ pub(crate) struct Sockets {
     pub(crate) agent: UnixStream,
     pub(crate) log: UnixStream,
     pub(crate) terminal: Option<UnixStream>,
+    /// QEMU's name of the file for the guest's state.
+    pub(crate) state: Option<String>,
 }
 
 /// Starts QEMU. Everything that it is connected to is handed over as open
 /// descriptors: no socket to wait for, no file that a killed run leaves behind.
-pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootError> {
+pub(crate) fn start(config: &Config, begin: &Begin) -> Result<(Qemu, Sockets, Console), BootError> {
     let bench = config.resolve_bench()?;
     let arch = bench.arch()?;
     let kernel = bench.need("vmlinuz")?;
@@ -134,6 +138,24 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
         ]);
     }
     args.words(config.qemu_args.iter().map(String::as_str));
+    let mut state = None;
+    let again = |file: &File| {
+        file.try_clone()
+            .map_err(|error| BootError::io("a guest's state", &error))
+    };
+    match begin {
+        Begin::Boot => {}
+        Begin::First(_, file) => state = Some(args.inherit(again(file)?)),
+        Begin::From(_, template) => {
+            // What was printed before is the beginning of this one's, too.
+            console
+                .0
+                .write(&template.console)
+                .map_err(|error| BootError::io("console", &error))?;
+            let file = args.inherit(again(&template.state)?);
+            args.words(["-incoming", &format!("file:{file}")]);
+        }
+    }
 
     let program = arch.program();
     let mut command = Command::new(program);
@@ -166,6 +188,7 @@ pub(crate) fn start(config: &Config) -> Result<(Qemu, Sockets, Console), BootErr
             agent,
             log,
             terminal,
+            state,
         },
         console.0,
     ))

@@ -2,6 +2,10 @@
 //! The bench itself: what the other topics lean on.
 
 use crate::prelude::*;
+use std::{
+    env,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -10,6 +14,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("background_process", background_process),
         Scenario::new("files_and_errors", files_and_errors),
         Scenario::new("log", log).core(),
+        Scenario::new("goes_on_from_another", goes_on_from_another),
         Scenario::new("freeze_makes_time_jump", freeze_makes_time_jump),
         Scenario::new("one_vcpu_stands_still", one_vcpu_stands_still),
         Scenario::new("nmi_arrives", nmi_arrives).only_on(Arch::X86_64, "QEMU sends NMIs"),
@@ -85,6 +90,50 @@ fn files_and_errors(cx: &Cx) -> Verdict {
         matches!(&failed, Err(Error::Script { status: 4, output }) if output == "why\n"),
         "{failed:?}"
     );
+    Ok(())
+}
+
+/// A guest that goes on from where another had come up has its past, and nothing of what
+/// the other does from there.
+fn goes_on_from_another(cx: &Cx) -> Verdict {
+    // A make of its own for each try, or another guest would be the first.
+    static TRY: AtomicU32 = AtomicU32::new(1);
+    let make = format!("vigil_try={}", TRY.fetch_add(1, Ordering::Relaxed));
+    let config = || cx.config().append(make.as_str());
+    let first = cx.boot_with(config())?;
+    ensure!(!first.went_on(), "there is nobody it could go on from");
+    let past = first.dmesg()?;
+    first.sh_ok("echo first > /tmp/mine; echo first > /dev/kmsg")?;
+    let second = cx.boot_with(config())?;
+    let may = first.is_emulated()? && env::var_os("VIGIL_BOOT").is_none();
+    ensure!(second.went_on() == may, "{may} was expected");
+    second.sh_ok("! cat /tmp/mine")?;
+    second.sh_ok("echo second > /dev/kmsg")?;
+    let all = second.dmesg()?;
+    let said: Vec<_> = all.iter().filter(|line| line.facility == 1).collect();
+    ensure!(
+        said.iter().map(|line| line.text.as_str()).eq(["second"]),
+        "{said:#?}"
+    );
+    ensure!(
+        (0..).zip(&all).all(|(number, line)| line.seq == number),
+        "lines are missing or came twice"
+    );
+    // The first lines of all boots have no time yet, and the last may have come after.
+    let early = past.len() / 2;
+    ensure!(
+        (past.get(..early) == all.get(..early)) == may,
+        "another past"
+    );
+    // The clocks of both go on, and CPUs that take interrupts.
+    for vm in [&first, &second] {
+        let before = vm.uptime()?;
+        vm.sh_ok("sleep 1")?;
+        ensure!(vm.uptime()? - before >= 1.0, "{before}");
+        ensure!(vm.sh_ok("nproc")? == "2\n");
+        vm.load("watchdog_thresh=1")?;
+        vm.unload()?;
+    }
     Ok(())
 }
 
