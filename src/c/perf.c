@@ -236,13 +236,17 @@ static struct notifier_block policy_notifier = {
  * @fn: called by a thread, with @arg
  *
  * Context: may sleep; there is one at a time.
- * Return: 0 or an error.
+ * Return: 0 or an error. Where cpufreq is switched off (cpufreq.off=1, a Xen
+ * guest) it never changes, and the notifier is refused: that is no error.
  */
 int vigil_khz_watch(void (*fn)(void *arg), void *arg)
 {
+	int err;
+
 	changed = fn;
 	changed_arg = arg;
-	return cpufreq_register_notifier(&policy_notifier, CPUFREQ_POLICY_NOTIFIER);
+	err = cpufreq_register_notifier(&policy_notifier, CPUFREQ_POLICY_NOTIFIER);
+	return err == -EINVAL ? 0 : err;
 }
 
 /**

@@ -82,6 +82,17 @@ struct task_struct *vigil_task_by_pid(int pid)
 }
 
 /**
+ * vigil_is_memory() - whether that is an address of memory of the kernel's own
+ *
+ * Not of a device's registers, say: a read of those that goes wrong is fatal
+ * on arm64, also for copy_from_kernel_nofault().
+ */
+int vigil_is_memory(unsigned long address)
+{
+	return virt_addr_valid((void *)address);
+}
+
+/**
  * vigil_task_in_iowait() - whether the task waits for I/O: a bit field
  */
 int vigil_task_in_iowait(const struct task_struct *task)

@@ -54,6 +54,7 @@ unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
 			      unsigned int wanted, unsigned int unwanted,
 			      struct task_struct **found, unsigned int max);
 struct task_struct *vigil_task_by_pid(int pid);
+int vigil_is_memory(unsigned long address);
 int vigil_task_in_iowait(const struct task_struct *task);
 void vigil_show_task(struct task_struct *task);
 void vigil_touch_watchdogs(void);

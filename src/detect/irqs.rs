@@ -31,8 +31,12 @@ use kernel::{
 /// CPUs that may be stuck at a time and have their numbered interrupts counted one by one.
 const TABLES: usize = 4;
 
-/// Interrupts that are counted one by one.
+/// Interrupts that are counted one by one, at most.
 const NUMBERED: u32 = 8192;
+
+/// How many more there may be once all drivers have come: on arm64 the kernel makes room for their
+/// interrupts when they ask.
+const TO_COME: u32 = 2048;
 
 /// Kinds of interrupts without a number.
 const LOCAL: usize = 24;
@@ -51,7 +55,7 @@ impl Tables {
     ///
     /// `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
-        let len = irqs::count().min(NUMBERED) as usize;
+        let len = irqs::count().saturating_add(TO_COME).min(NUMBERED) as usize;
         let table = || -> Result<Table> {
             Ok(Table {
                 taken: Atomic::new(false),
@@ -86,6 +90,8 @@ pub(super) struct Since {
     table: Atomic<u32>,
     /// All numbered ones.
     sum: Atomic<u64>,
+    /// How many of those there were.
+    numbered: Atomic<u32>,
     local: [Atomic<u32>; LOCAL],
 }
 
@@ -96,6 +102,7 @@ impl Since {
             at: Atomic::new(0),
             table: Atomic::new(NONE),
             sum: Atomic::new(0),
+            numbered: Atomic::new(0),
             local: core::array::from_fn(|_| Atomic::new(0)),
         }
     }
@@ -118,8 +125,10 @@ impl Since {
         for (count, kind) in self.local.iter().zip(0..irqs::local_kinds()) {
             count.store(irqs::local_taken(kind, cpu), Relaxed);
         }
+        let numbered = irqs::count();
+        self.numbered.store(numbered, Relaxed);
         if let Some(table) = tables.get(self.table.load(Relaxed)) {
-            for (count, irq) in table.counts.iter().zip(0..u32::MAX) {
+            for (count, irq) in table.counts.iter().zip(0..numbered) {
                 count.store(irqs::taken(irq, cpu), Relaxed);
             }
         }
@@ -149,7 +158,7 @@ impl Since {
         let mut busiest = Busiest::new();
         let mut total = irqs::sum(cpu).saturating_sub(self.sum.load(Relaxed));
         if let Some(table) = tables.get(self.table.load(Relaxed)) {
-            for (old, irq) in table.counts.iter().zip(0..u32::MAX) {
+            for (old, irq) in table.counts.iter().zip(0..self.numbered.load(Relaxed)) {
                 let count = grown(old.load(Relaxed), irqs::taken(irq, cpu));
                 busiest.add(Source::Numbered(irq), count.into());
             }

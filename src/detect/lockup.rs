@@ -394,9 +394,11 @@ impl Shared {
             if self.is_at_report(other, now) && !self.doom.is_decider(other) {
                 continue;
             }
-            let touches = self.touches.hard(other);
-            if watched.touches.xchg(touches, Relaxed) != touches {
+            let touches = self.wishes(other);
+            if watched.touches.load(Acquire) != touches {
+                // In this order: who watches the CPU besides sees the new wish with its moment.
                 watched.patience.store(now, Relaxed);
+                watched.touches.store(touches, Release);
             }
             let raw = watched.state.load(Acquire);
             let patience = patience.max(watched.patience.load(Relaxed));
@@ -524,13 +526,31 @@ impl Shared {
                 core::hint::spin_loop();
             };
         }
-        if verdict == hard::Verdict::HardLockup && self.comes_back(other, before, afterthought) {
+        let reported = matches!(
+            verdict,
+            hard::Verdict::HardLockup | hard::Verdict::Unconfirmed
+        );
+        if reported && self.comes_back(other, before, afterthought) {
             verdict = hard::Verdict::Fine;
         }
         (raw, verdict)
     }
 
-    /// Whether a CPU that has just answered has taken a timer interrupt since `before`, or takes one
+    /// How often a CPU has wished for patience; wraps.
+    ///
+    /// Where no NMI can tell whether it lives, a wish for patience with its stopper shows that as
+    /// well: `nmi_trigger_cpumask_backtrace()`, by which the in-tree detector asks a stuck CPU for its
+    /// stack, waits ten seconds in the timer interrupt for one that it cannot interrupt, and calls
+    /// `touch_softlockup_watchdog()` each millisecond.
+    fn wishes(&self, cpu: u32) -> u32 {
+        let hard = self.touches.hard(cpu);
+        if self.can_ask() {
+            return hard;
+        }
+        hard.wrapping_add(self.touches.soft(cpu))
+    }
+
+    /// Whether a CPU that has just answered, or cannot be asked, has taken a timer interrupt since `before`, or takes one
     /// within `afterthought` nanoseconds: then it was not stuck but stopped.
     fn comes_back(&self, other: &Other<'_>, before: u64, afterthought: u64) -> bool {
         let began = monotonic();
@@ -1072,8 +1092,8 @@ impl hotplug::Cpus for Beats {
         let one = beat.what();
         one.begin(now);
         watched.state.store(Told::FINE, Relaxed);
-        watched.touches.store(shared.touches.hard(cpu), Relaxed);
         watched.patience.store(now, Relaxed);
+        watched.touches.store(shared.wishes(cpu), Release);
         stamp.seen.store(now, Relaxed);
         stamp.reporting.store(0, Relaxed);
         // The timer first, so that nobody looks at the stamp of a CPU whose timer does not run yet.
@@ -1297,9 +1317,9 @@ impl Shared {
     }
 
     /// Whether CPUs look after each other: also for the sake of those that do not run, which no
-    /// counter finds.
+    /// counter finds, if an NMI can tell them from those that are stuck.
     fn buddy(&self) -> bool {
-        self.backends.buddy() || self.knobs.get(Id::UnresponsiveCpuPanic) != 0
+        self.backends.buddy() || (self.can_ask() && self.knobs.get(Id::UnresponsiveCpuPanic) != 0)
     }
 
     /// Whether CPUs are to have counters.

@@ -49,7 +49,7 @@ macro_rules! knob_table {
             }
             own {
                 (unresponsive_cpu_panic, UnresponsiveCpuPanic, 0, One, 0,
-                 "Panic also on a CPU that answers no NMI; a virtual CPU that its host does not run looks so")
+                 "Panic also on a CPU that answers no NMI; a virtual CPU that its host does not run looks so. Of no effect where no CPU can be asked by NMI (arm64)")
                 (panic_needs_kdump, PanicNeedsKdump, 0, One, 0,
                  "Panic only while a crash kernel is loaded; without one, report, say why there is no panic, and go on")
                 (panic_delay_ms, PanicDelayMs, 0, Minute, 0,

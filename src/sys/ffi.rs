@@ -90,6 +90,9 @@ unsafe extern "C" {
     pub fn vigil_task_by_pid(pid: kernel::ffi::c_int) -> *mut task_struct;
 }
 unsafe extern "C" {
+    pub fn vigil_is_memory(address: kernel::ffi::c_ulong) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn vigil_task_in_iowait(task: *const task_struct) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {

@@ -138,12 +138,16 @@ pub(crate) fn key(task: &Task) -> usize {
 /// The living task whose `task_struct` is at `address`, if that is one.
 ///
 /// `address` is anybody's guess (an owner word read without a lock): it is only ever compared. The
-/// pid that seems to be there names the candidate.
+/// pid that seems to be there names the candidate, if that is memory at all.
 ///
 /// # Context
 ///
 /// Any that may take RCU's read lock.
 pub(crate) fn by_address(address: usize) -> Option<ARef<Task>> {
+    // SAFETY: Any address will do.
+    if unsafe { ffi::vigil_is_memory(address) } == 0 {
+        return None;
+    }
     let pid = lock::read_i32(address.wrapping_add(offset_of!(bindings::task_struct, pid)))?;
     if pid <= 0 {
         return None;

@@ -99,7 +99,7 @@ these:
   counter takes for `watchdog_thresh` at its nominal frequency. The report is given by another CPU
   at its next timer interrupt, up to a sample period later; at once, by the NMI, if there is no
   other CPU, or if `hardlockup_panic` is set. CPUs that do not run are not looked for, as no counter
-  sees them: unless `unresponsive_cpu_panic` is set, or with both.
+  sees them: unless `unresponsive_cpu_panic` is set (where CPUs can be asked by NMI), or with both.
 - Without (buddy) each CPU is watched by the one before it in `watchdog_cpumask`, and where that one
   is stuck itself, by the next one before that. A CPU is suspected when its last timer interrupt is
   6/5 of `watchdog_thresh` ago, which is 4/5 to 6/5 of it after the CPU got stuck: 8 to 12 s by

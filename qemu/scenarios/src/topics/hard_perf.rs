@@ -7,6 +7,7 @@ use super::{
     lockup_stall::{
         counts, endure, guest, guest_of, hard_in_time, quiet, Lockup, Outcome, Report, Words,
     },
+    module::nothing_left,
 };
 use crate::prelude::*;
 
@@ -27,6 +28,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         nmi(Scenario::new("throttled", throttled)),
         nmi(Scenario::new("taken", taken)),
         nmi(Scenario::new("frequency", frequency)),
+        nmi(Scenario::new("no_frequencies", no_frequencies)),
         nmi(Scenario::new("hundred_times", hundred_times)),
     ]
 }
@@ -427,6 +429,19 @@ fn frequency(cx: &Cx) -> Verdict {
     ensure!((0.7..4.5).contains(&after), "found after {after} s");
     khz(0)?;
     Ok(())
+}
+
+/// A kernel that shall know nothing of frequencies refuses to tell of changes, and
+/// will not see any: no reason not to count.
+fn no_frequencies(cx: &Cx) -> Verdict {
+    let vm = guest_of(
+        cx,
+        quiet(cx, 2).append("cpufreq.off=1"),
+        "watchdog_thresh=1 hardlockup_backend=perf",
+    )?;
+    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    vm.unload()?;
+    nothing_left(&vm)
 }
 
 /// Nothing is left of any of them: the last one finds what the first would have.
