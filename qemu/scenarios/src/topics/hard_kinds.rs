@@ -246,8 +246,10 @@ fn a_long_report(cx: &Cx) -> Verdict {
     let frozen = vm.freeze_vcpu(3)?;
     vm.wait_log_after(mark, "Watchdog detected hard LOCKUP on cpu 1", SOON)?;
     vm.wait_log_after(mark, "^vigil: CPU3 has not run for", SOON)?;
-    lockup.wait(&vm)?;
+    vm.wait_log_after(mark, "^vigil: CPU1 recovered", SOON)?;
     drop(frozen);
+    // Its threads may have to wait for all CPUs until they are gone.
+    lockup.wait(&vm)?;
     vm.wait_log_after(mark, "^vigil: CPU3 recovered", SOON)?;
     let words = Words::of(&vm.dmesg_after(mark)?)?;
     ensure!(
