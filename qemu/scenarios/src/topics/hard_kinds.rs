@@ -6,8 +6,8 @@ use super::{
     hung_stall::{wait_for, PROVOKE, SOON},
     lockup_pause::NO_ASKING,
     lockup_stall::{
-        counts, endure, guest, guest_of, hard_in_time, hard_well_formed, quiet, Lockup, Outcome,
-        Words,
+        counts, endure, guest, guest_of, hard_in_time, hard_well_formed, in_tree, quiet, Lockup,
+        Outcome, Words,
     },
 };
 use crate::prelude::*;
@@ -94,9 +94,11 @@ fn two_cpus(cx: &Cx) -> Verdict {
         status.contains(match machine::arch() {
             Arch::X86_64 => "hard lockups on (buddy, confirmed by NMI; not perf: no cycles can be",
             Arch::Aarch64 => "hard lockups on (buddy, not confirmed: no NMI), on CPUs 0-1",
-        }) && (status.contains(", hard lockup off") || status.contains(", hard lockup not there")),
+        }),
         "{status}"
     );
+    let in_tree = in_tree(&vm);
+    ensure!(status.contains(in_tree), "{in_tree}: {status}");
     irqs_off(&vm, "1", 1.0)?;
     let outcome = endure(&vm, &format!("spinlock irqsave=1 cpu=1 ms={LONG}"))?;
     one_each(&outcome, "prov_spin", "prov_spinlock_irqsave", 1.0)?;

@@ -420,6 +420,16 @@ pub(super) fn hard_well_formed(report: &Report, comm: &str, function: &str) -> V
     Ok(())
 }
 
+/// What vigil says of the in-tree detector of hard lockups: on a kernel that has it, it is
+/// off where it finds no counter.
+pub(super) fn in_tree(vm: &Vm) -> &'static str {
+    match vm.read("/proc/sys/kernel/nmi_watchdog").as_deref() {
+        Ok("0\n") => ", hard lockup off",
+        Ok(_) => ", hard lockup on",
+        Err(_) => ", hard lockup not there",
+    }
+}
+
 /// The kernel's taint has that letter.
 pub(super) fn tainted_by_soft_lockup(vm: &Vm) -> anyhow::Result<bool> {
     let taint: u64 = vm.read("/proc/sys/kernel/tainted")?.trim().parse()?;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The module comes and goes, whatever else is going on, and leaves nothing.
 
-use super::hung_stall::{
-    finish_look, first_reports, has_khungtaskd, headline, report_on, who, Stall, Status, SOON,
+use super::{
+    hung_stall::{
+        finish_look, first_reports, has_khungtaskd, headline, report_on, who, Stall, Status, SOON,
+    },
+    lockup_stall::in_tree,
 };
 use crate::prelude::*;
 
@@ -71,9 +74,10 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
         "run queue counts used",
         "static calls: kallsyms_lookup_name, print_tainted, sys_info, ",
         match has_khungtaskd(&vm) {
-            true => "in-tree: hung task on (timeout 120 s), soft lockup on, hard lockup off",
+            true => "in-tree: hung task on (timeout 120 s), soft lockup on, hard lockup ",
             false => "in-tree: hung task not there, soft lockup not there, hard lockup not there",
         },
+        in_tree(&vm),
     ];
     // The tracepoint belongs to the in-tree detector.
     let without = "; done without: __traceiter_sched_process_hang; ";
