@@ -118,21 +118,30 @@ unsafe extern "C" fn read<T: Text>(
     match filled() {
         // SAFETY: By the requirement, and `written` bytes of the buffer are there.
         Ok((buffer, written)) => unsafe {
-            bindings::simple_read_from_buffer(
+            let read = bindings::simple_read_from_buffer(
                 to.cast::<c_void>(),
                 count,
                 pos,
                 buffer.as_ptr().cast::<c_void>(),
                 written,
-            )
+            );
+            if read > 0 && *pos >= written as bindings::loff_t {
+                *pos = BEHIND;
+            }
+            read
         },
         Err(e) => Error::to_errno(e) as isize,
     }
 }
 
+/// Where a reader is who has come to the end: behind any. The text is made for each read, and one
+/// that has grown since the last must not go on there with the end of the new one.
+const BEHIND: bindings::loff_t = 1 << 40;
+
 #[kunit_tests(vigil_debugfs)]
 mod tests {
     use super::{super::testing::*, *};
+    use kernel::sync::atomic::{Atomic, Relaxed};
 
     const PLACE: (&CStr, &CStr) = (c"debugfs", c"vigil_kunit/text");
 
@@ -164,6 +173,29 @@ mod tests {
         let mut rest = [0u8; 100];
         assert_eq!(file.read_as_user(&mut rest, &mut pos), Ok(10));
         assert_eq!(file.read_as_user(&mut rest, &mut pos), Ok(0));
+        drop(made);
+        Ok(())
+    }
+
+    /// One line more each time that it is asked for.
+    struct Growing(Atomic<usize>);
+
+    impl Text for Growing {
+        fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+            Lines(self.0.fetch_add(1, Relaxed)).write(out)
+        }
+    }
+
+    #[test]
+    fn what_has_grown_does_not_go_on() -> Result {
+        let text = Arc::new(Growing(Atomic::new(2)), GFP_KERNEL)?;
+        let made = TextFile::new(c"vigil_kunit", c"text", text)?;
+        let file = File::open(PLACE, false)?;
+        let (mut all, mut pos) = ([0u8; 100], 0);
+        assert_eq!(file.read_as_user(&mut all, &mut pos), Ok(20));
+        assert_eq!(file.read_as_user(&mut all, &mut pos), Ok(0));
+        // From the beginning it is the text of now.
+        assert_eq!(file.read_as_user(&mut all, &mut 0), Ok(40));
         drop(made);
         Ok(())
     }

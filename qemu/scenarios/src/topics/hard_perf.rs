@@ -3,7 +3,7 @@
 //! becomes of it where there is none.
 
 use super::{
-    hung_stall::{PROVOKE, SOON},
+    hung_stall::{wait_for, PROVOKE, SOON},
     lockup_stall::{
         counts, endure, guest, guest_of, hard_in_time, quiet, Lockup, Outcome, Report, Words,
     },
@@ -272,11 +272,16 @@ fn nmis(vm: &Vm) -> anyhow::Result<u64> {
 
 /// The same, and those of them that came too early to count.
 fn counted(vm: &Vm) -> anyhow::Result<(u64, u64)> {
-    let status = vm.read(STATUS)?;
     let form =
         regex::Regex::new(r"counters of cycles: on \d+ CPUs; (\d+) NMIs, (\d+) of them too early")?;
-    let part = form.captures(&status).with_context(|| status.clone())?;
-    Ok((part[1].parse()?, part[2].parse()?))
+    // There is no such line while the counters start anew.
+    wait_for(vm, SOON, "counters of cycles", || {
+        let status = vm.read(STATUS)?;
+        let Some(part) = form.captures(&status) else {
+            return Ok(None);
+        };
+        Ok(Some((part[1].parse()?, part[2].parse()?)))
+    })
 }
 
 /// A change while counters count: at the next NMI, and for what is stuck then.

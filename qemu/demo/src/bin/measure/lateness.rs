@@ -173,11 +173,14 @@ pub(super) fn hard(vm: &Vm, ms: u32) -> Result<()> {
         let (began, log) = stall(vm, "irqs_off", ms, 2000 + number)?;
         let head = "Watchdog detected hard LOCKUP on cpu 1";
         let second = "CPU1 took its last timer interrupt";
-        let heads = log.iter().filter(|line| line.text.contains(head)).count();
-        let ours = log.iter().filter(|line| line.text.contains(second)).count();
-        let time = first(&log, head);
-        rows[0].add(began + THRESH, time.filter(|_| ours > 0));
-        rows[1].add(began + THRESH, time.filter(|_| heads > ours));
+        // Both have the same first line; vigil's second one follows its own.
+        let second = log.iter().position(|line| line.text.contains(second));
+        let heads = || (0..).zip(&log).filter(|(_, line)| line.text.contains(head));
+        let ours = heads().take_while(|(at, _)| Some(*at) < second).last();
+        let theirs = heads().find(|(at, _)| Some(*at) != ours.map(|(ours, _)| ours));
+        for (row, found) in rows.iter_mut().zip([ours, theirs]) {
+            row.add(began + THRESH, found.map(|(_, line)| line.time));
+        }
     }
     let what = format!("hard lockup, threshold {THRESH} s");
     rows[0].print(&what, "vigil");

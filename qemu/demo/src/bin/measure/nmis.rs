@@ -54,7 +54,6 @@ pub(crate) fn run_all() -> Result<()> {
 
 /// How often each callback was called on all CPUs, and the microseconds in it.
 fn profile(vm: &Vm) -> Result<BTreeMap<String, (f64, f64)>> {
-    vm.sh_ok(&format!("mount -t tracefs nodev {TRACING}"))?;
     vm.sh_ok(&format!(
         "cd {TRACING}; echo overflowed:mod:vigil > set_ftrace_filter
          echo watchdog_overflow_callback >> set_ftrace_filter"
