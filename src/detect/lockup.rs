@@ -550,8 +550,8 @@ impl Shared {
         hard.wrapping_add(self.touches.soft(cpu))
     }
 
-    /// Whether a CPU that has just answered, or cannot be asked, has taken a timer interrupt since `before`, or takes one
-    /// within `afterthought` nanoseconds: then it was not stuck but stopped.
+    /// Whether a CPU that has just answered, or cannot be asked, has taken a timer interrupt since
+    /// `before`, or takes one within `afterthought` nanoseconds: then it was not stuck but stopped.
     fn comes_back(&self, other: &Other<'_>, before: u64, afterthought: u64) -> bool {
         let began = monotonic();
         while monotonic().saturating_sub(began) < afterthought {

@@ -186,6 +186,16 @@ impl Config {
         self.kdump.then(|| bench.dumps().join(name))
     }
 
+    /// All files that appear under `/vm`.
+    pub(crate) fn all_files(&self, bench: &Bench) -> Result<Vec<PathBuf>, BootError> {
+        let mut files = bench.modules();
+        files.extend(self.files.iter().cloned());
+        if self.kdump {
+            files.extend(bench.kdump_files()?);
+        }
+        Ok(files)
+    }
+
     pub(crate) fn resolve_bench(&self) -> Result<Bench, BootError> {
         match &self.bench {
             Some(bench) => Ok(bench.clone()),

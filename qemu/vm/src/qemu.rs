@@ -56,12 +56,7 @@ pub(crate) fn start(config: &Config, begin: &Begin) -> Result<(Qemu, Sockets, Co
     let kernel = bench.need("vmlinuz")?;
     check_kernel(&kernel, arch)?;
     let image = bench.need("guest.cpio")?;
-    let mut files = bench.modules();
-    files.extend(config.files.iter().cloned());
-    if config.kdump {
-        files.extend(bench.kdump_files()?);
-    }
-    let initramfs = initramfs(&image, &files)?;
+    let initramfs = initramfs(&image, &config.all_files(&bench)?)?;
     let messages = memory_file("messages")?;
     let console = console(config, &bench.logs())?;
 

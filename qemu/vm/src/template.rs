@@ -18,7 +18,7 @@ use crate::{
 };
 use qapi::qmp;
 use std::{
-    collections::{hash_map::DefaultHasher, HashMap},
+    collections::{hash_map::DefaultHasher, BTreeMap},
     env,
     fs::File,
     hash::{Hash, Hasher},
@@ -53,11 +53,13 @@ pub(crate) enum Begin {
 }
 
 /// All that a guest is made of, by which those that are the same are known.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(String);
 
 /// The state of a guest of that make; none while it is being made, and where none can be had.
-static TEMPLATES: Mutex<Option<HashMap<Key, Option<Arc<Template>>>>> = Mutex::new(None);
+static TEMPLATES: Mutex<Templates> = Mutex::new(BTreeMap::new());
+
+type Templates = BTreeMap<Key, Option<Arc<Template>>>;
 
 /// How a guest that is made of that is to begin.
 pub(crate) fn begin(config: &Config, bench: &Bench, arch: Arch) -> Result<Begin, BootError> {
@@ -65,7 +67,6 @@ pub(crate) fn begin(config: &Config, bench: &Bench, arch: Arch) -> Result<Begin,
         return Ok(Begin::Boot);
     };
     let mut templates = templates();
-    let templates = templates.get_or_insert_default();
     Ok(match templates.get(&key) {
         Some(Some(template)) => Begin::From(key, Arc::clone(template)),
         Some(None) => Begin::Boot,
@@ -80,17 +81,15 @@ pub(crate) fn begin(config: &Config, bench: &Bench, arch: Arch) -> Result<Begin,
 
 /// Makes that state known to those that come after.
 pub(crate) fn offer(key: Key, template: Template) {
-    templates()
-        .get_or_insert_default()
-        .insert(key, Some(Arc::new(template)));
+    templates().insert(key, Some(Arc::new(template)));
 }
 
 /// Has those that come after boot: nobody came up from that state.
 pub(crate) fn give_up(key: Key) {
-    templates().get_or_insert_default().insert(key, None);
+    templates().insert(key, None);
 }
 
-fn templates() -> MutexGuard<'static, Option<HashMap<Key, Option<Arc<Template>>>>> {
+fn templates() -> MutexGuard<'static, Templates> {
     TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -111,9 +110,7 @@ fn key(config: &Config, bench: &Bench, arch: Arch) -> Result<Option<Key>, BootEr
     }
     // Kernel and image stay as they are while a run lasts; modules are made anew at times.
     let mut files = DefaultHasher::new();
-    let mut all = bench.modules();
-    all.extend(config.files.iter().cloned());
-    cpio::archive(&all)
+    cpio::archive(&config.all_files(bench)?)
         .map_err(|error| BootError::io("/vm", &error))?
         .hash(&mut files);
     Ok(Some(Key(format!(
