@@ -70,51 +70,70 @@ const char *vigil_call_name(enum vigil_call call)
 	return call_names[call];
 }
 
+/* Entries of the functions; NULL where there is none to call. */
+static void *entries[VIGIL_CALLS];
+
 /*
- * Entry of the function @name, or NULL.
+ * Entry of the function that @kp, which is registered, was registered for, or
+ * NULL.
  *
  * The kprobe's address lies behind an ENDBR where there is one; the entry is
- * in front of it. That the address really belongs to @name is asked of the
- * symbol table, not assumed.
+ * in front of it. That the address really belongs to the function is asked of
+ * the symbol table, not assumed. @text has room for KSYM_SYMBOL_LEN.
  */
-static void *entry_of(const char *name)
+static void *entry_of(const struct kprobe *kp, char *text)
 {
-	struct kprobe kp = {
-		.symbol_name	= name,
-		.flags		= KPROBE_FLAG_DISABLED,
-	};
-	size_t len = strlen(name);
-	unsigned long addr, offset;
-
-	char *text __free(kfree) = kmalloc(KSYM_SYMBOL_LEN, GFP_KERNEL);
-
-	if (!text || register_kprobe(&kp))
-		return NULL;
-	addr = (unsigned long)kp.addr;
-	unregister_kprobe(&kp);
+	size_t len = strlen(kp->symbol_name);
+	unsigned long addr = (unsigned long)kp->addr, offset;
 
 	/* "name+0x4/0x30" */
 	sprint_symbol(text, addr);
-	if (strncmp(text, name, len) ||
+	if (strncmp(text, kp->symbol_name, len) ||
 	    sscanf(text + len, "+0x%lx/", &offset) != 1 || offset > 4)
 		return NULL;
 	return (void *)(addr - offset);
 }
 
 /**
+ * vigil_calls_find() - find out where the functions are
+ *
+ * All at once, since each end of a registration waits for a grace period.
+ *
+ * Context: may sleep; before vigil_call_bind().
+ */
+void vigil_calls_find(void)
+{
+	struct kprobe *probes __free(kfree) = kcalloc(VIGIL_CALLS, sizeof(*probes), GFP_KERNEL);
+	char *text __free(kfree) = kmalloc(KSYM_SYMBOL_LEN, GFP_KERNEL);
+	struct kprobe *registered[VIGIL_CALLS];
+	int call, n = 0;
+
+	if (!probes || !text)
+		return;
+	for (call = 0; call < VIGIL_CALLS; call++) {
+		struct kprobe *kp = &probes[call];
+
+		kp->symbol_name = call_names[call];
+		kp->flags = KPROBE_FLAG_DISABLED;
+		if (register_kprobe(kp))
+			continue;
+		entries[call] = entry_of(kp, text);
+		registered[n++] = kp;
+	}
+	unregister_kprobes(registered, n);
+}
+
+/**
  * vigil_call_bind() - make the function behind @call callable
  *
- * Context: may sleep; before the first user of @call.
+ * Context: may sleep; after vigil_calls_find(), before the first user of @call.
  * Return: 0, or -ENOENT if the kernel has no such function to call.
  */
 int vigil_call_bind(enum vigil_call call)
 {
-	void *entry;
+	void *entry = entries[call];
 
-	if (IS_ENABLED(CONFIG_CFI) && !IS_ENABLED(CONFIG_HAVE_STATIC_CALL))
-		return -ENOENT;
-	entry = entry_of(call_names[call]);
-	if (!entry)
+	if (!entry || (IS_ENABLED(CONFIG_CFI) && !IS_ENABLED(CONFIG_HAVE_STATIC_CALL)))
 		return -ENOENT;
 	switch (call) {
 	case VIGIL_CALL_KALLSYMS:

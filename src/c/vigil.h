@@ -32,6 +32,7 @@ enum vigil_call {
 };
 
 const char *vigil_call_name(enum vigil_call call);
+void vigil_calls_find(void);
 int vigil_call_bind(enum vigil_call call);
 unsigned long vigil_kallsyms_lookup_name(const char *name);
 const char *vigil_print_tainted(void);

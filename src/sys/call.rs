@@ -2,7 +2,7 @@
 
 //! Functions and variables of the kernel that are not exported to modules.
 //!
-//! A function is resolved through a kprobe that is never armed and called through a static call,
+//! A function is found by a kprobe that is never armed and called through a static call,
 //! see `src/c/calls.c` for why. Every user has a way to do without: what could not be bound is
 //! visible in [`Calls`], which the load message and `status` print.
 //!
@@ -53,6 +53,11 @@ impl Calls {
     ///
     /// Process context, may sleep. To be called once, before anything else of the module runs.
     pub(crate) fn bind(wanted: bool) -> Self {
+        if wanted {
+            // SAFETY: We are in process context, and nothing else of the module runs, as the caller
+            // has promised: nobody reads what is written here.
+            unsafe { ffi::vigil_calls_find() };
+        }
         let bind = |call| {
             // SAFETY: `call` is one of the header's constants; we are in process context, as the
             // caller has promised.

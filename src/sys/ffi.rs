@@ -29,6 +29,9 @@ unsafe extern "C" {
     pub fn vigil_call_name(call: vigil_call) -> *const kernel::ffi::c_char;
 }
 unsafe extern "C" {
+    pub fn vigil_calls_find();
+}
+unsafe extern "C" {
     pub fn vigil_call_bind(call: vigil_call) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
