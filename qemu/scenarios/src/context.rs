@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a scenario is given: guests that die with it, and are looked at after it.
 
-use crate::splat::{self, Splat};
+use crate::{
+    splat::{self, Splat},
+    turns::Lent,
+};
 use std::{
     fmt::Write,
     fs,
     sync::{Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 use vigil_vm::{BootError, Config, LogLine, Vm, Witness};
@@ -19,6 +23,8 @@ pub(crate) struct Cx {
     /// Names the guests' consoles.
     name: String,
     deadline: Instant,
+    /// Whether it has a turn that others wait for.
+    beside: bool,
     guests: Mutex<Guests>,
 }
 
@@ -29,10 +35,11 @@ struct Guests {
 }
 
 impl Cx {
-    pub(crate) fn new(name: String, limit: Duration) -> Self {
+    pub(crate) fn new(name: String, limit: Duration, beside: bool) -> Self {
         Self {
             name,
             deadline: Instant::now() + limit,
+            beside,
             guests: Mutex::default(),
         }
     }
@@ -50,6 +57,13 @@ impl Cx {
         Config::new(name)
             .limit(self.deadline.saturating_duration_since(Instant::now()))
             .alike()
+    }
+
+    /// Waits while its guests stand still (frozen by the harness), and lets another
+    /// scenario use the processor time meanwhile.
+    pub(crate) fn stand_still(&self, time: Duration) {
+        let _lent = self.beside.then(Lent::new);
+        thread::sleep(time);
     }
 
     /// Boots an ordinary guest: 2 CPUs, 1 GiB.

@@ -19,6 +19,7 @@
 //! | `machine` | what a kernel's words look like on this kind of machine |
 //! | `context` | what it is given: guests that die with it |
 //! | `runner` | runs one: time limit, second try, verdict |
+//! | `turns` | who may be at work at the same time |
 //! | `splat` | looks through a guest's log for what must not be there |
 //! | `report` | the table, and JUnit XML |
 
@@ -29,6 +30,7 @@ mod runner;
 mod scenario;
 mod splat;
 mod topics;
+mod turns;
 
 /// What every topic needs.
 mod prelude {

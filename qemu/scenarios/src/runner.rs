@@ -11,6 +11,7 @@ use crate::{
     context::Cx,
     report::{Outcome, Record, Report},
     scenario::Scenario,
+    turns::{Turn, AT_WORK},
 };
 use libtest_mimic::Trial;
 use std::{
@@ -19,7 +20,7 @@ use std::{
     sync::{
         atomic::{AtomicU32, Ordering},
         mpsc::{channel, RecvTimeoutError},
-        Arc, Condvar, Mutex, Once, PoisonError,
+        Arc, Once,
     },
     thread,
     time::{Duration, Instant},
@@ -59,7 +60,8 @@ pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>
         let mut tries = 0;
         let outcome = loop {
             tries += 1;
-            match attempt(topic, &scenario, tries) {
+            let beside = turn.as_ref().is_some_and(|turn| !turn.is_alone());
+            match attempt(topic, &scenario, tries, beside) {
                 Ending::Passed => {
                     break match again {
                         None => Outcome::Passed,
@@ -73,6 +75,8 @@ pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>
                     turn = Some(Turn::take(AT_WORK));
                 }
                 Ending::Failed(text) | Ending::Broken(text) => {
+                    // The rest is shown in the end.
+                    eprintln!("{name}: {}", text.lines().next().unwrap_or_default());
                     break Outcome::Failed(match again {
                         None => text,
                         Some(first) => format!("{text}\nbefore that: {first}"),
@@ -105,60 +109,15 @@ fn may_try_again() -> bool {
     TRIED_AGAIN.fetch_add(1, Ordering::Relaxed) < SECOND_TRIES
 }
 
-/// Guests at once that are at work: the time that a guest sees is only as good as
-/// the processor time that it gets.
-const AT_WORK: u32 = 2;
-
-/// The right to be so many of [`AT_WORK`].
-struct Turn(u32);
-
-/// Who has turns, and who waits.
-struct Turns {
-    at_work: u32,
-    /// How many wait to be alone: nobody else begins before them.
-    alone: u32,
-}
-
-static TURNS: Mutex<Turns> = Mutex::new(Turns {
-    at_work: 0,
-    alone: 0,
-});
-static TURN_OVER: Condvar = Condvar::new();
-
-impl Turn {
-    /// Waits for it.
-    fn take(share: u32) -> Self {
-        let alone = share == AT_WORK;
-        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.alone += u32::from(alone);
-        turns = TURN_OVER
-            .wait_while(turns, |turns| {
-                turns.at_work + share > AT_WORK || (turns.alone != 0 && !alone)
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        turns.alone -= u32::from(alone);
-        turns.at_work += share;
-        Self(share)
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.at_work -= self.0;
-        drop(turns);
-        TURN_OVER.notify_all();
-    }
-}
-
-fn attempt(topic: &str, scenario: &Scenario, number: u32) -> Ending {
+/// One try; `beside` others that wait for their turn, or not.
+fn attempt(topic: &str, scenario: &Scenario, number: u32, beside: bool) -> Ending {
     let mut name = format!("{topic}-{}", scenario.name);
     if number > 1 {
         name.push_str(&format!("-try{number}"));
     }
     let pace = Bench::from_env().map_or(1, |bench| bench.pace());
     let limit = scenario.limit * pace;
-    let cx = Arc::new(Cx::new(name, limit));
+    let cx = Arc::new(Cx::new(name, limit, beside));
     match run_limited(scenario, limit, &cx) {
         Ok(()) => {
             let splats = cx.splats(&scenario.allowed);

@@ -4,14 +4,11 @@
 
 use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, Stall, Status, SOON};
 use crate::prelude::*;
-use std::thread;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         // The kernel's own detectors are fooled by the pause.
-        Scenario::new("a_minute_with_timeout_10", a_minute_with_timeout_10)
-            .idle()
-            .allow(Splat::RcuStall),
+        Scenario::new("a_minute_with_timeout_10", a_minute_with_timeout_10).allow(Splat::RcuStall),
     ]
 }
 
@@ -39,7 +36,7 @@ fn a_minute_with_timeout_10(cx: &Cx) -> Verdict {
     }
     let before = vm.uptime()?;
     vm.freeze()?;
-    thread::sleep(PAUSE);
+    cx.stand_still(PAUSE);
     vm.thaw()?;
     let jump = vm.uptime()? - before;
     ensure!(

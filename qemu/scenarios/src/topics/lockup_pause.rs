@@ -61,7 +61,7 @@ fn whole_machine(cx: &Cx) -> Verdict {
     let mark = vm.mark()?;
     let before = vm.uptime()?;
     vm.freeze()?;
-    thread::sleep(pause);
+    cx.stand_still(pause);
     vm.thaw()?;
     let jump = vm.uptime()? - before;
     ensure!(
@@ -95,7 +95,8 @@ fn one_cpu(cx: &Cx) -> Verdict {
         matches!(note.as_slice(), [note] if (5.0..12.0).contains(&note.seconds)),
         "{line:?}"
     );
-    thread::sleep(secs(12));
+    // The other one has nothing to do.
+    cx.stand_still(secs(12));
     drop(frozen);
     vm.wait_log_after(mark, "^vigil: CPU1 recovered", SOON)?;
     vm.sh_on(0, "sleep 4")?.ok()?;
