@@ -30,6 +30,7 @@ mod kmsg;
 mod listen;
 mod port;
 mod priority;
+mod threads;
 
 use anyhow::Context;
 use port::Port;
@@ -44,10 +45,12 @@ fn main() -> anyhow::Result<()> {
     if std::process::id() == 1 {
         init::supervise();
     }
-    // A tool of the scenarios' that has to be a program of its own.
+    // Tools of the scenarios' that have to be programs of their own.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(("fail-nth", rest)) = arguments.split_first().map(|(a, b)| (a.as_str(), b)) {
-        return fail_nth::main(rest);
+    match arguments.split_first().map(|(a, b)| (a.as_str(), b)) {
+        Some(("fail-nth", rest)) => return fail_nth::main(rest),
+        Some(("threads", rest)) => return threads::main(rest),
+        _ => {}
     }
     let cpus = Cpus::settle().context("cannot settle on a CPU")?;
     let agent = Arc::new(Port::open(AGENT_PORT)?);

@@ -19,7 +19,7 @@ const LONGEST_SECTION: f64 = 0.050;
 /// A guest that has room for so many threads.
 fn large_guest(cx: &Cx) -> anyhow::Result<Vm> {
     let vm = cx.boot_with(cx.config().mem_mib(2048))?;
-    vm.sh_ok("sysctl -qw kernel.threads-max=100000 kernel.pid_max=100000")?;
+    vm.sh_ok("sysctl -qw kernel.threads-max=100000 kernel.pid_max=100000 vm.max_map_count=200000")?;
     vm.insmod("vigil_provoke.ko", "")?;
     Ok(vm)
 }
@@ -30,9 +30,8 @@ fn large_guest(cx: &Cx) -> anyhow::Result<Vm> {
 /// second.
 fn one_of_20000(cx: &Cx) -> Verdict {
     let vm = large_guest(cx)?;
-    for _ in 0..20 {
-        Stall::start(&vm, "idle count=1000")?;
-    }
+    let sleepers = vm.spawn("exec /sbin/agent threads 20000")?;
+    sleepers.wait_output("standing", vm.time_left())?;
     let parameters = "hung_task_timeout_secs=3 hung_task_check_interval_secs=1";
     for switch in ["use_run_queues=1", "use_run_queues=0"] {
         vm.load(&format!("{parameters} {switch}"))?;
