@@ -80,7 +80,7 @@ pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>
                     break Outcome::Failed(match again {
                         None => text,
                         Some(first) => format!("{text}\nbefore that: {first}"),
-                    })
+                    });
                 }
                 Ending::BootFailed(text) if notes.len() + 1 < TRIES as usize => {
                     eprintln!("{name}: {text}; trying again");
