@@ -201,8 +201,12 @@ static atomic_t info_shown = ATOMIC_INIT(0);
 static void show_info(struct work_struct *work)
 {
 	int asked = atomic_read_acquire(&info_asked);
+	unsigned long mask;
 
-	vigil_sys_info(atomic_long_xchg(&info_wanted, 0));
+	mask = atomic_long_xchg(&info_wanted, 0);
+	/* The run before may have taken it; 0 means what a sysctl names. */
+	if (mask)
+		vigil_sys_info(mask);
 	atomic_set_release(&info_shown, asked);
 }
 
