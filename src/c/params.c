@@ -10,8 +10,12 @@
 #include "vigil.h"
 
 /* Longer than all words of lib/sys_info.c together. */
-#define VIGIL_TEXT_PARAM(name, help)					\
-	static char name##_text[128];					\
+#define VIGIL_WORDS	128
+/* A list of one CPU in two, of a thousand. */
+#define VIGIL_CPU_LIST	4096
+
+#define VIGIL_TEXT_PARAM(name, size, help)				\
+	static char name##_text[size];					\
 	module_param_string(name, name##_text, sizeof(name##_text), 0);	\
 	MODULE_PARM_DESC(name, help);					\
 	const char *vigil_param_##name(void)				\
@@ -19,9 +23,10 @@
 		return name##_text;					\
 	}
 
-VIGIL_TEXT_PARAM(hung_task_sys_info, "What else to show with a report");
-VIGIL_TEXT_PARAM(softlockup_sys_info, "What else to show with a report");
-VIGIL_TEXT_PARAM(hardlockup_sys_info, "What else to show with a report");
-VIGIL_TEXT_PARAM(watchdog_cpumask, "CPUs to watch for lockups; default the housekeeping CPUs");
-VIGIL_TEXT_PARAM(hardlockup_backend,
+VIGIL_TEXT_PARAM(hung_task_sys_info, VIGIL_WORDS, "What else to show with a report");
+VIGIL_TEXT_PARAM(softlockup_sys_info, VIGIL_WORDS, "What else to show with a report");
+VIGIL_TEXT_PARAM(hardlockup_sys_info, VIGIL_WORDS, "What else to show with a report");
+VIGIL_TEXT_PARAM(watchdog_cpumask, VIGIL_CPU_LIST,
+		 "CPUs to watch for lockups; default the housekeeping CPUs");
+VIGIL_TEXT_PARAM(hardlockup_backend, VIGIL_WORDS,
 		 "How hard lockups are found: auto (the default), perf, buddy, or perf,buddy for both");

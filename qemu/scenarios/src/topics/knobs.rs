@@ -345,8 +345,17 @@ fn parameters(cx: &Cx) -> Verdict {
         vm.unload()?;
     }
 
-    let overlong = "mem,".repeat(300) + "mem";
+    // The longest list of CPUs that anybody may want is far longer.
+    let long = "0,".repeat(300) + "1";
+    vm.load(&format!("watchdog_cpumask={long}"))?;
+    ensure!(vm.knob("watchdog_cpumask")? == "0-1");
+    vm.unload()?;
+
     for knob in given {
+        let overlong = match knob.kind {
+            Kind::Cpus => "0,".repeat(2100) + "1",
+            _ => "mem,".repeat(300) + "mem",
+        };
         let bad: Vec<String> = match knob.kind {
             Kind::Number { min, max, .. } => vec![
                 (min - 1).to_string(),
@@ -375,8 +384,8 @@ fn parameters(cx: &Cx) -> Verdict {
                 .iter()
                 .any(|line| line.facility == 0 && line.level <= 4 && line.text.contains(knob.name));
             ensure!(named, "{given}: the log does not say so: {log:#?}");
-            nothing_left(&vm).with_context(|| given)?;
         }
+        nothing_left(&vm).with_context(|| knob.name)?;
     }
     vm.load("")?;
     vm.unload()?;
