@@ -215,7 +215,7 @@ impl kernel::Module for Vigil {
         let panel = Arc::new(Panel::new(knobs, bell, lockups.clone()), GFP_KERNEL)?;
         let cpus = param::text("watchdog_cpumask");
         if cpus.is_empty() {
-            step("watch the CPUs", lockups.apply(|_| (), |_| ()))?;
+            step("watch the CPUs", lockups.apply(|_| false, |_| (), |_| ()))?;
         } else {
             panel.set_cpus(cpus).inspect_err(|&error| {
                 if error == EINVAL {

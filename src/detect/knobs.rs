@@ -133,7 +133,7 @@ impl Panel {
             });
         };
         // Which CPUs are watched is no reason to refuse anything.
-        self.lockups.apply(change, |_| ())
+        self.lockups.apply(|_| false, change, |_| ())
     }
 
     /// What a knob reads as: mainline's switches tell what is in effect, not what was wished for.
@@ -171,12 +171,10 @@ impl Files for Panel {
         }
         let value = knob.parse(text, HZ).map_err(|_| EINVAL)?;
         if knob.reconfigures() {
-            // Nothing starts anew for a value that is there already.
-            if self.knobs.get(knob.id) == value {
-                return Ok(());
-            }
             let old = Cell::new(value);
             return self.lockups.apply(
+                // Nothing starts anew for a value that is there already.
+                |_| self.knobs.get(knob.id) == value,
                 |_| {
                     old.set(self.knobs.get(knob.id));
                     self.knobs.set(knob.id, value);

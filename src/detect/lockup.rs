@@ -1226,7 +1226,8 @@ impl Lockups {
 
     /// Changes settings while nothing is being watched, and watches by the new ones. Returns when
     /// that is so on every CPU. An error leaves everything as it was, for which `undo` has to undo
-    /// the change.
+    /// the change. What `is_so` already stays as it is: it is asked again when others are done,
+    /// whose change may not have come to stay.
     ///
     /// # Errors
     ///
@@ -1236,17 +1237,32 @@ impl Lockups {
     /// # Context
     ///
     /// Process context, may sleep.
-    pub(crate) fn apply(&self, change: impl FnOnce(&Shared), undo: impl FnOnce(&Shared)) -> Result {
+    pub(crate) fn apply(
+        &self,
+        is_so: impl Fn(&Shared) -> bool,
+        change: impl FnOnce(&Shared),
+        undo: impl FnOnce(&Shared),
+    ) -> Result {
         let shared = &self.shared;
-        // Whoever sets the detectors up anew has the machine in hand; and a CPU that is stuck may
-        // keep this from coming to its end.
-        shared.doom.no_cpu_left();
-        self.restart(change, undo)
+        if !is_so(shared) {
+            // Whoever sets the detectors up anew has the machine in hand; and a CPU that is stuck
+            // may keep this from coming to its end.
+            shared.doom.no_cpu_left();
+        }
+        self.restart(is_so, change, undo)
     }
 
-    fn restart(&self, change: impl FnOnce(&Shared), undo: impl FnOnce(&Shared)) -> Result {
+    fn restart(
+        &self,
+        is_so: impl Fn(&Shared) -> bool,
+        change: impl FnOnce(&Shared),
+        undo: impl FnOnce(&Shared),
+    ) -> Result {
         let shared = &self.shared;
         let mut instance = self.instance.lock();
+        if is_so(shared) {
+            return Ok(());
+        }
         Pin::as_mut(&mut *instance).switch(false)?;
         change(shared);
         let settled = shared.settle();
@@ -1286,7 +1302,7 @@ impl Lockups {
             .filter(|counter| counter.is_running());
         if running.any(|counter| needs(counter.what())) {
             // Nothing can be refused, and whatever else is wrong is tried again at the next change.
-            let _ = self.restart(|_| (), |_| ());
+            let _ = self.restart(|_| false, |_| (), |_| ());
         }
     }
 
