@@ -101,7 +101,7 @@ struct Vigil {
     /// Looks at the tasks.
     _hung: KThread,
     /// Asks for the state of everything.
-    _status: status::Status,
+    _status: Option<status::Status>,
     /// Change everything.
     _kernel_names: Option<sysctl::Folder<Panel>>,
     /// See [`Vigil::_kernel_names`].
@@ -247,10 +247,14 @@ impl kernel::Module for Vigil {
             KernelNames::register(kernel_names, &panel),
         )?;
         let all = Arc::new(status::All::new(shared, lockups.clone(), names), GFP_KERNEL)?;
-        let status = step(
-            "make the file vigil/status in debugfs",
-            status::publish(all.clone()),
-        )?;
+        // What is found goes to the log in any case, and some machines have debugfs off.
+        let without = |error: &Error| {
+            sys::log::err(format_args!(
+                "vigil: there is no file vigil/status: debugfs does not take it (error {})",
+                error.to_errno()
+            ));
+        };
+        let status = status::publish(all.clone()).inspect_err(without).ok();
         status::announce(&all);
         Ok(Self {
             _hung: hung,

@@ -5,7 +5,9 @@
 //! The `kernel` crate's `debugfs::File` cannot be used by a module that is to be unloaded: its file
 //! operations have no owner, so that an open file does not hold the module, and closing the file
 //! afterwards (`full_proxy_release()`) looks for a `release` in operations that are gone. The short
-//! operations have no such function, and are looked at only while the file is registered.
+//! operations have no such function, and are looked at only while the file is registered; but for
+//! the very first open, if that sleeps for memory (`__debugfs_file_get()`) for as long as all of
+//! the unloading takes. That is so for every module with a file in debugfs.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
@@ -60,7 +62,7 @@ impl<T: Text + 'static> TextFile<T> {
     ///
     /// # Errors
     ///
-    /// What debugfs says: `EEXIST`, `ENODEV` without debugfs, `EPERM` where it is locked.
+    /// What debugfs says: `EEXIST`, `ENODEV` without debugfs, `EPERM` where it is off.
     pub(crate) fn new(folder: &CStr, name: &CStr, text: Arc<T>) -> Result<Self> {
         // SAFETY: The name is NUL-terminated; NULL is the root of debugfs.
         let folder = from_err_ptr(unsafe {

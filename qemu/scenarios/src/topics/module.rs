@@ -20,6 +20,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("files_held_open", files_held_open),
         Scenario::new("load_fails_cleanly", load_fails_cleanly).core(),
         Scenario::new("without_unexported_functions", without_unexported_functions),
+        Scenario::new("without_debugfs", without_debugfs),
         Scenario::new("insmod_fail_nth", insmod_fail_nth)
             .needs("CONFIG_FAILSLAB")
             .core()
@@ -31,7 +32,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 pub(super) fn nothing_left(vm: &Vm) -> Verdict {
     let left = vm.sh_ok(
         "ls -d /proc/sys/vigil /sys/kernel/debug/vigil /sys/module/vigil 2> /dev/null
-         lsmod | grep '^vigil '; grep -ls vigild /proc/[0-9]*/comm; grep vigil /proc/vmallocinfo; true",
+         grep '^vigil ' /proc/modules; grep -ls vigild /proc/[0-9]*/comm; grep vigil /proc/vmallocinfo; true",
     )?;
     ensure!(left.is_empty(), "left behind: {left}");
     Ok(())
@@ -369,6 +370,23 @@ fn without_unexported_functions(cx: &Cx) -> Verdict {
         "{report:#?}"
     );
     ensure!(!report.mentions("Mem-Info:"), "{report:#?}");
+    vm.unload()?;
+    nothing_left(&vm)
+}
+
+/// Where debugfs is off there is no status, which is said; all else works.
+fn without_debugfs(cx: &Cx) -> Verdict {
+    let vm = cx.boot_with(cx.config().append("debugfs=off"))?;
+    let mark = vm.mark()?;
+    vm.load("hung_task_timeout_secs=7")?;
+    vm.wait_log_after(mark, "^vigil: there is no file vigil/status: ", SOON)?;
+    vm.wait_log_after(
+        mark,
+        "^vigil: hung tasks: timeout 7 s, .*soft lockups on",
+        SOON,
+    )?;
+    vm.set_knob("watchdog_thresh", 3)?;
+    ensure!(vm.knob("watchdog_thresh")? == "3");
     vm.unload()?;
     nothing_left(&vm)
 }
