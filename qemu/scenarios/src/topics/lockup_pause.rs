@@ -5,8 +5,8 @@
 use super::{
     hung_stall::{Status, SOON},
     lockup_stall::{
-        counts, endure, guest, hard_in_time, soft_in_time, tainted_by_soft_lockup, Lockup, Words,
-        GRACE, PERIOD,
+        counts, endure, grace, guest, hard_in_time, soft_in_time, tainted_by_soft_lockup, Lockup,
+        Words, PERIOD,
     },
 };
 use crate::prelude::*;
@@ -173,7 +173,7 @@ fn flag_of_the_hypervisor(cx: &Cx) -> Verdict {
     let time = reports[0].time;
     let period = 2.0 * PERIOD;
     ensure!(
-        time > before + threshold && time < after + period + threshold + GRACE,
+        time > before + threshold && time < after + period + threshold + grace(),
         "reported at {time}, the flag was set at {before} to {after}: {span:?}"
     );
     ensure!(

@@ -11,8 +11,10 @@ use regex::Regex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What vigil may be late by besides what it promises: the reaction of a machine
-/// that is emulated on a busy one.
-pub(super) const GRACE: f64 = 0.5;
+/// that is emulated on a busy one, and of a kernel that checks all that it does.
+pub(super) fn grace() -> f64 {
+    0.5 * f64::from(Bench::from_env().map_or(1, |bench| bench.pace()))
+}
 
 /// How a sample period relates to `watchdog_thresh`.
 pub(super) const PERIOD: f64 = 0.4;
@@ -333,14 +335,14 @@ impl Words {
 /// CPU's stopper last ran, which is up to a sample period before it got stuck.
 pub(super) fn soft_in_time(report: &Report, span: &Span, thresh: f64) -> Verdict {
     let after = report.time - span.began;
-    let (least, most) = (2.0 * thresh - PERIOD * thresh - 0.1, 2.0 * thresh + GRACE);
+    let (least, most) = (2.0 * thresh - PERIOD * thresh - 0.1, 2.0 * thresh + grace());
     ensure!(
         (least..=most).contains(&after) && report.time <= span.ended,
         "thresh {thresh}: soft lockup reported after {after:.3} s, not {least} to {most}: {span:?}"
     );
     let seconds = report.seconds as f64;
     ensure!(
-        seconds >= (2.0 * thresh).floor() && seconds <= after + PERIOD * thresh + GRACE,
+        seconds >= (2.0 * thresh).floor() && seconds <= after + PERIOD * thresh + grace(),
         "thresh {thresh}: {seconds} s in the report {after:.3} s after it began"
     );
     Ok(())
@@ -353,7 +355,7 @@ pub(super) fn hard_in_time(report: &Report, span: &Span, thresh: f64, earlier: u
     let after = report.time - span.began;
     let (least, most) = (
         2.0 * PERIOD * thresh - 0.05,
-        thresh + PERIOD * thresh + GRACE * (1 + earlier) as f64,
+        thresh + PERIOD * thresh + grace() * (1 + earlier) as f64,
     );
     ensure!(
         (least..=most).contains(&after),

@@ -3,7 +3,7 @@
 
 use super::{
     hung_stall::SOON,
-    lockup_stall::{counts, endure, guest, guest_of, soft_in_time, Lockup, GRACE, PERIOD},
+    lockup_stall::{counts, endure, grace, guest, guest_of, soft_in_time, Lockup, PERIOD},
 };
 use crate::prelude::*;
 
@@ -198,7 +198,7 @@ fn panic_at_once(cx: &Cx) -> Verdict {
     ensure!(reports == 1, "{reports} reports");
     let stamp = panic_time(&text)?;
     ensure!(
-        stamp - before > 1.5 && stamp - after < 2.0 + GRACE + 1.0,
+        stamp - before > 1.5 && stamp - after < 2.0 + grace() + 1.0,
         "panic at {stamp}, stuck since {before} to {after}"
     );
     Ok(())
@@ -222,7 +222,7 @@ fn panic_at_two_thresholds(cx: &Cx) -> Verdict {
     panics(&vm)?;
     let stamp = panic_time(&vm.console().text())?;
     ensure!(
-        stamp - before > 4.0 - PERIOD && stamp - after < 4.0 + 2.0 * GRACE + 1.0,
+        stamp - before > 4.0 - PERIOD && stamp - after < 4.0 + 2.0 * grace() + 1.0,
         "panic at {stamp}, stuck since {before} to {after}; reports at {:?}",
         reported_at(&vm)
     );
