@@ -3,7 +3,7 @@
 
 use crate::{
     splat::{self, Splat},
-    turns::Lent,
+    turns::{Lent, Share},
 };
 use std::{
     fmt::Write,
@@ -23,8 +23,8 @@ pub(crate) struct Cx {
     /// Names the guests' consoles.
     name: String,
     deadline: Instant,
-    /// Whether it has a turn that others wait for.
-    beside: bool,
+    /// What it has of the machine.
+    share: Option<Share>,
     guests: Mutex<Guests>,
 }
 
@@ -35,11 +35,11 @@ struct Guests {
 }
 
 impl Cx {
-    pub(crate) fn new(name: String, limit: Duration, beside: bool) -> Self {
+    pub(crate) fn new(name: String, limit: Duration, share: Option<Share>) -> Self {
         Self {
             name,
             deadline: Instant::now() + limit,
-            beside,
+            share,
             guests: Mutex::default(),
         }
     }
@@ -62,7 +62,9 @@ impl Cx {
     /// Waits while its guests stand still (frozen by the harness), and lets another
     /// scenario use the processor time meanwhile.
     pub(crate) fn stand_still(&self, time: Duration) {
-        let _lent = self.beside.then(Lent::new);
+        // One that is alone stays so.
+        let share = self.share.filter(|share| *share != Share::Alone);
+        let _lent = share.map(Lent::new);
         thread::sleep(time);
     }
 

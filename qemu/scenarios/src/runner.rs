@@ -11,7 +11,7 @@ use crate::{
     context::Cx,
     report::{Outcome, Record, Report},
     scenario::Scenario,
-    turns::{Turn, AT_WORK},
+    turns::{Share, Turn},
 };
 use libtest_mimic::Trial;
 use std::{
@@ -53,15 +53,14 @@ enum Ending {
 pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>) -> Trial {
     let name = format!("{topic}::{}", scenario.name);
     Trial::test(name.clone(), move || {
-        let mut turn = (!scenario.idle).then(|| Turn::take(1));
+        let mut turn = scenario.share().map(Turn::take);
         let start = Instant::now();
         let mut notes = Vec::new();
         let mut again = None;
         let mut tries = 0;
         let outcome = loop {
             tries += 1;
-            let beside = turn.as_ref().is_some_and(|turn| !turn.is_alone());
-            match attempt(topic, &scenario, tries, beside) {
+            match attempt(topic, &scenario, tries, turn.as_ref().map(Turn::share)) {
                 Ending::Passed => {
                     break match again {
                         None => Outcome::Passed,
@@ -72,7 +71,7 @@ pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>
                     eprintln!("{name}: {text}\n{name}: trying again, with nothing beside it");
                     again = Some(text);
                     turn.take();
-                    turn = Some(Turn::take(AT_WORK));
+                    turn = Some(Turn::take(Share::Alone));
                 }
                 Ending::Failed(text) | Ending::Broken(text) => {
                     // The rest is shown in the end.
@@ -109,15 +108,15 @@ fn may_try_again() -> bool {
     TRIED_AGAIN.fetch_add(1, Ordering::Relaxed) < SECOND_TRIES
 }
 
-/// One try; `beside` others that wait for their turn, or not.
-fn attempt(topic: &str, scenario: &Scenario, number: u32, beside: bool) -> Ending {
+/// One try, with that share of the machine.
+fn attempt(topic: &str, scenario: &Scenario, number: u32, share: Option<Share>) -> Ending {
     let mut name = format!("{topic}-{}", scenario.name);
     if number > 1 {
         name.push_str(&format!("-try{number}"));
     }
     let pace = Bench::from_env().map_or(1, |bench| bench.pace());
     let limit = scenario.limit * pace;
-    let cx = Arc::new(Cx::new(name, limit, beside));
+    let cx = Arc::new(Cx::new(name, limit, share));
     match run_limited(scenario, limit, &cx) {
         Ok(()) => {
             let splats = cx.splats(&scenario.allowed);

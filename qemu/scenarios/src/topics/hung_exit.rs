@@ -7,7 +7,7 @@ use crate::prelude::*;
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("tasks_exit_all_the_time", tasks_exit_all_the_time).core(),
-        Scenario::new("recycled_pid_is_a_new_task", recycled_pid_is_a_new_task),
+        Scenario::new("recycled_pid_is_a_new_task", recycled_pid_is_a_new_task).light(),
     ]
 }
 

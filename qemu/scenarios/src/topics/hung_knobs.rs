@@ -13,11 +13,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new(
             "warnings_run_out_and_come_back",
             warnings_run_out_and_come_back,
-        ),
-        Scenario::new("detect_count_and_off", detect_count_and_off),
-        Scenario::new("check_count", check_count),
-        Scenario::new("more_is_shown", more_is_shown),
-        Scenario::new("panic_by_count", panic_by_count).core(),
+        )
+        .light(),
+        Scenario::new("detect_count_and_off", detect_count_and_off).light(),
+        Scenario::new("check_count", check_count).light(),
+        Scenario::new("more_is_shown", more_is_shown).light(),
+        Scenario::new("panic_by_count", panic_by_count)
+            .core()
+            .light(),
         Scenario::new("writes_during_reports", writes_during_reports),
     ]
 }
@@ -288,7 +291,7 @@ fn panic_by_count(cx: &Cx) -> Verdict {
 /// next one: the panic that was to come with the last of them does not, and
 /// switching the detector off ends them.
 fn writes_during_reports(cx: &Cx) -> Verdict {
-    let vm = cx.boot_with(cx.config().append("log_buf_len=16M"))?;
+    let vm = cx.boot_with(cx.config().append("log_buf_len=64M"))?;
     vm.insmod("vigil_provoke.ko", "")?;
     vm.load("hung_task_timeout_secs=0 hung_task_warnings=-1 hung_task_panic=2000")?;
     Stall::start(&vm, "threads count=2000")?;

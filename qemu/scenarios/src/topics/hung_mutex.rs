@@ -5,7 +5,7 @@ use super::hung_stall::{first_reports, guest, report_on, same_as_in_tree, who, S
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    vec![Scenario::new("every_kind", every_kind).core()]
+    vec![Scenario::new("every_kind", every_kind).core().light()]
 }
 
 /// The owner is named, and its stack shown unless it is hung itself and has a

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("sleepers_of_other_kinds", sleepers_of_other_kinds),
-        Scenario::new("frozen_tasks", frozen_tasks).core(),
+        Scenario::new("sleepers_of_other_kinds", sleepers_of_other_kinds).light(),
+        Scenario::new("frozen_tasks", frozen_tasks).core().light(),
     ]
 }
 

@@ -6,8 +6,8 @@ use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("every_kind", every_kind),
-        Scenario::new("names_are_harmless", names_are_harmless),
+        Scenario::new("every_kind", every_kind).light(),
+        Scenario::new("names_are_harmless", names_are_harmless).light(),
     ]
 }
 

@@ -8,7 +8,9 @@ use crate::prelude::*;
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         // The kernel's own detectors are fooled by the pause.
-        Scenario::new("a_minute_with_timeout_10", a_minute_with_timeout_10).allow(Splat::RcuStall),
+        Scenario::new("a_minute_with_timeout_10", a_minute_with_timeout_10)
+            .light()
+            .allow(Splat::RcuStall),
     ]
 }
 

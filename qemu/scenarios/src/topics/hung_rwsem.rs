@@ -6,7 +6,7 @@ use super::hung_stall::{first_reports, guest, report_on, same_as_in_tree, who, S
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    vec![Scenario::new("every_kind", every_kind)]
+    vec![Scenario::new("every_kind", every_kind).light()]
 }
 
 /// A reader behind a writer, a writer behind a reader, and one behind a reader

@@ -8,10 +8,12 @@ use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("timeout_plus_interval", timeout_plus_interval).core(),
-        Scenario::new("timeout_20", timeout_20),
-        Scenario::new("changes_take_effect_at_once", changes_take_effect_at_once),
-        Scenario::new("again_after_each_timeout", again_after_each_timeout),
+        Scenario::new("timeout_plus_interval", timeout_plus_interval)
+            .core()
+            .light(),
+        Scenario::new("timeout_20", timeout_20).light(),
+        Scenario::new("changes_take_effect_at_once", changes_take_effect_at_once).light(),
+        Scenario::new("again_after_each_timeout", again_after_each_timeout).light(),
     ]
 }
 
