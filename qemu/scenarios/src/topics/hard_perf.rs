@@ -243,13 +243,12 @@ fn patience(cx: &Cx) -> Verdict {
     Ok(())
 }
 
-/// Both may look; the first one has it, and the other says nothing.
+/// Both may look; the first one has it, and the other says nothing. Neighbours look for
+/// those that do not run only where they can tell them from those that are stuck.
 fn with_buddy(cx: &Cx) -> Verdict {
-    let vm = guest_of(
-        cx,
-        quiet(cx, 2),
-        "watchdog_thresh=1 hardlockup_backend=perf,buddy",
-    )?;
+    let vm = counting(cx, 2, "unresponsive_cpu_panic=1")?;
+    vm.unload()?;
+    vm.load("watchdog_thresh=1 hardlockup_backend=perf,buddy")?;
     let status = vm.read(STATUS)?;
     ensure!(
         status.contains("hard lockups on (perf NMI, and buddy, "),
