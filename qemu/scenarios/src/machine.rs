@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a kernel's words look like on the kind of machine that is tested.
+//! What a kernel's words look like on the kind of machine that is tested, and how
+//! slow it is.
 
 use std::sync::OnceLock;
 use vigil_vm::{Arch, Bench};
 
-/// The bench's machine, and whether CPUs with interrupts off can be interrupted.
-fn found() -> (Arch, bool) {
-    static FOUND: OnceLock<(Arch, bool)> = OnceLock::new();
+/// The bench's machine, whether CPUs with interrupts off can be interrupted, and its
+/// kernel's pace.
+fn found() -> (Arch, bool, u32) {
+    static FOUND: OnceLock<(Arch, bool, u32)> = OnceLock::new();
     // Without a bench, or with a strange one, no guest boots and says why.
     *FOUND.get_or_init(|| {
         let Ok(bench) = Bench::from_env() else {
-            return (Arch::X86_64, true);
+            return (Arch::X86_64, true, 1);
         };
         let arch = bench.arch().unwrap_or(Arch::X86_64);
         let nmi = arch == Arch::X86_64 || bench.kernel_has("CONFIG_ARM64_PSEUDO_NMI");
-        (arch, nmi)
+        (arch, nmi, bench.pace())
     })
 }
 
@@ -26,6 +28,11 @@ pub(crate) fn arch() -> Arch {
 /// Whether a CPU that has its interrupts off can be interrupted.
 pub(crate) fn has_nmi() -> bool {
     found().1
+}
+
+/// How much slower than a stock kernel the bench's is: see [`Bench::pace`].
+pub(crate) fn pace() -> u32 {
+    found().2
 }
 
 /// Parameters by which neighbours find hard lockups. That is so by default where no

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `topics` | the list of topics, and a file for each |
 //! | `scenario` | what a scenario is |
-//! | `machine` | what a kernel's words look like on this kind of machine |
+//! | `machine` | what a kernel's words look like on this kind of machine, and its pace |
 //! | `context` | what it is given: guests that die with it |
 //! | `runner` | runs one: time limit, second try, verdict |
 //! | `turns` | who may be at work at the same time |

@@ -9,6 +9,7 @@
 
 use crate::{
     context::Cx,
+    machine,
     report::{Outcome, Record, Report},
     scenario::Scenario,
     turns::{Share, Turn},
@@ -25,7 +26,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vigil_vm::{Bench, BootError};
+use vigil_vm::BootError;
 
 /// What a scenario that is over its limit gets to notice that its guests died.
 const AFTERMATH: Duration = Duration::from_secs(20);
@@ -114,8 +115,7 @@ fn attempt(topic: &str, scenario: &Scenario, number: u32, share: Option<Share>) 
     if number > 1 {
         name.push_str(&format!("-try{number}"));
     }
-    let pace = Bench::from_env().map_or(1, |bench| bench.pace());
-    let limit = scenario.limit * pace;
+    let limit = scenario.limit * machine::pace();
     let cx = Arc::new(Cx::new(name, limit, share));
     match run_limited(scenario, limit, &cx) {
         Ok(()) => {

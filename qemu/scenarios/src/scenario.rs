@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a scenario is.
 
-use crate::{context::Cx, splat::Splat, turns::Share};
+use crate::{context::Cx, machine, splat::Splat, turns::Share};
 use std::time::Duration;
-use vigil_vm::{Arch, Bench};
+use vigil_vm::Arch;
 
 /// How a scenario ends: an error is a failure. Panics (of `assert!`) are too.
 pub(crate) type Verdict = anyhow::Result<()>;
@@ -27,10 +27,8 @@ pub(crate) struct Scenario {
     pub(crate) core: bool,
     /// Whether it is for the whole set only: see [`Scenario::all`].
     pub(crate) all: bool,
-    /// Whether its guest takes no processor time to speak of: see [`Scenario::idle`].
-    pub(crate) idle: bool,
-    /// Whether its guest mostly waits: see [`Scenario::light`].
-    pub(crate) light: bool,
+    /// What it needs of the machine, on a kernel that is as quick as a stock one.
+    share: Option<Share>,
 }
 
 impl Scenario {
@@ -45,8 +43,7 @@ impl Scenario {
             only: None,
             core: false,
             all: false,
-            idle: false,
-            light: false,
+            share: Some(Share::Work),
         }
     }
 
@@ -88,25 +85,23 @@ impl Scenario {
     /// Has a guest that is stopped or asleep for most of the time: it may run beside
     /// as many others as there may be.
     pub(crate) fn idle(mut self) -> Self {
-        self.idle = true;
+        self.share = None;
         self
     }
 
     /// Has a guest of two CPUs that waits for more than half of the time, as those with
     /// hung tasks do: one such may run beside those that are at work.
     pub(crate) fn light(mut self) -> Self {
-        self.light = true;
+        self.share = Some(Share::Light);
         self
     }
 
     /// What it needs of the machine; nothing if it is idle.
     pub(crate) fn share(&self) -> Option<Share> {
-        // A kernel that checks all that it does hardly ever waits.
-        let quick = Bench::from_env().is_ok_and(|bench| bench.pace() == 1);
-        match (self.idle, self.light && quick) {
-            (true, _) => None,
-            (_, true) => Some(Share::Light),
-            _ => Some(Share::Work),
+        match self.share {
+            // A kernel that checks all that it does hardly ever waits.
+            Some(Share::Light) if machine::pace() != 1 => Some(Share::Work),
+            share => share,
         }
     }
 

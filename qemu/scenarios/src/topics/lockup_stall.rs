@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// What vigil may be late by besides what it promises: the reaction of a machine
 /// that is emulated on a busy one, and of a kernel that checks all that it does.
 pub(super) fn grace() -> f64 {
-    0.5 * f64::from(Bench::from_env().map_or(1, |bench| bench.pace()))
+    0.5 * f64::from(machine::pace())
 }
 
 /// How a sample period relates to `watchdog_thresh`.

@@ -127,7 +127,7 @@ fn every_cpu(cx: &Cx) -> Verdict {
 /// the other CPUs are then, they show that the machine was not stopped.
 fn interrupts_off(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1 nmi_watchdog=0")?;
-    // Its report would ask for patience, too.
+    // The in-tree detector's report would ask for patience, too.
     vm.sh_ok("cd /proc/sys/kernel; [ ! -e soft_watchdog ] || echo 0 > soft_watchdog")?;
     for more in 0..6 {
         // By parts of a sample period, of 400 ms.
