@@ -54,12 +54,13 @@ mod prelude {
 
 use libtest_mimic::Arguments;
 use report::Report;
-use std::{collections::BTreeMap, env, process::ExitCode, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, env, process::ExitCode, sync::Arc};
 use vigil_vm::Bench;
 
-/// Scenarios at once, unless the command line says otherwise; `runner` sees to it
-/// that no more than two of them keep the processors busy.
-const THREADS: usize = 3;
+/// Scenarios at once, unless the command line says otherwise. Most of them wait for
+/// their turn (see `turns`): there are so many that whichever share of the machine
+/// is free, one that needs no more than that is among them.
+const THREADS: usize = 24;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -78,7 +79,7 @@ fn main() -> ExitCode {
     let has = |option: &str| bench.as_ref().is_none_or(|bench| bench.kernel_has(option));
     let report = Arc::new(Report::default());
     let mut left_out = BTreeMap::<String, Vec<String>>::new();
-    let trials = topics::all()
+    let mut scenarios: Vec<_> = topics::all()
         .into_iter()
         .flat_map(|(topic, scenarios)| scenarios.into_iter().map(move |scenario| (topic, scenario)))
         .filter(|(_, scenario)| scenario.core || !core_only)
@@ -95,6 +96,11 @@ fn main() -> ExitCode {
             left_out.entry(why).or_default().push(name);
             false
         })
+        .collect();
+    // What may take long begins first, so that nothing is left to run by itself.
+    scenarios.sort_by_key(|(_, scenario)| Reverse(scenario.limit));
+    let trials = scenarios
+        .into_iter()
         .map(|(topic, scenario)| runner::trial(topic, scenario, Arc::clone(&report)))
         .collect();
     for (why, names) in left_out {
