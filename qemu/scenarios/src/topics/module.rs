@@ -247,14 +247,18 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
     };
     let stuck = Stall::start(&vm, "threads count=300")?;
     let before = tasks()?;
-    // Whenever loading waits for something, of which there is a lot: they leave it the CPU.
+    // Whenever loading waits for something, of which there is a lot: they leave it the CPU,
+    // and sleep while nothing is there. Only bash can do that without a new process.
     let writers = vm.spawn(
-        "exec 2> /dev/null; renice -n 19 $$
-         (while :; do for f in /proc/sys/vigil/*; do read -r value < $f && echo \"$value\" > $f; done; done) &
-         (while :; do for value in 0 1 2 -1; do echo $value > /proc/sys/vigil/hung_task_timeout_secs
+        r#"exec 2> /dev/null; renice -n 19 $$; mkfifo /tmp/nothing
+         there='[ -d /proc/sys/vigil ] || read -r -t 0.02 <> /tmp/nothing'
+         bash -c "while :; do $there"'
+          for f in /proc/sys/vigil/*; do read -r value < $f && echo "$value" > $f; done; done' &
+         bash -c "while :; do $there"'
+          for value in 0 1 2 -1; do echo $value > /proc/sys/vigil/hung_task_timeout_secs
           echo 1 > /proc/sys/vigil/hung_task_check_interval_secs
-          while read -r line; do :; done < /sys/kernel/debug/vigil/status; done; done) &
-         wait",
+          while read -r line; do :; done < /sys/kernel/debug/vigil/status; done; done' &
+         wait"#,
     )?;
     load_and_unload(
         &vm,
