@@ -2,7 +2,10 @@
 //! Who may be at work: the time that a guest sees is only as good as the processor
 //! time that it gets.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
 
 /// Guests at once that are at work.
 const AT_WORK: u32 = 2;
@@ -26,30 +29,57 @@ struct Turns {
     at_work: u32,
     light: u32,
     alone: bool,
-    /// How many wait to be alone: nobody else begins before them.
-    want_alone: u32,
+    /// Who waits for which share, in the order in which they came.
+    waiting: BTreeMap<u32, Share>,
+    /// The number of the one who comes next.
+    next: u32,
 }
 
-static TURNS: Mutex<Turns> = Mutex::new(Turns {
-    at_work: 0,
-    light: 0,
-    alone: false,
-    want_alone: 0,
-});
+static TURNS: Mutex<Turns> = Mutex::new(Turns::NONE);
 static TURN_OVER: Condvar = Condvar::new();
 
 impl Turns {
+    /// Nobody is there.
+    const NONE: Self = Self {
+        at_work: 0,
+        light: 0,
+        alone: false,
+        waiting: BTreeMap::new(),
+        next: 0,
+    };
+
     fn lock() -> MutexGuard<'static, Self> {
         TURNS.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_free(&self, share: Share) -> bool {
-        let others = !self.alone && self.want_alone == 0;
         match share {
-            Share::Work => others && self.at_work < AT_WORK,
-            Share::Light => others && self.light == 0,
+            Share::Work => !self.alone && self.at_work < AT_WORK,
+            Share::Light => !self.alone && self.light == 0,
             Share::Alone => !self.alone && self.at_work == 0 && self.light == 0,
         }
+    }
+
+    /// Comes and waits for that share.
+    fn come(&mut self, share: Share) -> u32 {
+        let number = self.next;
+        self.next += 1;
+        self.waiting.insert(number, share);
+        number
+    }
+
+    /// Whose turn it is: that of the first whose share is free. Nobody else begins
+    /// before one who wants to be alone.
+    fn whose(&self) -> Option<u32> {
+        let alone = |(_, share): &(&u32, &Share)| **share == Share::Alone;
+        let first = match self.waiting.iter().find(alone) {
+            Some((number, share)) => self.is_free(*share).then_some(number),
+            None => {
+                let free = |(_, share): &(&u32, &Share)| self.is_free(**share);
+                self.waiting.iter().find(free).map(|(number, _)| number)
+            }
+        };
+        first.copied()
     }
 
     fn take(&mut self, share: Share) {
@@ -73,14 +103,15 @@ impl Turns {
 impl Turn {
     /// Waits for it.
     pub(crate) fn take(share: Share) -> Self {
-        let waits = u32::from(share == Share::Alone);
         let mut turns = Turns::lock();
-        turns.want_alone += waits;
+        let number = turns.come(share);
         turns = TURN_OVER
-            .wait_while(turns, |turns| !turns.is_free(share))
+            .wait_while(turns, |turns| turns.whose() != Some(number))
             .unwrap_or_else(PoisonError::into_inner);
-        turns.want_alone -= waits;
+        turns.waiting.remove(&number);
         turns.take(share);
+        // There may be enough for one more.
+        TURN_OVER.notify_all();
         Self(share)
     }
 
@@ -119,16 +150,9 @@ impl Drop for Lent {
 mod tests {
     use super::*;
 
-    const FREE: Turns = Turns {
-        at_work: 0,
-        light: 0,
-        alone: false,
-        want_alone: 0,
-    };
-
     #[test]
     fn two_work_and_one_waits_beside_them() {
-        let mut turns = FREE;
+        let mut turns = Turns::NONE;
         for _ in 0..AT_WORK {
             assert!(turns.is_free(Share::Work));
             turns.take(Share::Work);
@@ -144,7 +168,7 @@ mod tests {
     #[test]
     fn alone_is_alone() {
         for other in [Share::Work, Share::Light] {
-            let mut turns = FREE;
+            let mut turns = Turns::NONE;
             turns.take(other);
             assert!(!turns.is_free(Share::Alone));
             turns.give_back(other);
@@ -154,17 +178,37 @@ mod tests {
     }
 
     #[test]
+    fn who_came_first_is_first() {
+        let mut turns = Turns::NONE;
+        assert_eq!(turns.whose(), None);
+        let [first, second] = [Share::Work, Share::Work].map(|share| turns.come(share));
+        let light = turns.come(Share::Light);
+        assert_eq!(turns.whose(), Some(first));
+        turns.waiting.remove(&first);
+        assert_eq!(turns.whose(), Some(second));
+        // Whoever cannot begin does not keep others from it.
+        turns.at_work = AT_WORK;
+        assert_eq!(turns.whose(), Some(light));
+        turns.light = 1;
+        assert_eq!(turns.whose(), None);
+    }
+
+    #[test]
     fn who_wants_to_be_alone_comes_first() {
-        let mut turns = FREE;
-        turns.want_alone = 1;
-        assert!(!turns.is_free(Share::Work) && !turns.is_free(Share::Light));
-        assert!(turns.is_free(Share::Alone));
+        let mut turns = Turns::NONE;
+        let light = turns.come(Share::Light);
+        let alone = turns.come(Share::Alone);
+        assert_eq!(turns.whose(), Some(alone));
+        turns.at_work = 1;
+        assert_eq!(turns.whose(), None);
+        turns.waiting.remove(&alone);
+        assert_eq!(turns.whose(), Some(light));
     }
 
     /// Taken back at once, it may be one more than there are.
     #[test]
     fn what_was_lent_is_taken_back() {
-        let mut turns = FREE;
+        let mut turns = Turns::NONE;
         for _ in 0..=AT_WORK {
             turns.take(Share::Work);
         }
