@@ -172,14 +172,14 @@ pub(super) fn unload(vm: &Vm) -> anyhow::Result<f64> {
 /// when there is nothing to report. What was stuck is let go afterwards, and nothing
 /// is wrong with it.
 fn unload_while_it_reports(cx: &Cx) -> Verdict {
-    // So many that their reports take longer than rmmod needs to come to the point.
-    const STUCK: usize = 4000;
     // The guest's clock goes on while the host has no CPU for it, which makes any
     // one unloading look slow; one that is slow by itself is so each time.
     const TRIES: u32 = 8;
+    // So many that their reports take longer than rmmod needs to come to the point.
+    let threads = 4000 / machine::pace() as usize;
     let vm = cx.boot_with(cx.config().append("log_buf_len=64M"))?;
     vm.insmod("vigil_provoke.ko", "")?;
-    let stuck = Stall::start(&vm, &format!("threads count={STUCK}"))?;
+    let stuck = Stall::start(&vm, &format!("threads count={threads}"))?;
     // What it takes here when there is nothing to report.
     let mut idle = f64::MAX;
     for _ in 0..3 {
@@ -199,7 +199,7 @@ fn unload_while_it_reports(cx: &Cx) -> Verdict {
             .filter(|line| line.text.contains("blocked for more than 1 seconds"))
             .count();
         ensure!(
-            reported < STUCK,
+            reported < threads,
             "all {reported} reports were printed before it was unloaded"
         );
         if attempt >= 2 && quickest < most {
