@@ -37,9 +37,11 @@ pub(super) fn guest_of(cx: &Cx, config: Config, parameters: &str) -> anyhow::Res
     let vm = cx.boot_with(config)?;
     load(&vm, parameters)?;
     vm.insmod("vigil_provoke.ko", "")?;
+    // Who makes the kernel's threads (kthreadd) is not to be woken on a CPU that is
+    // stuck: no further stall could be made.
     // What the kernel frees after it has loaded a module makes a CPU wait for
     // all others: a soft lockup of its own, if one of those is stuck.
-    vm.sh_ok("sleep 1")?;
+    vm.sh_ok("taskset -pc 0 2 && sleep 1")?;
     Ok(vm)
 }
 
