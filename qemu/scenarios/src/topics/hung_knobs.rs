@@ -287,12 +287,12 @@ fn panic_by_count(cx: &Cx) -> Verdict {
     Ok(())
 }
 
-/// What is written while thousands of reports are being printed holds for the
+/// What is written while hundreds of reports are being printed holds for the
 /// next one: the panic that was to come with the last of them does not, and
 /// switching the detector off ends them.
 fn writes_during_reports(cx: &Cx) -> Verdict {
     // Where the kernel is slow, so are the reports.
-    let stuck = 2000 / machine::pace();
+    let stuck = 1000 / machine::pace();
     let vm = cx.boot_with(cx.config().append("log_buf_len=64M"))?;
     vm.insmod("vigil_provoke.ko", "")?;
     vm.load(&format!(
