@@ -3,9 +3,10 @@
 //!
 //! Guests under emulation on a busy machine miss what they would make with a
 //! processor of their own. So a failure is tried again once, with the machine to
-//! itself, and named in the end if it passes then. That is for what may be the
-//! machine's fault: what a kernel complained of (a splat, a panic that nobody
-//! waited for) is a failure at once, and so is everything after the first few.
+//! itself (and, if that is a virtual one, once its host has time for it), and
+//! named in the end if it passes then. That is for what may be the machine's fault:
+//! what a kernel complained of (a splat, a panic that nobody waited for) is a
+//! failure at once, and so is everything after the first few.
 
 use crate::{
     context::Cx,
@@ -37,6 +38,9 @@ const TRIES: u32 = 2;
 
 /// Failures of a run that are tried again. More are no bad luck.
 const SECOND_TRIES: u32 = 5;
+
+/// How long such a second try waits for the host to leave this machine its processors.
+const CALM: Duration = Duration::from_secs(120);
 
 static TRIED_AGAIN: AtomicU32 = AtomicU32::new(0);
 
@@ -73,6 +77,9 @@ pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>
                     again = Some(text);
                     turn.take();
                     turn = Some(Turn::take(Share::Alone));
+                    if !machine::wait_until_calm(CALM) {
+                        eprintln!("{name}: the host leaves this machine little of its processors");
+                    }
                 }
                 Ending::Failed(text) | Ending::Broken(text) => {
                     // The rest is shown in the end.
