@@ -171,8 +171,9 @@ fn delays(cx: &Cx, stalls: &[(&str, &str)]) -> Verdict {
             said.time
         );
         let at = time_of_panic(&text)?;
+        // The log's clock is not the timers': seen 45 millionths apart.
         ensure!(
-            at - said.time >= 3.0,
+            at - said.time >= 3.0 - 0.001,
             "{message}: said at {}, and came at {at}",
             said.time
         );
