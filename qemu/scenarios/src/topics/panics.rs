@@ -171,7 +171,7 @@ fn delays(cx: &Cx, stalls: &[(&str, &str)]) -> Verdict {
             said.time
         );
         let at = time_of_panic(&text)?;
-        // The log's clock is not the timers': seen 45 millionths apart.
+        // The end is kept in whole milliseconds, and what has passed is rounded up to them.
         ensure!(
             at - said.time >= 3.0 - 0.001,
             "{message}: said at {}, and came at {at}",
@@ -268,7 +268,7 @@ fn only_one(cx: &Cx) -> Verdict {
         "watchdog_thresh=1 softlockup_panic=1 hardlockup_panic=1 hardlockup_all_cpu_backtrace=1",
     )?;
     // Long enough for the second to begin and to be found.
-    vm.set_knob("panic_delay_ms", 6000 * vm.bench().pace())?;
+    vm.set_knob("panic_delay_ms", 6000 * machine::pace())?;
     let mark = vm.mark()?;
     Lockup::start(&vm, "irqs_off cpu=1 ms=60000")?;
     vm.wait_log_after(
