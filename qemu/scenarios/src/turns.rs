@@ -31,8 +31,6 @@ struct Turns {
     alone: bool,
     /// Who waits for which share, in the order in which they came.
     waiting: BTreeMap<u32, Share>,
-    /// The number of the one who comes next.
-    next: u32,
 }
 
 static TURNS: Mutex<Turns> = Mutex::new(Turns::NONE);
@@ -45,7 +43,6 @@ impl Turns {
         light: 0,
         alone: false,
         waiting: BTreeMap::new(),
-        next: 0,
     };
 
     fn lock() -> MutexGuard<'static, Self> {
@@ -62,8 +59,10 @@ impl Turns {
 
     /// Comes and waits for that share.
     fn come(&mut self, share: Share) -> u32 {
-        let number = self.next;
-        self.next += 1;
+        let number = self
+            .waiting
+            .last_key_value()
+            .map_or(0, |(last, _)| last + 1);
         self.waiting.insert(number, share);
         number
     }
@@ -71,15 +70,12 @@ impl Turns {
     /// Whose turn it is: that of the first whose share is free. Nobody else begins
     /// before one who wants to be alone.
     fn whose(&self) -> Option<u32> {
-        let alone = |(_, share): &(&u32, &Share)| **share == Share::Alone;
-        let first = match self.waiting.iter().find(alone) {
-            Some((number, share)) => self.is_free(*share).then_some(number),
-            None => {
-                let free = |(_, share): &(&u32, &Share)| self.is_free(**share);
-                self.waiting.iter().find(free).map(|(number, _)| number)
-            }
-        };
-        first.copied()
+        let want_alone = self.waiting.values().any(|share| *share == Share::Alone);
+        let may = |share| self.is_free(share) && (share == Share::Alone || !want_alone);
+        let mut waiting = self.waiting.iter();
+        waiting
+            .find(|(_, share)| may(**share))
+            .map(|(number, _)| *number)
     }
 
     fn take(&mut self, share: Share) {
