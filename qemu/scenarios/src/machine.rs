@@ -2,12 +2,7 @@
 //! What a kernel's words look like on the kind of machine that is tested, and how
 //! slow it is.
 
-use std::{
-    fs,
-    sync::OnceLock,
-    thread,
-    time::{Duration, Instant},
-};
+use std::sync::OnceLock;
 use vigil_vm::{Arch, Bench};
 
 /// The bench's machine, whether CPUs with interrupts off can be interrupted, and its
@@ -121,60 +116,5 @@ pub(crate) fn timer_row() -> &'static str {
     match arch() {
         Arch::X86_64 => "LOC:",
         Arch::Aarch64 => "arch_timer",
-    }
-}
-
-/// How much of the processors' time may go to others, at most, for this machine to be
-/// one's own.
-const CALM: f64 = 0.05;
-
-/// All time of the host's processors, and how much of that whoever runs this machine
-/// had for others (`cpu` in /proc/stat): both in ticks. Nothing if it does not say.
-fn stolen(stat: &str) -> Option<(u64, u64)> {
-    let line = stat.lines().next()?.strip_prefix("cpu ")?;
-    let ticks: Vec<u64> = line
-        .split_whitespace()
-        .take(8)
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .ok()?;
-    Some((ticks.iter().sum(), *ticks.get(7)?))
-}
-
-/// Waits until others leave this machine its processors, which may be a virtual one
-/// itself; no longer than that. Tells whether they do.
-pub(crate) fn wait_until_calm(limit: Duration) -> bool {
-    /// What is looked at at once.
-    const LOOK: Duration = Duration::from_secs(5);
-    let read = || stolen(&fs::read_to_string("/proc/stat").unwrap_or_default());
-    let start = Instant::now();
-    loop {
-        let Some((all, others)) = read() else {
-            return true;
-        };
-        thread::sleep(LOOK);
-        let Some((all_now, others_now)) = read() else {
-            return true;
-        };
-        let all = all_now.saturating_sub(all).max(1) as f64;
-        if others_now.saturating_sub(others) as f64 / all < CALM {
-            return true;
-        }
-        if start.elapsed() >= limit {
-            return false;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_that_others_had() {
-        let stat = "cpu  10 0 5 80 1 0 4 50 7 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
-        assert_eq!(stolen(stat), Some((150, 50)));
-        assert_eq!(stolen("cpu  1 2 3 4\n"), None);
-        assert_eq!(stolen("intr 1\n"), None);
     }
 }

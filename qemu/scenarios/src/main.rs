@@ -17,6 +17,7 @@
 //! | `topics` | the list of topics, and a file for each |
 //! | `scenario` | what a scenario is |
 //! | `machine` | what a kernel's words look like on this kind of machine, and its pace |
+//! | `host` | the machine that all this runs on, and whether it has time for it |
 //! | `context` | what it is given: guests that die with it |
 //! | `runner` | runs one: time limit, second try, verdict |
 //! | `turns` | who may be at work at the same time |
@@ -24,6 +25,7 @@
 //! | `report` | the table, and JUnit XML |
 
 mod context;
+mod host;
 mod machine;
 mod report;
 mod runner;

@@ -10,7 +10,7 @@
 
 use crate::{
     context::Cx,
-    machine,
+    host, machine,
     report::{Outcome, Record, Report},
     scenario::Scenario,
     turns::{Share, Turn},
@@ -77,7 +77,7 @@ pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>
                     again = Some(text);
                     turn.take();
                     turn = Some(Turn::take(Share::Alone));
-                    if !machine::wait_until_calm(CALM) {
+                    if !host::wait_until_calm(CALM) {
                         eprintln!("{name}: the host leaves this machine little of its processors");
                     }
                 }
