@@ -275,7 +275,7 @@ fn userspace(cx: &Cx) -> Verdict {
 
 /// A guest that is over its limit is dead, and says so.
 fn own_limit(cx: &Cx) -> Verdict {
-    let limit = secs(75) * Bench::from_env()?.pace();
+    let limit = secs(75) * machine::pace();
     let vm = cx.boot_with(cx.config().limit(limit))?;
     let start = Instant::now();
     let result = vm.sh("sleep 300");

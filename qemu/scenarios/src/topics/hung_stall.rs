@@ -172,7 +172,7 @@ pub(super) fn wait_for<T>(
     what: &str,
     mut look: impl FnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    let limit = limit * vm.bench().pace();
+    let limit = limit * machine::pace();
     let start = Instant::now();
     loop {
         if let Some(result) = look()? {

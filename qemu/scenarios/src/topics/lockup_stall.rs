@@ -39,6 +39,7 @@ pub(super) fn guest_of(cx: &Cx, config: Config, parameters: &str) -> anyhow::Res
     vm.insmod("vigil_provoke.ko", "")?;
     // Who makes the kernel's threads (kthreadd) is not to be woken on a CPU that is
     // stuck: no further stall could be made.
+    //
     // What the kernel frees after it has loaded a module makes a CPU wait for
     // all others: a soft lockup of its own, if one of those is stuck.
     vm.sh_ok("taskset -pc 0 2 && sleep 1")?;

@@ -262,7 +262,7 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
     )?;
     load_and_unload(
         &vm,
-        100 / vm.bench().pace(),
+        100 / machine::pace(),
         "hung_task_timeout_secs=1 hung_task_check_interval_secs=1",
     )?;
     ensure!(!writers.ended(), "the writers ended: {}", writers.output());
