@@ -91,10 +91,19 @@ pub enum Verdict {
     Later(u64),
 }
 
-/// Milliseconds, rounded up, modulo 2^32.
+/// A time in nanoseconds as one in whole milliseconds, modulo 2^32.
 fn millis(ns: u64) -> u32 {
     // Cut off on purpose.
-    (ns.saturating_add(999_999) / 1_000_000) as u32
+    (ns / 1_000_000) as u32
+}
+
+/// When a step of `ns` nanoseconds ends that begins `now`, as [`Decision::end`] has it: rounded up,
+/// so that none is cut short. One of no length ends on the spot.
+fn end(now: u64, ns: u64) -> u32 {
+    if ns == 0 {
+        return millis(now);
+    }
+    millis(now.saturating_add(ns).saturating_add(999_999))
 }
 
 /// A number of CPUs that no kernel has: the thread.
@@ -108,7 +117,7 @@ impl Decision {
             why,
             phase: Phase::Reporting,
             generation: generation & 0xff,
-            end: millis(now.saturating_add(STEP)),
+            end: end(now, STEP),
         }
     }
 
@@ -117,7 +126,7 @@ impl Decision {
     pub fn then(self, phase: Phase, now: u64, ns: u64) -> Self {
         Self {
             phase,
-            end: millis(now.saturating_add(ns)),
+            end: end(now, ns),
             ..self
         }
     }

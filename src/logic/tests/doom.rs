@@ -28,7 +28,7 @@ fn the_policy() {
 
 #[test]
 fn on_the_spot_without_a_reason_to_wait() {
-    let now = 77 * MS;
+    let now = 77 * MS + 300_000;
     let decision = decision(now).then(Phase::Delay, now, 0);
     assert_eq!(decision.own(now, true), Verdict::Panic);
     // What somebody else asked to be shown is not waited for.
@@ -51,6 +51,15 @@ fn the_delay_is_kept() {
     let end = 1005 * MS;
     assert_eq!(decision.own(end - MS, true), Verdict::Later(end));
     assert_eq!(decision.own(end, true), Verdict::Panic);
+}
+
+/// The end is kept in milliseconds, but is not before its time.
+#[test]
+fn not_a_nanosecond_less_than_the_delay() {
+    let now = 5 * MS + 300_000;
+    let decision = decision(0).then(Phase::Delay, now, 1000 * MS);
+    assert_ne!(decision.own(now + 1000 * MS - 1, true), Verdict::Panic);
+    assert_eq!(decision.own(now + 1001 * MS, true), Verdict::Panic);
 }
 
 #[test]

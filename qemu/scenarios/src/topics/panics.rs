@@ -171,9 +171,9 @@ fn delays(cx: &Cx, stalls: &[(&str, &str)]) -> Verdict {
             said.time
         );
         let at = time_of_panic(&text)?;
-        // The end is kept in whole milliseconds, and what has passed is rounded up to them.
+        // It is said after the end was fixed, by which time somebody else may have been at work.
         ensure!(
-            at - said.time >= 3.0 - 0.001,
+            at - said.time >= 3.0 - 0.01,
             "{message}: said at {}, and came at {at}",
             said.time
         );
