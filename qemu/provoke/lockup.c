@@ -8,7 +8,8 @@
  * who sits on one of the CPUs still starts them all. Each notes on the clock of
  * the kernel log when its stall began and when it ended.
  *
- * Everything here ends by itself: each spin polls the clock and s->released.
+ * Everything here ends by itself: each spin polls the clock and s->released
+ * (from one interrupt to the next, where there are any: see lockup_pause()).
  * Where nothing can be polled, inside of a spinlock's slow path or of the wait
  * for another CPU, the end comes from a hardirq on a CPU that is not part of
  * the stall, or from a spin that does poll.
@@ -42,6 +43,7 @@
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/tick.h>
 #include <linux/timekeeping.h>
 #include <uapi/linux/sched/types.h>
 
@@ -333,10 +335,31 @@ static bool lockup_over(struct prov_thread *t)
 	       lockup_clock() >= lockup_cpu(t)->deadline;
 }
 
+/*
+ * Who may be interrupted waits for the next interrupt. To the kernel that is a
+ * task that does not give up its CPU, as any; but an emulated CPU takes none of
+ * its host's meanwhile, where other machines run. The tick is the next one at
+ * the latest, but for a CPU that may go without it.
+ */
+static void lockup_pause(void)
+{
+	if (irqs_disabled() || tick_nohz_full_cpu(raw_smp_processor_id())) {
+		cpu_relax();
+		return;
+	}
+#ifdef CONFIG_X86
+	native_halt();
+#elif defined(CONFIG_ARM64)
+	wfi();
+#else
+	cpu_relax();
+#endif
+}
+
 static void lockup_spin(struct prov_thread *t)
 {
 	while (!lockup_over(t))
-		cpu_relax();
+		lockup_pause();
 }
 
 static int lockup_victim(struct prov_thread *t)
@@ -462,7 +485,7 @@ static void lockup_spin_touching(struct prov_thread *t, void (*touch)(void))
 			touch();
 			next += step;
 		}
-		cpu_relax();
+		lockup_pause();
 	}
 	/* The end is up to a step away from the last touch. */
 	touch();
