@@ -207,27 +207,31 @@ impl Config {
     ///
     /// A panic reboots at once (`panic=-1`), which ends QEMU (`-no-reboot`). What
     /// programs write to /dev/kmsg would be dropped after ten lines in five
-    /// seconds; the harness and scripts mark places in the log there. The module's
-    /// KUnit tests would run at each load: who wants some names them in another
+    /// seconds; the harness and scripts mark places in the log there. It has room for
+    /// what is logged while CPUs are stuck and nobody can read it. The module's KUnit
+    /// tests would run at each load: who wants some names them in another
     /// `kunit.filter_glob=`. A kernel for ARM that can have NMIs has them if told so.
+    ///
+    /// The TSC of a virtual machine is good, but a kernel that is slow, or has a CPU that
+    /// does not answer, takes it for unstable. The HPET, which it goes on with, costs an
+    /// exit each time that it is read, and is at the same place again after 43 s: what a
+    /// longer pause of the guest took is not to be seen then.
     pub(crate) fn command_line(&self, bench: &Bench, arch: Arch) -> String {
         let console = arch.serial();
         let mut words = vec![format!(
-            "console={console} panic=-1 loglevel=7 printk.devkmsg=on"
+            "console={console} panic=-1 loglevel=7 printk.devkmsg=on log_buf_len=4M"
         )];
         if bench.kernel_has("CONFIG_KUNIT") {
             words.push("kunit.filter_glob=none".to_owned());
         }
+        if arch == Arch::X86_64 {
+            words.push("tsc=reliable".to_owned());
+        }
         // identify_cpu() empties the boot CPU's feature bits for a moment, and
         // KASAN asks them how many levels page tables have: at times an early
         // interrupt is reported as a wild access.
-        //
-        // Such a kernel is so slow under emulation that it takes the TSC for unstable
-        // while it boots. The HPET, which it goes on with, costs an exit each time that
-        // it is read, and is at the same place again after 43 s: what a longer pause
-        // of the guest took is not to be seen then.
         if bench.kernel_has("CONFIG_KASAN") && arch == Arch::X86_64 {
-            words.extend(["no5lvl", "tsc=reliable"].map(str::to_owned));
+            words.push("no5lvl".to_owned());
         }
         if bench.kernel_has("CONFIG_ARM64_PSEUDO_NMI") {
             words.push("irqchip.gicv3_pseudo_nmi=1".to_owned());

@@ -58,7 +58,6 @@ fn main() -> Result<()> {
 
     let config = Config::new("kdump-demo")
         .kdump()
-        .append("tsc=reliable")
         .limit(Duration::from_secs(400));
     let vm = Vm::boot(config).context("the guest did not boot")?;
     let release = vm.bench().release().unwrap_or_default();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The bench itself: what the other topics lean on.
 
-use super::lockup_stall::quiet;
 use crate::prelude::*;
 use std::{
     env,
@@ -221,7 +220,7 @@ fn one_vcpu_stands_still(cx: &Cx) -> Verdict {
 }
 
 fn nmi_arrives(cx: &Cx) -> Verdict {
-    let vm = cx.boot_with(quiet(cx, 2).append("apic_extnmi=all"))?;
+    let vm = cx.boot_with(cx.config().append("apic_extnmi=all"))?;
     vm.inject_nmi()?;
     vm.wait_log("NMI received for unknown reason", secs(10))?;
     let counts = vm.sh_ok("grep NMI: /proc/interrupts")?;

@@ -6,8 +6,8 @@ use super::{
     hung_stall::{wait_for, PROVOKE, SOON},
     lockup_pause::NO_ASKING,
     lockup_stall::{
-        counts, endure, guest, guest_of, hard_in_time, hard_well_formed, in_tree, quiet, Lockup,
-        Outcome, Words,
+        counts, endure, guest, guest_of, hard_in_time, hard_well_formed, in_tree, loud_guest_of,
+        Lockup, Outcome, Words,
     },
 };
 use crate::prelude::*;
@@ -149,7 +149,7 @@ fn many_at_once(cx: &Cx) -> Verdict {
 
 /// The CPU that keeps the time, alone and with all but one.
 fn the_boot_cpu(cx: &Cx) -> Verdict {
-    let vm = guest_of(cx, quiet(cx, 4).agent_cpu(1), "watchdog_thresh=1")?;
+    let vm = guest_of(cx, cx.config().cpus(4).agent_cpu(1), "watchdog_thresh=1")?;
     for cpus in ["0", "0,2-3"] {
         irqs_off(&vm, cpus, 1.0)?;
     }
@@ -212,10 +212,9 @@ fn not_one(cx: &Cx) -> Verdict {
 /// All CPUs' stacks, and more of the system, come with the report if wanted. The
 /// CPU that prints all this on a slow console is not stuck.
 fn more_is_shown(cx: &Cx) -> Verdict {
-    let config = cx.config().cpus(4).append("tsc=reliable log_buf_len=4M");
-    let vm = guest_of(
+    let vm = loud_guest_of(
         cx,
-        config,
+        cx.config().cpus(4),
         "watchdog_thresh=1 hardlockup_all_cpu_backtrace=1 hardlockup_sys_info=mem",
     )?;
     let outcome = endure(&vm, "irqs_off cpu=2 ms=8000")?;
@@ -329,7 +328,7 @@ fn nmis_of_others(cx: &Cx) -> Verdict {
     let echo = format!("{PROVOKE}/nmi_echo");
     let vm = guest_of(
         cx,
-        quiet(cx, 2).append("apic_extnmi=all"),
+        cx.config().append("apic_extnmi=all"),
         // No NMI for the stack, which could become one with the echo.
         "watchdog_thresh=1 use_unexported=0",
     )?;

@@ -4,9 +4,7 @@
 
 use super::{
     hung_stall::{wait_for, PROVOKE, SOON},
-    lockup_stall::{
-        counts, endure, guest, guest_of, hard_in_time, quiet, Lockup, Outcome, Report, Words,
-    },
+    lockup_stall::{counts, endure, guest, guest_of, hard_in_time, Lockup, Outcome, Report, Words},
     module::nothing_left,
 };
 use crate::prelude::*;
@@ -447,7 +445,7 @@ fn frequency(cx: &Cx) -> Verdict {
 fn no_frequencies(cx: &Cx) -> Verdict {
     let vm = guest_of(
         cx,
-        quiet(cx, 2).append("cpufreq.off=1"),
+        cx.config().append("cpufreq.off=1"),
         "watchdog_thresh=1 hardlockup_backend=perf",
     )?;
     only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;

@@ -66,7 +66,7 @@ struct Frame {
 
 /// A guest that is ready to leave a dump, with both modules.
 fn guest(cx: &Cx, append: &str, parameters: &str) -> anyhow::Result<Vm> {
-    let vm = cx.boot_with(cx.config().kdump().append("tsc=reliable").append(append))?;
+    let vm = cx.boot_with(cx.config().kdump().append(append))?;
     vm.load(parameters)?;
     vm.insmod("vigil_provoke.ko", "")?;
     // What the kernel frees after it has loaded a module makes CPUs wait.

@@ -149,7 +149,7 @@ impl Ktap {
 /// Loads the module in a guest whose kernel runs the suites that match, and
 /// returns what they and the log say.
 fn run(cx: &Cx, suites: &str, parameters: &str) -> anyhow::Result<(Vm, Ktap, Vec<LogLine>)> {
-    let words = format!("kunit.filter_glob={suites} log_buf_len=4M");
+    let words = format!("kunit.filter_glob={suites}");
     let vm = cx.boot_with(cx.config().append(words))?;
     let mark = vm.mark()?;
     // Returns when all have run.

@@ -3,7 +3,7 @@
 //! watched at all.
 
 use super::{
-    lockup_stall::{counts, endure, guest, guest_of, quiet, Words},
+    lockup_stall::{counts, endure, guest, guest_of, Words},
     module::nothing_left,
 };
 use crate::prelude::*;
@@ -40,7 +40,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// that are on to simply all, by a shorthand of the APIC. So the kernel is told to
 /// name them one by one; then the same guest lived, 3 times of 3.
 pub(super) fn coming_and_going(cx: &Cx) -> Config {
-    quiet(cx, 4).append("no_ipi_broadcast=1")
+    cx.config().cpus(4).append("no_ipi_broadcast=1")
 }
 
 /// Takes each CPU but the first away and back, so many times.
@@ -150,7 +150,7 @@ fn mask(cx: &Cx) -> Verdict {
 
 /// CPUs that are to run without a tick are left alone, unless asked for.
 fn nohz_full(cx: &Cx) -> Verdict {
-    let config = quiet(cx, 4).append("nohz_full=2-3");
+    let config = cx.config().cpus(4).append("nohz_full=2-3");
     let vm = guest_of(cx, config, "watchdog_thresh=1")?;
     let isolated = vm.read("/sys/devices/system/cpu/nohz_full")?;
     ensure!(isolated == "2-3\n", "{isolated}");

@@ -19,21 +19,27 @@ pub(super) fn grace() -> f64 {
 /// How a sample period relates to `watchdog_thresh`.
 pub(super) const PERIOD: f64 = 0.4;
 
-/// What a guest is made of in which CPUs get stuck. Its clocks do not depend on
-/// what a stuck CPU does, and what it logs below emergencies does not take the
-/// time that a serial console takes.
-pub(super) fn quiet(cx: &Cx, cpus: u32) -> Config {
-    cx.config().cpus(cpus).append("tsc=reliable loglevel=1")
+/// What is logged below emergencies does not take the time that a serial console
+/// takes from now on.
+pub(super) fn hush(vm: &Vm) -> Verdict {
+    Ok(vm.write("/proc/sys/kernel/printk", b"1")?)
 }
 
-/// Such a guest with both modules; vigil gets these parameters, and neighbours look
-/// after each other.
+/// A guest in which CPUs get stuck, quiet, with both modules; vigil gets these
+/// parameters, and neighbours look after each other.
 pub(super) fn guest(cx: &Cx, cpus: u32, parameters: &str) -> anyhow::Result<Vm> {
-    guest_of(cx, quiet(cx, cpus), parameters)
+    guest_of(cx, cx.config().cpus(cpus), parameters)
 }
 
 /// The same, made of something else.
 pub(super) fn guest_of(cx: &Cx, config: Config, parameters: &str) -> anyhow::Result<Vm> {
+    let vm = loud_guest_of(cx, config, parameters)?;
+    hush(&vm)?;
+    Ok(vm)
+}
+
+/// The same, with a console that takes its time.
+pub(super) fn loud_guest_of(cx: &Cx, config: Config, parameters: &str) -> anyhow::Result<Vm> {
     let vm = cx.boot_with(config)?;
     load(&vm, parameters)?;
     vm.insmod("vigil_provoke.ko", "")?;

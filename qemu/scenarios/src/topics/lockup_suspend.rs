@@ -4,7 +4,7 @@
 
 use super::{
     hung_stall::{wait_for, wake_after, NO_WAKING, PROVOKE, SOON},
-    lockup_stall::{guest_of, Words},
+    lockup_stall::{loud_guest_of, Words},
 };
 use crate::{prelude::*, splat};
 use regex::Regex;
@@ -58,8 +58,8 @@ fn every_step(cx: &Cx) -> Verdict {
 /// QEMU resets the virtio ports at the wake-up and the agent does not survive
 /// that: what is said is read from the console.
 fn suspend(cx: &Cx, how: &str, wake: fn(&Vm) -> Verdict) -> Verdict {
-    let config = cx.config().cpus(4).append("tsc=reliable");
-    let vm = guest_of(cx, config, "watchdog_thresh=1")?;
+    let config = cx.config().cpus(4);
+    let vm = loud_guest_of(cx, config, "watchdog_thresh=1")?;
     vm.spawn_on(
         0,
         &format!(

@@ -5,7 +5,7 @@
 use super::{
     hung_stall::{headline, wait_for, Stall, SOON},
     lockup_pause::NO_ASKING,
-    lockup_stall::{guest, guest_of, load, quiet, Lockup},
+    lockup_stall::{guest, guest_of, load, loud_guest_of, Lockup},
 };
 use crate::prelude::*;
 
@@ -328,9 +328,9 @@ fn last_cpu(cx: &Cx) -> Verdict {
 /// With the stacks of all CPUs wished for, one of which does not run.
 fn one_does_not_answer(cx: &Cx) -> Verdict {
     // The stacks are no emergencies: on a louder console.
-    let vm = guest_of(
+    let vm = loud_guest_of(
         cx,
-        cx.config().cpus(4).append("tsc=reliable"),
+        cx.config().cpus(4),
         "watchdog_thresh=3 hardlockup_panic=1 hardlockup_all_cpu_backtrace=1",
     )?;
     // In this order: a stall may need all CPUs to begin, and is found some seconds later.
@@ -351,7 +351,7 @@ fn one_does_not_answer(cx: &Cx) -> Verdict {
 fn another_takes_over(cx: &Cx) -> Verdict {
     let vm = guest_of(
         cx,
-        quiet(cx, 2),
+        cx.config(),
         "watchdog_thresh=1 softlockup_panic=1 panic_delay_ms=15000",
     )?;
     let mark = vm.mark()?;

@@ -211,7 +211,7 @@ fn thresholds(cx: &Cx) -> Verdict {
 /// is no report that the load does not justify (see `soak_judge` for the rule).
 /// True stalls afterwards are reported, and justified by the same rule.
 fn quiet(cx: &Cx) -> Verdict {
-    let config = cx.config().append("tsc=reliable loglevel=1 log_buf_len=8M");
+    let config = cx.config().append("loglevel=1 log_buf_len=8M");
     let vm = cx.boot_with(load_files(config)?)?;
     load(
         &vm,

@@ -4,8 +4,8 @@
 use super::{
     hung_stall::SOON,
     lockup_stall::{
-        counts, endure, grace, guest, guest_of, hard_in_time, quiet, soft_in_time,
-        soft_well_formed, tainted_by_soft_lockup, Lockup, Outcome, Words, PERIOD,
+        counts, endure, grace, guest, guest_of, hard_in_time, soft_in_time, soft_well_formed,
+        tainted_by_soft_lockup, Lockup, Outcome, Words, PERIOD,
     },
 };
 use crate::prelude::*;
@@ -113,7 +113,7 @@ fn every_cpu(cx: &Cx) -> Verdict {
     }
     drop(vm);
     // Whoever is on CPU 0 hears nothing of it while it lasts.
-    let vm = guest_of(cx, quiet(cx, 4).agent_cpu(1), "watchdog_thresh=1")?;
+    let vm = guest_of(cx, cx.config().cpus(4).agent_cpu(1), "watchdog_thresh=1")?;
     for cpus in ["0", "0,2-3"] {
         let outcome = endure(&vm, &format!("preempt_off cpus={cpus} ms={ONE_REPORT}"))?;
         one_each(&outcome, "prov_preempt", 1.0).with_context(|| format!("CPUs {cpus}"))?;

@@ -3,7 +3,7 @@
 
 use super::{
     hung_stall::SOON,
-    lockup_stall::{counts, endure, grace, guest, guest_of, soft_in_time, Lockup, PERIOD},
+    lockup_stall::{counts, endure, grace, guest, loud_guest_of, soft_in_time, Lockup, PERIOD},
 };
 use crate::prelude::*;
 
@@ -108,11 +108,9 @@ fn off_and_on(cx: &Cx) -> Verdict {
 /// All CPUs' stacks, and more of the system, come with the report if wanted, and
 /// nobody is taken for stuck who waits for that.
 fn more_is_shown(cx: &Cx) -> Verdict {
-    // With a console that takes its time.
-    let config = cx.config().cpus(4).append("tsc=reliable log_buf_len=4M");
-    let vm = guest_of(
+    let vm = loud_guest_of(
         cx,
-        config,
+        cx.config().cpus(4),
         "watchdog_thresh=1 softlockup_all_cpu_backtrace=1",
     )?;
     let outcome = endure(&vm, "preempt_off cpu=1 ms=3000")?;

@@ -27,7 +27,7 @@ const MODES: [(&str, Option<&str>); 3] = [
 pub(crate) fn run_all() -> Result<()> {
     let config = Config::new("heartbeat")
         .time_is_instructions()
-        .append("tsc=reliable loglevel=1")
+        .append("loglevel=1")
         .boot_limit(Duration::from_secs(300))
         .limit(Duration::from_secs(900));
     let vm = Vm::boot(config).context("the guest did not boot")?;

@@ -28,7 +28,7 @@ const TIMES: u32 = 20;
 pub(crate) fn run_all() -> Result<()> {
     // As for every stall of a CPU: see qemu/scenarios/src/topics/lockup_stall.rs.
     let config = Config::new("lateness")
-        .append("tsc=reliable loglevel=1 log_buf_len=16M")
+        .append("loglevel=1 log_buf_len=16M")
         .limit(Duration::from_secs(1800));
     let vm = Vm::boot(config).context("the guest did not boot")?;
     vm.load(&format!(
