@@ -7,14 +7,14 @@ use crate::{
     log::{Log, LogLine, Mark},
     qemu::{self, Qemu},
     qmp::Control,
-    template::{self, Begin, Template},
+    template::{self, Begin, First},
     vcpu, Arch, Bench, BootError, Config, Error, FrozenVcpu, Job, Output, Result, Witness,
 };
 use nix::{errno::Errno, sys::signal::Signal};
 use qapi::{qmp, Command};
 use regex::Regex;
 use std::{
-    fs::{self, File},
+    fs,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::{
@@ -630,13 +630,12 @@ impl Booting {
         let went_on = matches!(self.begin, Begin::From(..));
         match self.begin {
             Begin::Boot => self.guest.wait_hello(self.boot_limit)?,
-            Begin::First(key, file) => {
+            Begin::First(first) => {
                 self.guest.wait_hello(self.boot_limit)?;
                 if let Some(name) = self.state {
-                    match self.guest.keep(file, &name) {
-                        Ok(template) => template::offer(key, template),
+                    if let Err(error) = self.guest.keep(first, &name) {
                         // The others boot then, and this one is up all the same, or not.
-                        Err(error) => eprintln!("{error}"),
+                        eprintln!("{error}");
                     }
                 }
             }
@@ -850,7 +849,7 @@ impl Guest {
 
     /// Writes the guest's state to that file, which has this name in QEMU, for others to
     /// go on from. It stands still meanwhile.
-    fn keep(&self, state: File, name: &str) -> Result<Template> {
+    fn keep(&self, first: First, name: &str) -> Result<()> {
         self.sync_log(ANSWER)?;
         self.control.execute(&qmp::stop {})?;
         // Frames are passed on whole: what this guest has sent by now we take in, what it
@@ -861,11 +860,7 @@ impl Guest {
         let written = template::write(&self.control, name);
         self.control.execute(&qmp::cont {})?;
         written?;
-        Ok(Template {
-            state,
-            log,
-            console,
-        })
+        Ok(first.offer(log, console)?)
     }
 }
 

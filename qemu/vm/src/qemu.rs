@@ -140,7 +140,7 @@ pub(crate) fn start(config: &Config, begin: &Begin) -> Result<(Qemu, Sockets, Co
     };
     match begin {
         Begin::Boot => {}
-        Begin::First(_, file) => state = Some(args.inherit(again(file)?)),
+        Begin::First(first) => state = Some(args.inherit(again(first.file())?)),
         Begin::From(_, template) => {
             // What was printed before is the beginning of this one's, too.
             console

@@ -4,7 +4,8 @@
 //! An emulated kernel takes ten seconds of processor time and more to boot, and most
 //! guests of a test run are made of the same things. So the first one of a make, once
 //! its agent is there, is stopped, its whole state is written to a file, and it goes on;
-//! the next ones read that file instead of booting. The clocks of such a guest go on,
+//! the next ones read that file instead of booting, those that come too early once it
+//! is there. The clocks of such a guest go on,
 //! too: to it the time in between has not passed, but on the wall clock of its RTC.
 //!
 //! A file has no name and ends with the process, so no state outlives what it was made
@@ -22,7 +23,8 @@ use std::{
     env,
     fs::File,
     hash::{Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -46,8 +48,8 @@ pub(crate) struct Template {
 pub(crate) enum Begin {
     /// It boots.
     Boot,
-    /// It boots, and others will go on from it: the file is for its state.
-    First(Key, File),
+    /// It boots, and others will go on from it.
+    First(First),
     /// It goes on from that.
     From(Key, Arc<Template>),
 }
@@ -56,37 +58,93 @@ pub(crate) enum Begin {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(String);
 
-/// The state of a guest of that make; none while it is being made, and where none can be had.
+/// The first one of a make. The others wait for [`First::offer`]; they boot if it is dropped
+/// without.
+#[derive(Debug)]
+pub(crate) struct First {
+    key: Key,
+    /// For its state.
+    file: File,
+}
+
+/// What is known of the guests of a make.
+#[derive(Debug)]
+enum Known {
+    /// The first one boots.
+    Boots,
+    /// What they go on from.
+    Ready(Arc<Template>),
+    /// None can be had.
+    Nothing,
+}
+
 static TEMPLATES: Mutex<Templates> = Mutex::new(BTreeMap::new());
 
-type Templates = BTreeMap<Key, Option<Arc<Template>>>;
+/// [`Known::Boots`] is over for one of them.
+static NEWS: Condvar = Condvar::new();
 
-/// How a guest that is made of that is to begin.
+type Templates = BTreeMap<Key, Known>;
+
+/// How a guest that is made of that is to begin. While the first one boots, this waits
+/// for it, as long as booting might take.
 pub(crate) fn begin(config: &Config, bench: &Bench, arch: Arch) -> Result<Begin, BootError> {
     let Some(key) = key(config, bench, arch)? else {
         return Ok(Begin::Boot);
     };
-    let mut templates = templates();
+    let boots = |templates: &mut Templates| matches!(templates.get(&key), Some(Known::Boots));
+    let (mut templates, _) = NEWS
+        .wait_timeout_while(templates(), config.boot_limit * bench.pace(), boots)
+        .unwrap_or_else(PoisonError::into_inner);
     Ok(match templates.get(&key) {
-        Some(Some(template)) => Begin::From(key, Arc::clone(template)),
-        Some(None) => Begin::Boot,
+        Some(Known::Ready(template)) => Begin::From(key, Arc::clone(template)),
+        Some(Known::Boots | Known::Nothing) => Begin::Boot,
         None => {
             let file = tempfile::tempfile_in(bench.folder())
                 .map_err(|error| BootError::io("a file for a guest's state", &error))?;
-            templates.insert(key.clone(), None);
-            Begin::First(key, file)
+            templates.insert(key.clone(), Known::Boots);
+            Begin::First(First { key, file })
         }
     })
 }
 
-/// Makes that state known to those that come after.
-pub(crate) fn offer(key: Key, template: Template) {
-    templates().insert(key, Some(Arc::new(template)));
+impl First {
+    /// The file for its state.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Makes its state, which is in the file, known to those that come after.
+    pub(crate) fn offer(self, log: Log, console: Vec<u8>) -> io::Result<()> {
+        let state = self.file.try_clone()?;
+        let template = Template {
+            state,
+            log,
+            console,
+        };
+        set(self.key.clone(), Known::Ready(Arc::new(template)));
+        Ok(())
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        let mut templates = templates();
+        if let Some(known @ Known::Boots) = templates.get_mut(&self.key) {
+            *known = Known::Nothing;
+        }
+        drop(templates);
+        NEWS.notify_all();
+    }
 }
 
 /// Has those that come after boot: nobody came up from that state.
 pub(crate) fn give_up(key: Key) {
-    templates().insert(key, None);
+    set(key, Known::Nothing);
+}
+
+fn set(key: Key, known: Known) {
+    templates().insert(key, known);
+    NEWS.notify_all();
 }
 
 fn templates() -> MutexGuard<'static, Templates> {
