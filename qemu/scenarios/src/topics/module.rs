@@ -235,9 +235,9 @@ fn hundred_times_idle(cx: &Cx) -> Verdict {
     Ok(())
 }
 
-/// With tasks in the table each time (on a kernel that is slow, fewer times), while others write to the knobs and read
-/// the status as fast as they can, and find them there or not. No reference to a
-/// task stays behind: all memory of the tasks is free in the end.
+/// With tasks in the table each time (on a kernel that is slow, fewer times), while others
+/// write to the knobs and read the status all the time, and find them there or not. No
+/// reference to a task stays behind: all memory of the tasks is free in the end.
 fn hundred_times_in_use(cx: &Cx) -> Verdict {
     let vm = cx.boot()?;
     vm.insmod("vigil_provoke.ko", "")?;
@@ -247,14 +247,13 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
     };
     let stuck = Stall::start(&vm, "threads count=300")?;
     let before = tasks()?;
-    // Whenever loading waits for something, of which there is a lot: they leave it the CPU,
-    // and sleep while nothing is there. Only bash can do that without a new process.
+    // They leave loading the CPU whenever it has something to do with it, and take a breath
+    // each time that they have come round. Only bash can do that without a new process.
     let writers = vm.spawn(
         r#"exec 2> /dev/null; renice -n 19 $$; mkfifo /tmp/nothing
-         there='[ -d /proc/sys/vigil ] || read -r -t 0.02 <> /tmp/nothing'
-         bash -c "while :; do $there"'
+         bash -c 'while :; do read -r -t 0.02 <> /tmp/nothing
           for f in /proc/sys/vigil/*; do read -r value < $f && echo "$value" > $f; done; done' &
-         bash -c "while :; do $there"'
+         bash -c 'while :; do read -r -t 0.02 <> /tmp/nothing
           for value in 0 1 2 -1; do echo $value > /proc/sys/vigil/hung_task_timeout_secs
           echo 1 > /proc/sys/vigil/hung_task_check_interval_secs
           while read -r line; do :; done < /sys/kernel/debug/vigil/status; done; done' &
