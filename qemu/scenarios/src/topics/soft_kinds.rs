@@ -16,11 +16,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("every_kind", every_kind).core(),
         Scenario::new("every_cpu", every_cpu),
         Scenario::new("waiting_for_another_cpu", waiting_for_another_cpu),
-        Scenario::new("again_after_each_threshold", again_after_each_threshold),
+        Scenario::new("again_after_each_threshold", again_after_each_threshold).light(),
         Scenario::new("not_later_than_in_tree", not_later_than_in_tree),
         Scenario::new("interrupts_off", interrupts_off),
         Scenario::new("not_one", not_one),
-        Scenario::new("stand_in_for_the_stopper", stand_in_for_the_stopper).core(),
+        Scenario::new("stand_in_for_the_stopper", stand_in_for_the_stopper)
+            .core()
+            .light(),
         Scenario::new("busiest_interrupts", busiest_interrupts),
     ]
 }

@@ -10,10 +10,10 @@ use crate::prelude::*;
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("thresholds", thresholds).limit(secs(240)),
-        Scenario::new("off_and_on", off_and_on).core(),
+        Scenario::new("off_and_on", off_and_on).core().light(),
         Scenario::new("more_is_shown", more_is_shown),
         Scenario::new("panic_at_once", panic_at_once),
-        Scenario::new("panic_at_two_thresholds", panic_at_two_thresholds),
+        Scenario::new("panic_at_two_thresholds", panic_at_two_thresholds).light(),
     ]
 }
 
