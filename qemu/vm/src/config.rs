@@ -96,8 +96,8 @@ impl Config {
         self
     }
 
-    /// How long the guest may live, in real time (default 180 s). QEMU is
-    /// killed then, and everything that waits for the guest fails.
+    /// How long the guest may live, in real time (default 180 s), from when it is asked
+    /// for. QEMU is killed then, and everything that waits for the guest fails.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -138,7 +138,8 @@ impl Config {
 
     /// Lets the guest go on from where another of this process's that is made of the
     /// same had come up, if there is one, and others go on from it. It has the log and
-    /// the console's text of the first one's boot then.
+    /// the console's text of the first one's boot then. One that is booting is waited for,
+    /// as long as booting may take, but no longer than half of the limit.
     #[must_use]
     pub fn alike(mut self) -> Self {
         self.alike = true;

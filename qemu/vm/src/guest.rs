@@ -122,11 +122,11 @@ impl Vm {
         let bench = config.resolve_bench()?;
         let arch = bench.arch()?;
         let pace = bench.pace();
-        let start = Instant::now();
+        let deadline = Instant::now() + config.limit;
         let begin = template::begin(&config, &bench, arch)?;
+        let start = Instant::now();
         let (qemu, sockets, console) = qemu::start(&config, &begin)?;
         let qemu = Arc::new(qemu);
-        let deadline = start + config.limit;
         let end_of_limit = enforce(&qemu, deadline);
         let control = Control::connect(sockets.qmp).map_err(|error| {
             // Its own words are better, if it is about to end.
@@ -633,9 +633,10 @@ impl Booting {
             Begin::First(first) => {
                 self.guest.wait_hello(self.boot_limit)?;
                 if let Some(name) = self.state {
-                    if let Err(error) = self.guest.keep(first, &name) {
+                    if let Err(error) = self.guest.keep(&first, &name) {
                         // The others boot then, and this one is up all the same, or not.
                         eprintln!("{error}");
+                        first.give_up();
                     }
                 }
             }
@@ -643,7 +644,10 @@ impl Booting {
                 let resumed = template::resume(&self.guest.control)
                     .and_then(|()| self.guest.sync_log(ANSWER));
                 if let Err(error) = resumed {
-                    template::give_up(key);
+                    // Unless it was killed meanwhile, because it had no more time.
+                    if Instant::now() < self.guest.deadline {
+                        template::give_up(key);
+                    }
                     return Err(self.guest.not_up(error));
                 }
             }
@@ -849,7 +853,7 @@ impl Guest {
 
     /// Writes the guest's state to that file, which has this name in QEMU, for others to
     /// go on from. It stands still meanwhile.
-    fn keep(&self, first: First, name: &str) -> Result<()> {
+    fn keep(&self, first: &First, name: &str) -> Result<()> {
         self.sync_log(ANSWER)?;
         self.control.execute(&qmp::stop {})?;
         // Frames are passed on whole: what this guest has sent by now we take in, what it

@@ -58,8 +58,8 @@ pub(crate) enum Begin {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(String);
 
-/// The first one of a make. The others wait for [`First::offer`]; they boot if it is dropped
-/// without.
+/// The first one of a make. The others wait for [`First::offer`]. If it is dropped without,
+/// it did not come up, and the next one is the first.
 #[derive(Debug)]
 pub(crate) struct First {
     key: Key,
@@ -70,7 +70,7 @@ pub(crate) struct First {
 /// What is known of the guests of a make.
 #[derive(Debug)]
 enum Known {
-    /// The first one boots.
+    /// A first one boots.
     Boots,
     /// What they go on from.
     Ready(Arc<Template>),
@@ -86,14 +86,18 @@ static NEWS: Condvar = Condvar::new();
 type Templates = BTreeMap<Key, Known>;
 
 /// How a guest that is made of that is to begin. While the first one boots, this waits
-/// for it, as long as booting might take.
+/// for it, as long as booting may take, but not for more than half of the guest's limit.
 pub(crate) fn begin(config: &Config, bench: &Bench, arch: Arch) -> Result<Begin, BootError> {
     let Some(key) = key(config, bench, arch)? else {
         return Ok(Begin::Boot);
     };
     let boots = |templates: &mut Templates| matches!(templates.get(&key), Some(Known::Boots));
+    let most = config
+        .boot_limit
+        .saturating_mul(bench.pace())
+        .min(config.limit / 2);
     let (mut templates, _) = NEWS
-        .wait_timeout_while(templates(), config.boot_limit * bench.pace(), boots)
+        .wait_timeout_while(templates(), most, boots)
         .unwrap_or_else(PoisonError::into_inner);
     Ok(match templates.get(&key) {
         Some(Known::Ready(template)) => Begin::From(key, Arc::clone(template)),
@@ -114,7 +118,7 @@ impl First {
     }
 
     /// Makes its state, which is in the file, known to those that come after.
-    pub(crate) fn offer(self, log: Log, console: Vec<u8>) -> io::Result<()> {
+    pub(crate) fn offer(&self, log: Log, console: Vec<u8>) -> io::Result<()> {
         let state = self.file.try_clone()?;
         let template = Template {
             state,
@@ -124,13 +128,18 @@ impl First {
         set(self.key.clone(), Known::Ready(Arc::new(template)));
         Ok(())
     }
+
+    /// Has those that come after boot: its state cannot be had.
+    pub(crate) fn give_up(&self) {
+        give_up(self.key.clone());
+    }
 }
 
 impl Drop for First {
     fn drop(&mut self) {
         let mut templates = templates();
-        if let Some(known @ Known::Boots) = templates.get_mut(&self.key) {
-            *known = Known::Nothing;
+        if matches!(templates.get(&self.key), Some(Known::Boots)) {
+            templates.remove(&self.key);
         }
         drop(templates);
         NEWS.notify_all();
