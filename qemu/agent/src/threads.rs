@@ -13,10 +13,18 @@ use nix::{
     errno::Errno,
     libc::{self, c_int, c_void},
 };
-use std::ptr;
+use std::{
+    ptr,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
 
 /// All that a thread that does nothing ever has on its stack, with a lot to spare.
 const STACK: usize = 4096;
+
+/// Threads that have begun.
+static STANDING: AtomicUsize = AtomicUsize::new(0);
 
 /// Does what the command line says.
 pub(crate) fn main(arguments: &[String]) -> anyhow::Result<()> {
@@ -28,6 +36,9 @@ pub(crate) fn main(arguments: &[String]) -> anyhow::Result<()> {
     let stacks = vec![0_u8; count * STACK].leak();
     for (number, stack) in stacks.chunks_exact_mut(STACK).enumerate() {
         start(stack).with_context(|| format!("thread {number} cannot be started"))?;
+    }
+    while STANDING.load(Ordering::Relaxed) != count {
+        thread::sleep(Duration::from_millis(10));
     }
     println!("standing");
     loop {
@@ -49,8 +60,9 @@ fn start(stack: &'static mut [u8]) -> anyhow::Result<()> {
     ensure!(top.align_offset(16) == 0, "the stack is not aligned");
     // SAFETY: The stack is the new thread's alone, for ever, and is aligned as that of a
     // function has to be. The thread shares our thread-local storage, as it has none of
-    // its own; it runs `sleep()` only, which uses none: rustix makes the system call itself,
-    // and no handler of a signal is there that could run on it.
+    // its own; it runs `sleep()` only, which uses none: rustix, as this workspace has it,
+    // makes the system call itself, which cannot fault, and no signal comes to it that has
+    // a handler.
     #[allow(unsafe_code)]
     let made = unsafe { libc::clone(sleep, top.cast(), flags, ptr::null_mut()) };
     Errno::result(made)?;
@@ -59,6 +71,7 @@ fn start(stack: &'static mut [u8]) -> anyhow::Result<()> {
 
 /// For ever.
 extern "C" fn sleep(_: *mut c_void) -> c_int {
+    STANDING.fetch_add(1, Ordering::Relaxed);
     loop {
         rustix::event::pause();
     }
