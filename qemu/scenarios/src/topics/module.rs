@@ -252,11 +252,12 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
     let writers = vm.spawn(
         r#"exec 2> /dev/null; renice -n 19 $$; mkfifo /tmp/nothing
          bash -c 'while :; do read -r -t 0.02 <> /tmp/nothing
-          for f in /proc/sys/vigil/*; do read -r value < $f && echo "$value" > $f; done; done' &
+          for f in /proc/sys/vigil/*; do read -r value < $f && echo "$value" > $f && : > /tmp/written; done; done' &
          bash -c 'while :; do read -r -t 0.02 <> /tmp/nothing
           for value in 0 1 2 -1; do echo $value > /proc/sys/vigil/hung_task_timeout_secs
           echo 1 > /proc/sys/vigil/hung_task_check_interval_secs
-          while read -r line; do :; done < /sys/kernel/debug/vigil/status; done; done' &
+          while read -r line; do :; done < /sys/kernel/debug/vigil/status && : > /tmp/read
+          done; done' &
          wait"#,
     )?;
     load_and_unload(
@@ -267,6 +268,8 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
     ensure!(!writers.ended(), "the writers ended: {}", writers.output());
     writers.kill()?;
     writers.wait(SOON)?;
+    vm.sh_ok("ls /tmp/written /tmp/read")
+        .context("they never met the module")?;
     stuck.end(&vm)?;
     if vm.bench().kernel_has("CONFIG_KASAN") {
         // It keeps what was freed for a while, and counts it. Such a kernel has kmemleak, which
