@@ -477,6 +477,7 @@ static noinline void prov_fifo_hog(struct prov_thread *t)
 
 static void lockup_spin_touching(struct prov_thread *t, void (*touch)(void))
 {
+	/* One shorter than a tick is a tick, where there are interrupts. */
 	u64 step = t->stall->args.touch_ms * (u64)NSEC_PER_MSEC;
 	u64 next = lockup_clock();
 
@@ -874,7 +875,7 @@ static const struct prov_key flaps_keys[] = {
 const struct prov_kind prov_lockup_kinds[] = {
 	{
 		LOCKUP_PLAIN("preempt_off", "preempt", prov_preempt_off, lockup_keys),
-		.help = "spins with preemption off: a soft lockup",
+		.help = "keeps its CPU with preemption off: a soft lockup",
 		.flags = PROV_CPUS,
 	}, {
 		LOCKUP_PLAIN("irqs_off", "irqs", prov_irqs_off, lockup_keys),
@@ -888,11 +889,11 @@ const struct prov_kind prov_lockup_kinds[] = {
 	}, {
 		/* With PREEMPT_RT both can be preempted. */
 		LOCKUP_PLAIN("bh_off", "bh", prov_bh_off, lockup_keys),
-		.help = "spins with bottom halves off: a soft lockup",
+		.help = "keeps its CPU with bottom halves off: a soft lockup",
 		.flags = PROV_CPUS | PROV_NOT_RT,
 	}, {
 		LOCKUP_PLAIN("softirq_hog", "softirq", prov_softirq_hog, lockup_keys),
-		.help = "spins in a tasklet: a soft lockup",
+		.help = "keeps its CPU in a tasklet: a soft lockup",
 		.flags = PROV_CPUS | PROV_NOT_RT,
 	}, {
 		LOCKUP("spinlock", "spin", spinlock_occupy, spinlock_keys),
@@ -911,7 +912,7 @@ const struct prov_kind prov_lockup_kinds[] = {
 		.flags = PROV_CPUS,
 	}, {
 		LOCKUP_PLAIN("fifo_hog", "fifo", prov_fifo_hog, fifo_keys),
-		.help = "spins as a real-time task: no lockup",
+		.help = "keeps its CPU as a real-time task: no lockup",
 		.flags = PROV_CPUS,
 	}, {
 		LOCKUP_PLAIN("touch_softlockup", "touch_s", prov_touch_softlockup, touch_keys),

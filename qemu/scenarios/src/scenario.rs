@@ -90,7 +90,7 @@ impl Scenario {
     }
 
     /// Has a guest of two CPUs that waits for more than half of the time, as those with
-    /// hung tasks do, and most with soft lockups: one such may run beside those that are at work.
+    /// hung tasks do: one such may run beside those that are at work.
     pub(crate) fn light(mut self) -> Self {
         self.share = Some(Share::Light);
         self

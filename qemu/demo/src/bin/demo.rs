@@ -60,7 +60,7 @@ struct Hog {
 const HOGS: [Hog; 2] = [
     Hog {
         kind: "preempt_off",
-        what: "CPU 1 spins with preemption off",
+        what: "a task keeps CPU 1, with preemption off",
         head: "watchdog: BUG: soft lockup - CPU#1 ",
         ours: "(as counted by the tick)",
         // A stack that is printed asks it for patience.

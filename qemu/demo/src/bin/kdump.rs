@@ -35,7 +35,7 @@ const KINDS: [Kind; 3] = [
     },
     Kind {
         name: "soft",
-        what: "CPU 1 spins with preemption off",
+        what: "a task keeps CPU 1, with preemption off",
         knobs: "watchdog_thresh=2 softlockup_panic=1",
         provoke: "preempt_off cpu=1 ms=100000",
     },

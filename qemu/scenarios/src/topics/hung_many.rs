@@ -19,7 +19,7 @@ const LONGEST_SECTION: f64 = 0.050;
 /// A guest that has room for so many threads.
 fn large_guest(cx: &Cx) -> anyhow::Result<Vm> {
     let vm = cx.boot_with(cx.config().mem_mib(2048))?;
-    vm.sh_ok("sysctl -qw kernel.threads-max=100000 kernel.pid_max=100000 vm.max_map_count=200000")?;
+    vm.sh_ok("sysctl -qw kernel.threads-max=100000 kernel.pid_max=100000")?;
     vm.insmod("vigil_provoke.ko", "")?;
     Ok(vm)
 }

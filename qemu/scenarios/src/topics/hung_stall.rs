@@ -318,12 +318,7 @@ impl Report {
 
     /// Its lines without what differs between the two detectors.
     fn common_lines(&self, only_ours: &[String]) -> Vec<String> {
-        // The clock's watchdog speaks up in the middle if the host is busy.
-        let ours = |line: &String| {
-            line.starts_with("vigil: ")
-                || line.starts_with("clocksource: ")
-                || only_ours.contains(line)
-        };
+        let ours = |line: &String| line.starts_with("vigil: ") || only_ours.contains(line);
         self.lines
             .iter()
             .filter(|line| !ours(line))

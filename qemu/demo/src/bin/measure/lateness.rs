@@ -26,7 +26,7 @@ const TIMEOUT: f64 = 16.0;
 const TIMES: u32 = 20;
 
 pub(crate) fn run_all() -> Result<()> {
-    // As for every stall of a CPU: see qemu/scenarios/src/topics/lockup_stall.rs.
+    // What is logged does not take the time that a serial console takes.
     let config = Config::new("lateness")
         .append("loglevel=1 log_buf_len=16M")
         .limit(Duration::from_secs(1800));
