@@ -171,9 +171,8 @@ fn delays(cx: &Cx, stalls: &[(&str, &str)]) -> Verdict {
             said.time
         );
         let at = time_of_panic(&text)?;
-        // It is said after the end was fixed, by which time somebody else may have been at work.
         ensure!(
-            at - said.time >= 3.0 - 0.01,
+            at - said.time >= 3.0,
             "{message}: said at {}, and came at {at}",
             said.time
         );
