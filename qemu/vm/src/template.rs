@@ -5,8 +5,8 @@
 //! guests of a test run are made of the same things. So the first one of a make, once
 //! its agent is there, is stopped, its whole state is written to a file, and it goes on;
 //! the next ones read that file instead of booting, those that come too early once it
-//! is there. The clocks of such a guest go on,
-//! too: to it the time in between has not passed, but on the wall clock of its RTC.
+//! is there. The clocks of such a guest go on, too: to it the time in between has not
+//! passed, but on the wall clock of its RTC.
 //!
 //! A file has no name and ends with the process, so no state outlives what it was made
 //! of. `VIGIL_BOOT=1` has every guest boot for itself.

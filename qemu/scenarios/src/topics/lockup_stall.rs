@@ -19,12 +19,6 @@ pub(super) fn grace() -> f64 {
 /// How a sample period relates to `watchdog_thresh`.
 pub(super) const PERIOD: f64 = 0.4;
 
-/// What is logged below emergencies does not take the time that a serial console
-/// takes from now on.
-pub(super) fn hush(vm: &Vm) -> Verdict {
-    Ok(vm.write("/proc/sys/kernel/printk", b"1")?)
-}
-
 /// A guest in which CPUs get stuck, quiet, with both modules; vigil gets these
 /// parameters, and neighbours look after each other.
 pub(super) fn guest(cx: &Cx, cpus: u32, parameters: &str) -> anyhow::Result<Vm> {
@@ -34,7 +28,9 @@ pub(super) fn guest(cx: &Cx, cpus: u32, parameters: &str) -> anyhow::Result<Vm> 
 /// The same, made of something else.
 pub(super) fn guest_of(cx: &Cx, config: Config, parameters: &str) -> anyhow::Result<Vm> {
     let vm = loud_guest_of(cx, config, parameters)?;
-    hush(&vm)?;
+    // From now on what is logged below emergencies does not take the time that a serial
+    // console takes.
+    vm.write("/proc/sys/kernel/printk", b"1")?;
     Ok(vm)
 }
 
