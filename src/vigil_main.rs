@@ -10,31 +10,39 @@
 
 #[macro_use]
 mod logic;
+mod control;
 mod detect;
+mod knobs;
+mod panic;
+mod report;
 mod sys;
 
+use control::{
+    status,
+    sysctl::{KernelNames, SysctlHandler},
+};
 use core::borrow::Borrow;
 use detect::{
-    doom::Doom,
-    hung,
-    knobs::{KernelNames, Knobs, Panel},
-    lockup::Lockups,
-    status,
+    hung_task::thread::{Detector, HungTaskCtx},
+    watchdog::LockupDetector,
 };
 use kernel::{prelude::*, sync::Arc};
+use knobs::Knobs;
 use logic::{
-    knobs::{Id, Kind, ALL},
-    perf::Backend,
+    hardlockup::perf::Backend,
+    sysctl::{Knob, KnobKind, KNOBS},
 };
+use panic::PanicControl;
 use sys::{
-    call::Calls,
-    incidents,
-    kthread::{Bell, KThread},
-    nmi::{Nmi, Touches},
-    param, perf, pm,
+    cpufreq, crash_record,
+    ksyms::Ksyms,
+    kthread::{KThread, ThreadControl},
+    nmi::NmiSender,
+    param, pm,
     runqueue::RunQueues,
     sysctl,
-    tick::Stopper,
+    touch::TouchProbes,
+    watchdog_timer::StopWork,
 };
 
 /// Declares the module, and [`given`], from the table of knobs.
@@ -75,10 +83,10 @@ macro_rules! declare_module {
         }
 
         /// Each number that may be given at load, with its value.
-        fn given() -> impl Iterator<Item = (Id, i64)> {
+        fn given() -> impl Iterator<Item = (Knob, i64)> {
             [
-                $((Id::$nid, plain(module_parameters::$n.value())),)*
-                $((Id::$oid, plain(module_parameters::$o.value())),)*
+                $((Knob::$nid, plain(module_parameters::$n.value())),)*
+                $((Knob::$oid, plain(module_parameters::$o.value())),)*
             ]
             .into_iter()
         }
@@ -103,24 +111,24 @@ struct Vigil {
     /// Asks for the state of everything.
     _status: Option<status::Status>,
     /// Change everything.
-    _kernel_names: Option<sysctl::Folder<Panel>>,
+    _kernel_names: Option<sysctl::SysctlTable<SysctlHandler>>,
     /// See [`Vigil::_kernel_names`].
-    _knobs: sysctl::Folder<Panel>,
+    _knobs: sysctl::SysctlTable<SysctlHandler>,
     /// Changes the counters.
-    _frequency: perf::Watch<Counting>,
+    _frequency: cpufreq::PolicyNotifier<Counting>,
     /// Sets them anew.
     _wake: Pin<KBox<pm::Notifier<Counting>>>,
     /// Rings the thread's bell.
-    _suspend: Pin<KBox<pm::Notifier<hung::Shared>>>,
+    _suspend: Pin<KBox<pm::Notifier<HungTaskCtx>>>,
     /// Looks at the CPUs. Shared with `_status`, `_knobs`, `_frequency` and `_wake`, which are gone
     /// by now.
-    lockups: Arc<Pin<KBox<Lockups>>>,
+    lockups: Arc<Pin<KBox<LockupDetector>>>,
 }
 
 /// The counters, which count by the CPUs' frequency.
-struct Counting(Arc<Pin<KBox<Lockups>>>);
+struct Counting(Arc<Pin<KBox<LockupDetector>>>);
 
-impl perf::OnChange for Counting {
+impl cpufreq::FrequencyListener for Counting {
     fn khz_changed(&self) {
         self.0.khz_changed();
     }
@@ -128,7 +136,7 @@ impl perf::OnChange for Counting {
 
 impl pm::Listener for Counting {
     fn suspend(&self, event: pm::Event) {
-        if matches!(event, pm::Event::Over) {
+        if matches!(event, pm::Event::Post) {
             self.0.slept();
         }
     }
@@ -144,7 +152,7 @@ fn preset(knobs: &Knobs) -> Result {
     for (id, value) in given() {
         knobs.preset(id, value).inspect_err(|_| complain(id))?;
     }
-    for knob in ALL.iter().filter(|knob| knob.kind == Kind::List) {
+    for knob in KNOBS.iter().filter(|knob| knob.kind == KnobKind::List) {
         knobs
             .preset_text(knob.id, param::text(knob.name))
             .inspect_err(|_| complain(knob.id))?;
@@ -153,8 +161,8 @@ fn preset(knobs: &Knobs) -> Result {
 }
 
 /// Says that a value given at load is none.
-fn complain(id: Id) {
-    let name = ALL.get(id as usize).map_or("", |knob| knob.name);
+fn complain(id: Knob) {
+    let name = KNOBS.get(id as usize).map_or("", |knob| knob.name);
     pr_err!("{name}: the value given at load is out of range, see docs/knobs.md\n");
 }
 
@@ -175,8 +183,8 @@ impl Drop for Vigil {
 
 impl kernel::Module for Vigil {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        incidents::locate();
-        let bell = Bell::new()?;
+        crash_record::publish_address();
+        let control = ThreadControl::new()?;
         let knobs = Arc::new(Knobs::new(), GFP_KERNEL)?;
         preset(&knobs)?;
 
@@ -185,47 +193,50 @@ impl kernel::Module for Vigil {
         let use_run_queues = plain::<u8>(module_parameters::use_run_queues.value()) != 0;
         let use_stopper = plain::<u8>(module_parameters::use_stopper.value()) != 0;
         let kernel_names = plain::<u8>(module_parameters::kernel_names.value()) != 0;
-        let calls = Calls::bind(use_unexported);
-        let queues = RunQueues::find(&calls, use_run_queues);
-        let doom = Arc::new(Doom::new(knobs.clone(), calls), GFP_KERNEL)?;
+        let ksyms = Ksyms::resolve(use_unexported);
+        let queues = RunQueues::find(&ksyms, use_run_queues);
+        let panic = Arc::new(PanicControl::new(knobs.clone(), ksyms), GFP_KERNEL)?;
         let shared = Arc::new(
-            hung::Shared::new(knobs.clone(), bell.clone(), calls, queues, doom.clone()),
+            HungTaskCtx::new(knobs.clone(), control.clone(), ksyms, queues, panic.clone()),
             GFP_KERNEL,
         )?;
-        let detector = hung::Detector::new(shared.clone())?;
+        let detector = Detector::new(shared.clone())?;
         // Whoever makes something registers it here, and what fails later undoes it by being
         // dropped: in the reverse order of these lines.
         let hung = step(
             "start the thread vigild/hung",
-            KThread::spawn(c"vigild/hung", bell.clone(), detector),
+            KThread::spawn(c"vigild/hung", control.clone(), detector),
         )?;
         let lockups = step(
             "set up the lockup detectors",
-            Lockups::new(
+            LockupDetector::new(
                 knobs.clone(),
-                calls,
-                Stopper::find(&calls, use_stopper),
-                Touches::new(use_unexported),
-                Nmi::new().ok(),
-                doom,
+                ksyms,
+                StopWork::find(&ksyms, use_stopper),
+                TouchProbes::new(use_unexported),
+                NmiSender::new().ok(),
+                panic,
                 backend,
             ),
         )?;
         let lockups = Arc::new(lockups, GFP_KERNEL)?;
-        let panel = Arc::new(Panel::new(knobs, bell, lockups.clone()), GFP_KERNEL)?;
+        let handler = Arc::new(
+            SysctlHandler::new(knobs, control, lockups.clone()),
+            GFP_KERNEL,
+        )?;
         let cpus = param::text("watchdog_cpumask");
         if cpus.is_empty() {
             step("watch the CPUs", lockups.apply(|_| false, |_| (), |_| ()))?;
         } else {
-            panel.set_cpus(cpus).inspect_err(|&error| {
+            handler.set_cpus(cpus).inspect_err(|&error| {
                 if error == EINVAL {
-                    complain(Id::WatchdogCpumask);
+                    complain(Knob::WatchdogCpumask);
                 }
             })?;
         }
         let frequency = step(
             "listen for changes of frequency",
-            perf::Watch::new(Counting(lockups.clone())),
+            cpufreq::PolicyNotifier::new(Counting(lockups.clone())),
         )?;
         // What came before anybody listened.
         lockups.khz_changed();
@@ -240,16 +251,16 @@ impl kernel::Module for Vigil {
         )?;
         let knobs = step(
             "make /proc/sys/vigil",
-            sysctl::Folder::new(c"vigil", &panel, |_| true),
+            sysctl::SysctlTable::new(c"vigil", &handler, |_| true),
         )?;
         let (names, kernel_names) = step(
             "put the knobs into /proc/sys/kernel",
-            KernelNames::register(kernel_names, &panel),
+            KernelNames::register(kernel_names, &handler),
         )?;
         let all = Arc::new(status::All::new(shared, lockups.clone(), names), GFP_KERNEL)?;
         // What is found goes to the log in any case, and some machines have debugfs off.
         let without = |error: &Error| {
-            sys::log::err(format_args!(
+            sys::printk::err(format_args!(
                 "vigil: there is no file vigil/status: debugfs does not take it (error {})",
                 error.to_errno()
             ));

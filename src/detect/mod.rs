@@ -4,11 +4,6 @@
 
 #![deny(unsafe_code)]
 
-pub(crate) mod doom;
-pub(crate) mod hung;
-mod irqs;
-pub(crate) mod knobs;
-pub(crate) mod lockup;
-mod perf;
-mod report;
-pub(crate) mod status;
+pub(crate) mod hardlockup;
+pub(crate) mod hung_task;
+pub(crate) mod watchdog;

@@ -7,12 +7,12 @@
 //! (`debug_show_blocker()`): "likely", because an owner is read without any lock and a semaphore's
 //! or a reader's is only the last one known.
 
-use super::text::Comm;
+use super::task::TaskId;
 use core::fmt;
 
 /// The kind of lock, and for a rw-semaphore what the waiter wants to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LockKind {
     /// `BLOCKER_TYPE_MUTEX`
     Mutex,
     /// `BLOCKER_TYPE_SEM`
@@ -36,16 +36,16 @@ const RWSEM_WRITER_LOCKED: usize = 1;
 
 /// Splits `task_struct::blocker` into the kind and the lock's address. `None`: waits for no lock
 /// that the kernel keeps track of.
-pub fn decode(blocker: usize) -> Option<(Kind, usize)> {
+pub fn decode(blocker: usize) -> Option<(LockKind, usize)> {
     let lock = blocker & !TYPE_MASK;
     if lock == 0 {
         return None;
     }
     let kind = match blocker & TYPE_MASK {
-        0 => Kind::Mutex,
-        1 => Kind::Semaphore,
-        2 => Kind::RwSemReader,
-        _ => Kind::RwSemWriter,
+        0 => LockKind::Mutex,
+        1 => LockKind::Semaphore,
+        2 => LockKind::RwSemReader,
+        _ => LockKind::RwSemWriter,
     };
     Some((kind, lock))
 }
@@ -60,11 +60,11 @@ pub struct LockWords {
 }
 
 /// Address of the owner's `task_struct`; zero when there is none.
-pub fn owner_task(kind: Kind, words: LockWords) -> usize {
+pub fn owner_task(kind: LockKind, words: LockWords) -> usize {
     match kind {
-        Kind::Mutex => words.owner & !MUTEX_FLAGS,
-        Kind::Semaphore => words.owner,
-        Kind::RwSemReader | Kind::RwSemWriter => words.owner & !RWSEM_OWNER_FLAGS,
+        LockKind::Mutex => words.owner & !MUTEX_FLAGS,
+        LockKind::Semaphore => words.owner,
+        LockKind::RwSemReader | LockKind::RwSemWriter => words.owner & !RWSEM_OWNER_FLAGS,
     }
 }
 
@@ -73,57 +73,42 @@ fn reader_owned(words: LockWords) -> bool {
     words.count & RWSEM_WRITER_LOCKED == 0 && words.owner & RWSEM_READER_OWNED != 0
 }
 
-/// A task's name and number, as they stand in a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Who {
-    /// Name, at most 15 bytes.
-    pub comm: Comm,
-    /// Number in the initial PID namespace.
-    pub pid: i32,
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.comm, self.pid)
-    }
-}
-
 /// The line that says what the task waits for and who has it; `owner` is `None` when there is
 /// none, or when no living task has that address any more.
 pub struct Line {
     /// The task that waits.
-    pub waiter: Who,
+    pub waiter: TaskId,
     /// What it waits for.
-    pub kind: Kind,
+    pub kind: LockKind,
     /// The lock's words.
     pub words: LockWords,
     /// Who has it.
-    pub owner: Option<Who>,
+    pub owner: Option<TaskId>,
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waiter = &self.waiter;
         match (self.kind, &self.owner) {
-            (Kind::Mutex, Some(owner)) => write!(
+            (LockKind::Mutex, Some(owner)) => write!(
                 f,
                 "INFO: task {waiter} is blocked on a mutex likely owned by task {owner}."
             ),
-            (Kind::Mutex, None) => write!(
+            (LockKind::Mutex, None) => write!(
                 f,
                 "INFO: task {waiter} is blocked on a mutex, but the owner is not found."
             ),
-            (Kind::Semaphore, Some(owner)) => write!(
+            (LockKind::Semaphore, Some(owner)) => write!(
                 f,
                 "INFO: task {waiter} blocked on a semaphore likely last held by task {owner}"
             ),
-            (Kind::Semaphore, None) => write!(
+            (LockKind::Semaphore, None) => write!(
                 f,
                 "INFO: task {waiter} is blocked on a semaphore, but the last holder is not found."
             ),
-            (Kind::RwSemReader | Kind::RwSemWriter, Some(owner)) => {
+            (LockKind::RwSemReader | LockKind::RwSemWriter, Some(owner)) => {
                 let waits_as = match self.kind {
-                    Kind::RwSemReader => "reader",
+                    LockKind::RwSemReader => "reader",
                     _ => "writer",
                 };
                 let held_as = if reader_owned(self.words) {
@@ -137,7 +122,7 @@ impl fmt::Display for Line {
                      task {owner} <{held_as}>"
                 )
             }
-            (Kind::RwSemReader | Kind::RwSemWriter, None) => write!(
+            (LockKind::RwSemReader | LockKind::RwSemWriter, None) => write!(
                 f,
                 "INFO: task {waiter} is blocked on an rw-semaphore, but the owner is not found."
             ),

@@ -8,7 +8,7 @@
 //! Everything is in whole words, in the machine's byte order, so that it can be written a word at a
 //! time without a lock.
 
-use super::blocker::{Kind as Lock, Who};
+use super::{blocker::LockKind, task::TaskId};
 
 /// What the record begins with.
 pub const MAGIC: [u8; 16] = *b"vigil incidents\0";
@@ -40,7 +40,7 @@ pub const PANIC: u32 = 4;
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Kind {
+pub enum IncidentKind {
     /// A hung task.
     HungTask = 1,
     /// A soft lockup.
@@ -64,22 +64,22 @@ pub struct Stack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// Kind of lock.
-    pub lock: Lock,
+    pub lock: LockKind,
     /// Its address.
     pub address: usize,
     /// Who has it, if that is known.
-    pub owner: Option<Who>,
+    pub owner: Option<TaskId>,
 }
 
 /// One incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incident {
     /// What was found.
-    pub kind: Kind,
+    pub kind: IncidentKind,
     /// The CPU that is stuck, or on which the task ran last.
     pub cpu: u32,
     /// The task that hangs, or that runs on the stuck CPU; `None` if that is not known.
-    pub task: Option<Who>,
+    pub task: Option<TaskId>,
     /// The CPU that found it.
     pub finder: u32,
     /// When, in nanoseconds on the clock that stamps the log.
@@ -134,7 +134,7 @@ pub fn flags_word(flags: u32, depth: u32) -> u64 {
 impl Incident {
     /// The words of an entry, without its number, which comes first and is written last.
     pub fn words(&self) -> [u64; WORDS] {
-        let nobody = Who {
+        let nobody = TaskId {
             comm: Default::default(),
             pid: -1,
         };
@@ -144,10 +144,10 @@ impl Incident {
             None => (0, 0, None),
             Some(wait) => {
                 let lock = match wait.lock {
-                    Lock::Mutex => 1,
-                    Lock::Semaphore => 2,
-                    Lock::RwSemReader => 3,
-                    Lock::RwSemWriter => 4,
+                    LockKind::Mutex => 1,
+                    LockKind::Semaphore => 2,
+                    LockKind::RwSemReader => 3,
+                    LockKind::RwSemWriter => 4,
                 };
                 (lock, wait.address, wait.owner)
             }

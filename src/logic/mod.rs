@@ -17,20 +17,18 @@
 #![deny(unsafe_code)]
 
 pub mod blocker;
-pub mod clock;
 pub mod cpulist;
-pub mod doom;
-pub mod hard;
-pub mod hung;
+pub mod fmt;
+pub mod hardlockup;
+pub mod hung_task;
 pub mod incident;
-pub mod irqs;
+pub mod irqstat;
+pub mod panic;
+pub mod pause_clock;
+pub mod softlockup;
 #[macro_use]
-pub mod knobs;
-pub mod perf;
-pub mod plan;
-pub mod soft;
-pub mod table;
-pub mod text;
+pub mod sysctl;
+pub mod task;
 
 /// Nanoseconds in a second.
 pub const NSEC_PER_SEC: u64 = 1_000_000_000;

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CPUs: which there are, what they spend their time on, and what interrupted them.
+//! CPUs: which there are, and what they spend their time on.
 
 use super::ffi;
-use core::marker::PhantomData;
-use kernel::bindings;
 
 /// The CPU that this runs on; where the task may move, another one the next moment.
 pub(crate) fn this() -> u32 {
@@ -80,40 +78,6 @@ pub(crate) fn times(cpu: u32) -> [u64; 4] {
         unsafe { ffi::vigil_cpu_times(cpu, times.as_mut_ptr()) };
     }
     times
-}
-
-/// Evidence of running in a hard timer interrupt of a CPU, from its beginning to its end.
-///
-/// # Invariants
-///
-/// Exists on the stack of such an interrupt only.
-pub(crate) struct InTimer<'a> {
-    cpu: u32,
-    _not_send: PhantomData<&'a *mut ()>,
-}
-
-impl InTimer<'_> {
-    /// # Safety
-    ///
-    /// To be called in a hard timer interrupt, which the result must not outlive.
-    pub(super) unsafe fn new() -> Self {
-        Self {
-            // SAFETY: In an interrupt, nothing moves to another CPU.
-            cpu: unsafe { ffi::vigil_this_cpu() },
-            _not_send: PhantomData,
-        }
-    }
-
-    /// The CPU.
-    pub(crate) fn cpu(&self) -> u32 {
-        self.cpu
-    }
-
-    /// The registers of what was interrupted, for the printing functions; may be null.
-    pub(super) fn regs(&self) -> *mut bindings::pt_regs {
-        // SAFETY: By the type invariant this is a hard interrupt.
-        unsafe { ffi::vigil_irq_regs() }
-    }
 }
 
 #[kernel::prelude::kunit_tests(vigil_cpu)]

@@ -24,20 +24,20 @@ use kernel::{
 /// A ring is kept until the thread waits next, so that none is lost between a look at the world
 /// and the wait.
 #[pin_data]
-pub(crate) struct Bell {
+pub(crate) struct ThreadControl {
     #[pin]
-    rung: Mutex<bool>,
+    woken: Mutex<bool>,
     #[pin]
     wait: CondVar,
     stop: Atomic<bool>,
 }
 
-impl Bell {
+impl ThreadControl {
     /// A bell that is not rung.
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                rung <- new_mutex!(false, "vigil::Bell::rung"),
+                woken <- new_mutex!(false, "vigil::Bell::rung"),
                 wait <- new_condvar!("vigil::Bell::wait"),
                 stop: Atomic::new(false),
             }),
@@ -50,41 +50,41 @@ impl Bell {
     /// # Context
     ///
     /// Process context, may sleep.
-    pub(crate) fn ring(&self) {
-        *self.rung.lock() = true;
+    pub(crate) fn wake(&self) {
+        *self.woken.lock() = true;
         self.wait.notify_all();
     }
 
     /// Whether the thread is to end. Cheap: to be asked often.
-    pub(crate) fn stopping(&self) -> bool {
+    pub(crate) fn should_stop(&self) -> bool {
         self.stop.load(Relaxed)
     }
 
     /// Sleeps until the bell rings, at most for `millis` milliseconds (for good if `None`), not
     /// counting towards the load.
     pub(crate) fn wait(&self, millis: Option<u32>) {
-        let mut rung = self.rung.lock();
-        if !*rung {
+        let mut woken = self.woken.lock();
+        if !*woken {
             match millis {
                 // The results tell a signal from a ring; kernel threads get none, and the caller
                 // looks at the world after every wake-up anyway.
                 Some(ms) => {
                     let _ = self
                         .wait
-                        .wait_interruptible_timeout(&mut rung, msecs_to_jiffies(ms));
+                        .wait_interruptible_timeout(&mut woken, msecs_to_jiffies(ms));
                 }
                 None => {
-                    let _ = self.wait.wait_interruptible(&mut rung);
+                    let _ = self.wait.wait_interruptible(&mut woken);
                 }
             }
         }
-        *rung = false;
+        *woken = false;
     }
 
     fn stop(&self) {
         self.stop.store(true, Relaxed);
         // The lock inside orders the store before the thread's next look.
-        self.ring();
+        self.wake();
     }
 }
 
@@ -99,13 +99,13 @@ pub(crate) fn cond_resched() {
 }
 
 /// The body of a thread.
-pub(crate) trait Body: Send {
-    /// Runs until [`Bell::stopping`].
+pub(crate) trait ThreadFn: Send {
+    /// Runs until [`ThreadControl::should_stop`].
     ///
     /// # Context
     ///
     /// Process context, in the thread itself.
-    fn run(&mut self, bell: &Bell);
+    fn run(&mut self, control: &ThreadControl);
 }
 
 /// A running kernel thread. Dropping it tells the thread to stop and waits until it has left the
@@ -118,21 +118,21 @@ pub(crate) trait Body: Send {
 /// - If the thread never gets to run its body, `start` still holds what it was handed, and `free`
 ///   is the function to free that.
 pub(crate) struct KThread {
-    bell: Arc<Bell>,
+    control: Arc<ThreadControl>,
     task: *mut bindings::task_struct,
     start: *mut c_void,
     free: unsafe fn(*mut c_void),
 }
 
 // SAFETY: `task` is only handed to `kthread_stop_put()`, which may be called from any task, and what
-// `start` points to is `Send`, as [`Body`] is and `Arc<Bell>`.
+// `start` points to is `Send`, as [`ThreadFn`] is and `Arc<ThreadControl>`.
 unsafe impl Send for KThread {}
 // SAFETY: No method takes `&self`.
 unsafe impl Sync for KThread {}
 
 /// What the new thread is handed.
 struct Start<B> {
-    bell: Arc<Bell>,
+    control: Arc<ThreadControl>,
     body: B,
 }
 
@@ -143,10 +143,14 @@ impl KThread {
     /// # Errors
     ///
     /// `ENOMEM`; `EAGAIN` when the system has as many threads as it may have.
-    pub(crate) fn spawn<B: Body + 'static>(name: &CStr, bell: Arc<Bell>, body: B) -> Result<Self> {
+    pub(crate) fn spawn<B: ThreadFn + 'static>(
+        name: &CStr,
+        control: Arc<ThreadControl>,
+        body: B,
+    ) -> Result<Self> {
         let start = KBox::new(
             Start {
-                bell: bell.clone(),
+                control: control.clone(),
                 body,
             },
             GFP_KERNEL,
@@ -177,7 +181,7 @@ impl KThread {
         unsafe { bindings::wake_up_process(task) };
         // INVARIANT: The reference was taken above, and `start` is what `entry` was handed.
         Ok(Self {
-            bell,
+            control,
             task,
             start: start.cast(),
             free: free::<B>,
@@ -187,7 +191,7 @@ impl KThread {
 
 impl Drop for KThread {
     fn drop(&mut self) {
-        self.bell.stop();
+        self.control.stop();
         // SAFETY: By the type invariant `task` is valid and we own a reference, which this gives
         // back. It returns after the thread has exited, even if it did so before.
         let result = unsafe { bindings::kthread_stop_put(self.task) };
@@ -211,11 +215,11 @@ unsafe fn free<B>(data: *mut c_void) {
 /// # Safety
 ///
 /// `data` comes from `KBox::into_raw` of a `KBox<Start<B>>`, which this owns from now on.
-unsafe extern "C" fn entry<B: Body>(data: *mut c_void) -> c_int {
+unsafe extern "C" fn entry<B: ThreadFn>(data: *mut c_void) -> c_int {
     // SAFETY: By the function's own requirement.
     let mut start = unsafe { KBox::from_raw(data.cast::<Start<B>>()) };
-    let Start { bell, body } = &mut *start;
-    body.run(bell);
+    let Start { control, body } = &mut *start;
+    body.run(control);
     0
 }
 
@@ -252,15 +256,15 @@ mod tests {
         once: bool,
     }
 
-    impl Body for Waiter {
-        fn run(&mut self, bell: &Bell) {
+    impl ThreadFn for Waiter {
+        fn run(&mut self, control: &ThreadControl) {
             self.done.task.store(task::key(current!()), Release);
-            while !bell.stopping() {
+            while !control.should_stop() {
                 self.done.rounds.add(1, Relaxed);
                 if self.once {
                     return;
                 }
-                bell.wait(self.millis);
+                control.wait(self.millis);
             }
         }
     }
@@ -272,7 +276,7 @@ mod tests {
     }
 
     fn spawn(
-        bell: &Arc<Bell>,
+        control: &Arc<ThreadControl>,
         done: &Arc<Done>,
         millis: Option<u32>,
         once: bool,
@@ -282,30 +286,30 @@ mod tests {
             millis,
             once,
         };
-        KThread::spawn(c"vigild/kunit", bell.clone(), body)
+        KThread::spawn(c"vigild/kunit", control.clone(), body)
     }
 
     /// Each ring makes one more round, also one that comes before the wait.
     #[test]
     fn no_ring_is_lost() -> Result {
-        let (bell, done) = (Bell::new()?, done()?);
-        bell.ring();
-        let thread = spawn(&bell, &done, None, false)?;
+        let (control, done) = (ThreadControl::new()?, done()?);
+        control.wake();
+        let thread = spawn(&control, &done, None, false)?;
         for rounds in 2..20 {
             assert!(until(|| done.rounds.load(Relaxed) >= rounds));
-            bell.ring();
+            control.wake();
         }
         assert!(until(|| done.rounds.load(Relaxed) >= 20));
         drop(thread);
-        assert!(bell.stopping());
+        assert!(control.should_stop());
         assert_eq!(done.dropped.load(Relaxed), 1);
         Ok(())
     }
 
     #[test]
     fn a_wait_has_an_end() -> Result {
-        let (bell, done) = (Bell::new()?, done()?);
-        let thread = spawn(&bell, &done, Some(1), false)?;
+        let (control, done) = (ThreadControl::new()?, done()?);
+        let thread = spawn(&control, &done, Some(1), false)?;
         assert!(until(|| done.rounds.load(Relaxed) >= 5));
         drop(thread);
         Ok(())
@@ -313,8 +317,8 @@ mod tests {
 
     #[test]
     fn it_has_its_name_and_is_gone_afterwards() -> Result {
-        let (bell, done) = (Bell::new()?, done()?);
-        let thread = spawn(&bell, &done, None, false)?;
+        let (control, done) = (ThreadControl::new()?, done()?);
+        let thread = spawn(&control, &done, None, false)?;
         assert!(until(|| done.task.load(Acquire) != 0));
         let task = task::by_address(done.task.load(Acquire)).ok_or(ESRCH)?;
         assert_eq!(name(&task)?.to_bytes(), b"vigild/kunit");
@@ -326,8 +330,8 @@ mod tests {
 
     #[test]
     fn a_body_may_end_by_itself() -> Result {
-        let (bell, done) = (Bell::new()?, done()?);
-        let thread = spawn(&bell, &done, None, true)?;
+        let (control, done) = (ThreadControl::new()?, done()?);
+        let thread = spawn(&control, &done, None, true)?;
         assert!(until(|| done.dropped.load(Relaxed) == 1));
         drop(thread);
         assert_eq!(done.rounds.load(Relaxed), 1);
@@ -340,7 +344,7 @@ mod tests {
     fn a_thread_may_be_stopped_at_once() -> Result {
         let done = done()?;
         for threads in 1..=30 {
-            drop(spawn(&Bell::new()?, &done, None, false)?);
+            drop(spawn(&ThreadControl::new()?, &done, None, false)?);
             assert_eq!(done.dropped.load(Relaxed), threads);
         }
         Ok(())

@@ -8,27 +8,32 @@
 mod ffi;
 
 pub(crate) mod buffer;
-pub(crate) mod call;
 pub(crate) mod clock;
+pub(crate) mod context;
 pub(crate) mod cpu;
+pub(crate) mod cpufreq;
+pub(crate) mod cpuhp;
+pub(crate) mod crash_record;
 pub(crate) mod debugfs;
-pub(crate) mod hotplug;
-pub(crate) mod incidents;
-pub(crate) mod irqs;
+pub(crate) mod irqstat;
+pub(crate) mod ksyms;
 pub(crate) mod kthread;
-pub(crate) mod lock;
-pub(crate) mod log;
-pub(crate) mod machine;
+pub(crate) mod lock_words;
 pub(crate) mod nmi;
+pub(crate) mod panic;
 pub(crate) mod param;
-pub(crate) mod perf;
+pub(crate) mod pause_clock;
+pub(crate) mod perf_event;
 pub(crate) mod pm;
+pub(crate) mod printk;
 pub(crate) mod runqueue;
 pub(crate) mod sysctl;
 pub(crate) mod task;
 #[cfg(CONFIG_KUNIT = "y")]
 mod testing;
-pub(crate) mod tick;
+pub(crate) mod touch;
+pub(crate) mod utsname;
+pub(crate) mod watchdog_timer;
 
 use kernel::{bindings, ffi::c_char};
 

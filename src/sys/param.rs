@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module parameters that are text: `src/c/params.c`.
+//! Module parameters that are text: `src/c/param.c`.
 
 use super::{bytes_of, ffi};
 
@@ -23,7 +23,7 @@ pub(crate) fn text(name: &str) -> &'static [u8] {
 #[kernel::prelude::kunit_tests(vigil_param)]
 mod tests {
     use super::*;
-    use crate::logic::knobs::{Kind, ALL};
+    use crate::logic::sysctl::{KnobKind, KNOBS};
 
     /// Scenario `module::kunit` gives the one, and not the other.
     #[test]
@@ -36,7 +36,7 @@ mod tests {
     fn what_does_not_exist_is_nothing() {
         assert_eq!(text("no_such_parameter"), b"");
         assert_eq!(text(""), b"");
-        let lists = ALL.iter().filter(|knob| knob.kind == Kind::List);
+        let lists = KNOBS.iter().filter(|knob| knob.kind == KnobKind::List);
         for knob in lists {
             assert!(text(knob.name).len() < 128);
         }

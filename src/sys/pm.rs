@@ -19,7 +19,7 @@ pub(crate) enum Event {
     /// It begins: tasks are about to be frozen.
     Prepare,
     /// It is over, or was given up: tasks run again.
-    Over,
+    Post,
 }
 
 /// Somebody who wants to know.
@@ -95,7 +95,7 @@ unsafe extern "C" fn call<L: Listener>(
         | bindings::PM_HIBERNATION_PREPARE
         | bindings::PM_RESTORE_PREPARE => listener.suspend(Event::Prepare),
         bindings::PM_POST_SUSPEND | bindings::PM_POST_HIBERNATION | bindings::PM_POST_RESTORE => {
-            listener.suspend(Event::Over)
+            listener.suspend(Event::Post)
         }
         _ => (),
     }
@@ -116,7 +116,7 @@ mod tests {
         fn suspend(&self, event: Event) {
             match event {
                 Event::Prepare => self.begun.add(1, Relaxed),
-                Event::Over => self.over.add(1, Relaxed),
+                Event::Post => self.over.add(1, Relaxed),
             }
         }
     }

@@ -2,8 +2,8 @@
 
 //! The scheduler's own count of sleeping tasks: `src/c/runqueue.c`.
 
-use super::{call::Calls, ffi};
-use crate::logic::plan;
+use super::{ffi, ksyms::Ksyms};
+use crate::logic::hung_task::scan_policy;
 
 /// The run queues of all CPUs.
 ///
@@ -30,7 +30,7 @@ pub(crate) enum Unreadable {
 
 impl RunQueues {
     /// Finds them, if they are wanted.
-    pub(crate) fn find(calls: &Calls, wanted: bool) -> Result<Self, Unreadable> {
+    pub(crate) fn find(ksyms: &Ksyms, wanted: bool) -> Result<Self, Unreadable> {
         if !wanted {
             return Err(Unreadable::NotWanted);
         }
@@ -40,7 +40,7 @@ impl RunQueues {
         }
         // INVARIANT: The symbol table says so. A module loads only into the kernel whose tree it
         // was built against (vermagic), whose sources gave the offsets.
-        match calls.lookup(c"runqueues") {
+        match ksyms.lookup(c"runqueues") {
             Some(address) => Ok(Self { address }),
             None => Err(Unreadable::NoSymbol),
         }
@@ -51,11 +51,11 @@ impl RunQueues {
     /// # Context
     ///
     /// Any.
-    pub(crate) fn sum(&self) -> plan::RunQueues {
+    pub(crate) fn sum(&self) -> scan_policy::RunQueues {
         let mut running = 0;
         // SAFETY: By the type invariant the address is that of the per-CPU variable.
         let sum = unsafe { ffi::vigil_rq_sum(self.address, &raw mut running) };
-        plan::RunQueues {
+        scan_policy::RunQueues {
             uninterruptible: sum as i64,
             running: running as u64,
         }
@@ -69,13 +69,13 @@ mod tests {
 
     #[test]
     fn is_not_there_unless_wanted_and_found() {
-        let found = RunQueues::find(&Calls::bind(true), false);
+        let found = RunQueues::find(&Ksyms::resolve(true), false);
         assert!(found.err() == Some(Unreadable::NotWanted));
     }
 
     #[test]
     fn counts_who_runs() -> Result {
-        let queues = RunQueues::find(&Calls::bind(true), true).map_err(|_| ENOENT)?;
+        let queues = RunQueues::find(&Ksyms::resolve(true), true).map_err(|_| ENOENT)?;
         let cpus = u64::from(super::super::cpu::count());
         for _ in 0..100 {
             // This task at least, and not numbers out of thin air.
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn counts_who_sleeps_uninterruptibly() -> Result {
-        let queues = RunQueues::find(&Calls::bind(true), true).map_err(|_| ENOENT)?;
+        let queues = RunQueues::find(&Ksyms::resolve(true), true).map_err(|_| ENOENT)?;
         let trap = Trap::new()?;
         let guard = trap.lock.lock();
         let (thread, _victim) = Trap::catch(&trap)?;

@@ -16,7 +16,7 @@ use kernel::{
 };
 
 /// What stands behind the files of one folder, known by their place.
-pub(crate) trait Files: Send + Sync {
+pub(crate) trait SysctlOps: Send + Sync {
     /// How many files there are.
     const COUNT: usize;
 
@@ -51,18 +51,18 @@ struct Slot<F> {
 ///
 /// `header` is the registration of `_table`, whose entries point into `_slots`; neither moves or is
 /// freed before the registration is gone. `Drop` undoes that first, the fields go afterwards.
-pub(crate) struct Folder<F: Files> {
+pub(crate) struct SysctlTable<F: SysctlOps> {
     header: *mut bindings::ctl_table_header,
     _table: Buffer<bindings::ctl_table>,
     _slots: Buffer<Slot<F>>,
 }
 
-// SAFETY: What the kernel calls through the table may run in any task, which `Files` allows.
-unsafe impl<F: Files> Send for Folder<F> {}
+// SAFETY: What the kernel calls through the table may run in any task, which `SysctlOps` allows.
+unsafe impl<F: SysctlOps> Send for SysctlTable<F> {}
 // SAFETY: As above; no method takes `&self`.
-unsafe impl<F: Files> Sync for Folder<F> {}
+unsafe impl<F: SysctlOps> Sync for SysctlTable<F> {}
 
-impl<F: Files + 'static> Folder<F> {
+impl<F: SysctlOps + 'static> SysctlTable<F> {
     /// Makes those files in the folder `/proc/sys/<path>` that are `wanted`, with mode 0644, and the
     /// folder if it is not there.
     ///
@@ -70,7 +70,7 @@ impl<F: Files + 'static> Folder<F> {
     ///
     /// `ENOMEM`, also when a file of one of the names is there already. The kernel does not tell, logs a
     /// stack, and up to 7.3 loses the files that are in the folder (`insert_header()` undoes what it
-    /// has not done): ask [`Proc::has_sysctl`] first in a folder that is not the module's own.
+    /// has not done): ask [`ProcMount::has_sysctl`] first in a folder that is not the module's own.
     pub(crate) fn new(
         path: &'static CStr,
         files: &Arc<F>,
@@ -113,7 +113,7 @@ impl<F: Files + 'static> Folder<F> {
     }
 }
 
-impl<F: Files> Drop for Folder<F> {
+impl<F: SysctlOps> Drop for SysctlTable<F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. Waits for handlers that are running and lets none begin.
         unsafe { bindings::unregister_sysctl_table(self.header) };
@@ -125,9 +125,9 @@ impl<F: Files> Drop for Folder<F> {
 /// # Invariants
 ///
 /// The mount is there until this value is dropped, and belongs to it.
-pub(crate) struct Proc(NonNull<ffi::vfsmount>);
+pub(crate) struct ProcMount(NonNull<ffi::vfsmount>);
 
-impl Proc {
+impl ProcMount {
     /// Mounts it, out of everybody's sight.
     ///
     /// # Context
@@ -156,7 +156,7 @@ impl Proc {
     }
 }
 
-impl Drop for Proc {
+impl Drop for ProcMount {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. Waits for whoever still looks.
         unsafe { ffi::vigil_proc_unmount(self.0.as_ptr()) };
@@ -170,9 +170,9 @@ const LINE: usize = 4096;
 ///
 /// # Safety
 ///
-/// As the kernel calls it: `table` is an entry of a registered table of a [`Folder<F>`], `buffer` a
+/// As the kernel calls it: `table` is an entry of a registered table of a [`SysctlTable<F>`], `buffer` a
 /// kernel buffer of `*lenp` bytes (one more when written to, for a NUL), `lenp` and `ppos` valid.
-unsafe extern "C" fn handler<F: Files>(
+unsafe extern "C" fn handler<F: SysctlOps>(
     table: *const bindings::ctl_table,
     write: c_int,
     buffer: *mut c_void,
@@ -228,7 +228,7 @@ mod tests {
     const DIGIT: (&CStr, &CStr) = (c"proc", c"sys/vigil_kunit/digit");
     const LONG: (&CStr, &CStr) = (c"proc", c"sys/vigil_kunit/long");
 
-    impl Files for Two {
+    impl SysctlOps for Two {
         const COUNT: usize = 2;
 
         fn name(index: usize) -> &'static str {
@@ -259,9 +259,9 @@ mod tests {
         }
     }
 
-    fn folder() -> Result<(Folder<Two>, Arc<Two>)> {
+    fn folder() -> Result<(SysctlTable<Two>, Arc<Two>)> {
         let files = Arc::new(Two(Atomic::new(7)), GFP_KERNEL)?;
-        Ok((Folder::new(c"vigil_kunit", &files, |_| true)?, files))
+        Ok((SysctlTable::new(c"vigil_kunit", &files, |_| true)?, files))
     }
 
     #[test]
@@ -334,10 +334,10 @@ mod tests {
     #[test]
     fn only_what_is_wanted_is_there() -> Result {
         let files = Arc::new(Two(Atomic::new(7)), GFP_KERNEL)?;
-        let proc = Proc::new()?;
+        let proc = ProcMount::new()?;
         let there = |name: &str| proc.has_sysctl(fmt!("vigil_kunit/{name}"));
         assert_eq!(there("long"), Ok(false));
-        let folder = Folder::new(c"vigil_kunit", &files, |index| index == 1)?;
+        let folder = SysctlTable::new(c"vigil_kunit", &files, |index| index == 1)?;
         assert_eq!(there("long"), Ok(true));
         assert_eq!(there("digit"), Ok(false));
         // The place in the table is not the file's.
@@ -345,8 +345,8 @@ mod tests {
         drop(folder);
         assert_eq!(there("long"), Ok(false));
         // The other one joins a folder that is there already.
-        let folder = Folder::new(c"vigil_kunit", &files, |index| index == 1)?;
-        let other = Folder::new(c"vigil_kunit", &files, |index| index == 0)?;
+        let folder = SysctlTable::new(c"vigil_kunit", &files, |index| index == 1)?;
+        let other = SysctlTable::new(c"vigil_kunit", &files, |index| index == 0)?;
         assert_eq!(there("digit"), Ok(true));
         drop(folder);
         assert_eq!(there("long"), Ok(false));

@@ -4,11 +4,10 @@
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
-use super::{ffi, lock};
+use super::{ffi, lock_words};
 use crate::logic::{
-    blocker::Who,
-    hung::{self, Glimpse},
-    text::{Comm, TASK_COMM_LEN},
+    hung_task::check::{self, TaskSample},
+    task::{Comm, TaskId, TASK_COMM_LEN},
 };
 use core::mem::offset_of;
 use kernel::{
@@ -18,11 +17,11 @@ use kernel::{
     task::Task,
 };
 
-// The numbers of logic/hung.rs are the kernel's.
-static_assert!(hung::TASK_UNINTERRUPTIBLE == bindings::TASK_UNINTERRUPTIBLE);
-static_assert!(hung::TASK_WAKEKILL == bindings::TASK_WAKEKILL);
-static_assert!(hung::TASK_NOLOAD == bindings::TASK_NOLOAD);
-static_assert!(hung::TASK_FROZEN == bindings::TASK_FROZEN);
+// The numbers of logic/hung_task/check.rs are the kernel's.
+static_assert!(check::TASK_UNINTERRUPTIBLE == bindings::TASK_UNINTERRUPTIBLE);
+static_assert!(check::TASK_WAKEKILL == bindings::TASK_WAKEKILL);
+static_assert!(check::TASK_NOLOAD == bindings::TASK_NOLOAD);
+static_assert!(check::TASK_FROZEN == bindings::TASK_FROZEN);
 static_assert!(TASK_COMM_LEN == bindings::TASK_COMM_LEN as usize);
 
 /// Reads a field that another CPU may be writing (`READ_ONCE()`).
@@ -43,7 +42,7 @@ macro_rules! read_once {
 /// # Context
 ///
 /// Any.
-pub(crate) fn glimpse(task: &Task) -> Glimpse {
+pub(crate) fn sample(task: &Task) -> TaskSample {
     let state = if read_once!(task, on_cpu) == 0 {
         read_once!(task, __state)
     } else {
@@ -53,11 +52,11 @@ pub(crate) fn glimpse(task: &Task) -> Glimpse {
     unsafe { bindings::smp_rmb() };
     let voluntary = read_once!(task, nvcsw) as u64;
     let switches = voluntary.wrapping_add(read_once!(task, nivcsw) as u64);
-    Glimpse { state, switches }
+    TaskSample { state, switches }
 }
 
 /// The task's name and number.
-pub(crate) fn who(task: &Task) -> Who {
+pub(crate) fn id(task: &Task) -> TaskId {
     let mut comm = [0u8; TASK_COMM_LEN];
     // SAFETY: A `&Task` is a valid `task_struct`. The name may be changing: the bytes are copied
     // one by one, and a mixture of two names is the worst that comes of it, as for mainline.
@@ -66,10 +65,19 @@ pub(crate) fn who(task: &Task) -> Who {
         // SAFETY: `i` is below the length of both arrays, which are of the same size.
         *byte = unsafe { from.add(i).read_volatile() };
     }
-    Who {
+    TaskId {
         comm: Comm::new(comm),
         pid: task.pid(),
     }
+}
+
+/// Name and number of the running task.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn current_id() -> TaskId {
+    id(current!())
 }
 
 /// The CPU on which it runs, or ran last.
@@ -148,7 +156,7 @@ pub(crate) fn by_address(address: usize) -> Option<ARef<Task>> {
     if unsafe { ffi::vigil_is_memory(address) } == 0 {
         return None;
     }
-    let pid = lock::read_i32(address.wrapping_add(offset_of!(bindings::task_struct, pid)))?;
+    let pid = lock_words::read_i32(address.wrapping_add(offset_of!(bindings::task_struct, pid)))?;
     if pid <= 0 {
         return None;
     }
@@ -167,7 +175,7 @@ pub(crate) fn by_address(address: usize) -> Option<ARef<Task>> {
 ///
 /// Tasks come in the order of their pids. One that is there during the whole walk is seen, and seen
 /// once, whatever others come and go meanwhile.
-pub(crate) struct Walk {
+pub(crate) struct TaskScan {
     next: i32,
     budget: u32,
     batch: u32,
@@ -176,7 +184,7 @@ pub(crate) struct Walk {
 /// How many tasks of one batch can be found.
 const FOUND: usize = 32;
 
-impl Walk {
+impl TaskScan {
     /// A walk from `start` (a pid; 0 for the first) that looks at no more than `budget` tasks,
     /// `batch` at a time.
     pub(crate) fn new(start: i32, budget: u32, batch: u32) -> Self {
@@ -198,7 +206,7 @@ impl Walk {
     }
 
     /// Looks at one batch of tasks and hands those to `each` that sleep in a way that counts
-    /// (`hung::WATCH_WANTED`); `each` returns whether to go on, and the walk stands at the task for
+    /// (`check::WATCH_WANTED`); `each` returns whether to go on, and the walk stands at the task for
     /// which it did not. Returns whether there is more to be looked at.
     ///
     /// Borrowing the guard is what keeps the tasks valid.
@@ -212,8 +220,8 @@ impl Walk {
             ffi::vigil_scan_tasks(
                 &raw mut self.next,
                 &raw mut left,
-                hung::WATCH_WANTED,
-                hung::WATCH_UNWANTED,
+                check::WATCH_WANTED,
+                check::WATCH_UNWANTED,
                 found.as_mut_ptr(),
                 FOUND as u32,
             )
@@ -239,12 +247,14 @@ mod tests {
     #[test]
     fn the_running_task_is_seen_as_it_is() -> Result {
         let me: &Task = current!();
-        assert_eq!(who(me).pid, me.pid());
+        assert_eq!(current_id().pid, me.pid());
+        assert!(current_id().pid > 1);
+        assert_eq!(id(me).pid, me.pid());
         assert!(name(me)?.to_bytes().starts_with(b"kunit"));
-        assert_eq!(glimpse(me).state, bindings::TASK_RUNNING);
-        let before = glimpse(me).switches;
+        assert_eq!(sample(me).state, bindings::TASK_RUNNING);
+        let before = sample(me).switches;
         pause(1);
-        assert!(glimpse(me).switches != before);
+        assert!(sample(me).switches != before);
         assert!(!in_iowait(me));
         assert!(!in_coredump(me));
         assert_eq!(blocker(me), 0);
@@ -273,7 +283,7 @@ mod tests {
     /// Walks to the end, so many at a time; how many were looked at, and how often it met `whom`.
     fn walk(batch: u32, whom: &Task) -> (u32, u32) {
         let budget = 1 << 20;
-        let mut walk = Walk::new(0, budget, batch);
+        let mut walk = TaskScan::new(0, budget, batch);
         let mut met = 0;
         loop {
             let more = walk.batch(&rcu::read_lock(), |task| {
@@ -315,13 +325,13 @@ mod tests {
         let trap = Trap::new()?;
         let guard = trap.lock.lock();
         let (thread, victim) = Trap::catch(&trap)?;
-        let mut all = Walk::new(victim.pid(), 1000, 1000);
+        let mut all = TaskScan::new(victim.pid(), 1000, 1000);
         let mut met = 0;
         let more = all.batch(&rcu::read_lock(), |task| {
             met = task.pid();
             false
         });
-        let mut poor = Walk::new(0, 3, 1000);
+        let mut poor = TaskScan::new(0, 3, 1000);
         let more_of_poor = poor.batch(&rcu::read_lock(), |_| true);
         drop(guard);
         drop(thread);

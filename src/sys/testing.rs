@@ -7,11 +7,12 @@
 //! there may be only one of is borrowed from it.
 
 use super::{
-    cpu, ffi,
-    hotplug::{Cpus, Instance, State},
-    kthread::{Bell, Body, KThread},
+    cpu,
+    cpuhp::{Callbacks, Instance, MultiState},
+    ffi,
+    kthread::{KThread, ThreadControl, ThreadFn},
     task,
-    tick::{CpuBeats, OnCpu},
+    watchdog_timer::{TimerCallback, WatchdogTimers},
 };
 use core::ffi::CStr;
 use kernel::{
@@ -76,14 +77,14 @@ pub(super) fn stay_on(cpu: u32) -> Result {
 
 /// A task's name.
 pub(super) fn name(task: &Task) -> Result<CString> {
-    let comm = task::who(task).comm;
+    let comm = task::id(task).comm;
     CString::try_from_fmt(format_args!("{comm}"))
 }
 
-/// One [`CpuBeats`] that runs on all CPUs for as long as somebody has it.
-pub(super) struct Site<T: OnCpu>(pub(super) CpuBeats<T>);
+/// One [`WatchdogTimers`] that runs on all CPUs for as long as somebody has it.
+pub(super) struct Site<T: TimerCallback>(pub(super) WatchdogTimers<T>);
 
-impl<T: OnCpu> Cpus for Site<T> {
+impl<T: TimerCallback> Callbacks for Site<T> {
     fn online(&self, cpu: u32) {
         if let Some(beat) = self.0.get(cpu) {
             beat.start(0);
@@ -101,13 +102,13 @@ impl<T: OnCpu> Cpus for Site<T> {
 pub(super) type Running<T> = Pin<KBox<Instance<Site<T>>>>;
 
 /// Starts a timer on each CPU; the first interrupt comes at once.
-pub(super) fn run_on_each<T: OnCpu + 'static>(
+pub(super) fn run_on_each<T: TimerCallback + 'static>(
     what: impl FnMut(u32) -> T,
 ) -> Result<(Running<T>, Arc<Site<T>>)> {
-    let site = Arc::new(Site(CpuBeats::new(what)?), GFP_KERNEL)?;
-    let state = State::new(c"vigil/kunit")?;
+    let site = Arc::new(Site(WatchdogTimers::new(what)?), GFP_KERNEL)?;
+    let state = MultiState::new(c"vigil/kunit")?;
     let mut running = KBox::pin_init(Instance::new(state, site.clone()), GFP_KERNEL)?;
-    running.as_mut().switch(true)?;
+    running.as_mut().enable()?;
     Ok((running, site))
 }
 
@@ -123,8 +124,8 @@ pub(super) struct Trap {
 
 struct Victim(Arc<Trap>);
 
-impl Body for Victim {
-    fn run(&mut self, _bell: &Bell) {
+impl ThreadFn for Victim {
+    fn run(&mut self, _bell: &ThreadControl) {
         self.0.victim.store(task::key(current!()), Release);
         drop(self.0.lock.lock());
     }
@@ -145,13 +146,13 @@ impl Trap {
     /// Starts a thread that wants the lock, and returns when it sleeps. The caller has the lock,
     /// and gives it back before it drops the thread.
     pub(super) fn catch(this: &Arc<Self>) -> Result<(KThread, ARef<Task>)> {
-        let thread = KThread::spawn(c"vigild/kunit", Bell::new()?, Victim(this.clone()))?;
+        let thread = KThread::spawn(c"vigild/kunit", ThreadControl::new()?, Victim(this.clone()))?;
         let mut victim = None;
         let asleep = until(|| {
             victim = task::by_address(this.victim.load(Acquire));
             victim
                 .as_deref()
-                .is_some_and(|task| task::glimpse(task).state == bindings::TASK_UNINTERRUPTIBLE)
+                .is_some_and(|task| task::sample(task).state == bindings::TASK_UNINTERRUPTIBLE)
         });
         match victim {
             Some(victim) if asleep => Ok((thread, victim)),

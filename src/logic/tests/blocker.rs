@@ -6,14 +6,14 @@ mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
-    blocker::{decode, owner_task, Kind, Line, LockWords, Who},
-    text::Comm,
+    blocker::{decode, owner_task, Line, LockKind, LockWords},
+    task::{Comm, TaskId},
 };
 
-fn who(comm: &str, pid: i32) -> Who {
+fn who(comm: &str, pid: i32) -> TaskId {
     let mut bytes = [0; 16];
     bytes[..comm.len()].copy_from_slice(comm.as_bytes());
-    Who {
+    TaskId {
         comm: Comm::new(bytes),
         pid,
     }
@@ -45,14 +45,14 @@ const SEM: &str = "INFO: task %s:%d blocked on a semaphore likely last held by t
 const RWSEM: &str =
     "INFO: task %s:%d <%s> blocked on an rw-semaphore likely owned by task %s:%d <%s>\n";
 
-const KINDS: [Kind; 4] = [
-    Kind::Mutex,
-    Kind::Semaphore,
-    Kind::RwSemReader,
-    Kind::RwSemWriter,
+const KINDS: [LockKind; 4] = [
+    LockKind::Mutex,
+    LockKind::Semaphore,
+    LockKind::RwSemReader,
+    LockKind::RwSemWriter,
 ];
 
-fn line(kind: Kind, words: LockWords, owner: Option<Who>) -> String {
+fn line(kind: LockKind, words: LockWords, owner: Option<TaskId>) -> String {
     let waiter = who("cat", 1234);
     let line = Line {
         waiter,
@@ -70,9 +70,9 @@ const FREE: LockWords = LockWords { owner: 0, count: 0 };
 fn lines_without_an_owner() {
     for kind in KINDS {
         let format = match kind {
-            Kind::Mutex => MUTEX_NONE,
-            Kind::Semaphore => SEM_NONE,
-            Kind::RwSemReader | Kind::RwSemWriter => RWSEM_NONE,
+            LockKind::Mutex => MUTEX_NONE,
+            LockKind::Semaphore => SEM_NONE,
+            LockKind::RwSemReader | LockKind::RwSemWriter => RWSEM_NONE,
         };
         assert_eq!(line(kind, FREE, None), printk(format, &["cat", "1234"]));
     }
@@ -82,14 +82,17 @@ fn lines_without_an_owner() {
 fn lines_with_an_owner() {
     let owner = Some(who("kworker/0:1H", 77));
     assert_eq!(
-        line(Kind::Mutex, FREE, owner),
+        line(LockKind::Mutex, FREE, owner),
         printk(MUTEX, &["cat", "1234", "kworker/0:1H", "77"])
     );
     assert_eq!(
-        line(Kind::Semaphore, FREE, owner),
+        line(LockKind::Semaphore, FREE, owner),
         printk(SEM, &["cat", "1234", "kworker/0:1H", "77"])
     );
-    for (kind, waits_as) in [(Kind::RwSemReader, "reader"), (Kind::RwSemWriter, "writer")] {
+    for (kind, waits_as) in [
+        (LockKind::RwSemReader, "reader"),
+        (LockKind::RwSemWriter, "writer"),
+    ] {
         // is_rwsem_reader_owned(): no writer in the count, and the owner's lowest bit.
         let holds = [
             (0, 0x100, "writer"),
@@ -125,19 +128,19 @@ fn lines_as_they_stand_in_the_log() {
     let owner = Some(who("mv", 9));
     let reader = LockWords { owner: 1, count: 0 };
     assert_eq!(
-        line(Kind::Mutex, FREE, owner),
+        line(LockKind::Mutex, FREE, owner),
         "INFO: task cat:1234 is blocked on a mutex likely owned by task mv:9."
     );
     assert_eq!(
-        line(Kind::Semaphore, FREE, owner),
+        line(LockKind::Semaphore, FREE, owner),
         "INFO: task cat:1234 blocked on a semaphore likely last held by task mv:9"
     );
     assert_eq!(
-        line(Kind::RwSemWriter, reader, owner),
+        line(LockKind::RwSemWriter, reader, owner),
         "INFO: task cat:1234 <writer> blocked on an rw-semaphore likely owned by task mv:9 <reader>"
     );
     assert_eq!(
-        line(Kind::RwSemReader, FREE, owner),
+        line(LockKind::RwSemReader, FREE, owner),
         "INFO: task cat:1234 <reader> blocked on an rw-semaphore likely owned by task mv:9 <writer>"
     );
 }
@@ -151,7 +154,7 @@ fn names_and_numbers_at_their_ends() {
     );
     assert_eq!(who("a", -1).to_string(), "a:-1");
     // A name cannot begin another line.
-    let text = line(Kind::Mutex, FREE, Some(who("x\nINFO: task y", 5)));
+    let text = line(LockKind::Mutex, FREE, Some(who("x\nINFO: task y", 5)));
     assert!(
         text.ends_with("owned by task x\\x0aINFO: task y:5."),
         "{text}"
@@ -163,10 +166,10 @@ fn decode_at_its_ends() {
     assert_eq!(decode(0), None);
     // No lock lies there.
     assert_eq!([decode(1), decode(2), decode(3)], [None; 3]);
-    assert_eq!(decode(4), Some((Kind::Mutex, 4)));
+    assert_eq!(decode(4), Some((LockKind::Mutex, 4)));
     assert_eq!(
         decode(usize::MAX),
-        Some((Kind::RwSemWriter, usize::MAX - 3))
+        Some((LockKind::RwSemWriter, usize::MAX - 3))
     );
     let lock = 0xffff_8880_1234_5678;
     for (bits, kind) in KINDS.into_iter().enumerate() {
@@ -191,13 +194,13 @@ proptest! {
         count: usize,
     ) {
         let of = |kind, owner| owner_task(kind, LockWords { owner, count });
-        prop_assert_eq!(of(Kind::Mutex, task + flags), task);
-        prop_assert_eq!(of(Kind::Semaphore, task), task);
-        prop_assert_eq!(of(Kind::Semaphore, task + flags), task + flags);
-        prop_assert_eq!(of(Kind::RwSemReader, task + flags % 4), task);
-        prop_assert_eq!(of(Kind::RwSemWriter, task + flags % 4), task);
+        prop_assert_eq!(of(LockKind::Mutex, task + flags), task);
+        prop_assert_eq!(of(LockKind::Semaphore, task), task);
+        prop_assert_eq!(of(LockKind::Semaphore, task + flags), task + flags);
+        prop_assert_eq!(of(LockKind::RwSemReader, task + flags % 4), task);
+        prop_assert_eq!(of(LockKind::RwSemWriter, task + flags % 4), task);
         // Bit 2 is part of a rw-semaphore's owner (RWSEM_OWNER_FLAGS_MASK is 3).
-        prop_assert_eq!(of(Kind::RwSemReader, task + 4), task + 4);
+        prop_assert_eq!(of(LockKind::RwSemReader, task + 4), task + 4);
     }
 
     /// Whatever the words, a line is one of mainline's.

@@ -9,18 +9,18 @@ use std::collections::BTreeSet;
 use std::fmt;
 use vigil_logic::{
     cpulist::{parse, show},
-    knobs::Invalid,
+    sysctl::ParseError,
 };
 
 /// The ranges of a text, in the order in which they stand there.
-fn ranges(text: &[u8], cpus: u32) -> Result<Vec<(u32, u32)>, Invalid> {
+fn ranges(text: &[u8], cpus: u32) -> Result<Vec<(u32, u32)>, ParseError> {
     let mut ranges = Vec::new();
     parse(text, cpus, |first, last| ranges.push((first, last)))?;
     Ok(ranges)
 }
 
 /// The CPUs of a text.
-fn set(text: &[u8], cpus: u32) -> Result<BTreeSet<u32>, Invalid> {
+fn set(text: &[u8], cpus: u32) -> Result<BTreeSet<u32>, ParseError> {
     let ranges = ranges(text, cpus)?;
     Ok(ranges.into_iter().flat_map(|(a, b)| a..=b).collect())
 }
@@ -118,9 +118,9 @@ fn what_is_none() {
         b"\xff",
     ];
     for text in texts {
-        assert_eq!(ranges(text, 64), Err(Invalid), "{text:?}");
+        assert_eq!(ranges(text, 64), Err(ParseError), "{text:?}");
         let line = [text, b"\n"].concat();
-        assert_eq!(ranges(&line, 64), Err(Invalid), "{line:?}");
+        assert_eq!(ranges(&line, 64), Err(ParseError), "{line:?}");
     }
     for text in [
         "9".repeat(1000),
@@ -130,7 +130,11 @@ fn what_is_none() {
         "１".into(),
         "0－1".into(),
     ] {
-        assert_eq!(ranges(text.as_bytes(), u32::MAX), Err(Invalid), "{text:?}");
+        assert_eq!(
+            ranges(text.as_bytes(), u32::MAX),
+            Err(ParseError),
+            "{text:?}"
+        );
     }
 }
 
@@ -138,11 +142,11 @@ fn what_is_none() {
 fn at_the_limits() {
     // No CPU at all: only nothing can be said.
     assert_eq!(ranges(b"", 0), Ok(vec![]));
-    assert_eq!(ranges(b"0", 0), Err(Invalid));
+    assert_eq!(ranges(b"0", 0), Err(ParseError));
     assert_eq!(ranges(b"0", 1), Ok(vec![(0, 0)]));
     assert_eq!(ranges(b"0-0", 1), Ok(vec![(0, 0)]));
-    assert_eq!(ranges(b"1", 1), Err(Invalid));
-    assert_eq!(ranges(b"0-1", 1), Err(Invalid));
+    assert_eq!(ranges(b"1", 1), Err(ParseError));
+    assert_eq!(ranges(b"0-1", 1), Err(ParseError));
     let most = u32::MAX;
     assert_eq!(
         ranges(b"4294967294", most),
@@ -152,7 +156,7 @@ fn at_the_limits() {
     assert_eq!(ranges(b"0-4294967294", most), Ok(vec![(0, most - 1)]));
     // 32 bits and one more, and what they wrap around to.
     for text in ["4294967295", "4294967296", "4294967297", "42949672950"] {
-        assert_eq!(ranges(text.as_bytes(), most), Err(Invalid), "{text}");
+        assert_eq!(ranges(text.as_bytes(), most), Err(ParseError), "{text}");
     }
 }
 
@@ -280,13 +284,13 @@ proptest! {
         cpus in prop_oneof![0..1000u32, Just(u32::MAX)],
     ) {
         let text = pieces.concat();
-        let expected = model(text.as_bytes(), cpus).ok_or(Invalid);
+        let expected = model(text.as_bytes(), cpus).ok_or(ParseError);
         prop_assert_eq!(ranges(text.as_bytes(), cpus), expected, "{:?}", text);
     }
 
     #[test]
     fn bytes_make_no_list(text: Vec<u8>, cpus: u32) {
-        prop_assert_eq!(ranges(&text, cpus), model(&text, cpus).ok_or(Invalid));
+        prop_assert_eq!(ranges(&text, cpus), model(&text, cpus).ok_or(ParseError));
     }
 
     /// To ask twice is to be told the same twice: once to check, once to use.
@@ -296,7 +300,7 @@ proptest! {
         words.push(bad);
         let mut seen = Vec::new();
         let result = parse(words.join(",").as_bytes(), 64, |a, b| seen.push((a, b)));
-        prop_assert_eq!(result, Err(Invalid));
+        prop_assert_eq!(result, Err(ParseError));
         prop_assert!(seen.len() <= good.len());
     }
 }

@@ -4,10 +4,10 @@
 //! writes it with `VIGIL_WRITE_DOCS=1` (`make docs`).
 
 use std::{fs, path::Path};
-use vigil_logic::knobs::{Kind, Knob, Max, ALL, SYS_INFO};
+use vigil_logic::sysctl::{KnobInfo, KnobKind, Max, KNOBS, SYS_INFO};
 
 const ABOUT: &str = "\
-<!-- Made by src/logic/tests/docs.rs from src/logic/knobs.rs: change those, then `make docs`. -->
+<!-- Made by src/logic/tests/docs.rs from src/logic/sysctl.rs: change those, then `make docs`. -->
 
 # Knobs
 
@@ -131,14 +131,14 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-fn range(knob: &Knob) -> String {
+fn range(knob: &KnobInfo) -> String {
     match knob.kind {
-        Kind::Number {
+        KnobKind::Number {
             min: 0,
             max: Max::One,
             ..
         } => "0 or 1".into(),
-        Kind::Number { min, max, .. } => {
+        KnobKind::Number { min, max, .. } => {
             let max = match max {
                 Max::One => "1",
                 Max::Sixty => "60",
@@ -148,20 +148,20 @@ fn range(knob: &Knob) -> String {
             };
             format!("{min} to {max}")
         }
-        Kind::Counter => "write 0 only".into(),
-        Kind::List => {
+        KnobKind::Counter => "write 0 only".into(),
+        KnobKind::List => {
             let words: Vec<String> = SYS_INFO
                 .iter()
                 .map(|(word, _)| format!("`{word}`"))
                 .collect();
             words.join(", ")
         }
-        Kind::Cpus => "CPUs".into(),
+        KnobKind::Cpus => "CPUs".into(),
     }
 }
 
-fn default(knob: &Knob) -> String {
-    if knob.kind == Kind::Cpus {
+fn default(knob: &KnobInfo) -> String {
+    if knob.kind == KnobKind::Cpus {
         return "housekeeping CPUs".into();
     }
     let text = knob.show(knob.default()).to_string();
@@ -174,7 +174,7 @@ fn default(knob: &Knob) -> String {
 
 fn document() -> String {
     let mut out = format!("{ABOUT}\n| name | range | default | meaning |\n|---|---|---|---|\n");
-    for knob in ALL {
+    for knob in KNOBS {
         let (range, default) = (range(knob), default(knob));
         out += &format!(
             "| `{}` | {} | {} | {} |\n",
@@ -184,7 +184,7 @@ fn document() -> String {
             cell(knob.help)
         );
     }
-    let own: Vec<String> = ALL
+    let own: Vec<String> = KNOBS
         .iter()
         .filter(|knob| !knob.mainline)
         .map(|knob| format!("`{}`", knob.name))
@@ -219,7 +219,7 @@ fn knobs_are_documented() {
 #[test]
 fn the_document_is_whole() {
     let document = document();
-    for knob in ALL {
+    for knob in KNOBS {
         let rows: Vec<&str> = document
             .lines()
             .filter(|line| line.starts_with(&format!("| `{}` |", knob.name)))

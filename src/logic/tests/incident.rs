@@ -5,9 +5,9 @@
 
 use std::{fs, path::Path};
 use vigil_logic::{
-    blocker::{Kind as Lock, Who},
-    incident::{self, Incident, Kind, Stack, Wait, CONFIRMED, IN_IOWAIT, PANIC},
-    text::Comm,
+    blocker::LockKind,
+    incident::{self, Incident, IncidentKind, Stack, Wait, CONFIRMED, IN_IOWAIT, PANIC},
+    task::{Comm, TaskId},
 };
 
 fn bytes(words: &[u64]) -> Vec<u8> {
@@ -22,10 +22,10 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
-fn who(name: &[u8], pid: i32) -> Who {
+fn who(name: &[u8], pid: i32) -> TaskId {
     let mut comm = [0; 16];
     comm[..name.len()].copy_from_slice(name);
-    Who {
+    TaskId {
         comm: Comm::new(comm),
         pid,
     }
@@ -38,7 +38,7 @@ fn incident() -> Incident {
     };
     stack.addresses[..4].copy_from_slice(&[0xa1, 0xa2, 0xa3, 0xa4]);
     Incident {
-        kind: Kind::HungTask,
+        kind: IncidentKind::HungTask,
         cpu: 7,
         task: Some(who(b"tar", 4711)),
         finder: 2,
@@ -46,7 +46,7 @@ fn incident() -> Incident {
         age: 1_200,
         wall: 99,
         wait: Some(Wait {
-            lock: Lock::RwSemWriter,
+            lock: LockKind::RwSemWriter,
             address: 0xffff_8000,
             owner: Some(who(b"sync\xff", 12)),
         }),
@@ -92,18 +92,18 @@ fn an_entry() {
 #[test]
 fn each_number_has_its_meaning() {
     let kinds = [
-        Kind::HungTask,
-        Kind::SoftLockup,
-        Kind::HardLockup,
-        Kind::UnresponsiveCpu,
+        IncidentKind::HungTask,
+        IncidentKind::SoftLockup,
+        IncidentKind::HardLockup,
+        IncidentKind::UnresponsiveCpu,
     ];
     assert_eq!(kinds.map(|kind| kind as u32), [1, 2, 3, 4]);
     assert_eq!([CONFIRMED, IN_IOWAIT, PANIC], [1, 2, 4]);
     let locks = [
-        Lock::Mutex,
-        Lock::Semaphore,
-        Lock::RwSemReader,
-        Lock::RwSemWriter,
+        LockKind::Mutex,
+        LockKind::Semaphore,
+        LockKind::RwSemReader,
+        LockKind::RwSemWriter,
     ];
     let numbers = locks.map(|lock| {
         let mut incident = incident();
@@ -125,7 +125,7 @@ fn what_is_not_known() {
     assert_eq!(entry[72..104], [0; 32]);
     assert_eq!(u32_at(&entry, 108), 0);
     unknown.wait = Some(Wait {
-        lock: Lock::Mutex,
+        lock: LockKind::Mutex,
         address: 8,
         owner: None,
     });
@@ -154,7 +154,7 @@ fn nothing_gets_out_of_its_place() {
 #[test]
 fn a_name_ends_at_its_nul() {
     let mut short = incident();
-    short.task = Some(Who {
+    short.task = Some(TaskId {
         comm: Comm::new(*b"sh\0secret\0\0\0\0\0\0\0"),
         pid: 1,
     });

@@ -6,7 +6,7 @@ use super::hung_stall::Status;
 use super::module::nothing_left;
 use crate::prelude::*;
 use std::collections::BTreeSet;
-use vigil_logic::knobs::{Kind, Knob, ALL};
+use vigil_logic::sysctl::{KnobInfo, KnobKind, KNOBS};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -24,17 +24,17 @@ fn folder(vm: &Vm) -> anyhow::Result<BTreeSet<String>> {
 }
 
 /// The knobs that both have.
-fn mainline() -> impl Iterator<Item = &'static Knob> {
-    ALL.iter().filter(|knob| knob.mainline)
+fn mainline() -> impl Iterator<Item = &'static KnobInfo> {
+    KNOBS.iter().filter(|knob| knob.mainline)
 }
 
 /// Two values of a knob, as they read.
-fn two_values(knob: &Knob) -> [&'static str; 2] {
+fn two_values(knob: &KnobInfo) -> [&'static str; 2] {
     match knob.kind {
-        Kind::Number { .. } => ["1", "0"],
-        Kind::Counter => ["0", "0"],
-        Kind::List => ["timers", "tasks,mem"],
-        Kind::Cpus => ["1", "0-1"],
+        KnobKind::Number { .. } => ["1", "0"],
+        KnobKind::Counter => ["0", "0"],
+        KnobKind::List => ["timers", "tasks,mem"],
+        KnobKind::Cpus => ["1", "0-1"],
     }
 }
 
@@ -43,7 +43,7 @@ fn two_values(knob: &Knob) -> [&'static str; 2] {
 fn only_where_free(cx: &Cx) -> Verdict {
     let vm = cx.boot()?;
     let before = folder(&vm)?;
-    let (theirs, ours): (Vec<&Knob>, Vec<&Knob>) =
+    let (theirs, ours): (Vec<&KnobInfo>, Vec<&KnobInfo>) =
         mainline().partition(|knob| before.contains(knob.name));
 
     // Not asked for: nothing is there.
@@ -57,8 +57,8 @@ fn only_where_free(cx: &Cx) -> Verdict {
     vm.unload()?;
 
     // The values that a kernel's own detectors have, which vigil's differ from.
-    let values = |knobs: &[&Knob]| -> anyhow::Result<Vec<String>> {
-        let read = |knob: &&Knob| Ok(vm.read(&format!("{FOLDER}/{}", knob.name))?);
+    let values = |knobs: &[&KnobInfo]| -> anyhow::Result<Vec<String>> {
+        let read = |knob: &&KnobInfo| Ok(vm.read(&format!("{FOLDER}/{}", knob.name))?);
         knobs.iter().map(read).collect()
     };
     let mark = vm.mark()?;
@@ -118,7 +118,7 @@ fn only_where_free(cx: &Cx) -> Verdict {
             ensure!(errno == Some(Errno::EINVAL), "{name}: {errno:?}");
             ensure!(vm.read(&path)? == format!("{value}\n"), "{name}");
         }
-        if !matches!(knob.kind, Kind::Counter) {
+        if !matches!(knob.kind, KnobKind::Counter) {
             let [value, _] = two_values(knob);
             vm.set_knob(name, value)?;
             ensure!(vm.read(&path)? == format!("{value}\n"), "{name}");

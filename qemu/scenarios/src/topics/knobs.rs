@@ -5,7 +5,7 @@
 use super::{hung_stall::has_khungtaskd, module::nothing_left};
 use crate::prelude::*;
 use std::collections::BTreeSet;
-use vigil_logic::knobs::{Kind, Knob, ALL, SYS_INFO};
+use vigil_logic::sysctl::{KnobInfo, KnobKind, KNOBS, SYS_INFO};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -41,10 +41,10 @@ fn hz(vm: &Vm) -> anyhow::Result<i64> {
 }
 
 /// What can be written to a knob, and how it reads then.
-fn good_values(knob: &Knob, hz: i64) -> Vec<(String, String)> {
+fn good_values(knob: &KnobInfo, hz: i64) -> Vec<(String, String)> {
     let pair = |written: &str, read: &str| (written.to_owned(), read.to_owned());
     match knob.kind {
-        Kind::Number { min, max, default } => {
+        KnobKind::Number { min, max, default } => {
             let max = max.value(hz);
             let mut values: Vec<(String, String)> = [min, max, max - 1, 0, 1, default]
                 .iter()
@@ -59,8 +59,8 @@ fn good_values(knob: &Knob, hz: i64) -> Vec<(String, String)> {
             ]);
             values
         }
-        Kind::Counter => vec![pair("0", "0"), pair("0\n", "0")],
-        Kind::List => {
+        KnobKind::Counter => vec![pair("0", "0"), pair("0\n", "0")],
+        KnobKind::List => {
             let all: Vec<&str> = SYS_INFO.iter().map(|(name, _)| *name).collect();
             let all = all.join(",");
             vec![
@@ -73,7 +73,7 @@ fn good_values(knob: &Knob, hz: i64) -> Vec<(String, String)> {
             ]
         }
         // The guest has two.
-        Kind::Cpus => vec![
+        KnobKind::Cpus => vec![
             pair("1\n", "1"),
             pair("0-1\n", "0-1"),
             pair(" 1,0 \n", "0-1"),
@@ -87,16 +87,16 @@ fn good_values(knob: &Knob, hz: i64) -> Vec<(String, String)> {
 }
 
 /// How a knob reads if nothing was given at load.
-fn default(knob: &Knob) -> String {
+fn default(knob: &KnobInfo) -> String {
     match knob.kind {
         // The guest's CPUs, which all do housekeeping.
-        Kind::Cpus => "0-1".to_owned(),
+        KnobKind::Cpus => "0-1".to_owned(),
         _ => knob.show(knob.default()).to_string(),
     }
 }
 
 /// What no knob of this kind takes.
-fn bad_values(knob: &Knob, hz: i64) -> Vec<Vec<u8>> {
+fn bad_values(knob: &KnobInfo, hz: i64) -> Vec<Vec<u8>> {
     let mut bad: Vec<Vec<u8>> = [
         "", "abc", "1a", "a1", "1 2", "1,2", "1\n2", "1.5", "1e3", "+1", "--1", "- 1", "0x", "08",
         "-", "1\0", "\0", "\u{e4}",
@@ -112,15 +112,15 @@ fn bad_values(knob: &Knob, hz: i64) -> Vec<Vec<u8>> {
         i128::from(u64::MAX) + 2,
     ];
     match knob.kind {
-        Kind::Number { min, max, .. } => {
+        KnobKind::Number { min, max, .. } => {
             numbers.extend([i128::from(min) - 1, i128::from(max.value(hz)) + 1]);
             bad.extend([b"\n".to_vec(), b"   ".to_vec()]);
         }
-        Kind::Counter => {
+        KnobKind::Counter => {
             numbers.extend([1, -1]);
             bad.extend([b"\n".to_vec(), b"   ".to_vec()]);
         }
-        Kind::List => {
+        KnobKind::List => {
             for text in [
                 "nothing",
                 "tasks mem",
@@ -138,7 +138,7 @@ fn bad_values(knob: &Knob, hz: i64) -> Vec<Vec<u8>> {
             }
             bad.push([b"mem,".repeat(2000), b"nothing".to_vec()].concat());
         }
-        Kind::Cpus => {
+        KnobKind::Cpus => {
             // Lists of CPUs, if of few that there are.
             bad.retain(|text| !matches!(text.as_slice(), b"1,2" | b"08"));
             numbers.extend([-1, 1_000_000]);
@@ -185,10 +185,10 @@ fn files(cx: &Cx) -> Verdict {
         .lines()
         .map(str::to_owned)
         .collect();
-    let knobs: BTreeSet<String> = ALL.iter().map(|knob| knob.name.to_owned()).collect();
+    let knobs: BTreeSet<String> = KNOBS.iter().map(|knob| knob.name.to_owned()).collect();
     ensure!(files == knobs, "files {files:?}, not {knobs:?}");
     // All of them, now and then in the middle of a look.
-    for knob in ALL {
+    for knob in KNOBS {
         let name = knob.name;
         let read = || vm.read(&format!("{FOLDER}/{name}"));
         let default = format!("{}\n", default(knob));
@@ -207,7 +207,7 @@ fn files(cx: &Cx) -> Verdict {
             );
         }
         // Something that no bad value would leave there.
-        let kept = if matches!(knob.kind, Kind::List) {
+        let kept = if matches!(knob.kind, KnobKind::List) {
             "timers\n"
         } else {
             "0\n"
@@ -240,7 +240,7 @@ fn who_may_write(cx: &Cx) -> Verdict {
     let modes = vm.sh_ok(&format!("stat -c '%a %u %g' {FOLDER}/* | sort -u"))?;
     ensure!(modes == "644 0 0\n", "{modes}");
     let before = vm.sh_ok(&format!("cd {FOLDER}; grep . *"))?;
-    for knob in ALL {
+    for knob in KNOBS {
         let name = knob.name;
         let output = vm.sh(&format!(
             "cd {FOLDER}; umask 0; setpriv --reuid=65534 --regid=65534 --clear-groups sh -c 'cat {name} && echo 0 > {name}'"
@@ -253,7 +253,7 @@ fn who_may_write(cx: &Cx) -> Verdict {
             "{name} unprivileged: {output:?}"
         );
         // Without a write(2) at another place there would be no seek.
-        let value = if matches!(knob.kind, Kind::List) {
+        let value = if matches!(knob.kind, KnobKind::List) {
             "mem"
         } else {
             "0"
@@ -297,9 +297,9 @@ fn who_may_write(cx: &Cx) -> Verdict {
 fn parameters(cx: &Cx) -> Verdict {
     let vm = cx.boot()?;
     let hz = hz(&vm)?;
-    let given: Vec<&Knob> = ALL
+    let given: Vec<&KnobInfo> = KNOBS
         .iter()
-        .filter(|knob| !matches!(knob.kind, Kind::Counter))
+        .filter(|knob| !matches!(knob.kind, KnobKind::Counter))
         .collect();
     let listed = vm.sh_ok("modinfo -p /vm/vigil.ko")?;
     let listed: BTreeSet<&str> = listed
@@ -353,11 +353,11 @@ fn parameters(cx: &Cx) -> Verdict {
 
     for knob in given {
         let overlong = match knob.kind {
-            Kind::Cpus => "0,".repeat(2100) + "1",
+            KnobKind::Cpus => "0,".repeat(2100) + "1",
             _ => "mem,".repeat(300) + "mem",
         };
         let bad: Vec<String> = match knob.kind {
-            Kind::Number { min, max, .. } => vec![
+            KnobKind::Number { min, max, .. } => vec![
                 (min - 1).to_string(),
                 (i128::from(max.value(hz)) + 1).to_string(),
                 "abc".to_owned(),

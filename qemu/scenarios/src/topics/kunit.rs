@@ -18,31 +18,39 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+/// Pairs of a file's name in `src/sys` and its text.
+macro_rules! sources {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../../../src/sys/", $name, ".rs")))),*]
+    };
+}
+
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 20] = [
-    ("buffer", include_str!("../../../../src/sys/buffer.rs")),
-    ("call", include_str!("../../../../src/sys/call.rs")),
-    ("clock", include_str!("../../../../src/sys/clock.rs")),
-    ("cpu", include_str!("../../../../src/sys/cpu.rs")),
-    ("debugfs", include_str!("../../../../src/sys/debugfs.rs")),
-    ("hotplug", include_str!("../../../../src/sys/hotplug.rs")),
-    (
-        "incidents",
-        include_str!("../../../../src/sys/incidents.rs"),
-    ),
-    ("irqs", include_str!("../../../../src/sys/irqs.rs")),
-    ("kthread", include_str!("../../../../src/sys/kthread.rs")),
-    ("lock", include_str!("../../../../src/sys/lock.rs")),
-    ("log", include_str!("../../../../src/sys/log.rs")),
-    ("machine", include_str!("../../../../src/sys/machine.rs")),
-    ("nmi", include_str!("../../../../src/sys/nmi.rs")),
-    ("param", include_str!("../../../../src/sys/param.rs")),
-    ("perf", include_str!("../../../../src/sys/perf.rs")),
-    ("pm", include_str!("../../../../src/sys/pm.rs")),
-    ("runqueue", include_str!("../../../../src/sys/runqueue.rs")),
-    ("sysctl", include_str!("../../../../src/sys/sysctl.rs")),
-    ("task", include_str!("../../../../src/sys/task.rs")),
-    ("tick", include_str!("../../../../src/sys/tick.rs")),
+const SOURCES: [(&str, &str); 24] = sources![
+    "buffer",
+    "clock",
+    "cpu",
+    "cpufreq",
+    "cpuhp",
+    "crash_record",
+    "debugfs",
+    "irqstat",
+    "ksyms",
+    "kthread",
+    "lock_words",
+    "nmi",
+    "panic",
+    "param",
+    "pause_clock",
+    "perf_event",
+    "pm",
+    "printk",
+    "runqueue",
+    "sysctl",
+    "task",
+    "touch",
+    "utsname",
+    "watchdog_timer",
 ];
 
 /// What the suite `vigil_param` expects to have been given.

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Text in reports.
+
+use super::NSEC_PER_SEC;
+use core::fmt::{self, Write};
+
+/// Bytes of unknown origin, printed so that they stay on their line: what is not printable ASCII
+/// comes out as `\xNN`.
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl fmt::Display for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &byte in self.0 {
+            if byte == b' ' || byte.is_ascii_graphic() {
+                f.write_char(char::from(byte))?;
+            } else {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nanoseconds printed as seconds the way the log stamps its lines: `12.000345`.
+pub struct LogStamp(pub u64);
+
+impl fmt::Display for LogStamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{:06}",
+            self.0 / NSEC_PER_SEC,
+            self.0 % NSEC_PER_SEC / 1000
+        )
+    }
+}
+
+/// Nanoseconds printed as seconds with no more digits than it takes, at most three: `7.5`.
+pub struct Secs(pub u64);
+
+impl fmt::Display for Secs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, millis) = (self.0 / NSEC_PER_SEC, self.0 % NSEC_PER_SEC / 1_000_000);
+        match (millis, millis % 10, millis % 100) {
+            (0, _, _) => write!(f, "{whole}"),
+            (_, _, 0) => write!(f, "{whole}.{}", millis / 100),
+            (_, 0, _) => write!(f, "{whole}.{:02}", millis / 10),
+            _ => write!(f, "{whole}.{millis:03}"),
+        }
+    }
+}

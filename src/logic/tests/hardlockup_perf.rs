@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hard lockups by a counter's NMI: periods and verdicts against mainline's arithmetic.
+
+mod common;
+
+use proptest::prelude::*;
+use vigil_logic::{
+    hardlockup::perf::{period, shortest, Arch, Backend, Eye, Verdict, EARLY, SAFE_MAX_HZ},
+    softlockup::sample_period,
+    NSEC_PER_SEC,
+};
+
+const SEC: u64 = NSEC_PER_SEC;
+
+/// `hw_nmi_get_sample_period()` of `arch/x86/kernel/apic/hw_nmi.c`.
+fn mainline_x86(cpu_khz: u32, watchdog_thresh: i32) -> u64 {
+    (cpu_khz as u64)
+        .wrapping_mul(1000)
+        .wrapping_mul(watchdog_thresh as u64)
+}
+
+/// The same of `arch/arm64/kernel/watchdog_hld.c`; `max`: `cpufreq_get_hw_max_freq()`.
+fn mainline_arm64(max: u32, watchdog_thresh: i32) -> u64 {
+    let mut max_cpu_freq = (max as u64).wrapping_mul(1000);
+    if max_cpu_freq == 0 {
+        max_cpu_freq = 5_000_000_000;
+    }
+    max_cpu_freq.wrapping_mul(watchdog_thresh as u64)
+}
+
+proptest! {
+    #![proptest_config(common::config())]
+
+    #[test]
+    fn periods_are_mainlines(khz in any::<u32>(), thresh in 1i32..=60) {
+        let some = |cycles| (cycles != 0).then_some(cycles);
+        let secs = u64::try_from(thresh).unwrap();
+        prop_assert_eq!(period(Arch::X86, khz.into(), secs), some(mainline_x86(khz, thresh)));
+        prop_assert_eq!(period(Arch::Arm64, khz.into(), secs), some(mainline_arm64(khz, thresh)));
+        prop_assert_eq!(period(Arch::Other, khz.into(), secs), None);
+    }
+}
+
+#[test]
+fn periods_by_hand() {
+    assert_eq!(period(Arch::X86, 2_400_000, 10), Some(24_000_000_000));
+    assert_eq!(period(Arch::Arm64, 1_500_000, 1), Some(1_500_000_000));
+    assert_eq!(period(Arch::Arm64, 0, 10), Some(10 * SAFE_MAX_HZ));
+    // Without a frequency, or a threshold, there is none; and none that perf takes for negative.
+    assert_eq!(period(Arch::X86, 0, 10), None);
+    assert_eq!(period(Arch::X86, 2_400_000, 0), None);
+    assert_eq!(period(Arch::X86, u64::MAX, 60), None);
+}
+
+#[test]
+fn four_fifths_of_the_threshold() {
+    for thresh in 1..=60 {
+        assert_eq!(shortest(thresh), thresh * SEC / 5 * 4);
+        assert_eq!(shortest(thresh), 2 * sample_period(thresh));
+    }
+}
+
+/// What `kernel/watchdog_perf.c` and `kernel/watchdog.c` keep for a CPU, and how they judge.
+struct Mainline {
+    last_timestamp: i64,
+    nmi_rearmed: u32,
+    watchdog_hrtimer_sample_threshold: i64,
+    hrtimer_interrupts: i32,
+    hrtimer_interrupts_saved: i32,
+    touched: bool,
+}
+
+impl Mainline {
+    fn watchdog_check_timestamp(&mut self, now: i64) -> bool {
+        let delta = now - self.last_timestamp;
+        if delta < self.watchdog_hrtimer_sample_threshold {
+            self.nmi_rearmed += 1;
+            if self.nmi_rearmed < 10 {
+                return false;
+            }
+        }
+        self.nmi_rearmed = 0;
+        self.last_timestamp = now;
+        true
+    }
+
+    fn watchdog_overflow_callback(&mut self, now: i64) -> Verdict {
+        if !self.watchdog_check_timestamp(now) {
+            return Verdict::Early;
+        }
+        if self.touched {
+            self.hrtimer_interrupts_saved = self.hrtimer_interrupts;
+            self.touched = false;
+            return Verdict::Fine;
+        }
+        if self.hrtimer_interrupts_saved != self.hrtimer_interrupts {
+            self.hrtimer_interrupts_saved = self.hrtimer_interrupts;
+            return Verdict::Fine;
+        }
+        Verdict::Stuck
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Timer,
+    Touch,
+    Overflow,
+}
+
+fn events() -> impl Strategy<Value = Vec<(u64, Event)>> {
+    let event = prop_oneof![
+        2 => Just(Event::Timer),
+        1 => Just(Event::Touch),
+        6 => Just(Event::Overflow),
+    ];
+    // Up to three thresholds of 10 s apart, often much less.
+    let gap = prop_oneof![0..30 * SEC, 0..SEC];
+    prop::collection::vec((gap, event), 0..200)
+}
+
+proptest! {
+    #![proptest_config(common::config())]
+
+    /// Each overflow means what it means to mainline.
+    #[test]
+    fn verdicts_are_mainlines(events in events(), start in SEC..u64::MAX / 4) {
+        let mut now = start;
+        let mut seen = start;
+        let mut touched = false;
+        let mut eye = Eye::fresh(now, seen);
+        let mut mainline = Mainline {
+            last_timestamp: i64::try_from(now).unwrap(),
+            nmi_rearmed: 0,
+            watchdog_hrtimer_sample_threshold: i64::try_from(sample_period(10)).unwrap() * 2,
+            hrtimer_interrupts: 1,
+            hrtimer_interrupts_saved: 1,
+            touched: false,
+        };
+        for (gap, event) in events {
+            // A timer interrupt stamps a time of its own.
+            now += gap + 1;
+            match event {
+                Event::Timer => {
+                    seen = now;
+                    mainline.hrtimer_interrupts += 1;
+                }
+                Event::Touch => {
+                    touched = true;
+                    mainline.touched = true;
+                }
+                Event::Overflow => {
+                    let verdict = eye.judge(now, seen, touched, shortest(10));
+                    if verdict != Verdict::Early {
+                        touched = false;
+                    }
+                    let expected = mainline.watchdog_overflow_callback(i64::try_from(now).unwrap());
+                    prop_assert_eq!(verdict, expected);
+                }
+            }
+        }
+    }
+}
+
+/// A CPU at several times its nominal speed is never taken for stuck while its timer comes, and is
+/// found when it does not.
+#[test]
+fn turbo() {
+    for factor in 1..=9 {
+        let (thresh, nmi) = (10, 10 * SEC / factor);
+        let mut eye = Eye::fresh(0, 0);
+        let mut found = None;
+        for now in (nmi..120 * SEC).step_by(nmi as usize) {
+            // Each sample period, until it is stuck at 60 s.
+            let period = sample_period(thresh);
+            let seen = now.min(60 * SEC) / period * period;
+            match eye.judge(now, seen, false, shortest(thresh)) {
+                Verdict::Stuck if now < 60 * SEC => panic!("{factor}: found at {now}"),
+                Verdict::Stuck => {
+                    found.get_or_insert(now - 60 * SEC);
+                }
+                Verdict::Early | Verdict::Fine => (),
+            }
+        }
+        let after = found.expect("never found");
+        assert!((8 * SEC..=20 * SEC).contains(&after), "{factor}: {after}");
+    }
+}
+
+/// A clock that stands still makes ten overflows in a row count as one.
+#[test]
+fn a_clock_that_stands_still() {
+    let mut eye = Eye::fresh(SEC, SEC);
+    for n in 1..=3 * EARLY {
+        let expected = if n % EARLY == 0 {
+            Verdict::Stuck
+        } else {
+            Verdict::Early
+        };
+        assert_eq!(eye.judge(SEC, SEC, false, shortest(10)), expected, "{n}");
+    }
+    // Nor does one that jumps back a little.
+    assert_eq!(eye.judge(SEC - 1, SEC, false, shortest(10)), Verdict::Early);
+}
+
+#[test]
+fn who_finds_them() {
+    use Backend::{Auto, Both, Buddy, Perf};
+    for (text, backend) in [
+        ("", Some(Auto)),
+        ("auto", Some(Auto)),
+        ("perf\n", Some(Perf)),
+        ("buddy", Some(Buddy)),
+        ("perf,buddy", Some(Both)),
+        ("buddy,perf", Some(Both)),
+        ("Perf", None),
+        ("perf,", None),
+        ("perf buddy", None),
+        ("perf,perf", None),
+        ("1", None),
+    ] {
+        assert_eq!(Backend::parse(text.as_bytes()), backend, "{text:?}");
+    }
+    let all = [Auto, Perf, Buddy, Both];
+    assert_eq!(all.map(Backend::wants_perf), [true, true, false, true]);
+    assert_eq!(all.map(Backend::needs_perf), [false, true, false, false]);
+    assert_eq!(all.map(|b| b.buddy(true)), [false, false, true, true]);
+    assert_eq!(all.map(|b| b.buddy(false)), [true, false, true, true]);
+}

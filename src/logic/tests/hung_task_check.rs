@@ -1,0 +1,915 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is found hung, and when, against mainline's rule written down independently: once as
+//! `task_is_hung()` stands in `kernel/hung_task.c`, once as a sentence about the whole history.
+
+mod common;
+
+use proptest::prelude::*;
+use vigil_logic::{
+    hung_task::{
+        check::{interval, TaskSample, Verdict, Watch},
+        scan_policy::{enough, patience, Planner, RunQueues, ScanMode},
+    },
+    NSEC_PER_SEC,
+};
+
+const SEC: u64 = NSEC_PER_SEC;
+const MS: u64 = SEC / 1000;
+
+// Written out once more: the tests are to notice when the crate's differ.
+const D: u32 = 0x0002;
+const KILLABLE: u32 = 0x0102;
+const IDLE: u32 = 0x0402;
+const FREEZABLE_D: u32 = 0x2002;
+const FROZEN: u32 = 0x8000;
+const FROZEN_D: u32 = 0x8002;
+
+fn at(state: u32, switches: u64) -> TaskSample {
+    TaskSample { state, switches }
+}
+
+/// First seen at 0, then looked at in seconds; one timeout.
+fn looks(state: u32, timeout: u64, times: &[u64]) -> Vec<Verdict> {
+    let mut watch = Watch::new(&at(state, 7), 0);
+    times
+        .iter()
+        .map(|t| watch.look(&at(state, 7), t * SEC, timeout * SEC))
+        .collect()
+}
+
+use Verdict::{Gone, StillHung, Waiting};
+const FIRST: Verdict = Verdict::Hung { first: true };
+const AGAIN: Verdict = Verdict::Hung { first: false };
+
+#[test]
+fn hung_at_the_timeout_and_not_a_nanosecond_before() {
+    let mut watch = Watch::new(&at(D, 7), 5);
+    let timeout = 10 * SEC;
+    assert_eq!(watch.look(&at(D, 7), 5 + timeout - 1, timeout), Waiting);
+    assert!(!watch.is_hung(&at(D, 7), 5 + timeout - 1, timeout));
+    assert!(watch.is_hung(&at(D, 7), 5 + timeout, timeout));
+    assert_eq!(watch.look(&at(D, 7), 5 + timeout, timeout), FIRST);
+    assert!(watch.is_hung(&at(D, 7), 5 + timeout, timeout));
+    assert_eq!(watch.look(&at(D, 7), 5 + timeout, timeout), StillHung);
+}
+
+#[test]
+fn found_again_after_each_further_timeout() {
+    let times = [4, 9, 10, 11, 19, 20, 21, 29, 47, 49, 50];
+    assert_eq!(
+        looks(D, 10, &times),
+        [
+            Waiting, Waiting, FIRST, StillHung, StillHung, AGAIN, StillHung, StillHung,
+            // Two timeouts later: one finding, not two.
+            AGAIN, StillHung, AGAIN
+        ]
+    );
+}
+
+#[test]
+fn what_is_never_hung() {
+    for state in [KILLABLE, KILLABLE | 0x2000] {
+        assert_eq!(looks(state, 1, &[1, 1000, 1_000_000]), [Waiting; 3]);
+    }
+    for state in [0, 1, 4, 8, 0x40, 0x80, IDLE, FROZEN, FROZEN_D, 0x0502] {
+        assert_eq!(looks(state, 1, &[1, 1000, 1_000_000]), [Gone; 3]);
+        assert!(!at(state, 7).contributes());
+    }
+    // Never switched out: it has only just set its state, however long ago.
+    let mut watch = Watch::new(&at(D, 0), 0);
+    assert!(!watch.is_hung(&at(D, 0), 1000 * SEC, SEC));
+    assert_eq!(watch.look(&at(D, 0), 1000 * SEC, SEC), Waiting);
+    // And once it sleeps, that is where its age begins.
+    assert_eq!(watch.look(&at(D, 1), 1001 * SEC, 2 * SEC), Waiting);
+    assert_eq!(watch.look(&at(D, 1), 1003 * SEC - 1, 2 * SEC), Waiting);
+    assert_eq!(watch.look(&at(D, 1), 1003 * SEC, 2 * SEC), FIRST);
+}
+
+#[test]
+fn what_counts_towards_the_load() {
+    for state in [D, FREEZABLE_D, KILLABLE, 0x1002] {
+        assert!(at(state, 1).contributes() && at(state, 0).contributes());
+    }
+    assert!(at(D, 1).may_hang() && at(FREEZABLE_D, 1).may_hang());
+    assert!(!at(D, 0).may_hang() && !at(KILLABLE, 1).may_hang() && !at(IDLE, 1).may_hang());
+}
+
+#[test]
+fn a_context_switch_restarts_the_age() {
+    let mut watch = Watch::new(&at(D, 7), 0);
+    let timeout = 10 * SEC;
+    assert_eq!(watch.look(&at(D, 8), 9 * SEC, timeout), Waiting);
+    assert_eq!(watch.age(9 * SEC), 0);
+    assert_eq!(watch.look(&at(D, 8), 10 * SEC, timeout), Waiting);
+    assert_eq!(watch.look(&at(D, 8), 19 * SEC, timeout), FIRST);
+    // A new stall counts as such.
+    assert!(
+        !watch.is_hung(&at(D, 9), 20 * SEC, timeout),
+        "it has not been seen yet"
+    );
+    assert_eq!(watch.look(&at(D, 9), 20 * SEC, timeout), Waiting);
+    assert!(!watch.is_hung(&at(D, 9), 20 * SEC, timeout));
+    assert_eq!(watch.look(&at(D, 9), 30 * SEC, timeout), FIRST);
+    // The counter may wrap; only "different" matters.
+    assert_eq!(watch.look(&at(D, 8), 31 * SEC, timeout), Waiting);
+}
+
+#[test]
+fn a_thawed_task_begins_anew() {
+    // The freezer changes the state of a sleeper without letting it run.
+    let mut watch = Watch::new(&at(FREEZABLE_D, 7), 0);
+    assert_eq!(watch.look(&at(FROZEN, 7), 50 * SEC, 10 * SEC), Gone);
+    // Forgotten by the caller; seen again once thawed.
+    let mut watch = Watch::new(&at(FREEZABLE_D, 7), 60 * SEC);
+    assert_eq!(watch.look(&at(FREEZABLE_D, 7), 69 * SEC, 10 * SEC), Waiting);
+    assert_eq!(watch.look(&at(FREEZABLE_D, 7), 70 * SEC, 10 * SEC), FIRST);
+}
+
+#[test]
+fn settled_from_the_second_look_at_the_same_sleep() {
+    let mut watch = Watch::new(&at(D, 7), 0);
+    assert!(!watch.settled());
+    watch.look(&at(D, 8), SEC, 10 * SEC);
+    assert!(!watch.settled(), "another sleep is as if just seen");
+    watch.look(&at(D, 8), 2 * SEC, 10 * SEC);
+    assert!(watch.settled());
+    assert!(watch.same_sleep(&at(D, 8)) && watch.same_sleep(&at(KILLABLE, 8)));
+    assert!(!watch.same_sleep(&at(D, 9)) && !watch.same_sleep(&at(0, 8)));
+    assert!(!watch.same_sleep(&at(IDLE, 8)));
+    // A killable sleeper is part of the run queues' count, too.
+    let mut watch = Watch::new(&at(KILLABLE, 7), 0);
+    watch.look(&at(KILLABLE, 7), SEC, 10 * SEC);
+    assert!(watch.settled());
+}
+
+#[test]
+fn a_longer_timeout_puts_no_finding_off() {
+    let mut watch = Watch::new(&at(D, 7), 0);
+    let mut look = |t: u64, timeout: u64| {
+        let verdict = watch.look(&at(D, 7), t * SEC, timeout * SEC);
+        (verdict, watch.due(timeout * SEC) / SEC)
+    };
+    assert_eq!(look(50, 10), (FIRST, 60));
+    assert_eq!(look(55, 100), (Waiting, 100));
+    assert_eq!(look(99, 100), (Waiting, 100));
+    assert_eq!(look(100, 100), (AGAIN, 200), "and not first a second time");
+    assert_eq!(look(199, 100), (StillHung, 200));
+    assert_eq!(look(200, 100), (AGAIN, 300));
+    // No look between the change and the new timeout's end.
+    assert_eq!(look(290, 10), (AGAIN, 300));
+    assert_eq!(look(310, 100), (AGAIN, 400));
+}
+
+#[test]
+fn a_shorter_timeout_finds_sooner_and_not_twice() {
+    let mut watch = Watch::new(&at(D, 7), 0);
+    let mut look = |t: u64, timeout: u64| {
+        let verdict = watch.look(&at(D, 7), t * SEC, timeout * SEC);
+        (verdict, watch.due(timeout * SEC) / SEC)
+    };
+    assert_eq!(look(50, 100), (Waiting, 100));
+    assert_eq!(
+        look(51, 20),
+        (FIRST, 60),
+        "longer than the new timeout already"
+    );
+    assert_eq!(look(59, 20), (StillHung, 60));
+    assert_eq!(look(100, 100), (AGAIN, 200));
+    // It was found a second ago: what a shorter timeout would have found until then is past.
+    assert_eq!(look(101, 10), (StillHung, 110));
+    assert_eq!(look(110, 10), (AGAIN, 120));
+}
+
+#[test]
+fn numbers_at_their_ends() {
+    let end = u64::MAX;
+    // A timeout of LONG_MAX/HZ seconds is more nanoseconds than there are.
+    let mut watch = Watch::new(&at(D, end), 1);
+    assert_eq!(watch.due(end), end);
+    assert_eq!(watch.look(&at(D, end), end, end), Waiting);
+    assert_eq!(watch.look(&at(D, end), end, end - 1), FIRST);
+    assert_eq!(watch.look(&at(D, end), end, end - 1), StillHung);
+    assert_eq!(watch.due(end - 1), end);
+    assert_eq!(watch.look(&at(D, end), end, 1), StillHung);
+    assert_eq!(watch.due(1), end);
+    // A clock that goes back.
+    let mut watch = Watch::new(&at(D, 1), end);
+    assert_eq!(watch.look(&at(D, 1), 0, 1), Waiting);
+    assert_eq!(watch.age(0), 0);
+    // A timeout of zero is never asked for; it finds nothing rather than everything.
+    assert_eq!(Watch::new(&at(D, 1), 0).look(&at(D, 1), end, 0), Waiting);
+}
+
+/// `task_is_hung()` of `kernel/hung_task.c`, with nanoseconds for jiffies.
+#[derive(Default)]
+struct Mainline {
+    last_switch_count: u64,
+    last_switch_time: u64,
+}
+
+impl Mainline {
+    fn task_is_hung(&mut self, state: u32, switch_count: u64, now: u64, timeout: u64) -> bool {
+        if (state & 0x2) == 0 || (state & (0x100 | 0x400 | 0x8000)) != 0 {
+            return false;
+        }
+        if switch_count == 0 {
+            return false;
+        }
+        if switch_count != self.last_switch_count {
+            self.last_switch_count = switch_count;
+            self.last_switch_time = now;
+            return false;
+        }
+        self.last_switch_time + timeout <= now
+    }
+}
+
+/// One task as the detector treats it: watched from the look that sees it blocked, forgotten with
+/// the one that does not.
+#[derive(Default)]
+struct Seen(Option<Watch>);
+
+impl Seen {
+    /// `None`: not watched, or only just.
+    fn look(&mut self, sample: &TaskSample, now: u64, timeout: u64) -> Option<Verdict> {
+        let Some(watch) = &mut self.0 else {
+            self.0 = sample.contributes().then(|| Watch::new(sample, now));
+            return None;
+        };
+        let verdict = watch.look(sample, now, timeout);
+        if verdict == Gone {
+            self.0 = None;
+        }
+        Some(verdict)
+    }
+}
+
+/// What a task can really do between two looks.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// Nothing: whatever it was, it still is.
+    Stay,
+    /// Runs, and is switched out into this state.
+    Sleep(u32),
+    /// Has woken, and is on a CPU.
+    Wake,
+    /// Is on a CPU and has set this state, but was not switched out yet.
+    Prepare(u32),
+}
+
+fn sleep_state() -> impl Strategy<Value = u32> {
+    prop_oneof![
+        6 => Just(D),
+        2 => Just(FREEZABLE_D),
+        1 => Just(KILLABLE),
+        1 => Just(IDLE),
+        1 => Just(1u32),
+    ]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        12 => Just(Act::Stay),
+        3 => sleep_state().prop_map(Act::Sleep),
+        1 => Just(Act::Wake),
+        1 => sleep_state().prop_map(Act::Prepare),
+    ]
+}
+
+/// Gaps between looks: often whole or half seconds, so that a timeout's end is met exactly.
+fn gap() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        2 => Just(0),
+        6 => (0u64..40).prop_map(|halves| halves * SEC / 2),
+        2 => 0..25 * SEC,
+        1 => Just(SEC - 1),
+        1 => Just(SEC + 1),
+    ]
+}
+
+fn timeouts() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        4 => (1u64..=20).prop_map(|secs| secs * SEC),
+        1 => Just(120 * SEC),
+        1 => Just(1),
+        1 => Just(u64::MAX),
+    ]
+}
+
+/// A few looks with the same timeout, then another timeout.
+fn with_timeouts<T: core::fmt::Debug>(
+    looks: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Vec<(T, u64)>> {
+    let stretch = (timeouts(), prop::collection::vec(looks, 1..25));
+    prop::collection::vec(stretch, 1..5).prop_map(|stretches| {
+        let mut all = Vec::new();
+        for (timeout, looks) in stretches {
+            all.extend(looks.into_iter().map(|look| (look, timeout)));
+        }
+        all
+    })
+}
+
+/// States and switch counts as they come, also such as no task can show.
+fn any_look() -> impl Strategy<Value = (u64, u32, u64)> {
+    let state = prop_oneof![
+        24 => Just(D),
+        2 => Just(FREEZABLE_D),
+        1 => Just(KILLABLE),
+        1 => Just(IDLE),
+        1 => Just(FROZEN),
+        1 => Just(FROZEN_D),
+        1 => Just(0u32),
+        1 => any::<u32>(),
+    ];
+    let switches = prop_oneof![20 => Just(5u64), 1 => Just(0), 2 => 0..8u64, 1 => any::<u64>()];
+    (gap(), state, switches)
+}
+
+/// One look of a history.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    now: u64,
+    state: u32,
+    switches: u64,
+}
+
+impl Past {
+    /// Asleep in a way that counts.
+    fn asleep(&self) -> bool {
+        self.state & 2 == 2 && self.state & 0x8400 == 0
+    }
+
+    fn reportable(&self) -> bool {
+        self.asleep() && self.state & 0x100 == 0 && self.switches > 0
+    }
+}
+
+/// The place in the history with which the stall of its last look began: the first of an unbroken
+/// row of looks that show the same sleep, all but this first one reportable. (The state of a
+/// sleeper does not change, so that a row which begins with another one is none that can happen.)
+fn began(history: &[Past]) -> Option<usize> {
+    let last = history.last().filter(|last| last.reportable())?;
+    let same = |past: &Past| past.asleep() && past.switches == last.switches;
+    let row = history.iter().rev().take_while(|past| same(past));
+    let mut first = history.len();
+    for past in row {
+        first -= 1;
+        if !past.reportable() {
+            break;
+        }
+    }
+    Some(first)
+}
+
+proptest! {
+    #![proptest_config(common::config())]
+
+    /// At every look that a real task can give rise to, hung is what mainline calls hung.
+    #[test]
+    fn hung_is_what_mainline_calls_hung(
+        script in with_timeouts((gap(), act())),
+        early in 0..3u64,
+    ) {
+        let mut mainline = Mainline::default();
+        let mut seen = Seen::default();
+        let (mut now, mut state, mut switches) = (1000 * SEC, 0, early);
+        for ((gap, act), timeout) in script {
+            now += gap;
+            match act {
+                Act::Stay => {}
+                Act::Sleep(into) => {
+                    state = into;
+                    switches += 1;
+                }
+                Act::Wake => state = 0,
+                // It sleeps only with the next switch; until then, another look may see it wake.
+                // Mainline may take what it prepares for the sleep before that, so let it be new.
+                Act::Prepare(into) => {
+                    state = into;
+                    switches = if switches == 0 { 0 } else { switches + 1 };
+                }
+            }
+            let timeout = timeout.min(u64::MAX / 2);
+            let expected = mainline.task_is_hung(state, switches, now, timeout);
+            let verdict = seen.look(&at(state, switches), now, timeout);
+            let hung = matches!(verdict, Some(StillHung | Verdict::Hung { .. }));
+            prop_assert_eq!(hung, expected, "{:?} at {}", verdict, now);
+        }
+    }
+
+    /// Every verdict follows from the whole history, with any states, switch counts and timeouts.
+    #[test]
+    fn verdicts_follow_from_the_history(script in with_timeouts(any_look())) {
+        let mut history: Vec<Past> = Vec::new();
+        // Ages at which the stall that is going on was found hung.
+        let mut findings: Vec<u64> = Vec::new();
+        let mut seen = Seen::default();
+        let mut now = 1000 * SEC;
+        for ((gap, state, switches), timeout) in script {
+            now += gap;
+            let known = history.last().is_some_and(Past::asleep);
+            // What would be said of it by a report about another task.
+            let before = seen.0.map(|watch| watch.is_hung(&at(state, switches), now, timeout));
+            history.push(Past { now, state, switches });
+            let past = history[history.len() - 1];
+            let verdict = seen.look(&at(state, switches), now, timeout);
+
+            let first = began(&history);
+            if first.is_none_or(|first| first + 1 == history.len()) {
+                findings.clear();
+            }
+            let age = first.map_or(0, |first| now - history[first].now);
+            let expected = if !known {
+                None
+            } else if !past.asleep() {
+                Some(Gone)
+            } else if age == 0 || age < timeout {
+                Some(Waiting)
+            } else {
+                let before = findings.last().copied().unwrap_or(0);
+                // A whole multiple of the timeout has passed since it was found last.
+                let due = age - age % timeout > before;
+                Some(if due {
+                    findings.push(age);
+                    Verdict::Hung { first: findings.len() == 1 }
+                } else {
+                    StillHung
+                })
+            };
+            prop_assert_eq!(verdict, expected);
+            let hung = matches!(verdict, Some(StillHung | Verdict::Hung { .. }));
+            prop_assert_eq!(before.unwrap_or(false), hung);
+
+            let Some(watch) = seen.0 else {
+                prop_assert!(!past.asleep());
+                continue;
+            };
+            prop_assert_eq!(watch.is_hung(&at(state, switches), now, timeout), hung);
+            prop_assert!(watch.same_sleep(&at(state, switches)));
+            let twice = history.len() >= 2 && {
+                let before = history[history.len() - 2];
+                before.asleep() && before.switches == switches
+            };
+            prop_assert_eq!(watch.settled(), twice);
+            if past.reportable() {
+                prop_assert_eq!(watch.age(now), age);
+            }
+        }
+    }
+
+    /// With one timeout for all looks: found once for each of its multiples that lies between two
+    /// looks, however they fall, and never before the first multiple.
+    #[test]
+    fn one_finding_for_each_multiple(
+        gaps in prop::collection::vec(gap(), 1..60),
+        timeout in (1u64..20).prop_map(|secs| secs * SEC),
+    ) {
+        let mut watch = Watch::new(&at(D, 5), 77);
+        let (mut age, mut found) = (0u64, 0u64);
+        for gap in gaps {
+            let passed = (age + gap) / timeout - age / timeout;
+            age += gap;
+            let verdict = watch.look(&at(D, 5), 77 + age, timeout);
+            prop_assert_eq!(matches!(verdict, Verdict::Hung { .. }), passed > 0);
+            if let Verdict::Hung { first } = verdict {
+                prop_assert_eq!(first, found == 0);
+                prop_assert!(age >= timeout);
+                found += 1;
+            }
+            prop_assert_eq!(verdict == Waiting, age < timeout);
+        }
+        prop_assert!(found <= age / timeout);
+    }
+
+    /// `due()` is the first moment at which a look finds something, whatever timeout it has.
+    #[test]
+    fn due_is_when_the_next_finding_is_possible(
+        script in with_timeouts((gap(), Just(D), prop_oneof![9 => Just(5u64), 1 => 5..7u64])),
+        next in prop_oneof![1 => Just(None), 1 => timeouts().prop_map(Some)],
+        delay in gap(),
+    ) {
+        let mut now = 1000 * SEC;
+        let mut watch = Watch::new(&at(D, 5), now);
+        let mut switches = 5;
+        let mut last_timeout = SEC;
+        for ((gap, state, count), timeout) in script {
+            now += gap;
+            (switches, last_timeout) = (count, timeout);
+            let news = matches!(watch.look(&at(state, count), now, timeout), Verdict::Hung { .. });
+            prop_assert!(watch.due(timeout) > now || watch.due(timeout) == u64::MAX, "{}", news);
+        }
+        let timeout = next.unwrap_or(last_timeout);
+        let due = watch.due(timeout);
+        let finds = |when: u64| {
+            let mut copy = watch;
+            matches!(copy.look(&at(D, switches), when, timeout), Verdict::Hung { .. })
+        };
+        if due > 0 {
+            prop_assert!(!finds(due - 1));
+        }
+        if due < u64::MAX {
+            prop_assert!(finds(due));
+            prop_assert!(finds(due.saturating_add(delay)));
+        }
+        prop_assert_eq!(finds(now.saturating_add(delay)), now.saturating_add(delay) >= due);
+    }
+
+    /// A timeout that changes at every look neither finds early nor makes a second "first"; once
+    /// it stays, the next finding comes with its next multiple.
+    #[test]
+    fn changing_the_timeout_loses_and_doubles_nothing(
+        before in prop::collection::vec((gap(), timeouts()), 1..20),
+        timeout in (1u64..20).prop_map(|secs| secs * SEC),
+        after in prop::collection::vec(gap(), 1..20),
+    ) {
+        let mut watch = Watch::new(&at(D, 5), 0);
+        let mut age = 0;
+        let mut firsts = 0;
+        let mut last_found = None;
+        let script = before.into_iter().chain(after.into_iter().map(|gap| (gap, timeout)));
+        for (gap, timeout) in script {
+            age += gap;
+            match watch.look(&at(D, 5), age, timeout) {
+                Verdict::Hung { first } => {
+                    prop_assert!(age >= timeout);
+                    prop_assert!(last_found.is_none_or(|at| at < age));
+                    // Two findings have a multiple of the timeout between them.
+                    prop_assert!(last_found.unwrap_or(0) < age - age % timeout);
+                    firsts += u32::from(first);
+                    prop_assert_eq!(first, last_found.is_none());
+                    last_found = Some(age);
+                }
+                Gone => prop_assert!(false),
+                Waiting => prop_assert!(age == 0 || age < timeout),
+                StillHung => {
+                    prop_assert!(age >= timeout);
+                    prop_assert!(last_found.is_some_and(|at| at >= age - age % timeout));
+                }
+            }
+        }
+        prop_assert_eq!(firsts, u32::from(last_found.is_some()));
+    }
+
+    /// The live clock may step back by a second (`clock::SLACK`): that doubles no finding.
+    #[test]
+    fn a_step_back_of_the_clock_doubles_nothing(
+        steps in prop::collection::vec((0..3 * SEC, 0..=SEC), 1..80),
+        timeout in (2u64..10).prop_map(|secs| secs * SEC),
+    ) {
+        let start = 100 * SEC;
+        let mut watch = Watch::new(&at(D, 5), start);
+        let mut now = start;
+        let mut found: Vec<u64> = Vec::new();
+        for (gap, back) in steps {
+            now += gap;
+            let shown = (now - back).max(start);
+            if let Verdict::Hung { first } = watch.look(&at(D, 5), shown, timeout) {
+                prop_assert_eq!(first, found.is_empty());
+                found.push((shown - start) / timeout);
+            }
+        }
+        prop_assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", found);
+        let surely = (now - start).saturating_sub(SEC) / timeout;
+        let most = (now - start) / timeout;
+        // The last look itself may have been set back.
+        prop_assert!(found.len() as u64 <= most);
+        prop_assert!(found.last().copied().unwrap_or(0) >= surely);
+    }
+
+    /// The interval rule, in numbers that cannot overflow.
+    #[test]
+    fn interval_rule(
+        timeout in prop_oneof![0..40u64, 0..5000u64, any::<u64>()],
+        given in prop_oneof![2 => Just(0u64), 1 => 0..40u64, 1 => 0..5000u64, 1 => any::<u64>()],
+    ) {
+        let ns = u128::from(SEC);
+        let whole = u128::from(timeout) * ns;
+        // What does not fit into 64 bits is as good as never; the limit is applied to each.
+        let most = u128::from(u64::MAX);
+        let expected = match (timeout, given) {
+            (0, _) => None,
+            (_, 0) => Some((whole.min(most) / 16).max(ns).min(whole)),
+            _ => Some((u128::from(given) * ns).min(whole).min(most)),
+        };
+        let chosen = interval(timeout, given);
+        prop_assert_eq!(chosen.map(u128::from), expected);
+        if let Some(chosen) = chosen {
+            prop_assert!(chosen > 0 && u128::from(chosen) <= whole);
+        }
+    }
+}
+
+#[test]
+fn intervals() {
+    let secs = |timeout, given| interval(timeout, given).map(|ns| ns as f64 / SEC as f64);
+    assert_eq!(secs(0, 0), None);
+    assert_eq!(secs(0, 5), None);
+    assert_eq!(secs(120, 0), Some(7.5));
+    assert_eq!(secs(120, 120), Some(120.0));
+    assert_eq!(secs(120, 1), Some(1.0));
+    assert_eq!(secs(120, 121), Some(120.0));
+    assert_eq!(secs(120, u64::MAX), Some(120.0));
+    assert_eq!(secs(16, 0), Some(1.0));
+    assert_eq!(secs(17, 0), Some(1.0625));
+    assert_eq!(secs(15, 0), Some(1.0));
+    assert_eq!(secs(1, 0), Some(1.0));
+    assert_eq!(secs(1, 3), Some(1.0));
+    assert_eq!(interval(u64::MAX, u64::MAX), Some(u64::MAX));
+    assert_eq!(interval(u64::MAX, 0), Some(u64::MAX / 16));
+    assert_eq!(interval(i64::MAX as u64 / 250, 1), Some(SEC));
+}
+
+/// Asleep from `from` until before `to`, in nanoseconds.
+#[derive(Clone, Debug)]
+struct Stall {
+    from: u64,
+    to: u64,
+    state: u32,
+    /// Whether the run queues do not count it, though it sleeps; it is runnable then.
+    hidden: bool,
+}
+
+/// The knobs, and from when on.
+#[derive(Clone, Copy, Debug)]
+struct Setting {
+    from: u64,
+    timeout_secs: u64,
+    interval_secs: u64,
+}
+
+impl Setting {
+    fn timeout(&self) -> u64 {
+        self.timeout_secs * SEC
+    }
+
+    fn interval(&self) -> u64 {
+        interval(self.timeout_secs, self.interval_secs).expect("not off")
+    }
+
+    fn patience(&self) -> u32 {
+        patience(self.timeout(), self.interval())
+    }
+}
+
+/// The sleeps of one task, one after the other.
+fn stalls(hidden: bool) -> impl Strategy<Value = Vec<Stall>> {
+    let state = prop_oneof![8 => Just(D), 1 => Just(KILLABLE), 1 => Just(IDLE)];
+    let one = (1..30 * SEC, 1..90 * SEC, state, any::<bool>());
+    prop::collection::vec(one, 0..5).prop_map(move |parts| {
+        let mut at = 0;
+        parts
+            .into_iter()
+            .map(|(awake, asleep, state, may_hide)| {
+                let from = at + awake;
+                at = from + asleep;
+                let hidden = hidden && may_hide;
+                Stall {
+                    from,
+                    to: at,
+                    state,
+                    hidden,
+                }
+            })
+            .collect()
+    })
+}
+
+fn settings() -> impl Strategy<Value = Vec<Setting>> {
+    let knobs = (1u64..=25, prop_oneof![2 => Just(0u64), 3 => 1..=30u64]);
+    (knobs.clone(), prop::option::of((1..100 * SEC, knobs))).prop_map(|((t, i), change)| {
+        let set = |from, t, i| Setting {
+            from,
+            timeout_secs: t,
+            interval_secs: i,
+        };
+        let mut all = vec![set(0, t, i)];
+        all.extend(change.map(|(from, (t, i))| set(from, t, i)));
+        all
+    })
+}
+
+/// How long the thread may oversleep.
+const LATE: u64 = 10 * MS;
+/// What that, and sleeping in whole milliseconds, makes of a bound: once for the look that sees
+/// the stall first, once for the one that finds it.
+const SLACK: u64 = 2 * (LATE + MS);
+
+/// One finding: which task, when, whether the first of its stall.
+#[derive(Clone, Copy, Debug)]
+struct Finding {
+    task: usize,
+    at: u64,
+    first: bool,
+}
+
+/// What the simulated machine is like.
+#[derive(Clone, Copy, Debug)]
+struct Noise {
+    /// How much too late the thread wakes.
+    late: u64,
+    /// How many other tasks are runnable.
+    busy: u64,
+}
+
+fn noise() -> impl Strategy<Value = Vec<Noise>> {
+    let one = (0..=LATE, prop_oneof![2 => Just(0u64), 1 => 1..3u64]);
+    prop::collection::vec(one.prop_map(|(late, busy)| Noise { late, busy }), 1..20)
+}
+
+/// What the task is seen doing, and whether it sleeps without being counted.
+fn sample(task: &[Stall], now: u64) -> (TaskSample, bool) {
+    let before = task.iter().take_while(|stall| stall.from <= now).count();
+    match before.checked_sub(1).map(|last| &task[last]) {
+        Some(stall) if now < stall.to => (at(stall.state, before as u64), stall.hidden),
+        _ => (at(0, before as u64), false),
+    }
+}
+
+/// The thread's loop (`detect/hung.rs`): a whole look each interval, which walks through the tasks
+/// as far as it must, one at the watched tasks when one of them is due, and sleep until then. A
+/// change of the knobs wakes it.
+fn run(tasks: &[Vec<Stall>], settings: &[Setting], noise: &[Noise], until: u64) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut watched: Vec<Option<Watch>> = vec![None; tasks.len()];
+    let mut planner = Planner::default();
+    let mut noise = noise.iter().cycle();
+    let (mut now, mut last, mut due) = (0, None, u64::MAX);
+    while now < until {
+        let setting = settings.iter().rev().find(|s| s.from <= now).unwrap();
+        let next = last.map_or(now, |at: u64| at + setting.interval());
+        if now >= next || now >= due {
+            due = u64::MAX;
+            let mut settled = 0;
+            for (task, watch) in watched.iter_mut().enumerate() {
+                let Some(known) = watch else { continue };
+                let (sample, _) = sample(&tasks[task], now);
+                match known.look(&sample, now, setting.timeout()) {
+                    Gone => {
+                        *watch = None;
+                        continue;
+                    }
+                    Verdict::Hung { first } => findings.push(Finding {
+                        task,
+                        at: now,
+                        first,
+                    }),
+                    Waiting | StillHung => {}
+                }
+                settled += u64::from(known.settled());
+                if sample.may_hang() {
+                    due = due.min(known.due(setting.timeout()));
+                }
+            }
+            if now >= next {
+                last = Some(now);
+                let asleep = tasks.iter().map(|task| sample(task, now));
+                let asleep: Vec<bool> = asleep
+                    .filter(|(g, _)| g.contributes())
+                    .map(|(_, hidden)| hidden)
+                    .collect();
+                let hidden = asleep.iter().filter(|hidden| **hidden).count();
+                let queues = RunQueues {
+                    uninterruptible: (asleep.len() - hidden) as i64,
+                    running: 1 + hidden as u64 + noise.next().unwrap().busy,
+                };
+                let walk = planner.plan(Some(queues), settled, setting.patience());
+                let mut known = settled;
+                for (task, watch) in watched.iter_mut().enumerate() {
+                    let stop =
+                        walk == ScanMode::UntilFound && queues.exact() && enough(queues, known);
+                    if walk == ScanMode::No || stop {
+                        break;
+                    }
+                    let (sample, _) = sample(&tasks[task], now);
+                    if watch.is_none() && sample.contributes() {
+                        *watch = Some(Watch::new(&sample, now));
+                        known += 1;
+                    }
+                }
+                due = due.min(now + setting.timeout());
+            }
+            assert!(
+                due > now,
+                "a look that leaves something due would be repeated for ever"
+            );
+            continue;
+        }
+        let change = settings.iter().map(|s| s.from).find(|from| *from > now);
+        let asleep = next.min(due).div_ceil(MS) * MS + noise.next().unwrap().late;
+        now = asleep.min(change.unwrap_or(u64::MAX));
+    }
+    findings
+}
+
+/// Holds the findings to what is promised. `passes`: at how many passes at most a stall may begin
+/// without being seen.
+fn judge(
+    tasks: &[Vec<Stall>],
+    settings: &[Setting],
+    noise: &[Noise],
+    passes: impl Fn(&Setting) -> u64,
+) -> Result<(), TestCaseError> {
+    let until = 400 * SEC;
+    let findings = run(tasks, settings, noise, until);
+    let now = settings[settings.len() - 1];
+    let in_force = |when: u64| settings.iter().rev().find(|s| s.from <= when).unwrap();
+    let mut counted = 0;
+    for (task, stalls) in tasks.iter().enumerate() {
+        for stall in stalls {
+            let during = |f: &&Finding| f.task == task && stall.from <= f.at && f.at < stall.to;
+            let of: Vec<&Finding> = findings.iter().filter(during).collect();
+            counted += of.len();
+            if stall.state != D {
+                prop_assert!(of.is_empty(), "{:?} {:?}", stall, of);
+                continue;
+            }
+            for (n, finding) in of.iter().enumerate() {
+                let timeout = in_force(finding.at).timeout();
+                prop_assert!(
+                    finding.at >= stall.from + timeout,
+                    "{:?} {:?}",
+                    stall,
+                    finding
+                );
+                prop_assert_eq!(finding.first, n == 0);
+            }
+            // By when it is known at the latest, if it was not under an earlier setting.
+            let unseen = passes(&now);
+            let slack = SLACK + unseen * (LATE + MS);
+            let within = now.timeout() + (1 + unseen) * now.interval() + slack;
+            let bound = stall.from.max(now.from) + within;
+            if bound < stall.to.min(until) {
+                let first = of.first().map(|f| f.at);
+                prop_assert!(
+                    first.is_some_and(|at| at <= bound),
+                    "{:?} {:?}",
+                    stall,
+                    first
+                );
+            }
+            // From then on once for each timeout, and no more often: counted from the beginning,
+            // so that the first after a change of the knobs does not set the beat.
+            let times = of.iter().map(|f| f.at);
+            let steady: Vec<u64> = times.filter(|at| *at > now.from + within).collect();
+            for pair in steady.windows(2) {
+                let apart = pair[1] - pair[0];
+                prop_assert!(apart + SLACK >= now.timeout(), "{:?} {:?}", stall, steady);
+                prop_assert!(apart <= now.timeout() + SLACK, "{:?} {:?}", stall, steady);
+            }
+        }
+    }
+    prop_assert_eq!(counted, findings.len(), "found awake");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(common::config())]
+
+    /// From the true beginning of a stall to its report: at least the timeout, at most the timeout
+    /// and the interval, with the knobs changed meanwhile or not, busy or idle.
+    #[test]
+    fn reported_within_timeout_and_interval(
+        tasks in prop::collection::vec(stalls(false), 1..4),
+        settings in settings(),
+        noise in noise(),
+    ) {
+        judge(&tasks, &settings, &noise, |_| 0)?;
+    }
+
+    /// Sleepers that the run queues do not count, and those that are not seen because of them,
+    /// come late by as many passes more as may rely on the count: an eighth of the timeout.
+    #[test]
+    fn reported_a_little_later_where_the_count_is_wrong(
+        tasks in prop::collection::vec(stalls(true), 1..4),
+        settings in settings(),
+        noise in noise(),
+    ) {
+        for setting in &settings {
+            let more = u64::from(setting.patience()) * setting.interval();
+            prop_assert!(more <= setting.timeout() / 8);
+        }
+        judge(&tasks, &settings, &noise, |setting| setting.patience().into())?;
+    }
+}
+
+#[test]
+fn the_bound_is_met_where_mainline_needs_twice_the_timeout() {
+    // Begins just after a look: the worst case.
+    let stall = Stall {
+        from: 7_500 * MS + 1,
+        to: 1000 * SEC,
+        state: D,
+        hidden: false,
+    };
+    let setting = Setting {
+        from: 0,
+        timeout_secs: 120,
+        interval_secs: 0,
+    };
+    let calm = Noise { late: 0, busy: 0 };
+    let findings = run(&[vec![stall]], &[setting], &[calm], 400 * SEC);
+    let times: Vec<u64> = findings.iter().map(|f| f.at / MS).collect();
+    assert_eq!(times, [135_000, 255_000, 375_000]);
+}

@@ -1,0 +1,692 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Soft lockups, against mainline's rule written down independently: once as it stands in
+//! `watchdog_timer_fn()` and `is_softlockup()` but in true nanoseconds, once in its own unit.
+
+mod common;
+
+use proptest::prelude::*;
+use vigil_logic::{
+    softlockup::{
+        flag_raised, grace, late, sample_period, threshold, thresholds, Signs, Soft, Tick, Verdict,
+        Work, SAMPLES,
+    },
+    NSEC_PER_SEC,
+};
+
+const SEC: u64 = NSEC_PER_SEC;
+const MS: u64 = SEC / 1000;
+
+/// A timer interrupt in time, without steal and without a touch.
+fn tick(now: u64) -> Tick {
+    Tick {
+        now,
+        paused: 0,
+        stolen: 0,
+        touched: false,
+    }
+}
+
+fn stuck(duration: u64) -> Verdict {
+    Verdict::Stuck {
+        duration,
+        stolen: 0,
+    }
+}
+
+#[test]
+fn thresholds_and_periods() {
+    assert_eq!(SAMPLES, 5);
+    assert_eq!((threshold(10), sample_period(10)), (20 * SEC, 4 * SEC));
+    assert_eq!((threshold(1), sample_period(1)), (2 * SEC, 400 * MS));
+    assert_eq!((threshold(0), sample_period(0)), (0, 0));
+    for thresh in 0..=60 {
+        // get_softlockup_thresh(), set_sample_period()
+        assert_eq!(threshold(thresh), thresh * 2 * 1_000_000_000);
+        assert_eq!(sample_period(thresh), thresh * 2 * (1_000_000_000 / 5));
+    }
+    assert_eq!(threshold(u64::MAX), u64::MAX);
+    assert_eq!(sample_period(u64::MAX), u64::MAX / 5);
+}
+
+#[test]
+fn stuck_after_the_threshold_and_not_a_nanosecond_before() {
+    let mut soft = Soft::fresh(5, 0);
+    let threshold = 20 * SEC;
+    assert_eq!(soft.due(0, threshold), 5 + threshold + 1);
+    assert_eq!(soft.judge(&tick(5), threshold), Verdict::Fine);
+    assert_eq!(soft.judge(&tick(5 + threshold), threshold), Verdict::Fine);
+    assert_eq!(
+        soft.judge(&tick(5 + threshold + 1), threshold),
+        stuck(threshold + 1)
+    );
+}
+
+#[test]
+fn again_after_each_threshold_with_the_whole_length() {
+    let mut soft = Soft::fresh(0, 0);
+    let threshold = 20 * SEC;
+    let mut told = Vec::new();
+    for second in 0..100 {
+        if let Verdict::Stuck { duration, .. } = soft.judge(&tick(second * SEC), threshold) {
+            told.push((second, duration / SEC));
+        }
+    }
+    assert_eq!(told, [(21, 21), (42, 42), (63, 63), (84, 84)]);
+    // Long after: one report, not several.
+    assert_eq!(soft.judge(&tick(1000 * SEC), threshold), stuck(1000 * SEC));
+    assert_eq!(soft.judge(&tick(1000 * SEC), threshold), Verdict::Fine);
+}
+
+#[test]
+fn a_touch_moves_the_period_and_not_the_length() {
+    let threshold = 20 * SEC;
+    let mut soft = Soft::fresh(0, 0);
+    let touch = Tick {
+        touched: true,
+        ..tick(19 * SEC)
+    };
+    assert_eq!(soft.judge(&touch, threshold), Verdict::Fine);
+    assert_eq!((soft.ran, soft.period), (0, 19 * SEC));
+    assert_eq!(soft.judge(&tick(39 * SEC), threshold), Verdict::Fine);
+    assert_eq!(
+        soft.judge(&tick(39 * SEC + 1), threshold),
+        stuck(39 * SEC + 1)
+    );
+    // However late: what was touched is not reported.
+    let touch = Tick {
+        touched: true,
+        ..tick(1000 * SEC)
+    };
+    assert_eq!(soft.judge(&touch, threshold), Verdict::Fine);
+}
+
+#[test]
+fn a_pause_is_not_counted() {
+    let threshold = 20 * SEC;
+    let mut soft = Soft::fresh(100 * SEC, 0);
+    let late = Tick {
+        paused: 60 * SEC,
+        ..tick(164 * SEC)
+    };
+    assert_eq!(soft.judge(&late, threshold), Verdict::Fine);
+    assert_eq!((soft.ran, soft.period), (160 * SEC, 160 * SEC));
+    assert_eq!(soft.judge(&tick(180 * SEC), threshold), Verdict::Fine);
+    assert_eq!(
+        soft.judge(&tick(180 * SEC + 1), threshold),
+        stuck(20 * SEC + 1)
+    );
+    // Never beyond now, however long a pause is claimed to have been.
+    let absurd = Tick {
+        paused: u64::MAX,
+        ..tick(200 * SEC)
+    };
+    assert_eq!(soft.judge(&absurd, threshold), Verdict::Fine);
+    assert_eq!((soft.ran, soft.period), (200 * SEC, 200 * SEC));
+    // A true lockup right after is found.
+    assert_eq!(
+        soft.judge(&tick(220 * SEC + 1), threshold),
+        stuck(20 * SEC + 1)
+    );
+    // A pause and a touch at once.
+    let both = Tick {
+        paused: 30 * SEC,
+        touched: true,
+        ..tick(260 * SEC)
+    };
+    assert_eq!(soft.judge(&both, threshold), Verdict::Fine);
+    assert_eq!((soft.ran, soft.period), (230 * SEC, 260 * SEC));
+}
+
+#[test]
+fn stolen_time_is_not_counted_and_told() {
+    let threshold = 20 * SEC;
+    // What was stolen before does not matter.
+    let mut soft = Soft::fresh(0, 1000 * SEC);
+    let with = |now: u64, stolen: u64| Tick {
+        stolen: (1000 + stolen) * SEC,
+        ..tick(now)
+    };
+    assert_eq!(soft.due(1000 * SEC, threshold), 20 * SEC + 1);
+    assert_eq!(soft.due(1007 * SEC, threshold), 27 * SEC + 1);
+    assert_eq!(soft.judge(&with(27 * SEC, 7), threshold), Verdict::Fine);
+    assert_eq!(
+        soft.judge(&with(28 * SEC, 7), threshold),
+        Verdict::Stuck {
+            duration: 21 * SEC,
+            stolen: 7 * SEC
+        }
+    );
+    // Stolen time that runs backwards (a CPU that came back) is none.
+    let mut soft = Soft::fresh(0, 1000 * SEC);
+    assert_eq!(soft.due(0, threshold), 20 * SEC + 1);
+    assert_eq!(soft.judge(&tick(21 * SEC), threshold), stuck(21 * SEC));
+}
+
+#[test]
+fn extremes() {
+    let most = u64::MAX;
+    // Nothing wraps around, and what cannot be long ago is fine.
+    assert_eq!(Soft::fresh(most, 0).due(0, most), most);
+    assert_eq!(Soft::fresh(most, 0).due(most, 1), most);
+    assert_eq!(Soft::fresh(0, 0).due(0, 0), 1);
+    assert_eq!(Soft::default(), Soft::fresh(0, 0));
+    for threshold in [0, 1, 20 * SEC, most] {
+        for then in [0, 1, 20 * SEC, most] {
+            // A clock that runs backwards makes nothing old.
+            let mut soft = Soft::fresh(then, 0);
+            let verdict = soft.judge(&tick(0), threshold);
+            assert_eq!(verdict, Verdict::Fine, "{then} {threshold}");
+            for tick in [0, 1, most].map(|paused| Tick {
+                paused,
+                stolen: most,
+                ..tick(1)
+            }) {
+                let verdict = Soft::fresh(then, 0).judge(&tick, threshold);
+                assert_eq!(verdict, Verdict::Fine, "all of it stolen");
+            }
+        }
+    }
+    let mut soft = Soft::fresh(0, 0);
+    assert_eq!(soft.judge(&tick(most), most - 2), stuck(most));
+    assert_eq!(soft.period, most);
+    assert_eq!(soft.judge(&tick(most), 0), stuck(most), "where time ends");
+}
+
+/// The stopper notes that it ran in several steps; an interrupt between them must not see a stall.
+#[test]
+fn a_note_half_written() {
+    let old = Soft::fresh(0, 0);
+    let new = Soft::fresh(100 * SEC, 0);
+    for mut mixed in [
+        Soft {
+            ran: new.ran,
+            ..old
+        },
+        Soft {
+            period: new.period,
+            ..old
+        },
+    ] {
+        let verdict = mixed.judge(&tick(100 * SEC + 1), 20 * SEC);
+        assert_eq!(verdict, Verdict::Fine);
+    }
+}
+
+#[test]
+fn whole_thresholds() {
+    assert_eq!(thresholds(0, 20), 0);
+    assert_eq!(thresholds(19, 20), 0);
+    assert_eq!(thresholds(20, 20), 1);
+    assert_eq!(thresholds(39, 20), 1);
+    assert_eq!(thresholds(40, 20), 2);
+    assert_eq!(thresholds(u64::MAX, 1), u64::MAX);
+    assert_eq!(thresholds(u64::MAX, u64::MAX), 1);
+    // Switched off meanwhile.
+    assert_eq!(thresholds(u64::MAX, 0), 0);
+}
+
+#[test]
+fn how_late_is_a_pause() {
+    for (period, expected) in [
+        (4 * SEC, SEC),
+        (2 * SEC, SEC),
+        (2 * SEC - 2, SEC - 1),
+        (400 * MS, 200 * MS),
+        (0, 0),
+        (u64::MAX, SEC),
+    ] {
+        assert_eq!(grace(period), expected);
+    }
+    // A CPU that is late by less cannot look so long stuck to one that is not late itself: after
+    // a pause, the age of a stamp is at most two periods and the grace.
+    for thresh in 1..=60 {
+        let period = sample_period(thresh);
+        assert!(2 * period + grace(period) < 3 * period);
+    }
+    let late = |now, due| late(now, due, 4 * SEC);
+    assert_eq!(late(0, 0), 0);
+    assert_eq!(late(5, 10), 0, "early");
+    assert_eq!(late(10 + SEC, 10), 0);
+    // Then all of it counts.
+    assert_eq!(late(10 + SEC + 1, 10), SEC + 1);
+    assert_eq!(late(u64::MAX, 0), u64::MAX);
+    assert_eq!(late(0, u64::MAX), 0);
+    assert_eq!(vigil_logic::softlockup::late(11, 10, 0), 1);
+}
+
+/// `watchdog_timer_fn()` and `softlockup_fn()` with any unit of time.
+struct Mainline {
+    touch_ts: i128,
+    report_ts: i128,
+    thresh: i128,
+    /// Nanoseconds in a unit.
+    unit: i128,
+}
+
+impl Mainline {
+    fn new(now: u64, thresh: i128, unit: i128) -> Self {
+        let now = i128::from(now) / unit;
+        Self {
+            touch_ts: now,
+            report_ts: now,
+            thresh,
+            unit,
+        }
+    }
+
+    fn stopper(&mut self, now: u64) {
+        self.touch_ts = i128::from(now) / self.unit;
+        self.report_ts = self.touch_ts;
+    }
+
+    /// The duration if it reports.
+    fn timer(&mut self, now: u64, touched: bool) -> Option<i128> {
+        let now = i128::from(now) / self.unit;
+        if touched {
+            self.report_ts = now;
+            return None;
+        }
+        if now > self.report_ts + self.thresh {
+            self.report_ts = now;
+            return Some(now - self.touch_ts);
+        }
+        None
+    }
+}
+
+/// What happens on a CPU, each so long after what was before.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// Its stopper runs.
+    StopWork(u64),
+    /// Its timer comes.
+    Timer(u64),
+    /// The same, and somebody had asked for patience.
+    Touched(u64),
+}
+
+/// For a threshold around a second.
+fn act() -> impl Strategy<Value = Act> {
+    let time = || {
+        prop_oneof![
+            6 => 0..SEC,
+            2 => 0..4 * SEC,
+            2 => SEC - 2..SEC + 3,
+            1 => 2 * SEC - 3..2 * SEC + 4,
+            1 => Just(0),
+        ]
+    };
+    prop_oneof![
+        1 => time().prop_map(Act::StopWork),
+        8 => time().prop_map(Act::Timer),
+        1 => time().prop_map(Act::Touched),
+    ]
+}
+
+proptest! {
+    #![proptest_config(common::config())]
+
+    /// A CPU that takes its interrupts, however many, is seen at work by one who looks at any time
+    /// at any stretch that is long enough; one that takes none in it never is.
+    #[test]
+    fn who_is_at_work_is_seen(
+        thresh in 1..=60u64,
+        gaps in prop::collection::vec(
+            // In thousandths of the longest.
+            prop_oneof![1..=20u64, 1..=1000u64, Just(1000u64)],
+            1..200,
+        ),
+        long in prop_oneof![0..4000u64, 1000..1200u64, 1990..2010u64],
+        ended in prop_oneof![0..=1000u64, 0..=50u64],
+    ) {
+        let period = sample_period(thresh);
+        let grace = grace(period);
+        let most = period + grace;
+        let mut work = Work::default();
+        let mut now = 1000 * SEC;
+        let mut all = Vec::new();
+        for gap in gaps {
+            now += gap * (most / 1000);
+            work = work.at(now, grace);
+            all.push(now);
+        }
+        // Before the next one has to come.
+        let now = now + ended * (most / 1000);
+        let to = now - grace;
+        let from = to.saturating_sub(long * (period / 1000));
+        let truly = all.iter().any(|at| (from..to).contains(at));
+        prop_assert!(truly || !work.within(from, to));
+        // It was watched all the time.
+        if Work::tells(from, to, period) && from >= all[0] {
+            prop_assert!(work.within(from, to), "{:?} {} {}", work, from, to);
+        }
+    }
+
+    /// Word for word mainline's, in nanoseconds.
+    #[test]
+    fn mainlines_rule_in_true_time(
+        start in prop_oneof![0..10 * SEC, any::<u32>().prop_map(u64::from)],
+        stolen: u64,
+        threshold in prop_oneof![0..4 * SEC, Just(SEC), Just(2 * SEC)],
+        acts in prop::collection::vec(act(), 1..60),
+    ) {
+        let mut now = start;
+        let mut model = Mainline::new(now, i128::from(threshold), 1);
+        let mut soft = Soft::fresh(now, stolen);
+        for act in acts {
+            let (Act::StopWork(after) | Act::Timer(after) | Act::Touched(after)) = act;
+            now += after;
+            if matches!(act, Act::StopWork(_)) {
+                model.stopper(now);
+                soft = Soft::fresh(now, stolen);
+                continue;
+            }
+            let touched = matches!(act, Act::Touched(_));
+            let verdict = soft.judge(&Tick { stolen, touched, ..tick(now) }, threshold);
+            let expected = match model.timer(now, touched) {
+                Some(duration) => stuck(duration as u64),
+                None => Verdict::Fine,
+            };
+            prop_assert_eq!(verdict, expected);
+        }
+    }
+
+    /// Beside mainline with its unit of 2^30 ns and the same interrupts: since the stopper ran or
+    /// patience was asked for, vigil has reported no later and no less often.
+    #[test]
+    fn never_less_strict_than_mainline(
+        start: u32,
+        thresh in 1..=60u64,
+        acts in prop::collection::vec(act(), 1..80),
+    ) {
+        let mut now = u64::from(start);
+        let mut model = Mainline::new(now, i128::from(2 * thresh), 1 << 30);
+        let mut soft = Soft::fresh(now, 0);
+        let (mut theirs, mut ours) = (0, 0);
+        for act in acts {
+            let (Act::StopWork(after) | Act::Timer(after) | Act::Touched(after)) = act;
+            now += after * thresh;
+            let touched = matches!(act, Act::Touched(_));
+            if matches!(act, Act::StopWork(_)) {
+                model.stopper(now);
+                soft = Soft::fresh(now, 0);
+                (theirs, ours) = (0, 0);
+                continue;
+            }
+            theirs += u32::from(model.timer(now, touched).is_some());
+            let verdict = soft.judge(&Tick { touched, ..tick(now) }, threshold(thresh));
+            ours += u32::from(verdict != Verdict::Fine);
+            if touched {
+                (theirs, ours) = (0, 0);
+            }
+            prop_assert!(theirs <= ours);
+        }
+    }
+
+    /// The moment that is said to be due is the first at which it is reported, whatever happened
+    /// before.
+    #[test]
+    fn due_is_the_first_moment(
+        threshold in prop_oneof![0..4 * SEC, Just(SEC), any::<u64>()],
+        acts in prop::collection::vec((act(), 0..SEC, prop_oneof![4 => Just(0), 1 => 0..4 * SEC]), 0..30),
+        stolen in prop_oneof![0..10 * SEC, any::<u64>()],
+        before in prop_oneof![Just(1), 1..SEC, any::<u64>()],
+        after in prop_oneof![Just(0), 1..SEC, any::<u64>()],
+    ) {
+        let (mut now, mut taken) = (0, 0);
+        let mut soft = Soft::fresh(now, taken);
+        for (act, stolen, paused) in acts {
+            let (Act::StopWork(after) | Act::Timer(after) | Act::Touched(after)) = act;
+            now += after;
+            taken += stolen.min(after);
+            if matches!(act, Act::StopWork(_)) {
+                soft = Soft::fresh(now, taken);
+                continue;
+            }
+            let touched = matches!(act, Act::Touched(_));
+            soft.judge(&Tick { now, paused, stolen: taken, touched }, threshold);
+        }
+        let stolen = taken.saturating_add(stolen);
+        let due = soft.due(stolen, threshold);
+        prop_assert!(due > soft.period);
+        let judge = |now| {
+            let mut soft = soft;
+            let verdict = soft.judge(&Tick { stolen, ..tick(now) }, threshold);
+            (verdict, soft)
+        };
+        let (early, left) = judge(due.saturating_sub(before.max(1)));
+        prop_assert_eq!(early, Verdict::Fine);
+        prop_assert_eq!((left.ran, left.period), (soft.ran, soft.period));
+        let (verdict, left) = judge(due.saturating_add(after));
+        prop_assert!(verdict != Verdict::Fine);
+        prop_assert_eq!((left.ran, left.period), (soft.ran, due.saturating_add(after)));
+    }
+
+    /// A stopper that runs at least once each threshold is never reported, however the timer comes.
+    #[test]
+    fn a_stopper_that_runs_is_never_reported(
+        thresh in 1..=60u64,
+        runs in prop::collection::vec((0..=1000u64, prop::collection::vec(0..=1000u64, 0..6)), 1..40),
+        half: bool,
+    ) {
+        let threshold = threshold(thresh);
+        let longest = if half { threshold / 2 } else { threshold };
+        let mut now = 0;
+        let mut soft = Soft::fresh(now, 0);
+        for (gap, mut ticks) in runs {
+            let gap = longest / 1000 * gap;
+            ticks.sort_unstable();
+            // The last one just before the stopper gets to run.
+            for part in ticks.into_iter().chain([1000]) {
+                let at = now + gap / 1000 * part;
+                prop_assert_eq!(soft.judge(&tick(at), threshold), Verdict::Fine);
+            }
+            now += gap;
+            soft = Soft::fresh(now, 0);
+        }
+    }
+
+    /// A pause changes nothing but the clock: with the same interrupts, those that came late are
+    /// judged as if they had come in time.
+    #[test]
+    fn pauses_change_nothing(
+        start in 0..100 * SEC,
+        acts in prop::collection::vec((act(), prop_oneof![2 => Just(0), 1 => SEC..1000 * SEC]), 1..60),
+    ) {
+        let mut now = start;
+        let mut shift = 0;
+        let (mut plain, mut paused) = (Soft::fresh(now, 0), Soft::fresh(now, 0));
+        for (act, pause) in acts {
+            let (Act::StopWork(after) | Act::Timer(after) | Act::Touched(after)) = act;
+            now += after;
+            if matches!(act, Act::StopWork(_)) {
+                plain = Soft::fresh(now, 0);
+                paused = Soft::fresh(now + shift, 0);
+                continue;
+            }
+            shift += pause;
+            let touched = matches!(act, Act::Touched(_));
+            let expected = plain.judge(&Tick { touched, ..tick(now) }, SEC);
+            let late = Tick { touched, paused: pause, ..tick(now + shift) };
+            prop_assert_eq!(paused.judge(&late, SEC), expected);
+            prop_assert_eq!(paused.ran, plain.ran + shift);
+            prop_assert_eq!(paused.period, plain.period + shift);
+        }
+    }
+
+    /// What counts is the CPU's own time: neither what was stolen nor a pause, and what was both is
+    /// not taken off twice.
+    #[test]
+    fn own_time_counts(
+        start in 0..100 * SEC,
+        stolen: u32,
+        acts in prop::collection::vec(
+            (
+                act(),
+                prop_oneof![2 => Just(0), 2 => 0..3 * SEC],
+                prop_oneof![2 => Just(0), 1 => 200 * MS..100 * SEC],
+            ),
+            1..60,
+        ),
+    ) {
+        let (mut now, mut stolen) = (start, u64::from(stolen));
+        let mut soft = Soft::fresh(now, stolen);
+        // On a clock that only runs while the CPU does.
+        let (mut own, mut ran, mut period) = (0, 0, 0);
+        let mut stolen_then = stolen;
+        for (act, steal, paused) in acts {
+            let (Act::StopWork(after) | Act::Timer(after) | Act::Touched(after)) = act;
+            own += after;
+            if matches!(act, Act::StopWork(_)) {
+                stolen += steal;
+                now += after + steal;
+                soft = Soft::fresh(now, stolen);
+                (ran, period, stolen_then) = (own, own, stolen);
+                continue;
+            }
+            stolen += steal;
+            let stolen_now = stolen;
+            now += after + steal.max(paused);
+            let touched = matches!(act, Act::Touched(_));
+            let verdict = soft.judge(&Tick { now, paused, stolen, touched }, SEC);
+            if touched || own <= period + SEC {
+                prop_assert_eq!(verdict, Verdict::Fine, "reported for what it did not have");
+            } else if let Verdict::Stuck { duration, stolen } = verdict {
+                prop_assert_eq!(duration, own - ran);
+                prop_assert!(stolen <= stolen_now - stolen_then);
+            } else {
+                prop_assert!(false, "missed");
+            }
+            if touched || verdict != Verdict::Fine {
+                period = own;
+            }
+        }
+    }
+
+    /// A CPU that gets stuck some time, with a timer that comes each sample period and when it is
+    /// due, each time a little late: reported when it is due, each threshold; by mainline's timer
+    /// and rule never earlier.
+    #[test]
+    fn reported_when_it_is_due(
+        thresh in 1..=60u64,
+        start in 0..1u64 << 31,
+        healthy in 0..20u64,
+        last in 0..=1000u64,
+        late in prop::collection::vec(0..2 * MS, 60),
+        reports in 1..6u64,
+    ) {
+        let (period, threshold) = (sample_period(thresh), threshold(thresh));
+        let stuck_at = start + healthy * period + period / 1000 * last;
+        let mut soft = Soft::fresh(start, 0);
+        let mut next = start + period;
+        let mut told: Vec<u64> = Vec::new();
+        let mut ran = start;
+        for late in late.iter().cycle() {
+            let now = next + late;
+            if now < stuck_at {
+                // Whatever the timer queues runs at once.
+                soft = Soft::fresh(now, 0);
+                ran = now;
+                next = now + period;
+                continue;
+            }
+            let was_due = soft.due(0, threshold);
+            if let Verdict::Stuck { duration, .. } = soft.judge(&tick(now), threshold) {
+                prop_assert_eq!(duration, now - ran);
+                prop_assert!(now - was_due < 2 * MS, "reported late");
+                told.push(now);
+                // `softlockup_panic` counts: the nth report has as many.
+                prop_assert!(thresholds(duration, threshold) >= told.len() as u64);
+            }
+            if told.len() as u64 == reports {
+                break;
+            }
+            next = (now + period).min(soft.due(0, threshold));
+        }
+        let slack = 2 * MS * reports;
+        for (at, n) in told.iter().zip(1..) {
+            prop_assert!((ran + n * (threshold + 1)..=ran + n * (threshold + 1) + slack).contains(at));
+        }
+
+        // Mainline, whose stopper ran at the same time and whose timer comes each period.
+        let mut model = Mainline::new(ran, i128::from(2 * thresh), 1 << 30);
+        let mut theirs = (1..).map(|n| ran + n * period).filter(|now| model.timer(*now, false).is_some());
+        for ours in told {
+            prop_assert!(ours <= theirs.next().unwrap_or(u64::MAX) + slack);
+        }
+    }
+}
+
+/// The hypervisor's flag is news once, however long nobody clears it, and again after that.
+#[test]
+fn the_flag_is_news_when_it_is_raised() {
+    let seen = [false, true, true, true, false, true, false, false];
+    let mut before = false;
+    let news: Vec<bool> = seen
+        .iter()
+        .map(|&set| flag_raised(std::mem::replace(&mut before, set), set))
+        .collect();
+    assert_eq!(news, [false, true, false, false, false, true, false, false]);
+}
+
+/// A timer that came late is a pause if anything says so, and nothing but a late one is.
+#[test]
+fn what_makes_a_pause() {
+    for bits in 0..8 {
+        let signs = |late| Signs {
+            late,
+            flagged: bits & 1 != 0,
+            found: bits & 2 != 0,
+            alone: bits & 4 != 0,
+        };
+        let expected = if bits == 0 { 0 } else { 30 * SEC };
+        assert_eq!(signs(30 * SEC).paused(), expected, "{bits}");
+        assert_eq!(signs(0).paused(), 0, "{bits}");
+    }
+}
+
+/// A pause that the flag tells of, and that began before the timer was due: nothing of it makes a
+/// report, and a CPU that is stuck is still found a threshold after it. The flag, which stays set,
+/// puts off one judgement and no more.
+#[test]
+fn a_flagged_pause_puts_off_once() {
+    let (threshold, period) = (20 * SEC, 4 * SEC);
+    // Stuck from 0 on. Interrupts at 4, 8, 12 s; at 13 s the machine stops, for a minute.
+    let mut soft = Soft::fresh(0, 0);
+    for at in [4, 8, 12] {
+        assert_eq!(soft.judge(&tick(at * SEC), threshold), Verdict::Fine);
+    }
+    let (due, now) = (16 * SEC, 73 * SEC);
+    let signs = Signs {
+        late: late(now, due, period),
+        flagged: flag_raised(false, true),
+        found: false,
+        // Another CPU was quicker to wake up, and has run.
+        alone: false,
+    };
+    let woken = Tick {
+        paused: signs.paused(),
+        touched: signs.flagged,
+        ..tick(now)
+    };
+    assert_eq!(soft.judge(&woken, threshold), Verdict::Fine);
+    // 57 s of it are known by the timer.
+    assert_eq!((soft.ran, soft.period), (57 * SEC, now));
+    assert_eq!(soft.due(0, threshold), now + threshold + 1);
+    let mut at = now;
+    let mut set = true;
+    while at <= now + threshold {
+        let again = Tick {
+            touched: flag_raised(set, true),
+            ..tick(at)
+        };
+        assert_eq!(soft.judge(&again, threshold), Verdict::Fine);
+        set = true;
+        at += period;
+    }
+    assert_eq!(
+        soft.judge(&tick(now + threshold + 1), threshold),
+        stuck(36 * SEC + 1)
+    );
+}
