@@ -12,6 +12,7 @@
 mod logic;
 mod control;
 mod detect;
+mod incident;
 mod knobs;
 mod panic;
 mod report;
@@ -19,17 +20,18 @@ mod sys;
 
 use control::{
     status,
-    sysctl::{KernelNames, SysctlHandler},
+    sysctl::{parse_cpumask, KernelNames, SysctlHandler},
 };
 use core::borrow::Borrow;
 use detect::{
     hung_task::thread::{Detector, HungTaskCtx},
+    lockup_ctx::Parts,
     watchdog::LockupDetector,
 };
 use kernel::{prelude::*, sync::Arc};
 use knobs::Knobs;
 use logic::{
-    hardlockup::perf::Backend,
+    hardlockup::backend::Backend,
     sysctl::{Knob, KnobKind, KNOBS},
 };
 use panic::PanicControl;
@@ -130,14 +132,14 @@ struct Counting(Arc<Pin<KBox<LockupDetector>>>);
 
 impl cpufreq::FrequencyListener for Counting {
     fn khz_changed(&self) {
-        self.0.khz_changed();
+        self.0.frequency_changed();
     }
 }
 
 impl pm::Listener for Counting {
     fn suspend(&self, event: pm::Event) {
         if matches!(event, pm::Event::Post) {
-            self.0.slept();
+            self.0.resumed();
         }
     }
 }
@@ -209,15 +211,15 @@ impl kernel::Module for Vigil {
         )?;
         let lockups = step(
             "set up the lockup detectors",
-            LockupDetector::new(
-                knobs.clone(),
+            LockupDetector::new(Parts {
+                knobs: knobs.clone(),
                 ksyms,
-                StopWork::find(&ksyms, use_stopper),
-                TouchProbes::new(use_unexported),
-                NmiSender::new().ok(),
+                stop_work: StopWork::find(&ksyms, use_stopper),
+                touches: TouchProbes::new(use_unexported),
+                nmi: NmiSender::new().ok(),
                 panic,
                 backend,
-            ),
+            }),
         )?;
         let lockups = Arc::new(lockups, GFP_KERNEL)?;
         let handler = Arc::new(
@@ -225,21 +227,23 @@ impl kernel::Module for Vigil {
             GFP_KERNEL,
         )?;
         let cpus = param::text("watchdog_cpumask");
-        if cpus.is_empty() {
-            step("watch the CPUs", lockups.apply(|_| false, |_| (), |_| ()))?;
+        let cpumask = if cpus.is_empty() {
+            None
         } else {
-            handler.set_cpus(cpus).inspect_err(|&error| {
+            let cpumask = parse_cpumask(cpus).inspect_err(|&error| {
                 if error == EINVAL {
                     complain(Knob::WatchdogCpumask);
                 }
             })?;
-        }
+            Some(cpumask)
+        };
+        step("watch the CPUs", lockups.start(cpumask.as_ref()))?;
         let frequency = step(
             "listen for changes of frequency",
             cpufreq::PolicyNotifier::new(Counting(lockups.clone())),
         )?;
         // What came before anybody listened.
-        lockups.khz_changed();
+        lockups.frequency_changed();
         let counting = Arc::new(Counting(lockups.clone()), GFP_KERNEL)?;
         let wake = step(
             "listen for the end of suspend",

@@ -5,8 +5,9 @@
 use super::sysctl::KernelNames;
 use crate::{
     detect::{
-        hardlockup::perf::How,
+        hardlockup::backend::Describe,
         hung_task::thread::HungTaskCtx,
+        lockup_ctx::ReportCounts,
         watchdog::{LockupDetector, BYTES_PER_CPU},
     },
     logic::{
@@ -80,16 +81,25 @@ struct Watching<'a>(&'a LockupDetector);
 
 impl fmt::Display for Watching<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shared = self.0.shared();
-        let (soft, hard) = shared.enabled();
+        let shared = self.0.ctx();
+        let (soft, hard) = (shared.softlockup_enabled(), shared.hardlockup_enabled());
         let word = |on| if on { "on" } else { "off" };
         write!(f, "soft lockups {}", word(soft))?;
-        f.write_str(match shared.stopper() {
+        f.write_str(match shared.stop_work() {
             StopWork::CpuStopper => " (by the stopper)",
             StopWork::FifoThread(_) => " (by FIFO-99 threads: a real-time hog looks like one)",
             StopWork::None => " (no way to the stopper, and no threads)",
         })?;
-        write!(f, ", hard lockups {} ({})", word(hard), How(shared))?;
+        write!(
+            f,
+            ", hard lockups {} ({})",
+            word(hard),
+            Describe {
+                backends: shared.backends(),
+                can_send_nmi: shared.can_send_nmi(),
+                ksyms: shared.ksyms()
+            }
+        )?;
         f.write_str(", on CPUs ")?;
         cpulist::show(cpu::count(), |cpu| shared.in_mask(cpu), f)
     }
@@ -228,8 +238,12 @@ impl Text for All {
         )?;
         writeln!(f, "  short cut: {}", Shortcut(s))?;
         writeln!(f, "lockups: {}", Watching(&self.lockups))?;
-        let shared = self.lockups.shared();
-        let (soft, hard, unresponsive) = shared.counts();
+        let shared = self.lockups.ctx();
+        let ReportCounts {
+            softlockups: soft,
+            hardlockups: hard,
+            unresponsive_cpus: unresponsive,
+        } = shared.report_counts();
         writeln!(
             f,
             "  reported: {soft} soft, {hard} hard, {unresponsive} CPUs that did not run"
@@ -238,9 +252,12 @@ impl Text for All {
             f,
             "  memory: {BYTES_PER_CPU} bytes for each CPU, and the per-CPU variables of the C part"
         )?;
-        let counters = (0..cpu::count()).filter_map(|cpu| self.lockups.counter(cpu));
-        let (with, nmis, early) = counters.fold((0u32, 0u64, 0u64), |(with, a, b), (c, d)| {
-            let (a, b) = (a.saturating_add(c.into()), b.saturating_add(d.into()));
+        let counters = (0..cpu::count()).filter_map(|cpu| self.lockups.nmi_counts(cpu));
+        let (with, nmis, early) = counters.fold((0u32, 0u64, 0u64), |(with, a, b), nmis| {
+            let (a, b) = (
+                a.saturating_add(nmis.total.into()),
+                b.saturating_add(nmis.early.into()),
+            );
             (with.wrapping_add(1), a, b)
         });
         if with != 0 {

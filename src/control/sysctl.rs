@@ -4,7 +4,7 @@
 //! under mainline's names in `/proc/sys/kernel`.
 
 use crate::{
-    detect::watchdog::{LockupCtx, LockupDetector},
+    detect::{lockup_config::CpuMask, watchdog::LockupDetector},
     knobs::{info, Knobs},
     logic::{
         cpulist,
@@ -17,8 +17,27 @@ use crate::{
         sysctl::{ProcMount, SysctlOps, SysctlTable},
     },
 };
-use core::{cell::Cell, fmt};
+use core::fmt;
 use kernel::{prelude::*, sync::Arc};
+
+/// Reads a list of CPUs.
+///
+/// # Errors
+///
+/// `EINVAL` if it is none, or names a CPU that no kernel built like this one could have; `ENOMEM`.
+///
+/// # Context
+///
+/// Process context, may sleep.
+pub(crate) fn parse_cpumask(text: &[u8]) -> Result<CpuMask> {
+    cpulist::parse(text, cpu::most(), |_, _| ()).map_err(|_| EINVAL)?;
+    CpuMask::new(|cpu| {
+        let mut has = false;
+        let range = |first, last| has |= (first..=last).contains(&cpu);
+        let _ = cpulist::parse(text, cpu::most(), range);
+        has
+    })
+}
 
 /// The knobs as files, and what is to be done when one is written.
 pub(crate) struct SysctlHandler {
@@ -42,24 +61,22 @@ impl SysctlHandler {
         }
     }
 
-    /// Takes over a list of CPUs. An error leaves everything as it was.
-    pub(crate) fn set_cpus(&self, text: &[u8]) -> Result {
-        cpulist::parse(text, cpu::most(), |_, _| ()).map_err(|_| EINVAL)?;
-        let change = |shared: &LockupCtx| {
-            shared.set_mask(|cpu| {
-                let mut has = false;
-                let range = |first, last| has |= (first..=last).contains(&cpu);
-                let _ = cpulist::parse(text, cpu::most(), range);
-                has
-            });
-        };
-        // Which CPUs are watched is no reason to refuse anything.
-        self.lockups.apply(|_| false, change, |_| ())
+    /// Watches the CPUs of a list.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is none, `ENOMEM`, and what [`LockupDetector::reconfigure`] returns; nothing
+    /// is changed then.
+    fn set_cpumask(&self, text: &[u8]) -> Result {
+        let cpumask = parse_cpumask(text)?;
+        self.lockups
+            .reconfigure(|config| config.set_cpumask(&cpumask))
     }
 
     /// What a knob reads as: mainline's switches tell what is in effect, not what was wished for.
     fn effective(&self, id: Knob) -> i64 {
-        let (soft, hard) = self.lockups.shared().enabled();
+        let ctx = self.lockups.ctx();
+        let (soft, hard) = (ctx.softlockup_enabled(), ctx.hardlockup_enabled());
         match id {
             Knob::Watchdog => i64::from(soft || hard),
             Knob::SoftWatchdog => i64::from(soft),
@@ -79,8 +96,8 @@ impl SysctlOps for SysctlHandler {
     fn show(&self, index: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         let knob = info(index).map_err(|_| fmt::Error)?;
         if knob.kind == KnobKind::Cpus {
-            let shared = self.lockups.shared();
-            return cpulist::show(cpu::count(), |cpu| shared.in_mask(cpu), out);
+            let ctx = self.lockups.ctx();
+            return cpulist::show(cpu::count(), |cpu| ctx.in_mask(cpu), out);
         }
         write!(out, "{}", knob.show(self.effective(knob.id)))
     }
@@ -88,20 +105,13 @@ impl SysctlOps for SysctlHandler {
     fn store(&self, index: usize, text: &[u8]) -> Result {
         let knob = info(index)?;
         if knob.kind == KnobKind::Cpus {
-            return self.set_cpus(text);
+            return self.set_cpumask(text);
         }
         let value = knob.parse(text, HZ).map_err(|_| EINVAL)?;
         if knob.reconfigures() {
-            let old = Cell::new(value);
-            return self.lockups.apply(
-                // Nothing starts anew for a value that is there already.
-                |_| self.knobs.get(knob.id) == value,
-                |_| {
-                    old.set(self.knobs.get(knob.id));
-                    self.knobs.set(knob.id, value);
-                },
-                |_| self.knobs.set(knob.id, old.get()),
-            );
+            return self
+                .lockups
+                .reconfigure(|config| config.set(knob.id, value));
         }
         self.knobs.set(knob.id, value);
         if knob.kind != KnobKind::Counter {

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The detectors: each takes a snapshot through `sys`, asks `logic`, and acts.
+//! The detectors: each samples through `sys`, asks `logic`, and reports through `report`.
+//!
+//! - [`watchdog`]: the timer interrupt of each CPU, which drives soft and hard lockups.
+//! - [`softlockup`], [`hardlockup`]: what it checks.
+//! - [`lockup_ctx`], [`lockup_config`]: what the CPUs share, and what the knobs ask for.
+//! - [`hung_task`]: the thread that checks tasks.
 
 #![deny(unsafe_code)]
 
+mod cpu_usage;
 pub(crate) mod hardlockup;
 pub(crate) mod hung_task;
+pub(crate) mod lockup_config;
+pub(crate) mod lockup_ctx;
+mod softlockup;
 pub(crate) mod watchdog;

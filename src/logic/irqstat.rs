@@ -10,19 +10,19 @@
 use super::NSEC_PER_SEC;
 
 /// How many interrupts are named (`NUM_HARDIRQ_REPORT`).
-pub const SHOWN: usize = 5;
+pub const NUM_HARDIRQ_REPORT: usize = 5;
 
 /// Percent of hard interrupts in a sample period that say as much where that time is known
 /// (`HARDIRQ_PERCENT_THRESH`).
-pub const PERCENT: u8 = 50;
+pub const HARDIRQ_PERCENT_THRESH: u8 = 50;
 
 /// Interrupts a second that a CPU has to take for them to be named, unless the tick alone makes
 /// half as many: one each millisecond.
-pub const LEAST: u64 = 1000;
+pub const MIN_RATE: u64 = 1000;
 
 /// Where interrupts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum IrqSource {
     /// One with a number.
     Numbered(u32),
     /// One of the kinds without.
@@ -33,29 +33,29 @@ pub enum Source {
 
 /// A source, and how often it made the CPU stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy {
+pub struct IrqCount {
     /// The source.
-    pub source: Source,
+    pub source: IrqSource,
     /// How many interrupts.
     pub count: u64,
 }
 
 /// The sources with the most interrupts, of all that it was told of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Busiest([Option<Busy>; SHOWN]);
+pub struct TopIrqs([Option<IrqCount>; NUM_HARDIRQ_REPORT]);
 
-impl Busiest {
+impl TopIrqs {
     /// One that was told of none.
     pub const fn new() -> Self {
-        Self([None; SHOWN])
+        Self([None; NUM_HARDIRQ_REPORT])
     }
 
     /// Tells of a source, at most once of each. Of several with the same number the first is kept.
-    pub fn add(&mut self, source: Source, count: u64) {
+    pub fn add(&mut self, source: IrqSource, count: u64) {
         if count == 0 {
             return;
         }
-        let mut new = Some(Busy { source, count });
+        let mut new = Some(IrqCount { source, count });
         let mut found = false;
         for place in &mut self.0 {
             found |= place.is_none_or(|busy| count > busy.count);
@@ -67,14 +67,14 @@ impl Busiest {
     }
 
     /// The most frequent first.
-    pub fn each(&self) -> impl Iterator<Item = Busy> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = IrqCount> + '_ {
         self.0.iter().filter_map(|busy| *busy)
     }
 }
 
-/// How much a count that wraps has grown. One that is less than it was has begun anew, with another
+/// How much a count that wraps has delta. One that is less than it was has begun anew, with another
 /// interrupt under the old one's number.
-pub fn grown(old: u32, new: u32) -> u32 {
+pub fn delta(old: u32, new: u32) -> u32 {
     let by = new.wrapping_sub(old);
     if by > u32::MAX / 2 {
         new
@@ -96,5 +96,5 @@ pub fn per_second(count: u64, ns: u64) -> u64 {
 /// took so many `percent` of the time, where that is known. `hz` is how often the tick comes, which
 /// is one of them.
 pub fn dominate(a_second: u64, percent: u8, hz: u64) -> bool {
-    percent > PERCENT || a_second >= LEAST.max(hz.saturating_mul(2))
+    percent > HARDIRQ_PERCENT_THRESH || a_second >= MIN_RATE.max(hz.saturating_mul(2))
 }

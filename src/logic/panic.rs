@@ -1,34 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way from a finding to a panic: whether there is to be one, and when.
+//! The panic request: from a finding to a panic.
 //!
-//! Mainline panics on the spot. Here a panic may have to wait: for what is shown besides the report,
-//! which takes locks that a stuck CPU may hold and is therefore not shown by the one that is to
-//! panic; and for the console to drain (`panic_delay_ms`). Each step has an end; and should the one
-//! that decided not come back from it, another CPU takes over.
+//! Mainline panics on the spot. Here a panic may have to wait: for what `*_sys_info` shows, which
+//! takes locks that a stuck CPU may hold and is therefore shown by a thread, not by the CPU that is
+//! to panic; and for consoles to drain (`panic_delay_ms`). There is one request at a time. It
+//! belongs to the CPU, or the hung-task thread, that made it: the initiator. Each phase has a
+//! deadline, and if the initiator gets stuck in one, another CPU panics in its place.
 //!
-//! The decision is one word ([`PanicRequest`]), so that it is there with all that belongs to it or not
-//! at all, and so that whoever goes on with one that was called off meanwhile notices.
+//! ```text
+//!              finding, wanted and allowed
+//!   (none) ------------------------------> [ Reporting ] ---+ next step of the report:
+//!     ^                                      |    |    ^    | deadline = now + STEP_NS
+//!     |                                      |    |    +----+
+//!     |             *_sys_info asked for     |    |
+//!     |          +---------------------------+    | nothing else to show
+//!     |          v                                |
+//!     |     [ SysInfo ] -- shown, or deadline --> [ Delay ] -- deadline --> panic by the initiator
+//!     |      (SYS_INFO_NS)                        (panic_delay_ms)
+//!     |
+//!     +---- any phase: the knob that asks for it is 0 now, the policy no longer allows it, or the
+//!           lockup detectors are reconfigured or unloaded: cancelled
+//!
+//!   any phase -- TAKE_OVER_NS after its deadline --> panic by any other watched CPU
+//! ```
+//!
+//! The request is one word ([`PanicRequest::pack`]), so that it is there with all that belongs to it
+//! or not at all, and so that an initiator that goes on with a request that was cancelled meanwhile
+//! notices: requests are told apart by their generation.
 
 use super::NSEC_PER_SEC;
 
-/// How long a step of a report may take, in nanoseconds, before others panic instead of who is
-/// giving it. The longest: the stacks of a few hundred CPUs on a serial console.
+/// How long one step of a report may take, in nanoseconds, before another CPU panics in place of the
+/// initiator. The longest step: the stacks of a few hundred CPUs on a serial console.
 pub const STEP_NS: u64 = 60 * NSEC_PER_SEC;
 
-/// How long what is shown besides a report is waited for, in nanoseconds: as long as the kernel
-/// itself waits for the stacks of other CPUs (`nmi_trigger_cpumask_backtrace()`).
+/// How long what `*_sys_info` shows is waited for, in nanoseconds: as long as the kernel itself waits
+/// for the stacks of other CPUs (`nmi_trigger_cpumask_backtrace()`).
 pub const SYS_INFO_NS: u64 = 10 * NSEC_PER_SEC;
 
-/// How long after the end of a step, in nanoseconds, another CPU panics than the one that decided.
-pub const TAKE_OVER: u64 = 2 * NSEC_PER_SEC;
+/// How long after the deadline of a phase, in nanoseconds, another CPU panics in place of the
+/// initiator.
+pub const TAKE_OVER_NS: u64 = 2 * NSEC_PER_SEC;
 
-/// How often who is to panic looks whether it is time, in nanoseconds.
+/// How often the initiator polls, in nanoseconds.
 pub const POLL_NS: u64 = 20_000_000;
 
-/// Whether the policy knobs allow a panic.
-pub fn allowed(needs_kdump: bool, crash_kernel_loaded: bool) -> bool {
+/// Whether the policy knobs allow a panic. `needs_kdump`: `panic_needs_kdump`.
+pub fn is_allowed(needs_kdump: bool, crash_kernel_loaded: bool) -> bool {
     !needs_kdump || crash_kernel_loaded
+}
+
+/// Whether the knob of a cause asks for a panic. `limit`: the knob's value, 0 for never;
+/// `magnitude`: what it counts (tasks found hung, thresholds for which a CPU has been stuck).
+pub fn is_wanted(limit: u64, magnitude: u64) -> bool {
+    limit != 0 && magnitude >= limit
 }
 
 /// What the panic is for.
@@ -44,50 +70,50 @@ pub enum Cause {
     UnresponsiveCpu,
 }
 
-/// Who decided.
+/// What made the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initiator {
-    /// A CPU, in its timer interrupt.
+    /// A CPU, in its timer interrupt or in an NMI.
     Cpu(u32),
-    /// The thread that looks at the tasks.
+    /// The hung-task thread.
     Thread,
 }
 
-/// What is being done.
+/// What is being done before the panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The report is being given.
+    /// The initiator gives its report.
     Reporting,
-    /// More of the system is being shown, by somebody else.
+    /// A thread shows what `*_sys_info` asks for.
     SysInfo,
-    /// The console drains.
+    /// Consoles drain.
     Delay,
 }
 
-/// A decision to panic: who decided, why, what is being done about it, and until when at the
-/// longest.
+/// A panic request: what made it, why, its phase, and until when that lasts at the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PanicRequest {
-    /// Who decided.
-    pub by: Initiator,
-    /// What for.
-    pub why: Cause,
+    /// What made the request.
+    pub initiator: Initiator,
+    /// What the panic is for.
+    pub cause: Cause,
     /// What is being done.
     pub phase: Phase,
-    /// Tells it from earlier ones; the low 8 bits count.
+    /// Tells it from earlier requests; the low 8 bits count.
     pub generation: u32,
-    /// When that ends, in milliseconds, modulo 2^32: all ends are within minutes.
-    pub end: u32,
+    /// When the phase ends, in milliseconds on the monotonic clock, modulo 2^32: all phases end
+    /// within minutes.
+    pub deadline: u32,
 }
 
-/// What to do about it now.
+/// What a poll has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextStep {
     /// Panic.
     Panic,
-    /// What was to be shown has been, or took too long: let the console drain.
-    Drain,
-    /// Look again then, in nanoseconds.
+    /// What `*_sys_info` asks for was shown, or took too long: begin the delay.
+    BeginDelay,
+    /// Poll again at this time, in nanoseconds on the monotonic clock.
     PollAt(u64),
 }
 
@@ -97,47 +123,47 @@ fn millis(ns: u64) -> u32 {
     (ns / 1_000_000) as u32
 }
 
-/// When a step of `ns` nanoseconds ends that begins `now`, as [`PanicRequest::end`] has it: rounded up,
-/// so that none is cut short. One of no length ends on the spot.
-fn end(now: u64, ns: u64) -> u32 {
+/// When a phase of `ns` nanoseconds ends that begins `now`, as [`PanicRequest::deadline`] has it:
+/// rounded up, so that none is cut short. A phase of no length ends on the spot.
+fn deadline(now: u64, ns: u64) -> u32 {
     if ns == 0 {
         return millis(now);
     }
     millis(now.saturating_add(ns).saturating_add(999_999))
 }
 
-/// A number of CPUs that no kernel has: the thread.
+/// A CPU number that no kernel has: the thread.
 const THREAD: u64 = 0xf_ffff;
 
 impl PanicRequest {
-    /// A new one, with the report before it.
-    pub fn new(by: Initiator, why: Cause, generation: u32, now: u64) -> Self {
+    /// A request whose report begins now.
+    pub fn new(initiator: Initiator, cause: Cause, generation: u32, now: u64) -> Self {
         Self {
-            by,
-            why,
+            initiator,
+            cause,
             phase: Phase::Reporting,
             generation: generation & 0xff,
-            end: end(now, STEP_NS),
+            deadline: deadline(now, STEP_NS),
         }
     }
 
-    /// The same, with something else to be done for `ns` from now.
+    /// The same request in another phase, which lasts for at most `ns` nanoseconds from now.
     #[must_use]
-    pub fn then(self, phase: Phase, now: u64, ns: u64) -> Self {
+    pub fn in_phase(self, phase: Phase, now: u64, ns: u64) -> Self {
         Self {
             phase,
-            end: end(now, ns),
+            deadline: deadline(now, ns),
             ..self
         }
     }
 
-    /// In one word, which is never 0.
+    /// The request in one word, which is never 0.
     pub fn pack(self) -> u64 {
-        let by = match self.by {
+        let initiator = match self.initiator {
             Initiator::Cpu(cpu) => u64::from(cpu) & THREAD,
             Initiator::Thread => THREAD,
         };
-        let why = match self.why {
+        let cause = match self.cause {
             Cause::HungTask => 0,
             Cause::SoftLockup => 1,
             Cause::HardLockup => 2,
@@ -149,16 +175,16 @@ impl PanicRequest {
             Phase::Delay => 3,
         };
         let generation = u64::from(self.generation & 0xff);
-        u64::from(self.end) << 32 | generation << 24 | why << 22 | phase << 20 | by
+        u64::from(self.deadline) << 32 | generation << 24 | cause << 22 | phase << 20 | initiator
     }
 
-    /// What [`PanicRequest::pack`] has packed; `None`: 0.
+    /// The request that [`PanicRequest::pack`] has packed; `None` for a word that is none, such as 0.
     pub fn unpack(word: u64) -> Option<Self> {
-        let by = match word & THREAD {
+        let initiator = match word & THREAD {
             THREAD => Initiator::Thread,
             cpu => Initiator::Cpu(cpu as u32),
         };
-        let why = match word >> 22 & 3 {
+        let cause = match word >> 22 & 3 {
             0 => Cause::HungTask,
             1 => Cause::SoftLockup,
             2 => Cause::HardLockup,
@@ -171,47 +197,49 @@ impl PanicRequest {
             _ => return None,
         };
         Some(Self {
-            by,
-            why,
+            initiator,
+            cause,
             phase,
             generation: (word >> 24) as u32 & 0xff,
-            end: (word >> 32) as u32,
+            deadline: (word >> 32) as u32,
         })
     }
 
-    /// Whether it is the same decision, whatever is being done about it.
+    /// Whether it is the same request, in whatever phase.
     pub fn is_same(&self, other: &Self) -> bool {
-        (self.by, self.why, self.generation) == (other.by, other.why, other.generation)
+        (self.initiator, self.cause, self.generation)
+            == (other.initiator, other.cause, other.generation)
     }
 
-    /// Nanoseconds until its step ends; 0: it has.
+    /// Nanoseconds until the phase ends; 0: it has.
     fn remaining(&self, now: u64) -> u64 {
-        let remaining = self.end.wrapping_sub(millis(now)) as i32;
+        let remaining = self.deadline.wrapping_sub(millis(now)) as i32;
         u64::try_from(remaining)
             .unwrap_or(0)
             .saturating_mul(1_000_000)
     }
 
-    /// For the one that decided: `shown` tells whether what was to be shown has been.
-    pub fn next_for_initiator(&self, now: u64, shown: bool) -> NextStep {
+    /// What the initiator has to do. `sys_info_done`: whether all has been shown that `*_sys_info`
+    /// asks for.
+    pub fn next_for_initiator(&self, now: u64, sys_info_done: bool) -> NextStep {
         let remaining = self.remaining(now);
         match self.phase {
-            Phase::SysInfo if shown || remaining == 0 => NextStep::Drain,
+            Phase::SysInfo if sys_info_done || remaining == 0 => NextStep::BeginDelay,
             Phase::Delay if remaining == 0 => NextStep::Panic,
-            // It is at the report itself, and does not get here.
+            // In phase Reporting the initiator is at its report, and does not poll.
             _ => NextStep::PollAt(now.saturating_add(remaining.clamp(1, POLL_NS))),
         }
     }
 
-    /// For all others.
+    /// What another CPU has to do.
     pub fn next_for_takeover(&self, now: u64) -> NextStep {
-        // Counted from the end, so that a step that ended long ago is one that is over.
-        let since = millis(now).wrapping_sub(self.end) as i32;
+        // Counted from the deadline, so that a phase that ended long ago counts as over.
+        let since = millis(now).wrapping_sub(self.deadline) as i32;
         let since = u64::try_from(since).unwrap_or(0).saturating_mul(1_000_000);
-        if since >= TAKE_OVER {
+        if since >= TAKE_OVER_NS {
             return NextStep::Panic;
         }
-        let wait = self.remaining(now).saturating_add(TAKE_OVER);
+        let wait = self.remaining(now).saturating_add(TAKE_OVER_NS);
         NextStep::PollAt(now.saturating_add(wait.saturating_sub(since)))
     }
 }

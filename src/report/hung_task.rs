@@ -4,30 +4,32 @@
 //! that whoever reads or parses those can read these, and lines of vigil's own that begin with
 //! `vigil: `.
 
+use super::session::{DumpOptions, Finding, ReportSession};
 use crate::{
     detect::hung_task::thread::{millis_until, HungTaskCtx},
+    incident,
     logic::{
         blocker::{self, Line, LockWords},
         fmt::{Bytes, LogStamp},
-        incident::{self, Incident, IncidentKind, Wait},
-        panic::{Cause, Initiator, PanicRequest},
+        incident::{Incident, IncidentKind, Wait, IN_IOWAIT},
+        messages::{TaskLastRan, NO_SYS_INFO},
+        panic::{Cause, Initiator},
         sysctl::{Knob, SYS_INFO_ALL_BT, SYS_INFO_LOCKS},
         NSEC_PER_SEC,
     },
+    panic::PanicDecision,
     sys::{
-        clock::{log_clock, monotonic, wall_clock},
-        cpu, crash_record,
-        kthread::ThreadControl,
-        lock_words, printk, task, touch, utsname,
+        clock::monotonic, crash_record, kthread::ThreadControl, lock_words, printk, task, touch,
+        utsname,
     },
 };
-use kernel::{prelude::*, sync::aref::ARef, task::Task};
+use kernel::{sync::aref::ARef, task::Task};
 
 /// How long the thread sleeps at most while a panic is being waited for, in milliseconds.
-const LOOK_MOST: u32 = 100;
+const MAX_POLL_MS: u32 = 100;
 
-/// How many tasks of one look are noted in the record of incidents.
-const MOST_NOTED: u32 = 16;
+/// How many tasks of one check are recorded at most.
+const MAX_RECORDED: u32 = 16;
 
 /// What a task waits for, and who has it.
 struct Blocker {
@@ -56,17 +58,16 @@ impl Blocker {
     }
 }
 
-/// The reports of one look at the tasks.
+/// The reports of one check of the tracked tasks: one session.
 pub(crate) struct Pass<'a> {
     shared: &'a HungTaskCtx,
+    session: ReportSession<'a>,
     /// Whether there were reports left to be given when it began.
     warned: bool,
     reported: bool,
-    /// The panic in which it ends.
-    decision: Option<PanicRequest>,
-    /// Tasks noted in the record.
-    noted: u32,
-    /// Whether it would, were it not for the policy.
+    /// Tasks that were recorded.
+    recorded: u32,
+    /// Whether it would end in a panic, but for the policy.
     refused: bool,
 }
 
@@ -74,64 +75,56 @@ impl<'a> Pass<'a> {
     pub(crate) fn new(shared: &'a HungTaskCtx) -> Self {
         Self {
             shared,
+            session: ReportSession::new(
+                &shared.panic,
+                &shared.ksyms,
+                Initiator::Thread,
+                DumpOptions::NONE,
+            ),
             warned: shared.knobs.get(Knob::HungTaskWarnings) != 0,
             reported: false,
-            decision: None,
-            noted: 0,
+            recorded: 0,
             refused: false,
         }
     }
 
-    /// Whether a task makes the look end in a panic, if that is what the count says (`wanted`);
-    /// `news`: whether it has a report of its own.
-    pub(crate) fn fatal(&mut self, wanted: bool, news: bool) -> bool {
-        let panic = &self.shared.panic;
-        if !wanted || self.panicking() {
-            return wanted;
-        }
-        let allowed = panic.allowed();
-        self.refused |= news && !allowed;
-        allowed && panic.is_free()
+    /// Whether the report of one more task, the `hung`th of this check, would make a panic.
+    pub(crate) fn would_panic(&self, hung: u64) -> bool {
+        !self.session.is_fatal() && self.shared.panic.would_panic(Cause::HungTask, hung)
     }
 
-    /// Whether this look ends in a panic.
-    pub(crate) fn panicking(&self) -> bool {
-        self.decision.is_some()
-    }
-
-    /// Reports one task, which has been blocked for `age` nanoseconds. `first`: for the first time.
-    /// `fatal`: the look is to end in a panic, and the report is given even if none is left.
+    /// Reports one task, the `hung`th of this check, which has been blocked for `age` nanoseconds.
+    /// `first`: for the first time. If it makes a panic the report is given even if none is left.
     /// `is_hung` tells whether another task has a report of its own.
     pub(crate) fn report(
         &mut self,
         task: &Task,
         age: u64,
         first: bool,
-        fatal: bool,
+        hung: u64,
         is_hung: impl Fn(&Task) -> bool,
     ) {
-        let panic = &self.shared.panic;
         let blocker = Blocker::of(task);
-        if let Some(decision) = self.decision {
-            panic.reporting(decision, monotonic());
-        } else {
-            if fatal {
-                self.decision = panic.decide(Cause::HungTask, Initiator::Thread, monotonic());
-            }
-            // Noted once, and again if it is what makes a panic. Those that pile up behind one
-            // cause are not to push everything else out.
-            if (first && self.noted < MOST_NOTED) || self.panicking() {
-                self.noted = self.noted.saturating_add(1);
-                let noted = note(task, age, &blocker);
-                if self.panicking() {
-                    noted.mark_fatal();
-                    printk::console_verbose();
-                }
-            }
+        let was_fatal = self.session.is_fatal();
+        // Recorded once, and again if it is what makes a panic. Tasks that pile up behind one cause
+        // must not push everything else out of the record.
+        let record = first && self.recorded < MAX_RECORDED && !was_fatal;
+        let finding = Finding {
+            cause: Cause::HungTask,
+            magnitude: hung,
+            repeated: !record,
+        };
+        self.recorded = self.recorded.saturating_add(u32::from(record));
+        self.session
+            .add(finding, monotonic(), || incident(task, age, &blocker));
+        self.refused |= self.session.is_refused();
+        let is_fatal = self.session.is_fatal();
+        if is_fatal && !was_fatal {
+            printk::console_verbose();
         }
         self.shared.ksyms.trace_hang(task);
         let left = self.shared.knobs.take_one(Knob::HungTaskWarnings);
-        if left != 0 || self.panicking() {
+        if left != 0 || is_fatal {
             self.reported = true;
             self.lines(task, age, &blocker, is_hung);
             if left == 1 {
@@ -179,8 +172,11 @@ impl<'a> Pass<'a> {
         ));
         if let Some(at) = task::last_arrival(task) {
             printk::err(format_args!(
-                "vigil: task {who} last got a CPU at [{}] of this log",
-                LogStamp(at)
+                "{}",
+                TaskLastRan {
+                    task: who,
+                    time: LogStamp(at),
+                }
             ));
         }
         task::show(task);
@@ -203,86 +199,81 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Ends the look: what else is to be shown, and the panic. While the module is about to go,
-    /// nothing more is shown, and a panic is called off.
+    /// Ends the check: what else is to be shown, and the panic. While the module is about to go,
+    /// nothing more is shown, and a panic is cancelled.
     pub(crate) fn finish(self, control: &ThreadControl) {
         let knobs = &self.shared.knobs;
         let panic = &self.shared.panic;
         if !self.reported {
             return;
         }
-        // It may have been taken back while the reports were printed.
-        let decision = self.decision.filter(|decision| {
-            let wanted = knobs.get(Knob::HungTaskPanic) != 0 && !control.should_stop();
+        // The knob may have been cleared while the reports were printed.
+        let request = self.session.request().filter(|request| {
+            let wanted = panic.is_wanted(Cause::HungTask, u64::MAX) && !control.should_stop();
             if !wanted {
-                panic.cancel(*decision);
+                panic.cancel(*request);
             }
             wanted
         });
-        if control.should_stop() && decision.is_none() {
+        if control.should_stop() && request.is_none() {
             return;
         }
         let mut mask = knobs.get(Knob::HungTaskSysInfo);
-        if self.warned || decision.is_some() {
+        if self.warned || request.is_some() {
             mask |= SYS_INFO_LOCKS;
             if knobs.get(Knob::HungTaskAllCpuBacktrace) != 0 {
                 mask |= SYS_INFO_ALL_BT;
             }
         }
         let mask = usize::try_from(mask).unwrap_or(0);
-        if let Some(decision) = decision {
+        if let Some(request) = request {
             // Waits for CPUs that do not answer: by itself, in front of all that is waited for no
             // longer than that.
             if mask & SYS_INFO_ALL_BT as usize != 0 {
-                panic.reporting(decision, monotonic());
+                panic.begin_step(request, monotonic());
                 self.shared.ksyms.backtrace_others(u32::MAX);
             }
             let rest = mask & !(SYS_INFO_ALL_BT as usize);
-            panic.reported(decision, Some(rest), false);
-            while panic.stands(decision) {
+            let decision = PanicDecision {
+                request: Some(request),
+                refused: false,
+            };
+            panic.end_report(&decision, Some(rest), || false);
+            while panic.stands(request) {
                 if control.should_stop() {
-                    panic.cancel(decision);
+                    panic.cancel(request);
                     return;
                 }
                 let now = monotonic();
                 let at = panic.poll(Initiator::Thread, now, true);
-                // Nobody rings when it is called off.
-                if panic.stands(decision) {
-                    control.wait(Some(millis_until(at, now).min(LOOK_MOST)));
+                // Nothing wakes the thread when the request is cancelled.
+                if panic.stands(request) {
+                    control.wait(Some(millis_until(at, now).min(MAX_POLL_MS)));
                 }
             }
             return;
         }
         let shown = self.shared.ksyms.sys_info(mask);
         if !shown && mask != SYS_INFO_LOCKS as usize {
-            pr_err!("cannot show more of the system: this kernel's sys_info() is out of reach\n");
+            printk::err(format_args!("{NO_SYS_INFO}"));
         }
         if self.refused {
-            panic.refuse();
+            panic.print_refusal();
         }
     }
 }
 
-/// Notes a hung task in the record.
-fn note(task: &Task, age: u64, blocker: &Option<Blocker>) -> crash_record::RecordId {
-    crash_record::record(&Incident {
-        kind: IncidentKind::HungTask,
-        cpu: task::cpu(task),
+/// The incident of a hung task.
+fn incident(task: &Task, age: u64, blocker: &Option<Blocker>) -> Incident {
+    Incident {
         task: Some(task::id(task)),
-        finder: cpu::this(),
-        found: log_clock(),
-        age,
-        wall: wall_clock(),
         wait: blocker.as_ref().map(|blocker| Wait {
             lock: blocker.kind,
             address: blocker.address,
             owner: blocker.owner.as_deref().map(task::id),
         }),
-        flags: if task::in_iowait(task) {
-            incident::IN_IOWAIT
-        } else {
-            0
-        },
+        flags: if task::in_iowait(task) { IN_IOWAIT } else { 0 },
         stack: crash_record::stack_of(task),
-    })
+        ..incident::new(IncidentKind::HungTask, task::cpu(task), age)
+    }
 }

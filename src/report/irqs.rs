@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The busiest interrupts of a CPU that is stuck.
+//! The busiest interrupts of a CPU that is stuck: mainline's `start_counting_irqs()` and
+//! `print_irq_counts()`.
 //!
-//! The kernel counts all the time; to know how many there were lately takes a look at all counts
-//! twice. The first look comes when a CPU has been without its stopper for a sample period, so that
-//! a CPU on which nothing is stuck never looks at any.
+//! The kernel counts interrupts all the time; how many there were lately takes two readings of all
+//! counts. The first comes when a CPU has been without its stopper for a sample period, so that a CPU
+//! on which nothing is stuck never reads any.
 //!
-//! Only the timer interrupt of a CPU uses what is that CPU's. The counts of the numbered interrupts
-//! are kept in one of a few tables, for as many CPUs as may be stuck at a time; on one more, only all
-//! of them together are known.
+//! Only the timer interrupt of a CPU uses the snapshot of that CPU. The counts of the numbered
+//! interrupts are kept in a pool, for as many CPUs as may be stuck at a time; for one more CPU only
+//! their sum is known.
 
 use crate::{
     logic::{
         fmt::{Bytes, Secs},
-        irqstat::{dominate, grown, per_second, Busiest, Busy, Source},
+        irqstat::{delta, dominate, per_second, IrqCount, IrqSource, TopIrqs},
+        messages::{BusyInterrupt, BusyInterrupts},
     },
     sys::{
         buffer::Buffer,
@@ -29,176 +31,198 @@ use kernel::{
 };
 
 /// CPUs that may be stuck at a time and have their numbered interrupts counted one by one.
-const TABLES: usize = 4;
+const POOL_SIZE: usize = 4;
 
 /// Interrupts that are counted one by one, at most.
-const NUMBERED: u32 = 8192;
+const MAX_NUMBERED: u32 = 8192;
 
-/// How many more there may be once all drivers have come: on arm64 the kernel makes room for their
-/// interrupts when they ask.
-const TO_COME: u32 = 2048;
+/// How many interrupts may be added once all drivers are loaded: arm64 makes room for them when
+/// drivers ask.
+const HEADROOM: u32 = 2048;
 
 /// Kinds of interrupts without a number.
-const LOCAL: usize = 24;
+const LOCAL_KINDS: usize = 24;
 
 /// Room for the counts of all numbered interrupts on one CPU.
-struct Table {
-    taken: Atomic<bool>,
+struct IrqCounts {
+    in_use: Atomic<bool>,
     counts: Buffer<Atomic<u32>>,
 }
 
-/// Tables for CPUs that are stuck.
-pub(crate) struct Tables([Table; TABLES]);
+/// Room for the counts of the CPUs that are stuck.
+pub(crate) struct IrqCountPool([IrqCounts; POOL_SIZE]);
 
-impl Tables {
+impl IrqCountPool {
+    /// A pool that is not in use.
+    ///
     /// # Errors
     ///
     /// `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
     pub(crate) fn new() -> Result<Self> {
-        let len = irqstat::count().saturating_add(TO_COME).min(NUMBERED) as usize;
-        let table = || -> Result<Table> {
-            Ok(Table {
-                taken: Atomic::new(false),
+        let len = irqstat::count().saturating_add(HEADROOM).min(MAX_NUMBERED) as usize;
+        let entry = || -> Result<IrqCounts> {
+            Ok(IrqCounts {
+                in_use: Atomic::new(false),
                 counts: Buffer::new(len, GFP_KERNEL, |_| Ok(Atomic::new(0)))?,
             })
         };
-        Ok(Self([table()?, table()?, table()?, table()?]))
+        Ok(Self([entry()?, entry()?, entry()?, entry()?]))
     }
 
-    /// A free one's place.
+    /// Takes a free entry. Returns its place.
     fn take(&self) -> Option<u32> {
         self.0
             .iter()
             .zip(0..u32::MAX)
-            .find(|(table, _)| table.taken.cmpxchg(false, true, Acquire).is_ok())
+            .find(|(entry, _)| entry.in_use.cmpxchg(false, true, Acquire).is_ok())
             .map(|(_, place)| place)
     }
 
-    fn get(&self, place: u32) -> Option<&Table> {
+    fn get(&self, place: u32) -> Option<&IrqCounts> {
         self.0.get(place as usize)
     }
 }
 
-/// Place of no table.
-const NONE: u32 = u32::MAX;
+/// Place of no entry.
+const NO_ENTRY: u32 = u32::MAX;
 
-/// The counts of one CPU at the moment of the first look.
-pub(crate) struct Since {
-    /// When that was; 0: not yet.
-    at: Atomic<u64>,
-    /// Place of the table.
-    table: Atomic<u32>,
-    /// All numbered ones.
+/// The counts of one CPU when it had missed a sample period.
+pub(crate) struct IrqSnapshot {
+    /// When they were read; 0: they were not.
+    taken_at: Atomic<u64>,
+    /// Place of the entry in the pool.
+    entry: Atomic<u32>,
+    /// All numbered interrupts together.
     sum: Atomic<u64>,
-    /// How many of those there were.
+    /// How many interrupts had a number.
     numbered: Atomic<u32>,
-    local: [Atomic<u32>; LOCAL],
+    local: [Atomic<u32>; LOCAL_KINDS],
 }
 
-impl Since {
-    /// No look yet.
+impl IrqSnapshot {
+    /// No counts have been read.
     pub(crate) fn new() -> Self {
         Self {
-            at: Atomic::new(0),
-            table: Atomic::new(NONE),
+            taken_at: Atomic::new(0),
+            entry: Atomic::new(NO_ENTRY),
             sum: Atomic::new(0),
             numbered: Atomic::new(0),
             local: core::array::from_fn(|_| Atomic::new(0)),
         }
     }
 
-    /// Takes the first look, unless it was taken.
+    /// Reads the counts, unless they have been read.
     ///
     /// # Context
     ///
-    /// The timer interrupt of the CPU, as for all of these.
-    pub(crate) fn look(&self, tables: &Tables, cpu: u32, now: u64) {
-        if self.at.load(Relaxed) == 0 {
-            self.table.store(tables.take().unwrap_or(NONE), Relaxed);
-            self.look_anew(tables, cpu, now);
+    /// The timer interrupt of the CPU.
+    pub(crate) fn take(&self, pool: &IrqCountPool, cpu: u32, now: u64) {
+        if self.taken_at.load(Relaxed) == 0 {
+            self.entry.store(pool.take().unwrap_or(NO_ENTRY), Relaxed);
+            self.read_counts(pool, cpu, now);
         }
     }
 
-    fn look_anew(&self, tables: &Tables, cpu: u32, now: u64) {
-        self.at.store(now.max(1), Relaxed);
+    fn read_counts(&self, pool: &IrqCountPool, cpu: u32, now: u64) {
+        self.taken_at.store(now.max(1), Relaxed);
         self.sum.store(irqstat::sum(cpu), Relaxed);
         for (count, kind) in self.local.iter().zip(0..irqstat::local_kinds()) {
             count.store(irqstat::local_taken(kind, cpu), Relaxed);
         }
         let numbered = irqstat::count();
         self.numbered.store(numbered, Relaxed);
-        if let Some(table) = tables.get(self.table.load(Relaxed)) {
-            for (count, irq) in table.counts.iter().zip(0..numbered) {
+        if let Some(entry) = pool.get(self.entry.load(Relaxed)) {
+            for (count, irq) in entry.counts.iter().zip(0..numbered) {
                 count.store(irqstat::taken(irq, cpu), Relaxed);
             }
         }
     }
 
-    /// Forgets it: the CPU is not stuck any more, or is not watched. In the latter case also to be
-    /// called in process context, when the timer has stopped.
-    pub(crate) fn forget(&self, tables: &Tables) {
-        if self.at.load(Relaxed) == 0 {
+    /// Drops the counts and returns the entry to the pool: the CPU is not stuck any more, or is not
+    /// watched.
+    ///
+    /// # Context
+    ///
+    /// The timer interrupt of the CPU, or process context once the timer has stopped.
+    pub(crate) fn clear(&self, pool: &IrqCountPool) {
+        if self.taken_at.load(Relaxed) == 0 {
             return;
         }
-        self.at.store(0, Relaxed);
-        if let Some(table) = tables.get(self.table.xchg(NONE, Relaxed)) {
-            table.taken.store(false, Release);
+        self.taken_at.store(0, Relaxed);
+        if let Some(entry) = pool.get(self.entry.xchg(NO_ENTRY, Relaxed)) {
+            entry.in_use.store(false, Release);
         }
     }
 
-    /// Says which came most since the first look, if they may be what the CPU is busy with:
-    /// `print_irq_counts()`. `percent` is the share of hard interrupts in the last sample. The next
-    /// time counts from now.
-    pub(crate) fn show(&self, tables: &Tables, cpu: u32, now: u64, percent: u8) {
-        let at = self.at.load(Relaxed);
-        if at == 0 {
+    /// Prints which interrupts came most since the counts were read, if they may be what the CPU is
+    /// busy with: `print_irq_counts()`. `percent`: the share of hard interrupts in the last sample.
+    /// The next call counts from now.
+    ///
+    /// # Context
+    ///
+    /// The timer interrupt of the CPU.
+    pub(crate) fn print_top(&self, pool: &IrqCountPool, cpu: u32, now: u64, percent: u8) {
+        let taken_at = self.taken_at.load(Relaxed);
+        if taken_at == 0 {
             return;
         }
-        let ns = now.saturating_sub(at);
-        let mut busiest = Busiest::new();
+        let ns = now.saturating_sub(taken_at);
+        let mut top = TopIrqs::new();
         let mut total = irqstat::sum(cpu).saturating_sub(self.sum.load(Relaxed));
-        if let Some(table) = tables.get(self.table.load(Relaxed)) {
-            for (old, irq) in table.counts.iter().zip(0..self.numbered.load(Relaxed)) {
-                let count = grown(old.load(Relaxed), irqstat::taken(irq, cpu));
-                busiest.add(Source::Numbered(irq), count.into());
+        if let Some(entry) = pool.get(self.entry.load(Relaxed)) {
+            for (old, irq) in entry.counts.iter().zip(0..self.numbered.load(Relaxed)) {
+                let count = delta(old.load(Relaxed), irqstat::taken(irq, cpu));
+                top.add(IrqSource::Numbered(irq), count.into());
             }
         } else {
-            busiest.add(Source::AllNumbered, total);
+            top.add(IrqSource::AllNumbered, total);
         }
         for (old, kind) in self.local.iter().zip(0..irqstat::local_kinds()) {
-            let count = grown(old.load(Relaxed), irqstat::local_taken(kind, cpu)).into();
-            busiest.add(Source::Local(kind), count);
+            let count = delta(old.load(Relaxed), irqstat::local_taken(kind, cpu)).into();
+            top.add(IrqSource::Local(kind), count);
             total = total.saturating_add(count);
         }
-        let a_second = per_second(total, ns);
-        if dominate(a_second, percent, u64::try_from(HZ).unwrap_or(0)) {
+        let rate = per_second(total, ns);
+        if dominate(rate, percent, u64::try_from(HZ).unwrap_or(0)) {
             printk::crit(format_args!(
-                "vigil: CPU{cpu} took {total} interrupts in the last {} s, {a_second} a second; the busiest:",
-                Secs(ns)
+                "{}",
+                BusyInterrupts {
+                    cpu,
+                    total,
+                    secs: Secs(ns),
+                    rate,
+                }
             ));
-            for Busy { source, count } in busiest.each() {
+            for IrqCount { source, count } in top.iter() {
                 printk::crit(format_args!(
-                    "vigil:   {count} times {}, {} a second",
-                    Called(source),
-                    per_second(count, ns)
+                    "{}",
+                    BusyInterrupt {
+                        count,
+                        source: IrqName(source),
+                        rate: per_second(count, ns),
+                    }
                 ));
             }
         }
-        self.look_anew(tables, cpu, now);
+        self.read_counts(pool, cpu, now);
     }
 }
 
 /// A source of interrupts with its name: `#24 (virtio0-output.0)`.
-struct Called(Source);
+struct IrqName(IrqSource);
 
-impl fmt::Display for Called {
+impl fmt::Display for IrqName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Source::Local(kind) => Bytes(irqstat::local_name(kind)).fmt(f),
-            Source::AllNumbered => {
+            IrqSource::Local(kind) => Bytes(irqstat::local_name(kind)).fmt(f),
+            IrqSource::AllNumbered => {
                 f.write_str("devices (not known which: too many CPUs are stuck)")
             }
-            Source::Numbered(irq) => {
+            IrqSource::Numbered(irq) => {
                 write!(f, "#{irq}")?;
                 let name = Name::of(irq);
                 if name.bytes().is_empty() {

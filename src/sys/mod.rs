@@ -15,6 +15,7 @@ pub(crate) mod cpufreq;
 pub(crate) mod cpuhp;
 pub(crate) mod crash_record;
 pub(crate) mod debugfs;
+pub(crate) mod errno;
 pub(crate) mod irqstat;
 pub(crate) mod ksyms;
 pub(crate) mod kthread;

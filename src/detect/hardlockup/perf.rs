@@ -1,402 +1,259 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hard lockups, found by the CPU itself: the interrupt of a counter of its cycles, an NMI.
+//! Hard lockups noticed by the CPU itself: the NMI of a counter of its cycles. The rules are in
+//! [`crate::logic::hardlockup::perf`].
 //!
-//! In the NMI there is judging and little else ([`crate::logic::perf`]). What is found waits for the
-//! timer interrupt of another CPU, which reports it as if it had found it itself. The NMI reports
-//! where that would be too late or in vain: on the way to a panic, when no other CPU takes timer
-//! interrupts, and when nobody has reported it until the next NMI.
+//! The NMI handler checks and does little else: what it finds waits for the timer interrupt of
+//! another CPU, which reports it as if it had found it itself
+//! ([`report_pending_hits`](super::buddy::report_pending_hits)). The NMI handler reports where that
+//! would be too late or in vain: on the way to a panic, when no other CPU takes timer interrupts, and
+//! when the hit has not been reported by the next NMI.
 //!
-//! Which CPU is found by whom is settled by [`Told`](super::lockup::Told): whoever changes the word
-//! has it, so that one lockup makes one report whether its own counter or its neighbour was first.
+//! Which CPU reports is settled by the [`State`] of the stuck CPU, so that one lockup makes one
+//! report whether perf or buddy was first.
 
+use super::{super::lockup_ctx::LockupCtx, hardlockup_incident};
 use crate::{
-    detect::watchdog::{LockupCtx, Told},
     logic::{
-        fmt::Secs,
-        hardlockup::perf::{self, Backend, Verdict},
-        panic::Cause,
-        sysctl::Knob,
+        hardlockup::{
+            perf::{self, Overflow, OverflowFilter},
+            state::State,
+        },
+        panic::{Cause, Initiator},
+    },
+    report::{
+        hardlockup::{Evidence, Hardlockup},
+        session::{Finding, ReportSession},
     },
     sys::{
         clock::monotonic_in_nmi,
         context::NmiCtx,
         cpufreq::khz,
         nmi, panic as kernel_panic,
-        perf_event::{probe, OverflowHandler, ARCH},
-        printk,
+        perf_event::{OverflowHandler, ARCH},
     },
 };
-use core::fmt;
-use kernel::{
-    prelude::*,
-    sync::{
-        atomic::{Acquire, Atomic, Full, Relaxed},
-        Arc,
-    },
+use kernel::sync::{
+    atomic::{Acquire, Atomic, Relaxed},
+    Arc,
 };
 
-/// Who finds hard lockups, and what was found.
-pub(crate) struct Backends {
-    wanted: Backend,
-    /// Whether CPUs have counters. Changes only while nothing runs.
-    perf: Atomic<bool>,
-    /// Whether CPUs look after each other; also if one of them has got no counter.
-    buddy: Atomic<bool>,
-    /// Why no counters are used: an errno, or 0.
-    trouble: Atomic<i32>,
-    /// Whether a CPU has got no counter, or one without an NMI.
-    short: Atomic<bool>,
-    /// Findings of the counters that nobody has taken yet.
-    found: Atomic<u32>,
+/// NMIs of one CPU's counter since load.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct NmiCounts {
+    /// All of them.
+    pub(crate) total: u32,
+    /// Those that came too early to mean anything.
+    pub(crate) early: u32,
 }
 
-impl Backends {
-    /// None is in use.
-    pub(crate) fn new(wanted: Backend) -> Self {
-        Self {
-            wanted,
-            perf: Atomic::new(false),
-            buddy: Atomic::new(false),
-            trouble: Atomic::new(0),
-            short: Atomic::new(false),
-            found: Atomic::new(0),
-        }
-    }
-
-    /// Settles who is to find hard lockups with this threshold: `watchdog_hardlockup_probe()`.
-    ///
-    /// # Errors
-    ///
-    /// Why there can be no counters, if nothing else will do.
-    ///
-    /// # Context
-    ///
-    /// Process context, while nothing runs.
-    pub(crate) fn choose(&self, thresh: u64) -> Result {
-        let tried = if self.wanted.wants_perf() {
-            // Any CPU's will do: whether it is known at all is the same for all.
-            perf::period(ARCH, khz(0), thresh)
-                .ok_or(ENODATA)
-                .and_then(|_| probe())
-        } else {
-            Ok(())
-        };
-        if let (Err(error), true) = (tried, self.wanted.needs_perf()) {
-            printk::err(format_args!(
-                "vigil: hardlockup_backend=perf: {}",
-                Trouble(error.to_errno())
-            ));
-            // `ENOENT` is a missing symbol to insmod.
-            return Err(if error == EBUSY || error == ENODEV {
-                error
-            } else {
-                EOPNOTSUPP
-            });
-        }
-        let perf = self.wanted.wants_perf() && tried.is_ok();
-        self.perf.store(perf, Relaxed);
-        self.trouble
-            .store(tried.map_or_else(|error| error.to_errno(), |()| 0), Relaxed);
-        Ok(())
-    }
-
-    /// What was settled is about to begin.
-    pub(crate) fn begin(&self) {
-        self.buddy
-            .store(self.wanted.buddy(self.perf.load(Relaxed)), Relaxed);
-        self.short.store(false, Relaxed);
-    }
-
-    /// Whether CPUs are to have counters.
-    pub(crate) fn perf(&self) -> bool {
-        self.perf.load(Relaxed)
-    }
-
-    /// Whether CPUs look after each other.
-    pub(crate) fn buddy(&self) -> bool {
-        self.buddy.load(Relaxed)
-    }
-
-    /// A CPU has got no counter. From now on the others look after it, and all.
-    fn one_without(&self) {
-        self.short.store(true, Relaxed);
-        self.buddy.store(true, Relaxed);
-    }
-
-    /// Whether there are findings that nobody has taken.
-    pub(crate) fn any_found(&self) -> bool {
-        self.found.load(Relaxed) != 0
-    }
-
-    /// Somebody has taken one.
-    pub(crate) fn taken(&self) {
-        self.found.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Why there is no counter, by the error.
-struct Trouble(i32);
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is = |error: Error| error.to_errno() == self.0;
-        f.write_str(if is(EBUSY) {
-            "no counter of cycles is free"
-        } else if is(ENODEV) {
-            "the interrupt of the counter of cycles is no NMI here"
-        } else if is(ENODATA) {
-            "the CPUs' frequency is not known"
-        } else {
-            "no cycles can be counted here"
-        })?;
-        write!(f, " (error {})", self.0)
-    }
-}
-
-/// `perf NMI`, `buddy, confirmed by NMI`, and the like, with why.
-pub(crate) struct How<'a>(pub(crate) &'a LockupCtx);
-
-impl fmt::Display for How<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let backends = &self.0.backends;
-        let (perf, buddy) = (backends.perf(), backends.buddy());
-        if perf {
-            f.write_str("perf NMI")?;
-            if backends.short.load(Relaxed) {
-                f.write_str(" except on CPUs that got no counter")?;
-            }
-        }
-        if buddy || !perf {
-            f.write_str(if perf { ", and buddy" } else { "buddy" })?;
-            f.write_str(if self.0.can_ask() {
-                ", confirmed by NMI"
-            } else {
-                ", not confirmed: no NMI"
-            })?;
-        }
-        match backends.trouble.load(Relaxed) {
-            0 => Ok(()),
-            error => {
-                write!(f, "; not perf: {}", Trouble(error))?;
-                if error == EBUSY.to_errno() && self.0.in_tree_has_counters() {
-                    f.write_str(", the in-tree detector has one")?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// What the NMI of one CPU remembers.
-pub(crate) struct Eye {
-    shared: Arc<LockupCtx>,
+/// The NMI watchdog of one CPU: what its NMI handler remembers.
+pub(in crate::detect) struct NmiWatchdog {
+    ctx: Arc<LockupCtx>,
     cpu: u32,
-    /// [`perf::Eye`]. Written by the NMI, and while there is none.
-    last: Atomic<u64>,
+    /// [`OverflowFilter`]. Written by the NMI handler, and while there is no counter.
+    last_ts: Atomic<u64>,
     early: Atomic<u32>,
-    seen: Atomic<u64>,
-    /// How often patience had been asked for.
+    hrtimer_ts: Atomic<u64>,
+    /// How often the watchdog had been touched.
     touches: Atomic<u32>,
-    /// Whether the last NMI that counted found it stuck.
+    /// Whether the last overflow that counted found the CPU stuck.
     stuck: Atomic<bool>,
     /// NMIs so far, and those of them that came too early.
-    taken: Atomic<u32>,
-    too_early: Atomic<u32>,
-    /// Cycles from one to the next.
+    nmis: Atomic<u32>,
+    early_nmis: Atomic<u32>,
+    /// Cycles from one overflow to the next.
     period: Atomic<u64>,
 }
 
-impl Eye {
-    /// For this CPU.
-    pub(crate) fn new(shared: Arc<LockupCtx>, cpu: u32) -> Self {
+impl NmiWatchdog {
+    /// For one CPU.
+    pub(in crate::detect) fn new(ctx: Arc<LockupCtx>, cpu: u32) -> Self {
         Self {
-            shared,
+            ctx,
             cpu,
-            last: Atomic::new(0),
+            last_ts: Atomic::new(0),
             early: Atomic::new(0),
-            seen: Atomic::new(0),
+            hrtimer_ts: Atomic::new(0),
             touches: Atomic::new(0),
             stuck: Atomic::new(false),
-            taken: Atomic::new(0),
-            too_early: Atomic::new(0),
+            nmis: Atomic::new(0),
+            early_nmis: Atomic::new(0),
             period: Atomic::new(0),
         }
     }
 
-    /// NMIs so far, and those of them that came too early.
-    pub(crate) fn counts(&self) -> (u32, u32) {
-        (self.taken.load(Relaxed), self.too_early.load(Relaxed))
+    /// NMIs so far.
+    pub(in crate::detect) fn counts(&self) -> NmiCounts {
+        NmiCounts {
+            total: self.nmis.load(Relaxed),
+            early: self.early_nmis.load(Relaxed),
+        }
     }
 
-    /// Cycles from one NMI to the next as the frequency is now.
-    fn period(&self) -> Option<u64> {
-        perf::period(ARCH, khz(self.cpu), self.shared.thresh())
+    /// Cycles from one overflow to the next by the present frequency.
+    fn current_period(&self) -> Option<u64> {
+        perf::period(ARCH, khz(self.cpu), self.ctx.thresh())
     }
 
-    /// Whether the frequency is another one than at [`Eye::begin`].
-    pub(crate) fn is_outdated(&self) -> bool {
-        self.period()
+    /// Whether the frequency is another one than at [`NmiWatchdog::reset`].
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(in crate::detect) fn is_outdated(&self) -> bool {
+        self.current_period()
             .is_some_and(|now| now != self.period.load(Relaxed))
     }
 
-    /// Makes ready for the first NMI, on the CPU, whose timer has been started. Returns how many
-    /// cycles are to pass until that.
-    pub(crate) fn begin(&self) -> Option<u64> {
-        let period = self.period()?;
+    /// Prepares for the first NMI. Returns after how many cycles that is to come; `None` if the
+    /// frequency is not known.
+    ///
+    /// # Context
+    ///
+    /// Process context on the CPU, whose timer has been started; while there is no counter.
+    pub(in crate::detect) fn reset(&self) -> Option<u64> {
+        let period = self.current_period()?;
         self.period.store(period, Relaxed);
-        let seen = self.shared.stamp(self.cpu)?.seen.load(Acquire);
-        self.save(perf::Eye::fresh(monotonic_in_nmi(), seen));
+        let hrtimer_ts = self.ctx.heartbeat(self.cpu)?.hrtimer_ts.load(Acquire);
+        self.save(OverflowFilter::new(monotonic_in_nmi(), hrtimer_ts));
         self.stuck.store(false, Relaxed);
         self.touches
-            .store(self.shared.touches().hardlockup(self.cpu), Relaxed);
+            .store(self.ctx.touches.hardlockup(self.cpu), Relaxed);
         Some(period)
     }
 
-    /// The CPU has got no counter.
-    pub(crate) fn without(&self) {
-        self.shared.backends.one_without();
+    /// The CPU has got no counter: it is checked by another CPU.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(in crate::detect) fn fall_back_to_buddy(&self) {
+        self.ctx.backends.fall_back_to_buddy();
     }
 
-    fn save(&self, eye: perf::Eye) {
-        self.last.store(eye.last, Relaxed);
-        self.early.store(eye.early, Relaxed);
-        self.seen.store(eye.seen, Relaxed);
+    fn save(&self, filter: OverflowFilter) {
+        self.last_ts.store(filter.last_ts, Relaxed);
+        self.early.store(filter.early, Relaxed);
+        self.hrtimer_ts.store(filter.hrtimer_ts, Relaxed);
     }
 
-    fn judge(&self, now: u64, seen: u64) -> Verdict {
-        let mut eye = perf::Eye {
-            last: self.last.load(Relaxed),
+    fn check(&self, now: u64, hrtimer_ts: u64) -> Overflow {
+        let mut filter = OverflowFilter {
+            last_ts: self.last_ts.load(Relaxed),
             early: self.early.load(Relaxed),
-            seen: self.seen.load(Relaxed),
+            hrtimer_ts: self.hrtimer_ts.load(Relaxed),
         };
-        let touches = self.shared.touches().hardlockup(self.cpu);
+        let touches = self.ctx.touches.hardlockup(self.cpu);
         let touched = touches != self.touches.load(Relaxed);
-        let shortest = perf::shortest(self.shared.thresh());
-        let verdict = eye.judge(now, seen, touched, shortest);
-        self.save(eye);
-        if verdict != Verdict::Early {
+        let min_interval = perf::min_interval(self.ctx.thresh());
+        let overflow = filter.check(now, hrtimer_ts, touched, min_interval);
+        self.save(filter);
+        if overflow != Overflow::TooEarly {
             self.touches.store(touches, Relaxed);
         }
-        verdict
+        overflow
+    }
+
+    /// This CPU is stuck: leaves the hit to another CPU, or reports.
+    fn hit(&self, now: u64, nmi: &NmiCtx<'_>) {
+        let ctx = &self.ctx;
+        let Some(buddy_state) = ctx.buddy_state(self.cpu) else {
+            return;
+        };
+        let state = buddy_state.state();
+        if state == State::Reported {
+            return;
+        }
+        let unreported = state == State::PerfHit;
+        let wanted = ctx.panic.is_wanted(Cause::HardLockup, 1);
+        // The hit has not been reported for a threshold. If only because another lockup is being
+        // reported, there is time.
+        if unreported && !wanted && ctx.hardlockup_lock.is_held(now) {
+            return;
+        }
+        if unreported || wanted || ctx.no_other_cpu_alive(self.cpu, now) {
+            self.report(state, now, nmi);
+            return;
+        }
+        nmi::take_snapshot(nmi);
+        // Nothing is to be done if another CPU was faster: it reports.
+        buddy_state.transition(&ctx.pending_hits, state, State::PerfHit);
+    }
+
+    /// Reports this CPU in its own NMI: `watchdog_hardlockup_check()`. Nothing is waited for but the
+    /// end of other CPUs' lines, and that for two seconds at most.
+    fn report(&self, state: State, now: u64, nmi: &NmiCtx<'_>) {
+        let ctx = &self.ctx;
+        let (Some(heartbeat), Some(buddy_state)) =
+            (ctx.heartbeat(self.cpu), ctx.buddy_state(self.cpu))
+        else {
+            return;
+        };
+        if !buddy_state.transition(&ctx.pending_hits, state, State::Reported) {
+            return;
+        }
+        let lockup = Hardlockup {
+            cpu: self.cpu,
+            reporter: self.cpu,
+            age: now.saturating_sub(heartbeat.hrtimer_ts.load(Relaxed)),
+            evidence: Evidence::PerfNmi,
+        };
+        nmi::take_snapshot(nmi);
+        ctx.hardlockups.fetch_add(1, Relaxed);
+        let dump = ctx.hardlockup_dump_options();
+        let mut session =
+            ReportSession::new(&ctx.panic, &ctx.ksyms, Initiator::Cpu(self.cpu), dump);
+        let finding = Finding {
+            cause: Cause::HardLockup,
+            magnitude: 1,
+            repeated: false,
+        };
+        session.add(finding, now, || hardlockup_incident(&lockup));
+        lockup.print_in_nmi(&ctx.ksyms, &session, nmi);
+        // Without a panic the stacks of the other CPUs are not worth the wait in an NMI.
+        if session.is_fatal() {
+            session.backtrace_others(self.cpu);
+        }
+        session.end_in_nmi(nmi);
     }
 }
 
-impl OverflowHandler for Eye {
+impl OverflowHandler for NmiWatchdog {
     /// `watchdog_overflow_callback()`.
     fn overflow(&self, nmi: &NmiCtx<'_>) {
-        let shared = &self.shared;
-        self.taken.fetch_add(1, Relaxed);
+        let ctx = &self.ctx;
+        self.nmis.fetch_add(1, Relaxed);
         if kernel_panic::in_progress() {
             return;
         }
-        let Some(stamp) = shared.stamp(self.cpu) else {
+        let Some(heartbeat) = ctx.heartbeat(self.cpu) else {
             return;
         };
         let now = monotonic_in_nmi();
-        match self.judge(now, stamp.seen.load(Acquire)) {
-            Verdict::Fine => {
+        match self.check(now, heartbeat.hrtimer_ts.load(Acquire)) {
+            Overflow::Healthy => {
                 self.stuck.store(false, Relaxed);
                 return;
             }
-            Verdict::Early => {
-                self.too_early.fetch_add(1, Relaxed);
+            Overflow::TooEarly => {
+                self.early_nmis.fetch_add(1, Relaxed);
                 return;
             }
-            Verdict::Stuck => (),
+            Overflow::Stuck => (),
         }
-        // One that is at its report, about to panic or not, takes what that takes.
-        if !shared.panic.is_initiator(self.cpu) && !shared.is_at_report(self.cpu, now) {
-            shared.found_in_nmi(self.cpu, now, nmi);
+        // A CPU that gives a report, about to panic or not, takes what that takes.
+        if !ctx.panic.is_initiator(self.cpu) && !ctx.is_reporting(self.cpu, now) {
+            self.hit(now, nmi);
         }
-        // What was decided, and is not done because whoever decided is stuck as well; or is this
-        // CPU, stuck in its report. Not at once: all may have been stopped for a while.
+        // A panic that was requested, and does not come because the initiator is stuck as well, or
+        // is this CPU, stuck in its report. Not at once: all CPUs may have been stopped for a while.
         if self.stuck.xchg(true, Relaxed) {
-            shared.panic.poll_in_nmi(now, nmi);
+            ctx.panic.poll_in_nmi(now, nmi);
         }
     }
 
     fn no_nmi(&self) {
-        self.without();
-    }
-}
-
-impl LockupCtx {
-    /// Whether the kernel's own detector uses counters too.
-    fn in_tree_has_counters(&self) -> bool {
-        /// `WATCHDOG_HARDLOCKUP_ENABLED` of `include/linux/nmi.h`.
-        const HARD: usize = 1;
-        let on = self.ksyms.read_long(c"watchdog_enabled");
-        on.is_some_and(|bits| bits & HARD != 0)
-            && self
-                .ksyms
-                .lookup(c"hardlockup_detector_perf_adjust_period")
-                .is_some()
-    }
-
-    /// This CPU is stuck.
-    fn found_in_nmi(&self, me: u32, now: u64, nmi: &NmiCtx<'_>) {
-        let Some(watched) = self.watched.get(me as usize) else {
-            return;
-        };
-        let raw = watched.state.load(Acquire);
-        if raw == Told::HARD {
-            return;
-        }
-        let wanted = self.knobs.get(Knob::HardlockupPanic) != 0;
-        // Nobody has reported it for a threshold. If only because another one is being reported,
-        // there is time.
-        if raw == Told::FOUND && !wanted && self.turn_is_taken(now) {
-            return;
-        }
-        if raw == Told::FOUND || wanted || self.is_last(me, now) {
-            self.report_in_nmi(me, raw, now, nmi, wanted);
-            return;
-        }
-        nmi::take_snapshot(nmi);
-        // Counted first: whoever takes it counts it down.
-        self.backends.found.fetch_add(1, Relaxed);
-        if watched.state.cmpxchg(raw, Told::FOUND, Full).is_err() {
-            // A neighbour was faster.
-            self.backends.taken();
-        }
-    }
-
-    /// Reports on this CPU, in its NMI: `watchdog_hardlockup_check()`. Short of a panic that is the
-    /// last resort; nothing is waited for but the end of others' lines, and that for two seconds at
-    /// most.
-    fn report_in_nmi(&self, me: u32, raw: u64, now: u64, nmi: &NmiCtx<'_>, wanted: bool) {
-        let (Some(stamp), Some(watched)) = (self.stamp(me), self.watched.get(me as usize)) else {
-            return;
-        };
-        if !self.claim(watched, raw, Told::HARD) {
-            return;
-        }
-        let age = now.saturating_sub(stamp.seen.load(Relaxed));
-        nmi::take_snapshot(nmi);
-        let noted = self.note_hard(me, me, age, true);
-        let fate = self.panic.fate(wanted, Cause::HardLockup, me, now);
-        if fate.decision.is_some() {
-            noted.mark_fatal();
-        }
-        {
-            let _printk_sync = printk::PrintkCpuSync::new();
-            printk::emerg(format_args!(
-                "watchdog: CPU{me}: Watchdog detected hard LOCKUP on cpu {me}"
-            ));
-            printk::emerg(format_args!(
-                "vigil: CPU{me} took its last timer interrupt {} s ago and takes the NMI of its \
-                 counter: it runs with interrupts off",
-                Secs(age)
-            ));
-            self.ksyms.print_modules();
-            self.ksyms.show_interrupted_by_nmi(nmi);
-        }
-        let (mask, all) = self.extras(Knob::HardlockupSysInfo, Knob::HardlockupAllCpuBacktrace);
-        if let Some(decision) = fate.decision.filter(|_| all) {
-            self.panic.reporting(decision, monotonic_in_nmi());
-            self.ksyms.backtrace_others(me);
-        }
-        self.panic.end_in_nmi(&fate, mask, nmi);
+        self.fall_back_to_buddy();
     }
 }

@@ -355,15 +355,13 @@ impl Detector {
                 knobs.count(Knob::HungTaskDetectCount);
             }
             hung = hung.saturating_add(1);
-            // Asked anew each time: a write is in effect when it returns.
-            let panic_count = knobs.get_u64(Knob::HungTaskPanic);
-            let fatal = pass.fatal(panic_count != 0 && hung >= panic_count, news);
-            // A panic is never without the report of the task that made it.
-            if news || (fatal && !pass.panicking()) {
+            // Asked each time: a write is in effect when it returns. A panic is never without the
+            // report of the task that made it.
+            if news || pass.would_panic(hung) {
                 if let Some(task) = entry.task.clone() {
                     let table = &self.table;
                     let age = watch.age(now);
-                    pass.report(&task, age, first, fatal, |other| {
+                    pass.report(&task, age, first, hung, |other| {
                         table.get(task::key(other)).is_some_and(|entry| {
                             entry
                                 .watch

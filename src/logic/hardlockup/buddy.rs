@@ -1,158 +1,148 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hard lockups, seen by another CPU: a CPU whose timer interrupt does not come any more.
+//! Hard lockups noticed by another CPU: mainline's `kernel/watchdog_buddy.c`, confirmed by NMI.
 //!
-//! Each watched CPU stamps its last timer interrupt. The CPU before it in the mask, its buddy,
-//! looks at the stamp at each of its own interrupts:
+//! Each watched CPU stores the time of its last timer interrupt. The CPU before it in the mask, its
+//! buddy, checks that time stamp at each of its own interrupts. The states and what leads from one
+//! to another are in [`state`](super::state).
 //!
-//! ```text
-//!           stamp is young                     no interrupt for long (see LIMIT)
-//!   [ Fine ] <----------- any state   [ Fine ] --------------------> send an NMI: [ Asked ]
-//!                                     [ Asked ] -- answered at once -> hard lockup: [ Hard ]
-//!                                     [ Asked ] -- no answer ------> not run: [ Unresponsive ]
-//!                      [ Asked ], [ Unresponsive ] -- answered late --> ask again, and again
-//!                      [ Asked ], [ Unresponsive ] -- third late answer --> hard lockup: [ Hard ]
-//!   [ Hard ] and [ Unresponsive ] stay silent until the stamp is young again: "recovered"
-//! ```
+//! The NMI is the evidence. A CPU that spins with interrupts off acknowledges at once; a virtual CPU
+//! that its host does not run acknowledges nothing, and has no lockup. An acknowledgement that comes
+//! late only says that the host has let the CPU run since: the NMI is sent again. A CPU that has run
+//! so three times, and has taken its timer interrupt at none of them though that is pending, is
+//! stuck on a slow host ([`MAX_LATE_ACKS`]). And a virtual CPU that its host lets go on just when
+//! the NMI is sent takes its timer interrupt right after its acknowledgement: so the time stamp is
+//! checked once more for a moment ([`RECHECK_NS`]).
 //!
-//! The NMI is the proof. A CPU that spins with interrupts off answers at once; a virtual CPU that
-//! its host does not run answers nothing, and has no lockup. An answer that comes late only says
-//! that the host has let it run meanwhile: it is asked again. One that has run so three times, and
-//! has taken its timer interrupt at none of them, though that is pending, is stuck on a slow host
-//! ([`LATE`]). And one that is let go on just when it is asked takes its timer interrupt right after
-//! its answer: whoever gets one looks at the stamp for a moment longer ([`AFTERTHOUGHT`]).
-//!
-//! When to ask: mainline's buddy has to miss three checks of a sample period each, so that it speaks
-//! 2 to 4 sample periods after the CPU got stuck, 8 to 16 s with the default threshold of 10 s. Here
-//! it is by the clock: [`limit`] after the last interrupt, which came up to one period before the
-//! CPU got stuck; so 2 to 3 sample periods, 8 to 12 s. The watcher sets its timer to just then,
-//! instead of finding out at its next sample.
+//! When to send the NMI: mainline's buddy has to miss three checks of a sample period each, so that
+//! it reports 2 to 4 sample periods after the CPU got stuck, 8 to 16 s with the default threshold of
+//! 10 s. Here the clock decides: [`limit`] after the last interrupt, which came up to one period
+//! before the CPU got stuck; so 2 to 3 sample periods, 8 to 12 s. The buddy sets its timer to just
+//! that moment instead of noticing at its next sample.
 
-use super::super::{softlockup as soft, NSEC_PER_SEC};
+use super::{
+    super::{softlockup, NSEC_PER_SEC},
+    state::State,
+};
 
-/// How long after its last timer interrupt a CPU is asked, in nanoseconds: 3 sample periods, that
-/// is 6/5 of the threshold.
+/// How long after the last timer interrupt of a CPU an NMI is sent to it, in nanoseconds: 3 sample
+/// periods, which is 6/5 of the threshold.
 pub fn limit(thresh_secs: u64) -> u64 {
-    soft::sample_period(thresh_secs).saturating_mul(3)
+    softlockup::sample_period(thresh_secs).saturating_mul(3)
 }
 
-/// How long a CPU has for its answer, in nanoseconds. An NMI is answered in microseconds; what
-/// takes longer is the host, which may have taken the virtual CPU away for a moment.
-pub const ANSWER: u64 = 2 * NSEC_PER_SEC;
+/// How long a CPU has to acknowledge an NMI, in nanoseconds. A CPU takes microseconds; what takes
+/// longer is the host, which may have stopped the virtual CPU for a moment.
+pub const NMI_ACK_TIMEOUT_NS: u64 = 2 * NSEC_PER_SEC;
 
-/// How long to wait, in nanoseconds, before an answer that did not come at once is looked for again.
-pub const AGAIN: u64 = NSEC_PER_SEC / 10;
+/// After how many nanoseconds an acknowledgement that did not come at once is looked for again.
+pub const NMI_POLL_NS: u64 = NSEC_PER_SEC / 10;
 
-/// How long after an answer the stamp is looked at, in nanoseconds, before the answer counts.
-pub const AFTERTHOUGHT: u64 = 5_000_000;
+/// For how many nanoseconds the time stamp is checked again after an acknowledgement, before a
+/// lockup is reported.
+pub const RECHECK_NS: u64 = 5_000_000;
 
-/// How many answers may come late; the next one counts like one that comes at once.
-pub const LATE: u32 = 2;
+/// How many acknowledgements may come late; the next one counts like one that comes at once.
+pub const MAX_LATE_ACKS: u32 = 2;
 
-/// How a CPU stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Its timer interrupt comes.
-    Fine,
-    /// An NMI was sent to it at this time.
-    Asked(u64),
-    /// A hard lockup was reported, and it has not recovered.
-    Hard,
-    /// It was reported not to run, and has not recovered.
-    Unresponsive,
-}
-
-/// What the watcher sees of the other CPU. Times in nanoseconds on the monotonic clock.
+/// What one CPU sees of another that it checks. Times in nanoseconds on the monotonic clock.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct Observation {
     /// Now.
     pub now: u64,
-    /// Its last timer interrupt, or since when it is watched.
-    pub seen: u64,
-    /// When it was last granted patience.
-    pub patience: u64,
-    /// Whether it took an NMI since it was asked.
-    pub answered: bool,
-    /// Whether this is the look of the one who has just asked.
-    pub on_the_spot: bool,
-    /// Answers before this one that came late, since its last timer interrupt.
-    pub late: u32,
-    /// Whether it can be asked at all.
-    pub can_ask: bool,
+    /// The last timer interrupt of the checked CPU, or since when it is watched.
+    pub hrtimer_ts: u64,
+    /// When its watchdog was last touched, or the last pause of the checking CPU ended: its time
+    /// counts from then at the earliest.
+    pub grace_ts: u64,
+    /// Whether it has taken an NMI since one was sent to it.
+    pub nmi_acked: bool,
+    /// Whether the checking CPU has just sent the NMI and spins for the acknowledgement.
+    pub spinning: bool,
+    /// Late acknowledgements before this one, since its last timer interrupt.
+    pub late_acks: u32,
+    /// Whether an NMI can be sent to it at all.
+    pub can_send_nmi: bool,
 }
 
-impl Look {
-    /// Since when it is late.
+impl Observation {
+    /// Since when it has taken no timer interrupt, as far as that counts.
     fn since(&self) -> u64 {
-        self.seen.max(self.patience)
+        self.hrtimer_ts.max(self.grace_ts)
     }
 
-    /// The state, unless patience was asked for after the question: then that is void.
+    /// The state, but for an NMI that was sent before the watchdog was touched: that is void.
     fn valid(&self, state: State) -> State {
         match state {
-            State::Asked(at) if at < self.since() => State::Fine,
+            State::NmiSent(at) if at < self.since() => State::Healthy,
             state => state,
         }
     }
 
-    /// How many answers have come late if it is asked now.
-    pub fn late_so_far(&self, state: State) -> u32 {
+    /// How many acknowledgements have come late if an NMI is sent now.
+    pub fn late_acks_so_far(&self, state: State) -> u32 {
         match self.valid(state) {
-            State::Asked(_) | State::Unresponsive if self.answered => self.late.saturating_add(1),
+            State::NmiSent(_) | State::Unresponsive if self.nmi_acked => {
+                self.late_acks.saturating_add(1)
+            }
             _ => 0,
         }
     }
 }
 
-/// What the watcher is to do.
+/// What the checking CPU is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Its timer interrupt comes: it looks after the CPU behind it.
-    Fine,
-    /// Look again at this time, at the latest; and look after the CPU behind it too.
+pub enum Action {
+    /// The CPU takes timer interrupts: it checks the CPUs behind it.
+    Healthy,
+    /// Check again at this time at the latest, and check the CPU behind it too.
     CheckAt(u64),
     /// Send it an NMI.
-    Ask,
-    /// It is stuck with interrupts off.
-    HardLockup,
-    /// It does not run.
-    Unresponsive,
-    /// It could not be asked: stuck, or not run.
-    Unconfirmed,
-    /// Nothing more: look after the CPU behind it.
-    Known,
+    SendNmi,
+    /// Report a hard lockup: it runs with interrupts off.
+    ReportHardlockup,
+    /// Report that it does not run.
+    ReportUnresponsive,
+    /// Report a hard lockup that no NMI can confirm: it is stuck, or does not run.
+    ReportUnconfirmed,
+    /// Nothing more: check the CPU behind it.
+    AlreadyReported,
 }
 
-/// Judges another CPU. `period` and `limit` in nanoseconds.
-pub fn judge(state: State, look: &Look, period: u64, limit: u64) -> Verdict {
+/// Checks another CPU. `period` (the sample period) and `limit` in nanoseconds.
+pub fn check(state: State, seen: &Observation, period: u64, limit: u64) -> Action {
     // Half a period of grace for interrupts that come late.
     let grace = period.saturating_add(period / 2);
-    if look.now.saturating_sub(look.seen) <= grace {
-        return Verdict::Fine;
+    if seen.now.saturating_sub(seen.hrtimer_ts) <= grace {
+        return Action::Healthy;
     }
-    // It does not look after others, whatever patience it has: those are not to wait for that.
-    let since = look.since();
-    let age = look.now.saturating_sub(since);
-    match look.valid(state) {
-        State::Hard => Verdict::Known,
-        State::Unresponsive if look.answered && age > grace && look.late >= LATE => {
-            Verdict::HardLockup
+    // It checks no other CPU meanwhile, touched or not: the CPUs behind it must not wait for that.
+    let since = seen.since();
+    let age = seen.now.saturating_sub(since);
+    match seen.valid(state) {
+        State::Reported | State::PerfHit => Action::AlreadyReported,
+        State::Unresponsive if seen.nmi_acked && age > grace && seen.late_acks >= MAX_LATE_ACKS => {
+            Action::ReportHardlockup
         }
-        State::Unresponsive if look.answered && age > grace => Verdict::Ask,
-        State::Unresponsive => Verdict::Known,
-        State::Asked(_) if look.answered && (look.on_the_spot || look.late >= LATE) => {
-            Verdict::HardLockup
+        State::Unresponsive if seen.nmi_acked && age > grace => Action::SendNmi,
+        State::Unresponsive => Action::AlreadyReported,
+        State::NmiSent(_)
+            if seen.nmi_acked && (seen.spinning || seen.late_acks >= MAX_LATE_ACKS) =>
+        {
+            Action::ReportHardlockup
         }
-        State::Asked(_) if look.answered => Verdict::Ask,
-        // Whoever has asked may have been stopped itself.
-        State::Asked(_) if look.on_the_spot => Verdict::CheckAt(look.now.saturating_add(AGAIN)),
-        State::Asked(at) if look.now.saturating_sub(at) >= ANSWER => Verdict::Unresponsive,
-        State::Asked(at) => Verdict::CheckAt(
-            at.saturating_add(ANSWER)
-                .min(look.now.saturating_add(AGAIN)),
+        State::NmiSent(_) if seen.nmi_acked => Action::SendNmi,
+        // The checking CPU may have been stopped itself.
+        State::NmiSent(_) if seen.spinning => Action::CheckAt(seen.now.saturating_add(NMI_POLL_NS)),
+        State::NmiSent(at) if seen.now.saturating_sub(at) >= NMI_ACK_TIMEOUT_NS => {
+            Action::ReportUnresponsive
+        }
+        State::NmiSent(at) => Action::CheckAt(
+            at.saturating_add(NMI_ACK_TIMEOUT_NS)
+                .min(seen.now.saturating_add(NMI_POLL_NS)),
         ),
-        State::Fine if age < limit => Verdict::CheckAt(since.saturating_add(limit)),
-        State::Fine if look.can_ask => Verdict::Ask,
-        State::Fine => Verdict::Unconfirmed,
+        State::Healthy if age < limit => Action::CheckAt(since.saturating_add(limit)),
+        State::Healthy if seen.can_send_nmi => Action::SendNmi,
+        State::Healthy => Action::ReportUnconfirmed,
     }
 }

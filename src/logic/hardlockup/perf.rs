@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hard lockups, seen by the CPU itself: a counter of its cycles interrupts it by NMI, and its timer
-//! interrupt has not come since the last time.
+//! Hard lockups noticed by the CPU itself: a counter of its cycles interrupts it by NMI, and its
+//! timer interrupt has not come since the last time.
 //!
 //! That needs no other CPU, so that it works with one, and when all are stuck. It is mainline's
 //! `kernel/watchdog_perf.c` and the part of `watchdog_hardlockup_check()` that it uses: the counter
 //! overflows about once in a threshold ([`period`]), between two overflows the timer interrupt comes
-//! two or three times, and an overflow that comes too early, because the CPU runs faster than it is
-//! said to, is passed over ([`Eye::judge`]).
+//! two or three times, and an overflow that comes too early, because the CPU runs faster than its
+//! nominal frequency, is skipped ([`OverflowFilter::check`]).
 
-use super::super::softlockup as soft;
+use super::super::softlockup;
 
 /// Where a frequency comes from, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,108 +41,70 @@ pub fn period(arch: Arch, khz: u64, thresh_secs: u64) -> Option<u64> {
 
 /// How soon, in nanoseconds, one overflow may come after the last that counted: 2 sample periods,
 /// that is 4/5 of the threshold (`watchdog_update_hrtimer_threshold()`).
-pub fn shortest(thresh_secs: u64) -> u64 {
-    soft::sample_period(thresh_secs).saturating_mul(2)
+pub fn min_interval(thresh_secs: u64) -> u64 {
+    softlockup::sample_period(thresh_secs).saturating_mul(2)
 }
 
-/// So many that come too early are passed over, one after the other; the next one counts, since the
-/// clock may stand still (`watchdog_check_timestamp()`).
-pub const EARLY: u32 = 10;
+/// The tenth overflow in a row that comes too early counts all the same, since the clock may stand
+/// still (`watchdog_check_timestamp()`).
+pub const MAX_EARLY: u32 = 10;
 
-/// What the NMI remembers.
+/// What the NMI handler remembers of the last overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Eye {
-    /// When an overflow counted last, in nanoseconds.
-    pub last: u64,
-    /// How many have come too early since.
+pub struct OverflowFilter {
+    /// When an overflow counted last, in nanoseconds (`last_timestamp`).
+    pub last_ts: u64,
+    /// How many overflows came too early since (`nmi_rearmed`).
     pub early: u32,
     /// The CPU's last timer interrupt then.
-    pub seen: u64,
+    pub hrtimer_ts: u64,
 }
 
-/// What it means.
+/// What an overflow means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Overflow {
     /// It came too early to mean anything.
-    Early,
-    /// Timer interrupts come, or patience was asked for.
-    Fine,
-    /// None has come since the last overflow that counted.
+    TooEarly,
+    /// Timer interrupts come, or the watchdog was touched.
+    Healthy,
+    /// No timer interrupt has come since the last overflow that counted.
     Stuck,
 }
 
-impl Eye {
-    /// At the moment when the counter is started.
-    pub fn fresh(now: u64, seen: u64) -> Self {
+impl OverflowFilter {
+    /// The filter at the moment when the counter is started.
+    pub fn new(now: u64, hrtimer_ts: u64) -> Self {
         Self {
-            last: now,
+            last_ts: now,
             early: 0,
-            seen,
+            hrtimer_ts,
         }
     }
 
-    /// Judges an overflow. `seen`: the last timer interrupt. `touched`: whether patience was asked
-    /// for since the last call that returned something else than [`Verdict::Early`].
-    pub fn judge(&mut self, now: u64, seen: u64, touched: bool, shortest: u64) -> Verdict {
-        if now.saturating_sub(self.last) < shortest {
+    /// Checks an overflow. `hrtimer_ts`: the CPU's last timer interrupt. `touched`: whether the
+    /// watchdog was touched since the last call that returned something else than
+    /// [`Overflow::TooEarly`]. `min_interval`: see [`min_interval`].
+    pub fn check(
+        &mut self,
+        now: u64,
+        hrtimer_ts: u64,
+        touched: bool,
+        min_interval: u64,
+    ) -> Overflow {
+        if now.saturating_sub(self.last_ts) < min_interval {
             self.early = self.early.saturating_add(1);
-            if self.early < EARLY {
-                return Verdict::Early;
+            if self.early < MAX_EARLY {
+                return Overflow::TooEarly;
             }
         }
         self.early = 0;
-        self.last = now;
-        let stuck = self.seen == seen && !touched;
-        self.seen = seen;
+        self.last_ts = now;
+        let stuck = self.hrtimer_ts == hrtimer_ts && !touched;
+        self.hrtimer_ts = hrtimer_ts;
         if stuck {
-            Verdict::Stuck
+            Overflow::Stuck
         } else {
-            Verdict::Fine
-        }
-    }
-}
-
-/// Who finds hard lockups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// perf where it can, else buddy.
-    Auto,
-    /// The CPU itself, by a counter; nothing else will do.
-    Perf,
-    /// Another CPU.
-    Buddy,
-    /// Another CPU, and where it can the CPU itself; the earlier one reports.
-    Both,
-}
-
-impl Backend {
-    /// Reads `auto`, `perf`, `buddy`, or both of the latter with a comma; nothing is `auto`.
-    pub fn parse(text: &[u8]) -> Option<Self> {
-        match text.trim_ascii() {
-            b"" | b"auto" => Some(Self::Auto),
-            b"perf" => Some(Self::Perf),
-            b"buddy" => Some(Self::Buddy),
-            b"perf,buddy" | b"buddy,perf" => Some(Self::Both),
-            _ => None,
-        }
-    }
-
-    /// Whether perf is to be tried.
-    pub fn wants_perf(self) -> bool {
-        self != Self::Buddy
-    }
-
-    /// Whether it has to work.
-    pub fn needs_perf(self) -> bool {
-        self == Self::Perf
-    }
-
-    /// Whether CPUs look after each other, if perf works or does not.
-    pub fn buddy(self, perf: bool) -> bool {
-        match self {
-            Self::Auto => !perf,
-            Self::Perf => false,
-            Self::Buddy | Self::Both => true,
+            Overflow::Healthy
         }
     }
 }

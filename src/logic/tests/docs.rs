@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `docs/knobs.md` is made from the table of knobs. The test fails where the file differs, and
-//! writes it with `VIGIL_WRITE_DOCS=1` (`make docs`).
+//! Makes `docs/knobs.md` from the table of knobs and `scripts/messages.json` from the messages. A
+//! test fails where its file differs, and writes it with `VIGIL_WRITE_DOCS=1` (`make docs`).
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
+use vigil_logic::messages::MESSAGES;
 use vigil_logic::sysctl::{KnobInfo, KnobKind, Max, KNOBS, SYS_INFO};
 
 const ABOUT: &str = "\
@@ -193,27 +194,39 @@ fn document() -> String {
     out + &format!("\nMainline does not have, and `kernel_names=1` leaves out:\n{own}.\n\n") + NOTES
 }
 
-#[test]
-#[cfg_attr(miri, ignore = "reads a file")]
-fn knobs_are_documented() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/knobs.md");
-    let document = document();
+/// Ensures that the file is this text, or writes it.
+fn check(name: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(name);
     if std::env::var_os("VIGIL_WRITE_DOCS").is_some_and(|value| value == "1") {
-        fs::create_dir_all(file.parent().expect("a folder")).expect("docs/ cannot be made");
-        fs::write(&file, document).expect("docs/knobs.md cannot be written");
+        fs::create_dir_all(file.parent().expect("a folder")).expect("its folder cannot be made");
+        fs::write(&file, text).unwrap_or_else(|error| panic!("{name}: {error}"));
         return;
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
-    let mut lines = found.lines().zip(document.lines()).enumerate();
+    let mut lines = found.lines().zip(text.lines()).enumerate();
     let differs = lines.find(|(_, (found, made))| found != made);
     if let Some((place, (found, made))) = differs {
         let line = place + 1;
-        panic!("docs/knobs.md:{line} is\n  {found}\nand should be\n  {made}\nrun `make docs`");
+        panic!("{name}:{line} is\n  {found}\nand should be\n  {made}\nrun `make docs`");
     }
-    assert!(
-        found == document,
-        "docs/knobs.md is not all there: run `make docs`"
-    );
+    assert!(found == text, "{name} is not all there: run `make docs`");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "reads a file")]
+fn knobs_are_documented() {
+    check("docs/knobs.md", &document());
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "reads a file")]
+fn messages_are_listed() {
+    let list: BTreeMap<&str, &str> = MESSAGES.iter().copied().collect();
+    assert_eq!(list.len(), MESSAGES.len(), "a name stands twice");
+    let json = serde_json::to_string_pretty(&list).expect("texts");
+    check("scripts/messages.json", &(json + "\n"));
 }
 
 #[test]

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hard lockups: each verdict by itself, and a whole machine of CPUs that watch each other.
+//! Hard lockups: each action by itself, and a whole machine of CPUs that watch each other.
 
 mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
-    hardlockup::buddy::{judge, limit, Look, State, Verdict, AFTERTHOUGHT, AGAIN, ANSWER, LATE},
+    hardlockup::{
+        buddy::{
+            check as check_cpu, limit, Action, Observation, MAX_LATE_ACKS, NMI_ACK_TIMEOUT_NS,
+            NMI_POLL_NS, RECHECK_NS,
+        },
+        state::State,
+    },
     softlockup::sample_period,
     NSEC_PER_SEC,
 };
@@ -14,18 +20,22 @@ use vigil_logic::{
 const SEC: u64 = NSEC_PER_SEC;
 const MS: u64 = SEC / 1000;
 
-const ALL_STATES: [State; 6] = [
-    State::Fine,
-    State::Asked(0),
-    State::Asked(1000 * SEC),
-    State::Asked(u64::MAX),
-    State::Hard,
+const ALL_STATES: [State; 7] = [
+    State::Healthy,
+    State::NmiSent(0),
+    State::NmiSent(1000 * SEC),
+    State::NmiSent(u64::MAX),
+    State::PerfHit,
+    State::Reported,
     State::Unresponsive,
 ];
 
 #[test]
-fn when_to_ask() {
-    assert_eq!((ANSWER, AGAIN, AFTERTHOUGHT), (2 * SEC, 100 * MS, 5 * MS));
+fn when_to_send_an_nmi() {
+    assert_eq!(
+        (NMI_ACK_TIMEOUT_NS, NMI_POLL_NS, RECHECK_NS),
+        (2 * SEC, 100 * MS, 5 * MS)
+    );
     assert_eq!(limit(10), 12 * SEC);
     assert_eq!(limit(1), 1200 * MS);
     assert_eq!(limit(0), 0);
@@ -37,50 +47,53 @@ fn when_to_ask() {
 }
 
 /// With periods of 4 s and a limit of 12 s; the last interrupt was at 1000 s.
-fn at(state: State, age: u64, answered: bool, can_ask: bool) -> Verdict {
-    at_once(state, age, answered, can_ask, false)
+fn at(state: State, age: u64, nmi_acked: bool, can_send_nmi: bool) -> Action {
+    at_once(state, age, nmi_acked, can_send_nmi, false)
 }
 
-/// The same, for the one who has just asked.
-fn at_once(state: State, age: u64, answered: bool, can_ask: bool, on_the_spot: bool) -> Verdict {
-    let look = Look {
+/// The same, for the CPU that has just sent the NMI.
+fn at_once(state: State, age: u64, nmi_acked: bool, can_send_nmi: bool, spinning: bool) -> Action {
+    let observe = Observation {
         now: 1000 * SEC + age,
-        seen: 1000 * SEC,
-        patience: 0,
-        answered,
-        on_the_spot,
-        late: 0,
-        can_ask,
+        hrtimer_ts: 1000 * SEC,
+        grace_ts: 0,
+        nmi_acked,
+        spinning,
+        late_acks: 0,
+        can_send_nmi,
     };
-    judge(state, &look, 4 * SEC, 12 * SEC)
+    check_cpu(state, &observe, 4 * SEC, 12 * SEC)
 }
 
 #[test]
-fn a_young_stamp_is_fine_in_any_state() {
+fn a_recent_interrupt_is_healthy_in_any_state() {
     for state in ALL_STATES {
-        for (answered, can_ask) in [(false, false), (false, true), (true, true)] {
+        for (nmi_acked, can_send_nmi) in [(false, false), (false, true), (true, true)] {
             for age in [0, 1, 4 * SEC, 6 * SEC] {
-                assert_eq!(at(state, age, answered, can_ask), Verdict::Fine);
+                assert_eq!(at(state, age, nmi_acked, can_send_nmi), Action::Healthy);
             }
-            assert_ne!(at(state, 6 * SEC + 1, answered, can_ask), Verdict::Fine);
+            assert_ne!(
+                at(state, 6 * SEC + 1, nmi_acked, can_send_nmi),
+                Action::Healthy
+            );
         }
     }
 }
 
 #[test]
-fn asked_at_the_limit_and_not_a_nanosecond_before() {
-    for answered in [false, true] {
-        for can_ask in [false, true] {
-            let fine = |age| at(State::Fine, age, answered, can_ask);
+fn nmi_sent_at_the_limit_and_not_a_nanosecond_before() {
+    for nmi_acked in [false, true] {
+        for can_send_nmi in [false, true] {
+            let fine = |age| at(State::Healthy, age, nmi_acked, can_send_nmi);
             for age in [6 * SEC + 1, 8 * SEC, 12 * SEC - 1] {
-                assert_eq!(fine(age), Verdict::CheckAt(1012 * SEC));
+                assert_eq!(fine(age), Action::CheckAt(1012 * SEC));
             }
-            let expected = if can_ask {
-                Verdict::Ask
+            let expected = if can_send_nmi {
+                Action::SendNmi
             } else {
-                Verdict::Unconfirmed
+                Action::ReportUnconfirmed
             };
-            // An answer to something older proves nothing.
+            // An acknowledgement of something older proves nothing.
             for age in [12 * SEC, 12 * SEC + 1, 1000 * SEC] {
                 assert_eq!(fine(age), expected);
             }
@@ -89,143 +102,175 @@ fn asked_at_the_limit_and_not_a_nanosecond_before() {
 }
 
 #[test]
-fn what_the_answer_says() {
-    let asked = State::Asked(1012 * SEC);
-    // At once it proves that the CPU runs; late, that it has run some time since.
+fn what_the_acknowledgement_says() {
+    let sent = State::NmiSent(1012 * SEC);
+    // At once it proves that the CPU runs; late_acks, that it has run some time since.
     for age in [12 * SEC, 12 * SEC + 1, 14 * SEC, 100 * SEC] {
-        assert_eq!(at_once(asked, age, true, true, true), Verdict::HardLockup);
-        assert_eq!(at(asked, age, true, true), Verdict::Ask);
+        assert_eq!(
+            at_once(sent, age, true, true, true),
+            Action::ReportHardlockup
+        );
+        assert_eq!(at(sent, age, true, true), Action::SendNmi);
     }
     // Looked for again soon, and in time for the last moment.
     for age in [12 * SEC, 12 * SEC + 1, 13 * SEC] {
-        let soon = 1000 * SEC + age + AGAIN;
-        assert_eq!(at(asked, age, false, true), Verdict::CheckAt(soon));
+        let soon = 1000 * SEC + age + NMI_POLL_NS;
+        assert_eq!(at(sent, age, false, true), Action::CheckAt(soon));
     }
     assert_eq!(
-        at(asked, 14 * SEC - 1, false, true),
-        Verdict::CheckAt(1014 * SEC)
+        at(sent, 14 * SEC - 1, false, true),
+        Action::CheckAt(1014 * SEC)
     );
     for age in [14 * SEC, 14 * SEC + 1, 100 * SEC] {
-        assert_eq!(at(asked, age, false, true), Verdict::Unresponsive);
+        assert_eq!(at(sent, age, false, true), Action::ReportUnresponsive);
     }
     // Another watcher's clock may be a moment behind.
     assert_eq!(
-        at(asked, 11 * SEC, false, true),
-        Verdict::CheckAt(1011 * SEC + AGAIN)
+        at(sent, 11 * SEC, false, true),
+        Action::CheckAt(1011 * SEC + NMI_POLL_NS)
     );
     for age in [6 * SEC + 1, 12 * SEC, 100 * SEC] {
         // Told once.
-        for (answered, can_ask) in [(false, false), (false, true), (true, true)] {
-            assert_eq!(at(State::Hard, age, answered, can_ask), Verdict::Known);
+        for (nmi_acked, can_send_nmi) in [(false, false), (false, true), (true, true)] {
+            assert_eq!(
+                at(State::Reported, age, nmi_acked, can_send_nmi),
+                Action::AlreadyReported
+            );
         }
-        let not_run = |answered, can_ask| at(State::Unresponsive, age, answered, can_ask);
-        assert_eq!(not_run(false, true), Verdict::Known);
-        assert_eq!(not_run(false, false), Verdict::Known);
+        let not_run =
+            |nmi_acked, can_send_nmi| at(State::Unresponsive, age, nmi_acked, can_send_nmi);
+        assert_eq!(not_run(false, true), Action::AlreadyReported);
+        assert_eq!(not_run(false, false), Action::AlreadyReported);
         // It has run after all, and took no interrupt.
-        assert_eq!(not_run(true, true), Verdict::Ask);
+        assert_eq!(not_run(true, true), Action::SendNmi);
     }
 }
 
 #[test]
-fn late_answers_add_up() {
-    let look = |answered, late| Look {
+fn late_acks_add_up() {
+    let observe = |nmi_acked, late_acks| Observation {
         now: 1013 * SEC,
-        seen: 1000 * SEC,
-        patience: 0,
-        answered,
-        on_the_spot: false,
-        late,
-        can_ask: true,
+        hrtimer_ts: 1000 * SEC,
+        grace_ts: 0,
+        nmi_acked,
+        spinning: false,
+        late_acks,
+        can_send_nmi: true,
     };
-    let judge = |state, look: &Look| judge(state, look, 4 * SEC, 12 * SEC);
-    let asked = State::Asked(1012 * SEC);
-    let mut late = 0;
-    for _ in 0..LATE {
-        assert_eq!(judge(asked, &look(true, late)), Verdict::Ask);
-        late = look(true, late).late_so_far(asked);
+    let check_cpu = |state, observe: &Observation| check_cpu(state, observe, 4 * SEC, 12 * SEC);
+    let sent = State::NmiSent(1012 * SEC);
+    let mut late_acks = 0;
+    for _ in 0..MAX_LATE_ACKS {
+        assert_eq!(check_cpu(sent, &observe(true, late_acks)), Action::SendNmi);
+        late_acks = observe(true, late_acks).late_acks_so_far(sent);
     }
-    assert_eq!(judge(asked, &look(true, late)), Verdict::HardLockup);
-    // No answer is no late one.
     assert_eq!(
-        judge(asked, &look(false, late)),
-        Verdict::CheckAt(1013 * SEC + AGAIN)
+        check_cpu(sent, &observe(true, late_acks)),
+        Action::ReportHardlockup
     );
-    assert_eq!(look(false, 1).late_so_far(asked), 0);
+    // No acknowledgement is no late one.
+    assert_eq!(
+        check_cpu(sent, &observe(false, late_acks)),
+        Action::CheckAt(1013 * SEC + NMI_POLL_NS)
+    );
+    assert_eq!(observe(false, 1).late_acks_so_far(sent), 0);
     // One that was said not to run, too.
     let not_run = State::Unresponsive;
-    assert_eq!(judge(not_run, &look(true, LATE - 1)), Verdict::Ask);
-    assert_eq!(judge(not_run, &look(true, LATE)), Verdict::HardLockup);
-    assert_eq!(look(true, 1).late_so_far(not_run), 2);
+    assert_eq!(
+        check_cpu(not_run, &observe(true, MAX_LATE_ACKS - 1)),
+        Action::SendNmi
+    );
+    assert_eq!(
+        check_cpu(not_run, &observe(true, MAX_LATE_ACKS)),
+        Action::ReportHardlockup
+    );
+    assert_eq!(observe(true, 1).late_acks_so_far(not_run), 2);
     // What was before its last timer interrupt does not count.
-    for fine in [State::Fine, State::Asked(999 * SEC)] {
-        assert_eq!(look(true, u32::MAX).late_so_far(fine), 0);
+    for fine in [State::Healthy, State::NmiSent(999 * SEC)] {
+        assert_eq!(observe(true, u32::MAX).late_acks_so_far(fine), 0);
     }
-    assert_eq!(look(true, u32::MAX).late_so_far(asked), u32::MAX);
+    assert_eq!(observe(true, u32::MAX).late_acks_so_far(sent), u32::MAX);
 }
 
 #[test]
-fn patience_voids_the_question() {
-    // Asked at 12 s, then patience was asked for, at 13 s.
-    let asked = State::Asked(1012 * SEC);
-    let later = |state, now, answered| {
-        let look = Look {
+fn a_touch_voids_the_nmi() {
+    // The NMI was sent at 12 s, and the watchdog was touched at 13 s.
+    let sent = State::NmiSent(1012 * SEC);
+    let later = |state, now, nmi_acked| {
+        let observe = Observation {
             now: 1000 * SEC + now,
-            seen: 1000 * SEC,
-            patience: 1013 * SEC,
-            answered,
-            on_the_spot: false,
-            late: 0,
-            can_ask: true,
+            hrtimer_ts: 1000 * SEC,
+            grace_ts: 1013 * SEC,
+            nmi_acked,
+            spinning: false,
+            late_acks: 0,
+            can_send_nmi: true,
         };
-        judge(state, &look, 4 * SEC, 12 * SEC)
+        check_cpu(state, &observe, 4 * SEC, 12 * SEC)
     };
-    for answered in [false, true] {
-        // It takes no interrupt all the same, and the CPU behind it is looked after.
-        let again = Verdict::CheckAt(1025 * SEC);
-        assert_eq!(later(asked, 13 * SEC, answered), again);
-        assert_eq!(later(asked, 19 * SEC + 1, answered), again);
-        assert_eq!(later(asked, 25 * SEC - 1, answered), again);
-        assert_eq!(later(asked, 25 * SEC, answered), Verdict::Ask);
-        // What was told is not told again; nor forgotten, whatever its stack's lines ask for.
+    for nmi_acked in [false, true] {
+        // It takes no interrupt all the same, and the CPU behind it is checked.
+        let again = Action::CheckAt(1025 * SEC);
+        assert_eq!(later(sent, 13 * SEC, nmi_acked), again);
+        assert_eq!(later(sent, 19 * SEC + 1, nmi_acked), again);
+        assert_eq!(later(sent, 25 * SEC - 1, nmi_acked), again);
+        assert_eq!(later(sent, 25 * SEC, nmi_acked), Action::SendNmi);
+        // What was reported is not reported again, nor forgotten, however often printing its stack
+        // touches the watchdog.
         for now in [13, 19, 25] {
-            assert_eq!(later(State::Hard, now * SEC, answered), Verdict::Known);
+            assert_eq!(
+                later(State::Reported, now * SEC, nmi_acked),
+                Action::AlreadyReported
+            );
         }
-        let not_run = later(State::Unresponsive, 19 * SEC, answered);
-        assert_eq!(not_run, Verdict::Known);
+        let not_run = later(State::Unresponsive, 19 * SEC, nmi_acked);
+        assert_eq!(not_run, Action::AlreadyReported);
     }
     // Asked at the same moment, or after it.
-    let asked = State::Asked(1013 * SEC);
-    assert_eq!(later(asked, 20 * SEC, true), Verdict::Ask);
-    assert_eq!(later(asked, 20 * SEC, false), Verdict::Unresponsive);
+    let sent = State::NmiSent(1013 * SEC);
+    assert_eq!(later(sent, 20 * SEC, true), Action::SendNmi);
+    assert_eq!(later(sent, 20 * SEC, false), Action::ReportUnresponsive);
 }
 
 #[test]
 fn extremes() {
     let most = u64::MAX;
-    let look = |now, seen| Look {
+    let observe = |now, hrtimer_ts| Observation {
         now,
-        seen,
-        patience: 0,
-        answered: false,
-        on_the_spot: false,
-        late: u32::MAX,
-        can_ask: true,
+        hrtimer_ts,
+        grace_ts: 0,
+        nmi_acked: false,
+        spinning: false,
+        late_acks: u32::MAX,
+        can_send_nmi: true,
     };
     for state in ALL_STATES {
         // A stamp from the future is young.
-        assert_eq!(judge(state, &look(0, most), 0, 0), Verdict::Fine);
-        assert_eq!(judge(state, &look(5, 5), 0, 0), Verdict::Fine);
-        assert_eq!(judge(state, &look(most, 0), most, 0), Verdict::Fine);
-        assert_eq!(judge(state, &look(most, 0), most - 1, 0), Verdict::Fine);
+        assert_eq!(check_cpu(state, &observe(0, most), 0, 0), Action::Healthy);
+        assert_eq!(check_cpu(state, &observe(5, 5), 0, 0), Action::Healthy);
+        assert_eq!(
+            check_cpu(state, &observe(most, 0), most, 0),
+            Action::Healthy
+        );
+        assert_eq!(
+            check_cpu(state, &observe(most, 0), most - 1, 0),
+            Action::Healthy
+        );
     }
-    let asked = State::Asked(most);
-    assert_eq!(judge(asked, &look(most, 0), 1, 3), Verdict::CheckAt(most));
-    assert_eq!(judge(State::Fine, &look(most, 0), 0, most), Verdict::Ask);
-    let later = judge(State::Fine, &look(most, most - 9), 1, 12);
-    assert_eq!(later, Verdict::CheckAt(most));
+    let sent = State::NmiSent(most);
     assert_eq!(
-        judge(State::Asked(0), &look(most, 0), 1, 3),
-        Verdict::Unresponsive
+        check_cpu(sent, &observe(most, 0), 1, 3),
+        Action::CheckAt(most)
+    );
+    assert_eq!(
+        check_cpu(State::Healthy, &observe(most, 0), 0, most),
+        Action::SendNmi
+    );
+    let later = check_cpu(State::Healthy, &observe(most, most - 9), 1, 12);
+    assert_eq!(later, Action::CheckAt(most));
+    assert_eq!(
+        check_cpu(State::NmiSent(0), &observe(most, 0), 1, 3),
+        Action::ReportUnresponsive
     );
 }
 
@@ -274,54 +319,54 @@ struct Report {
     on: usize,
     at: u64,
     /// The last interrupt of the CPU that is reported.
-    seen: u64,
-    /// How often it was asked since.
-    asked: u32,
-    what: Verdict,
+    hrtimer_ts: u64,
+    /// How many NMIs were sent to it since.
+    nmis_sent: u32,
+    what: Action,
 }
 
-/// Earliest next interrupt, as the timer's user has it (`SOONEST` of `detect/lockup.rs`).
-const SOONEST: u64 = MS;
+/// Earliest next interrupt, as the timer's user has it (`MIN_REARM_NS` of `detect/watchdog.rs`).
+const MIN_REARM_NS: u64 = MS;
 
-/// CPUs that watch each other: what `detect/lockup.rs` does with the verdicts, in one thread.
+/// CPUs that watch each other: what `detect/watchdog.rs` does with the verdicts, in one thread.
 struct Machine {
     period: u64,
     limit: u64,
-    can_ask: bool,
-    /// Whether answers come, but none at once.
+    can_send_nmi: bool,
+    /// Whether acknowledgements come, but none at once.
     slow: bool,
     /// How late interrupts may come.
     jitter: u64,
     random: u64,
     stalls: Vec<Stall>,
-    seen: Vec<u64>,
+    hrtimer_ts: Vec<u64>,
     next: Vec<u64>,
     state: Vec<State>,
-    /// Patience with a CPU that was reported: what prints its stack asks for it.
-    patience: Vec<u64>,
-    late: Vec<u32>,
-    /// Questions since a CPU's last interrupt.
-    asked: Vec<u32>,
+    /// When the watchdog of a CPU was touched: printing its stack does so.
+    grace_ts: Vec<u64>,
+    late_acks: Vec<u32>,
+    /// NMIs sent to a CPU since its last interrupt.
+    nmis_sent: Vec<u32>,
     reports: Vec<Report>,
 }
 
 impl Machine {
-    fn new(thresh: u64, phases: &[u64], stalls: &[Stall], can_ask: bool, jitter: u64) -> Self {
+    fn new(thresh: u64, phases: &[u64], stalls: &[Stall], can_send_nmi: bool, jitter: u64) -> Self {
         let period = sample_period(thresh);
         Self {
             period,
             limit: limit(thresh),
-            can_ask,
+            can_send_nmi,
             slow: false,
             jitter,
             random: 1,
             stalls: stalls.to_vec(),
-            seen: phases.to_vec(),
+            hrtimer_ts: phases.to_vec(),
             next: phases.iter().map(|phase| phase + period).collect(),
-            state: vec![State::Fine; phases.len()],
-            patience: vec![0; phases.len()],
-            late: vec![0; phases.len()],
-            asked: vec![0; phases.len()],
+            state: vec![State::Healthy; phases.len()],
+            grace_ts: vec![0; phases.len()],
+            late_acks: vec![0; phases.len()],
+            nmis_sent: vec![0; phases.len()],
             reports: Vec::new(),
         }
     }
@@ -352,83 +397,86 @@ impl Machine {
     }
 
     fn interrupt(&mut self, me: usize, now: u64) {
-        self.seen[me] = now;
-        self.state[me] = State::Fine;
-        self.asked[me] = 0;
+        self.hrtimer_ts[me] = now;
+        self.state[me] = State::Healthy;
+        self.nmis_sent[me] = 0;
         let again = self.watch(me, now);
         self.random = self
             .random
             .wrapping_mul(6364136223846793005)
             .wrapping_add(1);
         let late = (self.random >> 33) % (self.jitter + 1);
-        let next = again.min(now + self.period).max(now + SOONEST);
+        let next = again.min(now + self.period).max(now + MIN_REARM_NS);
         self.next[me] = next + late;
     }
 
-    fn look(&self, on: usize, now: u64, on_the_spot: bool) -> Look {
-        Look {
-            on_the_spot,
+    fn observe(&self, on: usize, now: u64, spinning: bool) -> Observation {
+        Observation {
+            spinning,
             now,
-            seen: self.seen[on],
-            patience: self.patience[on],
-            late: self.late[on],
-            // It was asked in this stall: at its end it takes its interrupt, which forgets.
-            answered: self.can_ask
-                && !(self.slow && on_the_spot)
-                && matches!(self.state[on], State::Asked(_) | State::Unresponsive)
+            hrtimer_ts: self.hrtimer_ts[on],
+            grace_ts: self.grace_ts[on],
+            late_acks: self.late_acks[on],
+            // The NMI was sent during this stall: at its end the CPU takes its interrupt, which resets the
+            // state.
+            nmi_acked: self.can_send_nmi
+                && !(self.slow && spinning)
+                && matches!(self.state[on], State::NmiSent(_) | State::Unresponsive)
                 && self
                     .stall(on, now)
                     .is_none_or(|stall| stall.kind(now) == Kind::Off),
-            can_ask: self.can_ask,
+            can_send_nmi: self.can_send_nmi,
         }
     }
 
     fn watch(&mut self, me: usize, now: u64) -> u64 {
         let mut again = u64::MAX;
-        let count = self.seen.len();
+        let count = self.hrtimer_ts.len();
         for on in (1..count).map(|n| (me + n) % count) {
-            let judge = |machine: &Self, on_the_spot| {
-                let look = machine.look(on, now, on_the_spot);
-                judge(machine.state[on], &look, machine.period, machine.limit)
+            let check_cpu = |machine: &Self, spinning| {
+                let observe = machine.observe(on, now, spinning);
+                check_cpu(machine.state[on], &observe, machine.period, machine.limit)
             };
-            let mut verdict = judge(self, false);
-            if verdict == Verdict::Ask {
-                self.late[on] = self.look(on, now, false).late_so_far(self.state[on]);
-                self.state[on] = State::Asked(now);
-                self.asked[on] += 1;
-                verdict = judge(self, true);
+            let mut action = check_cpu(self, false);
+            if action == Action::SendNmi {
+                self.late_acks[on] = self
+                    .observe(on, now, false)
+                    .late_acks_so_far(self.state[on]);
+                self.state[on] = State::NmiSent(now);
+                self.nmis_sent[on] += 1;
+                action = check_cpu(self, true);
             }
-            // One that has come back takes its interrupt any moment, and looks after the next.
-            let moment = match verdict {
-                Verdict::HardLockup => AFTERTHOUGHT,
+            // A CPU that has come back takes its interrupt any moment, and checks the next one.
+            let moment = match action {
+                Action::ReportHardlockup => RECHECK_NS,
                 _ => 0,
             };
             if self.comes(on) <= now + moment {
                 break;
             }
-            match verdict {
-                Verdict::Fine => break,
-                Verdict::CheckAt(at) => {
+            match action {
+                Action::Healthy => break,
+                Action::CheckAt(at) => {
                     assert!(at > now, "later is not now");
                     again = again.min(at);
                 }
-                Verdict::Known => (),
-                Verdict::Ask => panic!("asked twice"),
+                Action::AlreadyReported => (),
+                Action::SendNmi => panic!("an NMI was sent twice"),
                 what => {
                     self.state[on] = match what {
-                        Verdict::Unresponsive => State::Unresponsive,
-                        _ => State::Hard,
+                        Action::ReportUnresponsive => State::Unresponsive,
+                        _ => State::Reported,
                     };
-                    if what != Verdict::Unresponsive {
-                        self.patience[on] = now;
+                    if what != Action::ReportUnresponsive {
+                        self.grace_ts[on] = now;
                     }
-                    let seen = self.seen[on];
+                    let hrtimer_ts = self.hrtimer_ts[on];
                     let report = Report {
                         by: me,
                         on,
                         at: now,
-                        seen,
-                        asked: self.asked[on],
+                        hrtimer_ts,
+                        nmis_sent: self.nmis_sent[on],
                         what,
                     };
                     self.reports.push(report);
@@ -441,29 +489,29 @@ impl Machine {
 
 /// What holds for every machine: who is reported is stalled, for at least two periods, and as what
 /// it is; once a stall.
-fn check(reports: &[Report], stalls: &[Stall], period: u64, can_ask: bool, jitter: u64) {
+fn check(reports: &[Report], stalls: &[Stall], period: u64, can_send_nmi: bool, jitter: u64) {
     for report in reports {
         let of = |stall: &&Stall| stall.cpu == report.on && stall.holds(report.at);
         let stall = stalls.iter().find(of);
         let stall = stall.unwrap_or_else(|| panic!("{report:?} of a CPU that runs"));
-        assert!(report.at - report.seen >= 3 * period, "{report:?}");
+        assert!(report.at - report.hrtimer_ts >= 3 * period, "{report:?}");
         assert!(report.at + jitter >= stall.from + 2 * period, "{report:?}");
         assert!(report.by != report.on);
         let what = match stall.kind(report.at) {
-            _ if !can_ask => Verdict::Unconfirmed,
-            Kind::Off => Verdict::HardLockup,
-            _ => Verdict::Unresponsive,
+            _ if !can_send_nmi => Action::ReportUnconfirmed,
+            Kind::Off => Action::ReportHardlockup,
+            _ => Action::ReportUnresponsive,
         };
         assert_eq!(report.what, what, "{stall:?}");
-        if what == Verdict::Unresponsive {
-            assert!(report.at - report.seen >= 3 * period + ANSWER);
+        if what == Action::ReportUnresponsive {
+            assert!(report.at - report.hrtimer_ts >= 3 * period + NMI_ACK_TIMEOUT_NS);
         }
     }
     for stall in stalls {
-        let found: Vec<Verdict> = on(reports, stall).map(|report| report.what).collect();
+        let found: Vec<Action> = on(reports, stall).map(|report| report.what).collect();
         // One that thaws may be reported as both, in this order.
         let both = matches!(stall.kind, Kind::Thaws(_))
-            && found == [Verdict::Unresponsive, Verdict::HardLockup];
+            && found == [Action::ReportUnresponsive, Action::ReportHardlockup];
         assert!(found.len() <= 1 || both, "{stall:?} reported: {found:?}");
 
         assert!(found.is_empty() || stall.long() + jitter >= 2 * period);
@@ -480,8 +528,8 @@ fn on<'a>(reports: &'a [Report], stall: &'a Stall) -> impl Iterator<Item = &'a R
 /// Three periods after the last interrupt, thus after the beginning, if its watcher works. One that
 /// stalls meanwhile, or has just begun to, is passed over by the one before it within two and a
 /// half periods.
-fn deadline(stall: &Stall, stalls: &[Stall], period: u64, can_ask: bool, jitter: u64) -> u64 {
-    let slack = SOONEST + 4 * jitter;
+fn deadline(stall: &Stall, stalls: &[Stall], period: u64, can_send_nmi: bool, jitter: u64) -> u64 {
+    let slack = MIN_REARM_NS + 4 * jitter;
     let settle = |mut at: u64| loop {
         let others = stalls.iter().filter(|other| {
             other.cpu != stall.cpu && other.from <= at && other.to + 2 * period >= stall.from
@@ -495,13 +543,13 @@ fn deadline(stall: &Stall, stalls: &[Stall], period: u64, can_ask: bool, jitter:
         }
         at = later;
     };
-    let asked = settle(stall.from + 3 * period + slack);
+    let sent = settle(stall.from + 3 * period + slack);
     match stall.kind {
-        _ if !can_ask => asked,
-        Kind::Off => asked,
-        Kind::Frozen => settle(asked + ANSWER + slack),
-        // Told or not by then, it is looked at each period.
-        Kind::Thaws(at) => settle((asked + ANSWER).max(at + period) + slack),
+        _ if !can_send_nmi => sent,
+        Kind::Off => sent,
+        Kind::Frozen => settle(sent + NMI_ACK_TIMEOUT_NS + slack),
+        // Reported or not by then, it is checked each period.
+        Kind::Thaws(at) => settle((sent + NMI_ACK_TIMEOUT_NS).max(at + period) + slack),
     }
 }
 
@@ -557,65 +605,66 @@ fn machine() -> impl Strategy<Value = (u64, Vec<(u64, Vec<(u64, u64, u64)>)>, us
 proptest! {
     #![proptest_config(common::config())]
 
-    /// Each verdict from the drawing at the head of the source, for any numbers.
+    /// Each action from the drawing at the head of the source, for any numbers.
     #[test]
-    fn as_the_drawing_says(
+    fn as_the_diagram_says(
         now in prop_oneof![0..100 * SEC, any::<u64>()],
         age in prop_oneof![0..40 * SEC, any::<u64>()],
-        asked_ago in prop_oneof![0..4 * SEC, Just(ANSWER), any::<u64>()],
-        patience_ago in prop_oneof![0..40 * SEC, any::<u64>()],
-        late in 0..2 * LATE,
-        state in 0..4,
-        answered: bool,
-        on_the_spot: bool,
-        can_ask: bool,
+        sent_ago in prop_oneof![0..4 * SEC, Just(NMI_ACK_TIMEOUT_NS), any::<u64>()],
+        touch_ago in prop_oneof![0..40 * SEC, any::<u64>()],
+        late_acks in 0..2 * MAX_LATE_ACKS,
+        state in 0..5,
+        nmi_acked: bool,
+        spinning: bool,
+        can_send_nmi: bool,
         thresh in 1..=60u64,
     ) {
-        let (seen, asked) = (now.saturating_sub(age), now.saturating_sub(asked_ago));
+        let (hrtimer_ts, sent) = (now.saturating_sub(age), now.saturating_sub(sent_ago));
         let state = match state {
-            0 => State::Fine,
-            1 => State::Asked(asked),
-            2 => State::Hard,
+            0 => State::Healthy,
+            1 => State::NmiSent(sent),
+            2 => State::Reported,
+            3 => State::PerfHit,
             _ => State::Unresponsive,
         };
-        let patience = now.saturating_sub(patience_ago);
-        let since = seen.max(patience);
-        let void = matches!(state, State::Asked(_)) && asked < since;
+        let grace_ts = now.saturating_sub(touch_ago);
+        let since = hrtimer_ts.max(grace_ts);
+        let void = matches!(state, State::NmiSent(_)) && sent < since;
         let (period, limit) = (sample_period(thresh), limit(thresh));
         let wide = |n: u64| i128::from(n);
         let age = wide(now) - wide(since);
-        let waited = wide(now) - wide(asked);
-        let patient = 2 * age <= 3 * wide(period);
-        let expected = if 2 * (wide(now) - wide(seen)) <= 3 * wide(period) {
-            Verdict::Fine
+        let waited = wide(now) - wide(sent);
+        let in_grace = 2 * age <= 3 * wide(period);
+        let expected = if 2 * (wide(now) - wide(hrtimer_ts)) <= 3 * wide(period) {
+            Action::Healthy
         } else {
-            match (if void { State::Fine } else { state }, can_ask) {
-                (State::Hard, _) => Verdict::Known,
-                (State::Unresponsive, _) if !answered || patient => Verdict::Known,
-                (State::Unresponsive, _) if late >= LATE => Verdict::HardLockup,
-                (State::Unresponsive, _) => Verdict::Ask,
-                (State::Fine, _) if age < wide(limit) => Verdict::CheckAt(since + limit),
-                (State::Fine, true) => Verdict::Ask,
-                (State::Fine, false) => Verdict::Unconfirmed,
-                (State::Asked(_), _) if answered && (on_the_spot || late >= LATE) => {
-                    Verdict::HardLockup
+            match (if void { State::Healthy } else { state }, can_send_nmi) {
+                (State::Reported | State::PerfHit, _) => Action::AlreadyReported,
+                (State::Unresponsive, _) if !nmi_acked || in_grace => Action::AlreadyReported,
+                (State::Unresponsive, _) if late_acks >= MAX_LATE_ACKS => Action::ReportHardlockup,
+                (State::Unresponsive, _) => Action::SendNmi,
+                (State::Healthy, _) if age < wide(limit) => Action::CheckAt(since + limit),
+                (State::Healthy, true) => Action::SendNmi,
+                (State::Healthy, false) => Action::ReportUnconfirmed,
+                (State::NmiSent(_), _) if nmi_acked && (spinning || late_acks >= MAX_LATE_ACKS) => {
+                    Action::ReportHardlockup
                 }
-                (State::Asked(_), _) if answered => Verdict::Ask,
-                (State::Asked(_), _) if on_the_spot => Verdict::CheckAt(now.saturating_add(AGAIN)),
-                (State::Asked(_), _) if waited < 2_000_000_000 => {
-                    Verdict::CheckAt((asked + ANSWER).min(now.saturating_add(AGAIN)))
+                (State::NmiSent(_), _) if nmi_acked => Action::SendNmi,
+                (State::NmiSent(_), _) if spinning => Action::CheckAt(now.saturating_add(NMI_POLL_NS)),
+                (State::NmiSent(_), _) if waited < 2_000_000_000 => {
+                    Action::CheckAt((sent + NMI_ACK_TIMEOUT_NS).min(now.saturating_add(NMI_POLL_NS)))
                 }
-                (State::Asked(_), _) => Verdict::Unresponsive,
+                (State::NmiSent(_), _) => Action::ReportUnresponsive,
             }
         };
-        let look = Look { now, seen, patience, answered, on_the_spot, late, can_ask };
-        prop_assert_eq!(judge(state, &look, period, limit), expected);
+        let observe = Observation { now, hrtimer_ts, grace_ts, nmi_acked, spinning, late_acks, can_send_nmi };
+        prop_assert_eq!(check_cpu(state, &observe, period, limit), expected);
     }
 
     /// Where nothing stalls, nobody is ever suspected, even if interrupts come late by almost half
     /// a period.
     #[test]
-    fn a_machine_at_work_is_left_alone((thresh, cpus, _) in machine(), jitter in 0..=500u64) {
+    fn a_machine_that_runs_has_no_reports((thresh, cpus, _) in machine(), jitter in 0..=500u64) {
         let period = sample_period(thresh);
         let phases: Vec<u64> = cpus.iter().map(|(phase, _)| period / 1000 * phase).collect();
         let jitter = period / 1000 * jitter;
@@ -625,47 +674,47 @@ proptest! {
 
     /// Any stalls of any CPUs, all at once too: no false report, none twice.
     #[test]
-    fn nobody_is_wronged((thresh, cpus, _) in machine(), can_ask: bool, jitter in 0..=200u64) {
+    fn no_cpu_is_reported_falsely((thresh, cpus, _) in machine(), can_send_nmi: bool, jitter in 0..=200u64) {
         let period = sample_period(thresh);
         let phases: Vec<u64> = cpus.iter().map(|(phase, _)| period / 1000 * phase).collect();
         let patterns = cpus.iter().enumerate();
         let stalls: Vec<Stall> =
             patterns.flat_map(|(cpu, (_, p))| stalls_of(cpu, period, period, p)).collect();
         let jitter = period / 1000 * jitter;
-        let reports = Machine::new(thresh, &phases, &stalls, can_ask, jitter).run(150 * period);
-        check(&reports, &stalls, period, can_ask, jitter);
+        let reports = Machine::new(thresh, &phases, &stalls, can_send_nmi, jitter).run(150 * period);
+        check(&reports, &stalls, period, can_send_nmi, jitter);
     }
 
     /// As long as one CPU works, every stall that lasts is reported, and in time.
     #[test]
-    fn nobody_is_forgotten((thresh, cpus, well) in machine(), can_ask: bool, jitter in 0..=20u64) {
+    fn no_cpu_is_missed((thresh, cpus, well) in machine(), can_send_nmi: bool, jitter in 0..=20u64) {
         let period = sample_period(thresh);
         let phases: Vec<u64> = cpus.iter().map(|(phase, _)| period / 1000 * phase).collect();
         let patterns = cpus.iter().enumerate().filter(|(cpu, _)| *cpu != well);
         let stalls: Vec<Stall> =
             patterns.flat_map(|(cpu, (_, p))| stalls_of(cpu, period, period, p)).collect();
         let jitter = period / 1000 * jitter;
-        let reports = Machine::new(thresh, &phases, &stalls, can_ask, jitter).run(150 * period);
-        check(&reports, &stalls, period, can_ask, jitter);
+        let reports = Machine::new(thresh, &phases, &stalls, can_send_nmi, jitter).run(150 * period);
+        check(&reports, &stalls, period, can_send_nmi, jitter);
         for stall in &stalls {
-            let deadline = deadline(stall, &stalls, period, can_ask, jitter);
+            let deadline = deadline(stall, &stalls, period, can_send_nmi, jitter);
             let report = on(&reports, stall).last();
             if deadline < stall.to {
                 let report = report.unwrap_or_else(|| panic!("{stall:?} not reported"));
                 prop_assert!(report.at <= deadline, "{:?} of {:?}", report, stall);
                 let expected = match stall.kind {
-                    _ if !can_ask => Verdict::Unconfirmed,
-                    Kind::Frozen => Verdict::Unresponsive,
-                    Kind::Off | Kind::Thaws(_) => Verdict::HardLockup,
+                    _ if !can_send_nmi => Action::ReportUnconfirmed,
+                    Kind::Frozen => Action::ReportUnresponsive,
+                    Kind::Off | Kind::Thaws(_) => Action::ReportHardlockup,
                 };
                 prop_assert_eq!(report.what, expected);
             }
         }
     }
 
-    /// The same where no answer comes at once: the third late one counts, and no earlier one.
+    /// The same where no acknowledgement comes at once: the third late one counts, and no earlier one.
     #[test]
-    fn nobody_is_forgotten_on_a_slow_host((thresh, cpus, well) in machine()) {
+    fn no_cpu_is_missed_on_a_slow_host((thresh, cpus, well) in machine()) {
         let period = sample_period(thresh);
         let phases: Vec<u64> = cpus.iter().map(|(phase, _)| period / 1000 * phase).collect();
         let patterns = cpus.iter().enumerate().filter(|(cpu, _)| *cpu != well);
@@ -676,18 +725,18 @@ proptest! {
         machine.slow = true;
         let reports = machine.run(150 * period);
         check(&reports, &stalls, period, true, 0);
-        let more = u64::from(LATE + 1) * AGAIN;
+        let more = u64::from(MAX_LATE_ACKS + 1) * NMI_POLL_NS;
         for stall in &stalls {
             let found: Vec<&Report> = on(&reports, stall).collect();
-            // Asked by whom ever: two watchers may follow each other at once.
-            prop_assert!(found.iter().all(|report| report.asked > LATE), "{:?}", found);
+            // Whichever CPUs sent them: two watchers may follow each other at once.
+            prop_assert!(found.iter().all(|report| report.nmis_sent > MAX_LATE_ACKS), "{:?}", found);
             let deadline = deadline(stall, &stalls, period, true, 0) + more + period;
             prop_assert!(!found.is_empty() || deadline >= stall.to, "{:?}", stall);
         }
     }
 
     /// One CPU, or any number of them at the same moment, but for one: within the threshold and a
-    /// sample period of the beginning. An answer that does not come is waited for.
+    /// sample period of the beginning. An acknowledgement that does not come is waited for.
     #[test]
     fn within_a_period_of_the_threshold(
         thresh in 1..=60u64,
@@ -696,7 +745,7 @@ proptest! {
         well in 0..7usize,
         from in 0..4000u64,
         long in prop_oneof![1..4000u64, 3500..20000u64],
-        can_ask: bool,
+        can_send_nmi: bool,
     ) {
         let period = sample_period(thresh);
         let phases: Vec<u64> = phases.iter().map(|phase| period / 1000 * phase).collect();
@@ -709,10 +758,10 @@ proptest! {
                 Stall { cpu, from, to: from + period / 1000 * long, kind }
             })
             .collect();
-        let reports = Machine::new(thresh, &phases, &stalls, can_ask, 0).run(40 * period);
-        check(&reports, &stalls, period, can_ask, 0);
+        let reports = Machine::new(thresh, &phases, &stalls, can_send_nmi, 0).run(40 * period);
+        check(&reports, &stalls, period, can_send_nmi, 0);
         for stall in &stalls {
-            let wait = if can_ask && stall.kind == Kind::Frozen { ANSWER } else { 0 };
+            let wait = if can_send_nmi && stall.kind == Kind::Frozen { NMI_ACK_TIMEOUT_NS } else { 0 };
             let deadline = from + thresh * SEC + period + wait;
             match on(&reports, stall).next() {
                 Some(report) => prop_assert!(report.at <= deadline),
@@ -758,7 +807,7 @@ proptest! {
 }
 
 #[test]
-fn each_is_told_by_the_next_that_works() {
+fn each_is_reported_by_the_next_that_works() {
     let stall = |cpu, from, to| Stall {
         cpu,
         from: from * SEC,
@@ -766,27 +815,27 @@ fn each_is_told_by_the_next_that_works() {
         kind: Kind::Off,
     };
     let phases = [0, SEC, 2 * SEC, 3 * SEC];
-    let told = |stalls: &[Stall]| -> Vec<(usize, usize, u64)> {
+    let reported = |stalls: &[Stall]| -> Vec<(usize, usize, u64)> {
         let reports = Machine::new(10, &phases, stalls, true, 0).run(200 * SEC);
         check(&reports, stalls, 4 * SEC, true, 0);
-        let told = reports.iter().map(|r| (r.by, r.on, r.at / SEC));
-        told.collect()
+        let reported = reports.iter().map(|r| (r.by, r.on, r.at / SEC));
+        reported.collect()
     };
     // One: by its buddy, 12 s after its last interrupt at 22 s.
-    assert_eq!(told(&[stall(2, 23, 100)]), [(1, 2, 34)]);
+    assert_eq!(reported(&[stall(2, 23, 100)]), [(1, 2, 34)]);
     // Two neighbours: both by the one before.
     let pair = [stall(2, 23, 100), stall(1, 23, 100)];
-    assert_eq!(told(&pair), [(0, 1, 33), (0, 2, 34)]);
+    assert_eq!(reported(&pair), [(0, 1, 33), (0, 2, 34)]);
     // All but one.
     let all = [stall(0, 23, 100), stall(1, 23, 100), stall(2, 23, 100)];
-    assert_eq!(told(&all), [(3, 0, 32), (3, 1, 33), (3, 2, 34)]);
+    assert_eq!(reported(&all), [(3, 0, 32), (3, 1, 33), (3, 2, 34)]);
     // The buddy follows later: its watcher takes over.
     let later = [stall(2, 23, 100), stall(1, 30, 100)];
-    assert_eq!(told(&later), [(0, 2, 36), (0, 1, 41)]);
+    assert_eq!(reported(&later), [(0, 2, 36), (0, 1, 41)]);
     // It recovers, and gets stuck again: a second report.
     let twice = [stall(2, 23, 50), stall(2, 60, 100)];
-    assert_eq!(told(&twice), [(1, 2, 34), (1, 2, 70)]);
+    assert_eq!(reported(&twice), [(1, 2, 34), (1, 2, 70)]);
     // A buddy that comes back in the meantime finds it by itself.
     let back = [stall(1, 23, 35), stall(2, 24, 100)];
-    assert_eq!(told(&back), [(0, 1, 33), (0, 2, 34)]);
+    assert_eq!(reported(&back), [(0, 1, 33), (0, 2, 34)]);
 }

@@ -6,7 +6,10 @@ mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
-    hardlockup::perf::{period, shortest, Arch, Backend, Eye, Verdict, EARLY, SAFE_MAX_HZ},
+    hardlockup::{
+        backend::Backend,
+        perf::{min_interval, period, Arch, Overflow, OverflowFilter, MAX_EARLY, SAFE_MAX_HZ},
+    },
     softlockup::sample_period,
     NSEC_PER_SEC,
 };
@@ -56,8 +59,8 @@ fn periods_by_hand() {
 #[test]
 fn four_fifths_of_the_threshold() {
     for thresh in 1..=60 {
-        assert_eq!(shortest(thresh), thresh * SEC / 5 * 4);
-        assert_eq!(shortest(thresh), 2 * sample_period(thresh));
+        assert_eq!(min_interval(thresh), thresh * SEC / 5 * 4);
+        assert_eq!(min_interval(thresh), 2 * sample_period(thresh));
     }
 }
 
@@ -85,20 +88,20 @@ impl Mainline {
         true
     }
 
-    fn watchdog_overflow_callback(&mut self, now: i64) -> Verdict {
+    fn watchdog_overflow_callback(&mut self, now: i64) -> Overflow {
         if !self.watchdog_check_timestamp(now) {
-            return Verdict::Early;
+            return Overflow::TooEarly;
         }
         if self.touched {
             self.hrtimer_interrupts_saved = self.hrtimer_interrupts;
             self.touched = false;
-            return Verdict::Fine;
+            return Overflow::Healthy;
         }
         if self.hrtimer_interrupts_saved != self.hrtimer_interrupts {
             self.hrtimer_interrupts_saved = self.hrtimer_interrupts;
-            return Verdict::Fine;
+            return Overflow::Healthy;
         }
-        Verdict::Stuck
+        Overflow::Stuck
     }
 }
 
@@ -127,9 +130,9 @@ proptest! {
     #[test]
     fn verdicts_are_mainlines(events in events(), start in SEC..u64::MAX / 4) {
         let mut now = start;
-        let mut seen = start;
+        let mut hrtimer_ts = start;
         let mut touched = false;
-        let mut eye = Eye::fresh(now, seen);
+        let mut filter = OverflowFilter::new(now, hrtimer_ts);
         let mut mainline = Mainline {
             last_timestamp: i64::try_from(now).unwrap(),
             nmi_rearmed: 0,
@@ -143,7 +146,7 @@ proptest! {
             now += gap + 1;
             match event {
                 Event::Timer => {
-                    seen = now;
+                    hrtimer_ts = now;
                     mainline.hrtimer_interrupts += 1;
                 }
                 Event::Touch => {
@@ -151,12 +154,12 @@ proptest! {
                     mainline.touched = true;
                 }
                 Event::Overflow => {
-                    let verdict = eye.judge(now, seen, touched, shortest(10));
-                    if verdict != Verdict::Early {
+                    let overflow = filter.check(now, hrtimer_ts, touched, min_interval(10));
+                    if overflow != Overflow::TooEarly {
                         touched = false;
                     }
                     let expected = mainline.watchdog_overflow_callback(i64::try_from(now).unwrap());
-                    prop_assert_eq!(verdict, expected);
+                    prop_assert_eq!(overflow, expected);
                 }
             }
         }
@@ -169,18 +172,18 @@ proptest! {
 fn turbo() {
     for factor in 1..=9 {
         let (thresh, nmi) = (10, 10 * SEC / factor);
-        let mut eye = Eye::fresh(0, 0);
+        let mut filter = OverflowFilter::new(0, 0);
         let mut found = None;
         for now in (nmi..120 * SEC).step_by(nmi as usize) {
             // Each sample period, until it is stuck at 60 s.
             let period = sample_period(thresh);
-            let seen = now.min(60 * SEC) / period * period;
-            match eye.judge(now, seen, false, shortest(thresh)) {
-                Verdict::Stuck if now < 60 * SEC => panic!("{factor}: found at {now}"),
-                Verdict::Stuck => {
+            let hrtimer_ts = now.min(60 * SEC) / period * period;
+            match filter.check(now, hrtimer_ts, false, min_interval(thresh)) {
+                Overflow::Stuck if now < 60 * SEC => panic!("{factor}: found at {now}"),
+                Overflow::Stuck => {
                     found.get_or_insert(now - 60 * SEC);
                 }
-                Verdict::Early | Verdict::Fine => (),
+                Overflow::TooEarly | Overflow::Healthy => (),
             }
         }
         let after = found.expect("never found");
@@ -191,17 +194,24 @@ fn turbo() {
 /// A clock that stands still makes ten overflows in a row count as one.
 #[test]
 fn a_clock_that_stands_still() {
-    let mut eye = Eye::fresh(SEC, SEC);
-    for n in 1..=3 * EARLY {
-        let expected = if n % EARLY == 0 {
-            Verdict::Stuck
+    let mut filter = OverflowFilter::new(SEC, SEC);
+    for n in 1..=3 * MAX_EARLY {
+        let expected = if n % MAX_EARLY == 0 {
+            Overflow::Stuck
         } else {
-            Verdict::Early
+            Overflow::TooEarly
         };
-        assert_eq!(eye.judge(SEC, SEC, false, shortest(10)), expected, "{n}");
+        assert_eq!(
+            filter.check(SEC, SEC, false, min_interval(10)),
+            expected,
+            "{n}"
+        );
     }
     // Nor does one that jumps back a little.
-    assert_eq!(eye.judge(SEC - 1, SEC, false, shortest(10)), Verdict::Early);
+    assert_eq!(
+        filter.check(SEC - 1, SEC, false, min_interval(10)),
+        Overflow::TooEarly
+    );
 }
 
 #[test]

@@ -7,9 +7,10 @@ mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
+    pause::{grace, guest_paused_edge, overrun, OnTimeHistory, PauseEvidence},
     softlockup::{
-        flag_raised, grace, late, sample_period, threshold, thresholds, Signs, Soft, Tick, Verdict,
-        Work, SAMPLES,
+        sample_period, threshold, thresholds, Sample, Softlockup, SoftlockupState,
+        NUM_SAMPLE_PERIODS,
     },
     NSEC_PER_SEC,
 };
@@ -17,26 +18,33 @@ use vigil_logic::{
 const SEC: u64 = NSEC_PER_SEC;
 const MS: u64 = SEC / 1000;
 
-/// A timer interrupt in time, without steal and without a touch.
-fn tick(now: u64) -> Tick {
-    Tick {
+/// A timer interrupt on time, without steal and without a touch.
+fn sample(now: u64) -> Sample {
+    Sample {
         now,
         paused: 0,
-        stolen: 0,
+        steal: 0,
         touched: false,
     }
 }
 
-fn stuck(duration: u64) -> Verdict {
-    Verdict::Stuck {
-        duration,
-        stolen: 0,
+fn stuck(duration: u64) -> Option<Softlockup> {
+    Some(Softlockup { duration, steal: 0 })
+}
+
+/// One timer interrupt, whose report can be given if there is one.
+fn check(state: &mut SoftlockupState, sample: &Sample, threshold: u64) -> Option<Softlockup> {
+    state.update(sample);
+    let found = state.check(sample, threshold);
+    if found.is_some() {
+        state.restart_threshold(sample);
     }
+    found
 }
 
 #[test]
 fn thresholds_and_periods() {
-    assert_eq!(SAMPLES, 5);
+    assert_eq!(NUM_SAMPLE_PERIODS, 5);
     assert_eq!((threshold(10), sample_period(10)), (20 * SEC, 4 * SEC));
     assert_eq!((threshold(1), sample_period(1)), (2 * SEC, 400 * MS));
     assert_eq!((threshold(0), sample_period(0)), (0, 0));
@@ -51,165 +59,177 @@ fn thresholds_and_periods() {
 
 #[test]
 fn stuck_after_the_threshold_and_not_a_nanosecond_before() {
-    let mut soft = Soft::fresh(5, 0);
+    let mut soft = SoftlockupState::new(5, 0);
     let threshold = 20 * SEC;
     assert_eq!(soft.due(0, threshold), 5 + threshold + 1);
-    assert_eq!(soft.judge(&tick(5), threshold), Verdict::Fine);
-    assert_eq!(soft.judge(&tick(5 + threshold), threshold), Verdict::Fine);
+    assert_eq!(check(&mut soft, &sample(5), threshold), None);
+    assert_eq!(check(&mut soft, &sample(5 + threshold), threshold), None);
     assert_eq!(
-        soft.judge(&tick(5 + threshold + 1), threshold),
+        check(&mut soft, &sample(5 + threshold + 1), threshold),
         stuck(threshold + 1)
     );
 }
 
 #[test]
 fn again_after_each_threshold_with_the_whole_length() {
-    let mut soft = Soft::fresh(0, 0);
+    let mut soft = SoftlockupState::new(0, 0);
     let threshold = 20 * SEC;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for second in 0..100 {
-        if let Verdict::Stuck { duration, .. } = soft.judge(&tick(second * SEC), threshold) {
-            told.push((second, duration / SEC));
+        if let Some(Softlockup { duration, .. }) =
+            check(&mut soft, &sample(second * SEC), threshold)
+        {
+            reported.push((second, duration / SEC));
         }
     }
-    assert_eq!(told, [(21, 21), (42, 42), (63, 63), (84, 84)]);
+    assert_eq!(reported, [(21, 21), (42, 42), (63, 63), (84, 84)]);
     // Long after: one report, not several.
-    assert_eq!(soft.judge(&tick(1000 * SEC), threshold), stuck(1000 * SEC));
-    assert_eq!(soft.judge(&tick(1000 * SEC), threshold), Verdict::Fine);
+    assert_eq!(
+        check(&mut soft, &sample(1000 * SEC), threshold),
+        stuck(1000 * SEC)
+    );
+    assert_eq!(check(&mut soft, &sample(1000 * SEC), threshold), None);
 }
 
 #[test]
-fn a_touch_moves_the_period_and_not_the_length() {
+fn a_touch_moves_report_ts_and_not_touch_ts() {
     let threshold = 20 * SEC;
-    let mut soft = Soft::fresh(0, 0);
-    let touch = Tick {
+    let mut soft = SoftlockupState::new(0, 0);
+    let touch = Sample {
         touched: true,
-        ..tick(19 * SEC)
+        ..sample(19 * SEC)
     };
-    assert_eq!(soft.judge(&touch, threshold), Verdict::Fine);
-    assert_eq!((soft.ran, soft.period), (0, 19 * SEC));
-    assert_eq!(soft.judge(&tick(39 * SEC), threshold), Verdict::Fine);
+    assert_eq!(check(&mut soft, &touch, threshold), None);
+    assert_eq!((soft.touch_ts, soft.report_ts), (0, 19 * SEC));
+    assert_eq!(check(&mut soft, &sample(39 * SEC), threshold), None);
     assert_eq!(
-        soft.judge(&tick(39 * SEC + 1), threshold),
+        check(&mut soft, &sample(39 * SEC + 1), threshold),
         stuck(39 * SEC + 1)
     );
     // However late: what was touched is not reported.
-    let touch = Tick {
+    let touch = Sample {
         touched: true,
-        ..tick(1000 * SEC)
+        ..sample(1000 * SEC)
     };
-    assert_eq!(soft.judge(&touch, threshold), Verdict::Fine);
+    assert_eq!(check(&mut soft, &touch, threshold), None);
 }
 
 #[test]
 fn a_pause_is_not_counted() {
     let threshold = 20 * SEC;
-    let mut soft = Soft::fresh(100 * SEC, 0);
-    let late = Tick {
+    let mut soft = SoftlockupState::new(100 * SEC, 0);
+    let late = Sample {
         paused: 60 * SEC,
-        ..tick(164 * SEC)
+        ..sample(164 * SEC)
     };
-    assert_eq!(soft.judge(&late, threshold), Verdict::Fine);
-    assert_eq!((soft.ran, soft.period), (160 * SEC, 160 * SEC));
-    assert_eq!(soft.judge(&tick(180 * SEC), threshold), Verdict::Fine);
+    assert_eq!(check(&mut soft, &late, threshold), None);
+    assert_eq!((soft.touch_ts, soft.report_ts), (160 * SEC, 160 * SEC));
+    assert_eq!(check(&mut soft, &sample(180 * SEC), threshold), None);
     assert_eq!(
-        soft.judge(&tick(180 * SEC + 1), threshold),
+        check(&mut soft, &sample(180 * SEC + 1), threshold),
         stuck(20 * SEC + 1)
     );
     // Never beyond now, however long a pause is claimed to have been.
-    let absurd = Tick {
+    let absurd = Sample {
         paused: u64::MAX,
-        ..tick(200 * SEC)
+        ..sample(200 * SEC)
     };
-    assert_eq!(soft.judge(&absurd, threshold), Verdict::Fine);
-    assert_eq!((soft.ran, soft.period), (200 * SEC, 200 * SEC));
+    assert_eq!(check(&mut soft, &absurd, threshold), None);
+    assert_eq!((soft.touch_ts, soft.report_ts), (200 * SEC, 200 * SEC));
     // A true lockup right after is found.
     assert_eq!(
-        soft.judge(&tick(220 * SEC + 1), threshold),
+        check(&mut soft, &sample(220 * SEC + 1), threshold),
         stuck(20 * SEC + 1)
     );
     // A pause and a touch at once.
-    let both = Tick {
+    let both = Sample {
         paused: 30 * SEC,
         touched: true,
-        ..tick(260 * SEC)
+        ..sample(260 * SEC)
     };
-    assert_eq!(soft.judge(&both, threshold), Verdict::Fine);
-    assert_eq!((soft.ran, soft.period), (230 * SEC, 260 * SEC));
+    assert_eq!(check(&mut soft, &both, threshold), None);
+    assert_eq!((soft.touch_ts, soft.report_ts), (230 * SEC, 260 * SEC));
 }
 
 #[test]
-fn stolen_time_is_not_counted_and_told() {
+fn steal_time_is_not_counted_and_is_reported() {
     let threshold = 20 * SEC;
     // What was stolen before does not matter.
-    let mut soft = Soft::fresh(0, 1000 * SEC);
-    let with = |now: u64, stolen: u64| Tick {
-        stolen: (1000 + stolen) * SEC,
-        ..tick(now)
+    let mut soft = SoftlockupState::new(0, 1000 * SEC);
+    let with = |now: u64, steal: u64| Sample {
+        steal: (1000 + steal) * SEC,
+        ..sample(now)
     };
     assert_eq!(soft.due(1000 * SEC, threshold), 20 * SEC + 1);
     assert_eq!(soft.due(1007 * SEC, threshold), 27 * SEC + 1);
-    assert_eq!(soft.judge(&with(27 * SEC, 7), threshold), Verdict::Fine);
+    assert_eq!(check(&mut soft, &with(27 * SEC, 7), threshold), None);
     assert_eq!(
-        soft.judge(&with(28 * SEC, 7), threshold),
-        Verdict::Stuck {
+        check(&mut soft, &with(28 * SEC, 7), threshold),
+        Some(Softlockup {
             duration: 21 * SEC,
-            stolen: 7 * SEC
-        }
+            steal: 7 * SEC
+        })
     );
     // Stolen time that runs backwards (a CPU that came back) is none.
-    let mut soft = Soft::fresh(0, 1000 * SEC);
+    let mut soft = SoftlockupState::new(0, 1000 * SEC);
     assert_eq!(soft.due(0, threshold), 20 * SEC + 1);
-    assert_eq!(soft.judge(&tick(21 * SEC), threshold), stuck(21 * SEC));
+    assert_eq!(
+        check(&mut soft, &sample(21 * SEC), threshold),
+        stuck(21 * SEC)
+    );
 }
 
 #[test]
 fn extremes() {
     let most = u64::MAX;
     // Nothing wraps around, and what cannot be long ago is fine.
-    assert_eq!(Soft::fresh(most, 0).due(0, most), most);
-    assert_eq!(Soft::fresh(most, 0).due(most, 1), most);
-    assert_eq!(Soft::fresh(0, 0).due(0, 0), 1);
-    assert_eq!(Soft::default(), Soft::fresh(0, 0));
+    assert_eq!(SoftlockupState::new(most, 0).due(0, most), most);
+    assert_eq!(SoftlockupState::new(most, 0).due(most, 1), most);
+    assert_eq!(SoftlockupState::new(0, 0).due(0, 0), 1);
+    assert_eq!(SoftlockupState::default(), SoftlockupState::new(0, 0));
     for threshold in [0, 1, 20 * SEC, most] {
         for then in [0, 1, 20 * SEC, most] {
             // A clock that runs backwards makes nothing old.
-            let mut soft = Soft::fresh(then, 0);
-            let verdict = soft.judge(&tick(0), threshold);
-            assert_eq!(verdict, Verdict::Fine, "{then} {threshold}");
-            for tick in [0, 1, most].map(|paused| Tick {
+            let mut soft = SoftlockupState::new(then, 0);
+            let verdict = check(&mut soft, &sample(0), threshold);
+            assert_eq!(verdict, None, "{then} {threshold}");
+            for tick in [0, 1, most].map(|paused| Sample {
                 paused,
-                stolen: most,
-                ..tick(1)
+                steal: most,
+                ..sample(1)
             }) {
-                let verdict = Soft::fresh(then, 0).judge(&tick, threshold);
-                assert_eq!(verdict, Verdict::Fine, "all of it stolen");
+                let verdict = check(&mut SoftlockupState::new(then, 0), &tick, threshold);
+                assert_eq!(verdict, None, "all of it stolen");
             }
         }
     }
-    let mut soft = Soft::fresh(0, 0);
-    assert_eq!(soft.judge(&tick(most), most - 2), stuck(most));
-    assert_eq!(soft.period, most);
-    assert_eq!(soft.judge(&tick(most), 0), stuck(most), "where time ends");
+    let mut soft = SoftlockupState::new(0, 0);
+    assert_eq!(check(&mut soft, &sample(most), most - 2), stuck(most));
+    assert_eq!(soft.report_ts, most);
+    assert_eq!(
+        check(&mut soft, &sample(most), 0),
+        stuck(most),
+        "where time ends"
+    );
 }
 
-/// The stopper notes that it ran in several steps; an interrupt between them must not see a stall.
+/// The stop work stores the state in several steps; an interrupt between them must not see a lockup.
 #[test]
-fn a_note_half_written() {
-    let old = Soft::fresh(0, 0);
-    let new = Soft::fresh(100 * SEC, 0);
+fn a_half_written_state() {
+    let old = SoftlockupState::new(0, 0);
+    let new = SoftlockupState::new(100 * SEC, 0);
     for mut mixed in [
-        Soft {
-            ran: new.ran,
+        SoftlockupState {
+            touch_ts: new.touch_ts,
             ..old
         },
-        Soft {
-            period: new.period,
+        SoftlockupState {
+            report_ts: new.report_ts,
             ..old
         },
     ] {
-        let verdict = mixed.judge(&tick(100 * SEC + 1), 20 * SEC);
-        assert_eq!(verdict, Verdict::Fine);
+        let verdict = check(&mut mixed, &sample(100 * SEC + 1), 20 * SEC);
+        assert_eq!(verdict, None);
     }
 }
 
@@ -227,7 +247,7 @@ fn whole_thresholds() {
 }
 
 #[test]
-fn how_late_is_a_pause() {
+fn how_late_is_an_overrun() {
     for (period, expected) in [
         (4 * SEC, SEC),
         (2 * SEC, SEC),
@@ -244,7 +264,7 @@ fn how_late_is_a_pause() {
         let period = sample_period(thresh);
         assert!(2 * period + grace(period) < 3 * period);
     }
-    let late = |now, due| late(now, due, 4 * SEC);
+    let late = |now, due| overrun(now, due, 4 * SEC);
     assert_eq!(late(0, 0), 0);
     assert_eq!(late(5, 10), 0, "early");
     assert_eq!(late(10 + SEC, 10), 0);
@@ -252,7 +272,7 @@ fn how_late_is_a_pause() {
     assert_eq!(late(10 + SEC + 1, 10), SEC + 1);
     assert_eq!(late(u64::MAX, 0), u64::MAX);
     assert_eq!(late(0, u64::MAX), 0);
-    assert_eq!(vigil_logic::softlockup::late(11, 10, 0), 1);
+    assert_eq!(vigil_logic::pause::overrun(11, 10, 0), 1);
 }
 
 /// `watchdog_timer_fn()` and `softlockup_fn()` with any unit of time.
@@ -302,7 +322,7 @@ enum Act {
     StopWork(u64),
     /// Its timer comes.
     Timer(u64),
-    /// The same, and somebody had asked for patience.
+    /// The same, and the watchdog had been touched.
     Touched(u64),
 }
 
@@ -327,10 +347,10 @@ fn act() -> impl Strategy<Value = Act> {
 proptest! {
     #![proptest_config(common::config())]
 
-    /// A CPU that takes its interrupts, however many, is seen at work by one who looks at any time
-    /// at any stretch that is long enough; one that takes none in it never is.
+    /// A CPU that takes its interrupts, however many, has one in the history of any stretch that
+    /// is long enough, at any time; a CPU that takes none in it never has.
     #[test]
-    fn who_is_at_work_is_seen(
+    fn a_cpu_that_runs_is_in_the_history(
         thresh in 1..=60u64,
         gaps in prop::collection::vec(
             // In thousandths of the longest.
@@ -343,12 +363,12 @@ proptest! {
         let period = sample_period(thresh);
         let grace = grace(period);
         let most = period + grace;
-        let mut work = Work::default();
+        let mut history = OnTimeHistory::default();
         let mut now = 1000 * SEC;
         let mut all = Vec::new();
         for gap in gaps {
             now += gap * (most / 1000);
-            work = work.at(now, grace);
+            history = history.record(now, grace);
             all.push(now);
         }
         // Before the next one has to come.
@@ -356,10 +376,10 @@ proptest! {
         let to = now - grace;
         let from = to.saturating_sub(long * (period / 1000));
         let truly = all.iter().any(|at| (from..to).contains(at));
-        prop_assert!(truly || !work.within(from, to));
+        prop_assert!(truly || !history.any_within(from, to));
         // It was watched all the time.
-        if Work::tells(from, to, period) && from >= all[0] {
-            prop_assert!(work.within(from, to), "{:?} {} {}", work, from, to);
+        if OnTimeHistory::covers(from, to, period) && from >= all[0] {
+            prop_assert!(history.any_within(from, to), "{:?} {} {}", history, from, to);
         }
     }
 
@@ -373,27 +393,27 @@ proptest! {
     ) {
         let mut now = start;
         let mut model = Mainline::new(now, i128::from(threshold), 1);
-        let mut soft = Soft::fresh(now, stolen);
+        let mut soft = SoftlockupState::new(now, stolen);
         for act in acts {
             let (Act::StopWork(after) | Act::Timer(after) | Act::Touched(after)) = act;
             now += after;
             if matches!(act, Act::StopWork(_)) {
                 model.stopper(now);
-                soft = Soft::fresh(now, stolen);
+                soft = SoftlockupState::new(now, stolen);
                 continue;
             }
             let touched = matches!(act, Act::Touched(_));
-            let verdict = soft.judge(&Tick { stolen, touched, ..tick(now) }, threshold);
+            let verdict = check(&mut soft, &Sample { steal: stolen, touched, ..sample(now) }, threshold);
             let expected = match model.timer(now, touched) {
                 Some(duration) => stuck(duration as u64),
-                None => Verdict::Fine,
+                None => None,
             };
             prop_assert_eq!(verdict, expected);
         }
     }
 
     /// Beside mainline with its unit of 2^30 ns and the same interrupts: since the stopper ran or
-    /// patience was asked for, vigil has reported no later and no less often.
+    /// the watchdog was touched, vigil has reported no later and no less often.
     #[test]
     fn never_less_strict_than_mainline(
         start: u32,
@@ -402,7 +422,7 @@ proptest! {
     ) {
         let mut now = u64::from(start);
         let mut model = Mainline::new(now, i128::from(2 * thresh), 1 << 30);
-        let mut soft = Soft::fresh(now, 0);
+        let mut soft = SoftlockupState::new(now, 0);
         let (mut theirs, mut ours) = (0, 0);
         for act in acts {
             let (Act::StopWork(after) | Act::Timer(after) | Act::Touched(after)) = act;
@@ -410,13 +430,13 @@ proptest! {
             let touched = matches!(act, Act::Touched(_));
             if matches!(act, Act::StopWork(_)) {
                 model.stopper(now);
-                soft = Soft::fresh(now, 0);
+                soft = SoftlockupState::new(now, 0);
                 (theirs, ours) = (0, 0);
                 continue;
             }
             theirs += u32::from(model.timer(now, touched).is_some());
-            let verdict = soft.judge(&Tick { touched, ..tick(now) }, threshold(thresh));
-            ours += u32::from(verdict != Verdict::Fine);
+            let verdict = check(&mut soft, &Sample { touched, ..sample(now) }, threshold(thresh));
+            ours += u32::from(verdict.is_some());
             if touched {
                 (theirs, ours) = (0, 0);
             }
@@ -435,32 +455,32 @@ proptest! {
         after in prop_oneof![Just(0), 1..SEC, any::<u64>()],
     ) {
         let (mut now, mut taken) = (0, 0);
-        let mut soft = Soft::fresh(now, taken);
+        let mut soft = SoftlockupState::new(now, taken);
         for (act, stolen, paused) in acts {
             let (Act::StopWork(after) | Act::Timer(after) | Act::Touched(after)) = act;
             now += after;
             taken += stolen.min(after);
             if matches!(act, Act::StopWork(_)) {
-                soft = Soft::fresh(now, taken);
+                soft = SoftlockupState::new(now, taken);
                 continue;
             }
             let touched = matches!(act, Act::Touched(_));
-            soft.judge(&Tick { now, paused, stolen: taken, touched }, threshold);
+            check(&mut soft, &Sample { now, paused, steal: taken, touched }, threshold);
         }
         let stolen = taken.saturating_add(stolen);
         let due = soft.due(stolen, threshold);
-        prop_assert!(due > soft.period);
+        prop_assert!(due > soft.report_ts);
         let judge = |now| {
             let mut soft = soft;
-            let verdict = soft.judge(&Tick { stolen, ..tick(now) }, threshold);
+            let verdict = check(&mut soft, &Sample { steal: stolen, ..sample(now) }, threshold);
             (verdict, soft)
         };
         let (early, left) = judge(due.saturating_sub(before.max(1)));
-        prop_assert_eq!(early, Verdict::Fine);
-        prop_assert_eq!((left.ran, left.period), (soft.ran, soft.period));
+        prop_assert_eq!(early, None);
+        prop_assert_eq!((left.touch_ts, left.report_ts), (soft.touch_ts, soft.report_ts));
         let (verdict, left) = judge(due.saturating_add(after));
-        prop_assert!(verdict != Verdict::Fine);
-        prop_assert_eq!((left.ran, left.period), (soft.ran, due.saturating_add(after)));
+        prop_assert!(verdict.is_some());
+        prop_assert_eq!((left.touch_ts, left.report_ts), (soft.touch_ts, due.saturating_add(after)));
     }
 
     /// A stopper that runs at least once each threshold is never reported, however the timer comes.
@@ -473,17 +493,17 @@ proptest! {
         let threshold = threshold(thresh);
         let longest = if half { threshold / 2 } else { threshold };
         let mut now = 0;
-        let mut soft = Soft::fresh(now, 0);
+        let mut soft = SoftlockupState::new(now, 0);
         for (gap, mut ticks) in runs {
             let gap = longest / 1000 * gap;
             ticks.sort_unstable();
             // The last one just before the stopper gets to run.
             for part in ticks.into_iter().chain([1000]) {
                 let at = now + gap / 1000 * part;
-                prop_assert_eq!(soft.judge(&tick(at), threshold), Verdict::Fine);
+                prop_assert_eq!(check(&mut soft, &sample(at), threshold), None);
             }
             now += gap;
-            soft = Soft::fresh(now, 0);
+            soft = SoftlockupState::new(now, 0);
         }
     }
 
@@ -496,22 +516,22 @@ proptest! {
     ) {
         let mut now = start;
         let mut shift = 0;
-        let (mut plain, mut paused) = (Soft::fresh(now, 0), Soft::fresh(now, 0));
+        let (mut plain, mut paused) = (SoftlockupState::new(now, 0), SoftlockupState::new(now, 0));
         for (act, pause) in acts {
             let (Act::StopWork(after) | Act::Timer(after) | Act::Touched(after)) = act;
             now += after;
             if matches!(act, Act::StopWork(_)) {
-                plain = Soft::fresh(now, 0);
-                paused = Soft::fresh(now + shift, 0);
+                plain = SoftlockupState::new(now, 0);
+                paused = SoftlockupState::new(now + shift, 0);
                 continue;
             }
             shift += pause;
             let touched = matches!(act, Act::Touched(_));
-            let expected = plain.judge(&Tick { touched, ..tick(now) }, SEC);
-            let late = Tick { touched, paused: pause, ..tick(now + shift) };
-            prop_assert_eq!(paused.judge(&late, SEC), expected);
-            prop_assert_eq!(paused.ran, plain.ran + shift);
-            prop_assert_eq!(paused.period, plain.period + shift);
+            let expected = check(&mut plain, &Sample { touched, ..sample(now) }, SEC);
+            let late = Sample { touched, paused: pause, ..sample(now + shift) };
+            prop_assert_eq!(check(&mut paused, &late, SEC), expected);
+            prop_assert_eq!(paused.touch_ts, plain.touch_ts + shift);
+            prop_assert_eq!(paused.report_ts, plain.report_ts + shift);
         }
     }
 
@@ -531,7 +551,7 @@ proptest! {
         ),
     ) {
         let (mut now, mut stolen) = (start, u64::from(stolen));
-        let mut soft = Soft::fresh(now, stolen);
+        let mut soft = SoftlockupState::new(now, stolen);
         // On a clock that only runs while the CPU does.
         let (mut own, mut ran, mut period) = (0, 0, 0);
         let mut stolen_then = stolen;
@@ -541,7 +561,7 @@ proptest! {
             if matches!(act, Act::StopWork(_)) {
                 stolen += steal;
                 now += after + steal;
-                soft = Soft::fresh(now, stolen);
+                soft = SoftlockupState::new(now, stolen);
                 (ran, period, stolen_then) = (own, own, stolen);
                 continue;
             }
@@ -549,16 +569,16 @@ proptest! {
             let stolen_now = stolen;
             now += after + steal.max(paused);
             let touched = matches!(act, Act::Touched(_));
-            let verdict = soft.judge(&Tick { now, paused, stolen, touched }, SEC);
+            let verdict = check(&mut soft, &Sample { now, paused, steal: stolen, touched }, SEC);
             if touched || own <= period + SEC {
-                prop_assert_eq!(verdict, Verdict::Fine, "reported for what it did not have");
-            } else if let Verdict::Stuck { duration, stolen } = verdict {
+                prop_assert_eq!(verdict, None, "reported for what it did not have");
+            } else if let Some(Softlockup { duration, steal }) = verdict {
                 prop_assert_eq!(duration, own - ran);
-                prop_assert!(stolen <= stolen_now - stolen_then);
+                prop_assert!(steal <= stolen_now - stolen_then);
             } else {
                 prop_assert!(false, "missed");
             }
-            if touched || verdict != Verdict::Fine {
+            if touched || verdict.is_some() {
                 period = own;
             }
         }
@@ -578,54 +598,54 @@ proptest! {
     ) {
         let (period, threshold) = (sample_period(thresh), threshold(thresh));
         let stuck_at = start + healthy * period + period / 1000 * last;
-        let mut soft = Soft::fresh(start, 0);
+        let mut soft = SoftlockupState::new(start, 0);
         let mut next = start + period;
-        let mut told: Vec<u64> = Vec::new();
+        let mut reported: Vec<u64> = Vec::new();
         let mut ran = start;
         for late in late.iter().cycle() {
             let now = next + late;
             if now < stuck_at {
                 // Whatever the timer queues runs at once.
-                soft = Soft::fresh(now, 0);
+                soft = SoftlockupState::new(now, 0);
                 ran = now;
                 next = now + period;
                 continue;
             }
             let was_due = soft.due(0, threshold);
-            if let Verdict::Stuck { duration, .. } = soft.judge(&tick(now), threshold) {
+            if let Some(Softlockup { duration, .. }) = check(&mut soft, &sample(now), threshold) {
                 prop_assert_eq!(duration, now - ran);
                 prop_assert!(now - was_due < 2 * MS, "reported late");
-                told.push(now);
+                reported.push(now);
                 // `softlockup_panic` counts: the nth report has as many.
-                prop_assert!(thresholds(duration, threshold) >= told.len() as u64);
+                prop_assert!(thresholds(duration, threshold) >= reported.len() as u64);
             }
-            if told.len() as u64 == reports {
+            if reported.len() as u64 == reports {
                 break;
             }
             next = (now + period).min(soft.due(0, threshold));
         }
         let slack = 2 * MS * reports;
-        for (at, n) in told.iter().zip(1..) {
+        for (at, n) in reported.iter().zip(1..) {
             prop_assert!((ran + n * (threshold + 1)..=ran + n * (threshold + 1) + slack).contains(at));
         }
 
         // Mainline, whose stopper ran at the same time and whose timer comes each period.
         let mut model = Mainline::new(ran, i128::from(2 * thresh), 1 << 30);
         let mut theirs = (1..).map(|n| ran + n * period).filter(|now| model.timer(*now, false).is_some());
-        for ours in told {
+        for ours in reported {
             prop_assert!(ours <= theirs.next().unwrap_or(u64::MAX) + slack);
         }
     }
 }
 
-/// The hypervisor's flag is news once, however long nobody clears it, and again after that.
+/// The guest-paused flag counts once, however long it stays set, and again when it is set anew.
 #[test]
-fn the_flag_is_news_when_it_is_raised() {
+fn only_the_edge_of_the_flag_counts() {
     let seen = [false, true, true, true, false, true, false, false];
     let mut before = false;
     let news: Vec<bool> = seen
         .iter()
-        .map(|&set| flag_raised(std::mem::replace(&mut before, set), set))
+        .map(|&set| guest_paused_edge(std::mem::replace(&mut before, set), set))
         .collect();
     assert_eq!(news, [false, true, false, false, false, true, false, false]);
 }
@@ -634,15 +654,15 @@ fn the_flag_is_news_when_it_is_raised() {
 #[test]
 fn what_makes_a_pause() {
     for bits in 0..8 {
-        let signs = |late| Signs {
-            late,
-            flagged: bits & 1 != 0,
-            found: bits & 2 != 0,
-            alone: bits & 4 != 0,
+        let signs = |overrun| PauseEvidence {
+            overrun,
+            guest_paused: bits & 1 != 0,
+            nmi_unacked: bits & 2 != 0,
+            no_cpu_on_time: bits & 4 != 0,
         };
         let expected = if bits == 0 { 0 } else { 30 * SEC };
-        assert_eq!(signs(30 * SEC).paused(), expected, "{bits}");
-        assert_eq!(signs(0).paused(), 0, "{bits}");
+        assert_eq!(signs(30 * SEC).paused_ns(), expected, "{bits}");
+        assert_eq!(signs(0).paused_ns(), 0, "{bits}");
     }
 }
 
@@ -650,43 +670,43 @@ fn what_makes_a_pause() {
 /// report, and a CPU that is stuck is still found a threshold after it. The flag, which stays set,
 /// puts off one judgement and no more.
 #[test]
-fn a_flagged_pause_puts_off_once() {
+fn a_guest_paused_edge_postpones_once() {
     let (threshold, period) = (20 * SEC, 4 * SEC);
     // Stuck from 0 on. Interrupts at 4, 8, 12 s; at 13 s the machine stops, for a minute.
-    let mut soft = Soft::fresh(0, 0);
+    let mut soft = SoftlockupState::new(0, 0);
     for at in [4, 8, 12] {
-        assert_eq!(soft.judge(&tick(at * SEC), threshold), Verdict::Fine);
+        assert_eq!(check(&mut soft, &sample(at * SEC), threshold), None);
     }
     let (due, now) = (16 * SEC, 73 * SEC);
-    let signs = Signs {
-        late: late(now, due, period),
-        flagged: flag_raised(false, true),
-        found: false,
+    let signs = PauseEvidence {
+        overrun: overrun(now, due, period),
+        guest_paused: guest_paused_edge(false, true),
+        nmi_unacked: false,
         // Another CPU was quicker to wake up, and has run.
-        alone: false,
+        no_cpu_on_time: false,
     };
-    let woken = Tick {
-        paused: signs.paused(),
-        touched: signs.flagged,
-        ..tick(now)
+    let woken = Sample {
+        paused: signs.paused_ns(),
+        touched: signs.guest_paused,
+        ..sample(now)
     };
-    assert_eq!(soft.judge(&woken, threshold), Verdict::Fine);
+    assert_eq!(check(&mut soft, &woken, threshold), None);
     // 57 s of it are known by the timer.
-    assert_eq!((soft.ran, soft.period), (57 * SEC, now));
+    assert_eq!((soft.touch_ts, soft.report_ts), (57 * SEC, now));
     assert_eq!(soft.due(0, threshold), now + threshold + 1);
     let mut at = now;
     let mut set = true;
     while at <= now + threshold {
-        let again = Tick {
-            touched: flag_raised(set, true),
-            ..tick(at)
+        let again = Sample {
+            touched: guest_paused_edge(set, true),
+            ..sample(at)
         };
-        assert_eq!(soft.judge(&again, threshold), Verdict::Fine);
+        assert_eq!(check(&mut soft, &again, threshold), None);
         set = true;
         at += period;
     }
     assert_eq!(
-        soft.judge(&tick(now + threshold + 1), threshold),
+        check(&mut soft, &sample(now + threshold + 1), threshold),
         stuck(36 * SEC + 1)
     );
 }

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the lockup detectors of all CPUs share.
+
+use super::hardlockup::{
+    backend::Backends,
+    ctx::{BuddyState, CpuHeartbeat, PendingHits},
+};
+use crate::{
+    knobs::Knobs,
+    logic::{
+        hardlockup::backend::Backend,
+        panic::Cause,
+        softlockup,
+        sysctl::{Knob, SYS_INFO_ALL_BT},
+    },
+    panic::PanicControl,
+    report::{
+        irqs::IrqCountPool,
+        session::{DumpOptions, ReportLock, REPORT_LOCK_TIMEOUT_NS},
+    },
+    sys::{
+        buffer::Buffer, cpu, ksyms::Ksyms, nmi::NmiSender, touch::TouchProbes,
+        watchdog_timer::StopWork,
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+    },
+};
+
+/// Memory for each possible CPU that [`LockupCtx`] takes, in bytes.
+pub(super) const BYTES_PER_CPU: usize =
+    size_of::<CpuHeartbeat>() + size_of::<BuddyState>() + size_of::<Atomic<bool>>();
+
+/// What the lockup detectors are made of.
+pub(crate) struct Parts {
+    /// The values of the knobs.
+    pub(crate) knobs: Arc<Knobs>,
+    /// Functions of the kernel that are not exported.
+    pub(crate) ksyms: Ksyms,
+    /// How a CPU shows that it runs its most urgent thread.
+    pub(crate) stop_work: StopWork,
+    /// The probes that count touches.
+    pub(crate) touches: TouchProbes,
+    /// How an NMI is sent to a CPU, where that can be done.
+    pub(crate) nmi: Option<NmiSender>,
+    /// What decides about panics.
+    pub(crate) panic: Arc<PanicControl>,
+    /// The back ends that are allowed for hard lockups.
+    pub(crate) backend: Backend,
+}
+
+/// Reports since load.
+#[derive(Clone, Copy)]
+pub(crate) struct ReportCounts {
+    /// Reports of soft lockups.
+    pub(crate) softlockups: u64,
+    /// Reports of hard lockups.
+    pub(crate) hardlockups: u64,
+    /// Reports of CPUs that do not run.
+    pub(crate) unresponsive_cpus: u64,
+}
+
+/// What the lockup detectors of all CPUs share. No lock is taken: the fields are fixed, or atomic.
+pub(crate) struct LockupCtx {
+    pub(super) knobs: Arc<Knobs>,
+    pub(super) ksyms: Ksyms,
+    pub(super) panic: Arc<PanicControl>,
+    /// The back ends for hard lockups.
+    pub(super) backends: Backends,
+    /// Dropped after the timers that use it: each of those holds an `Arc` of this context.
+    pub(super) stop_work: StopWork,
+    pub(super) touches: TouchProbes,
+    pub(super) nmi: Option<NmiSender>,
+    heartbeats: Buffer<CpuHeartbeat>,
+    buddy_states: Buffer<BuddyState>,
+    pub(super) pending_hits: PendingHits,
+    /// Room for counts of interrupts.
+    pub(super) irq_counts: IrqCountPool,
+    /// `watchdog_cpumask`: a flag for each CPU. This and the three below change only while no CPU
+    /// is watched.
+    cpumask: Buffer<Atomic<bool>>,
+    /// Seconds; 0: off.
+    thresh: Atomic<u64>,
+    softlockup: Atomic<bool>,
+    hardlockup: Atomic<bool>,
+    /// Held by a CPU that prints the stacks of all for its soft lockup, for as long as that takes.
+    pub(super) softlockup_lock: ReportLock,
+    /// Held by the CPU that reports a hard lockup.
+    pub(super) hardlockup_lock: ReportLock,
+    pub(super) softlockups: Atomic<u64>,
+    pub(super) hardlockups: Atomic<u64>,
+    pub(super) unresponsive_cpus: Atomic<u64>,
+}
+
+impl LockupCtx {
+    /// A context in which nothing is detected.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(super) fn new(parts: Parts) -> Result<Self> {
+        let count = cpu::count() as usize;
+        Ok(Self {
+            knobs: parts.knobs,
+            ksyms: parts.ksyms,
+            panic: parts.panic,
+            backends: Backends::new(parts.backend),
+            stop_work: parts.stop_work,
+            touches: parts.touches,
+            nmi: parts.nmi,
+            heartbeats: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHeartbeat::new()))?,
+            buddy_states: Buffer::new(count, GFP_KERNEL, |_| Ok(BuddyState::new()))?,
+            pending_hits: PendingHits::new(),
+            irq_counts: IrqCountPool::new()?,
+            cpumask: Buffer::new(count, GFP_KERNEL, |cpu| {
+                let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
+                Ok(Atomic::new(cpu::housekeeping(cpu)))
+            })?,
+            thresh: Atomic::new(0),
+            softlockup: Atomic::new(false),
+            hardlockup: Atomic::new(false),
+            softlockup_lock: ReportLock::new(u64::MAX),
+            hardlockup_lock: ReportLock::new(REPORT_LOCK_TIMEOUT_NS),
+            softlockups: Atomic::new(0),
+            hardlockups: Atomic::new(0),
+            unresponsive_cpus: Atomic::new(0),
+        })
+    }
+
+    /// The heartbeat of a CPU; `None` for a number that no CPU can have.
+    pub(super) fn heartbeat(&self, cpu: u32) -> Option<&CpuHeartbeat> {
+        self.heartbeats.get(cpu as usize)
+    }
+
+    /// What is known of a CPU by those that check it.
+    pub(super) fn buddy_state(&self, cpu: u32) -> Option<&BuddyState> {
+        self.buddy_states.get(cpu as usize)
+    }
+
+    /// The states of all CPUs with their numbers.
+    pub(super) fn buddy_states(&self) -> impl Iterator<Item = (&BuddyState, u32)> {
+        self.buddy_states.iter().zip(0..u32::MAX)
+    }
+
+    /// The threshold in seconds.
+    pub(super) fn thresh(&self) -> u64 {
+        self.thresh.load(Relaxed)
+    }
+
+    /// Nanoseconds from one timer interrupt to the next.
+    pub(super) fn sample_period(&self) -> u64 {
+        softlockup::sample_period(self.thresh())
+    }
+
+    /// Whether a CPU is in `watchdog_cpumask`.
+    pub(crate) fn in_mask(&self, cpu: u32) -> bool {
+        self.cpumask
+            .get(cpu as usize)
+            .is_some_and(|flag| flag.load(Relaxed))
+    }
+
+    /// Whether soft lockups are being detected.
+    pub(crate) fn softlockup_enabled(&self) -> bool {
+        self.softlockup.load(Relaxed)
+    }
+
+    /// Whether hard lockups are being detected.
+    pub(crate) fn hardlockup_enabled(&self) -> bool {
+        self.hardlockup.load(Relaxed)
+    }
+
+    /// Installs the mask.
+    ///
+    /// # Context
+    ///
+    /// Process context, while no CPU is watched.
+    pub(super) fn install_cpumask(&self, flags: impl Iterator<Item = bool>) {
+        for (flag, set) in self.cpumask.iter().zip(flags) {
+            flag.store(set, Relaxed);
+        }
+    }
+
+    /// Installs the threshold in seconds, and what is detected.
+    ///
+    /// # Context
+    ///
+    /// Process context, while no CPU is watched.
+    pub(super) fn install(&self, thresh: u64, softlockup: bool, hardlockup: bool) {
+        self.thresh.store(thresh, Relaxed);
+        self.softlockup.store(softlockup, Relaxed);
+        self.hardlockup.store(hardlockup, Relaxed);
+    }
+
+    /// The work that shows that a CPU gets to run its most urgent thread.
+    pub(crate) fn stop_work(&self) -> &StopWork {
+        &self.stop_work
+    }
+
+    /// Whether an NMI can be sent to a CPU.
+    pub(crate) fn can_send_nmi(&self) -> bool {
+        self.nmi.is_some()
+    }
+
+    /// The probes that count touches.
+    pub(crate) fn touches(&self) -> &TouchProbes {
+        &self.touches
+    }
+
+    /// The back ends for hard lockups.
+    pub(crate) fn backends(&self) -> &Backends {
+        &self.backends
+    }
+
+    /// Functions of the kernel that are not exported.
+    pub(crate) fn ksyms(&self) -> &Ksyms {
+        &self.ksyms
+    }
+
+    /// Reports since load.
+    pub(crate) fn report_counts(&self) -> ReportCounts {
+        ReportCounts {
+            softlockups: self.softlockups.load(Relaxed),
+            hardlockups: self.hardlockups.load(Relaxed),
+            unresponsive_cpus: self.unresponsive_cpus.load(Relaxed),
+        }
+    }
+
+    /// What a report on a hard lockup shows besides its lines.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn hardlockup_dump_options(&self) -> DumpOptions {
+        self.dump_options(Knob::HardlockupSysInfo, Knob::HardlockupAllCpuBacktrace)
+    }
+
+    /// What a report on a soft lockup shows besides its lines.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn softlockup_dump_options(&self) -> DumpOptions {
+        self.dump_options(Knob::SoftlockupSysInfo, Knob::SoftlockupAllCpuBacktrace)
+    }
+
+    fn dump_options(&self, sys_info: Knob, all_cpu_backtrace: Knob) -> DumpOptions {
+        let mask = self.knobs.get(sys_info);
+        DumpOptions {
+            sys_info: Some(usize::try_from(mask & !SYS_INFO_ALL_BT).unwrap_or(0)),
+            all_cpus: mask & SYS_INFO_ALL_BT != 0 || self.knobs.get(all_cpu_backtrace) != 0,
+        }
+    }
+
+    /// Whether CPUs check each other: also for the sake of those that do not run, which no counter
+    /// finds, if an NMI can tell them from those that are stuck.
+    pub(super) fn buddy_enabled(&self) -> bool {
+        self.backends.buddy()
+            || (self.can_send_nmi() && self.panic.is_wanted(Cause::UnresponsiveCpu, u64::MAX))
+    }
+
+    /// Whether CPUs are to have counters.
+    pub(super) fn perf_enabled(&self) -> bool {
+        self.hardlockup_enabled() && self.backends.perf()
+    }
+
+    /// Whether a CPU has been giving a report, and for not so long that it seems stuck in it.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, with `now` from a clock that may be read there.
+    pub(super) fn is_reporting(&self, cpu: u32, now: u64) -> bool {
+        self.heartbeat(cpu)
+            .is_some_and(|heartbeat| heartbeat.is_reporting(now, REPORT_LOCK_TIMEOUT_NS))
+    }
+
+    /// Whether another watched CPU took a timer interrupt on time from `from` until before `to`.
+    pub(super) fn other_cpu_on_time(&self, me: u32, from: u64, to: u64) -> bool {
+        (0..cpu::count()).any(|other| {
+            other != me
+                && self.heartbeat(other).is_some_and(|heartbeat| {
+                    heartbeat.active.load(Relaxed) && heartbeat.on_time().any_within(from, to)
+                })
+        })
+    }
+
+    /// Whether no other watched CPU has taken a timer interrupt of late: each takes one in a sample
+    /// period.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, with `now` from a clock that may be read there.
+    pub(super) fn no_other_cpu_alive(&self, me: u32, now: u64) -> bool {
+        let period = self.sample_period();
+        let of_late = period.saturating_add(period / 4);
+        !self.other_cpu_on_time(me, now.saturating_sub(of_late), now)
+    }
+
+    /// Whether no CPU is watched.
+    pub(super) fn none_active(&self) -> bool {
+        !self
+            .heartbeats
+            .iter()
+            .any(|heartbeat| heartbeat.active.load(Relaxed))
+    }
+}

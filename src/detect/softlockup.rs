@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Soft lockups of one CPU, checked by its own timer interrupt. The rules are in
+//! [`crate::logic::softlockup`].
+
+use super::{cpu_usage::CpuUsage, hardlockup::ctx::Reporting, lockup_ctx::LockupCtx};
+use crate::{
+    incident,
+    logic::{
+        incident::{Incident, IncidentKind},
+        panic::{Cause, Initiator},
+        softlockup::{self, Sample, Softlockup, SoftlockupState},
+    },
+    report::{
+        irqs::IrqSnapshot,
+        session::{DumpOptions, Finding, ReportGuard, ReportSession},
+        softlockup::{self as text, SoftlockupDetails},
+    },
+    sys::{
+        clock::monotonic, context::HardirqCtx, cpu, crash_record, panic as kernel_panic, task,
+        watchdog_timer::StopWork,
+    },
+};
+use kernel::sync::atomic::{Atomic, Relaxed};
+
+/// What is known of one CPU.
+pub(super) struct CpuSoftlockup {
+    /// [`SoftlockupState`], which the stop work stores too.
+    touch_ts: Atomic<u64>,
+    report_ts: Atomic<u64>,
+    steal_at_touch: Atomic<u64>,
+    steal_at_report: Atomic<u64>,
+    last_steal: Atomic<u64>,
+    /// How often the watchdog had been touched.
+    touches: Atomic<u32>,
+    /// Whether the incident of the present soft lockup is in the record.
+    recorded: Atomic<bool>,
+    usage: CpuUsage,
+    /// The counts of interrupts when the CPU had missed a sample period.
+    irqs: IrqSnapshot,
+}
+
+/// What the timer interrupt knows besides.
+pub(super) struct TimerSample {
+    /// Now, on the monotonic clock.
+    pub(super) now: u64,
+    /// For how many nanoseconds the CPU was stopped.
+    pub(super) paused: u64,
+    /// Whether the threshold begins anew: after a pause, or with the report of a hard lockup.
+    pub(super) restart: bool,
+    /// Whether the stop work of the interrupt before has run.
+    pub(super) stop_work_ran: bool,
+}
+
+impl CpuSoftlockup {
+    /// Of a CPU that is not watched.
+    pub(super) fn new() -> Self {
+        Self {
+            touch_ts: Atomic::new(0),
+            report_ts: Atomic::new(0),
+            steal_at_touch: Atomic::new(0),
+            steal_at_report: Atomic::new(0),
+            last_steal: Atomic::new(0),
+            touches: Atomic::new(0),
+            recorded: Atomic::new(false),
+            usage: CpuUsage::new(),
+            irqs: IrqSnapshot::new(),
+        }
+    }
+
+    fn load(&self) -> SoftlockupState {
+        SoftlockupState {
+            touch_ts: self.touch_ts.load(Relaxed),
+            report_ts: self.report_ts.load(Relaxed),
+            steal_at_touch: self.steal_at_touch.load(Relaxed),
+            steal_at_report: self.steal_at_report.load(Relaxed),
+            last_steal: self.last_steal.load(Relaxed),
+        }
+    }
+
+    /// Called by the stop work, which the timer interrupt may interrupt, and by that interrupt.
+    /// `report_ts` goes first: a state that is checked in between is never too old.
+    fn save(&self, state: SoftlockupState) {
+        self.report_ts.store(state.report_ts, Relaxed);
+        self.steal_at_report.store(state.steal_at_report, Relaxed);
+        self.touch_ts.store(state.touch_ts, Relaxed);
+        self.steal_at_touch.store(state.steal_at_touch, Relaxed);
+        self.last_steal.store(state.last_steal, Relaxed);
+    }
+
+    /// The CPU is about to be watched.
+    ///
+    /// # Context
+    ///
+    /// Process context on the CPU, while the timer does not run.
+    pub(super) fn reset(&self, ctx: &LockupCtx, cpu: u32, now: u64) {
+        self.recorded.store(false, Relaxed);
+        self.save(SoftlockupState::new(now, cpu::stolen(cpu)));
+        self.touches.store(ctx.touches.softlockup(cpu), Relaxed);
+        self.usage.reset(cpu, now);
+    }
+
+    /// The CPU is not watched any more.
+    ///
+    /// # Context
+    ///
+    /// Process context, once the timer has stopped.
+    pub(super) fn clear(&self, ctx: &LockupCtx) {
+        self.irqs.clear(&ctx.irq_counts);
+    }
+
+    /// The stop work runs: `softlockup_fn()`.
+    ///
+    /// # Context
+    ///
+    /// The stopper thread of the CPU, preemption disabled.
+    pub(super) fn stop_work_ran(&self, cpu: u32) {
+        self.recorded.store(false, Relaxed);
+        self.save(SoftlockupState::new(monotonic(), cpu::stolen(cpu)));
+    }
+
+    /// Takes a sample of what the CPU spends its time on, once each sample period.
+    ///
+    /// # Context
+    ///
+    /// The timer interrupt of the CPU.
+    pub(super) fn sample_usage(&self, cpu: u32, now: u64, period: u64) {
+        self.usage.update(cpu, now, period);
+    }
+
+    /// Checks for a soft lockup and reports it: the rest of `watchdog_timer_fn()`. Returns when the
+    /// next report is due.
+    ///
+    /// # Context
+    ///
+    /// The timer interrupt of the CPU.
+    pub(super) fn check(&self, ctx: &LockupCtx, timer: &TimerSample, irq: &HardirqCtx<'_>) -> u64 {
+        let cpu = irq.cpu();
+        let TimerSample { now, paused, .. } = *timer;
+        let period = ctx.sample_period();
+        if timer.stop_work_ran {
+            self.irqs.clear(&ctx.irq_counts);
+        } else if now.saturating_sub(self.touch_ts.load(Relaxed)) >= period {
+            self.irqs.take(&ctx.irq_counts, cpu, now);
+        }
+        let touches = ctx.touches.softlockup(cpu);
+        let sample = Sample {
+            now,
+            paused,
+            steal: cpu::stolen(cpu),
+            touched: self.touches.xchg(touches, Relaxed) != touches || timer.restart,
+        };
+        let threshold = softlockup::threshold(ctx.thresh());
+        let mut state = self.load();
+        state.update(&sample);
+        let Some(lockup) = state.check(&sample, threshold) else {
+            self.save(state);
+            return state.due(sample.steal, threshold);
+        };
+        // The stacks of all CPUs are printed by one CPU at a time: the others come again at their
+        // next sample.
+        let dump = ctx.softlockup_dump_options();
+        let guard = if dump.all_cpus {
+            match ctx.softlockup_lock.try_acquire(now) {
+                Some(guard) => Some(guard),
+                None => {
+                    self.save(state);
+                    return u64::MAX;
+                }
+            }
+        } else {
+            None
+        };
+        state.restart_threshold(&sample);
+        self.report(ctx, &lockup, dump, guard, now, irq);
+        self.save(state);
+        state.due(sample.steal, threshold)
+    }
+
+    /// Reports a soft lockup of this CPU.
+    fn report(
+        &self,
+        ctx: &LockupCtx,
+        lockup: &Softlockup,
+        dump: DumpOptions,
+        guard: Option<ReportGuard<'_>>,
+        now: u64,
+        irq: &HardirqCtx<'_>,
+    ) {
+        let cpu = irq.cpu();
+        let _reporting = ctx.heartbeat(cpu).map(Reporting::begin);
+        ctx.softlockups.fetch_add(1, Relaxed);
+        let mut session = ReportSession::new(&ctx.panic, &ctx.ksyms, Initiator::Cpu(cpu), dump);
+        let threshold = softlockup::threshold(ctx.thresh());
+        let finding = Finding {
+            cause: Cause::SoftLockup,
+            magnitude: softlockup::thresholds(lockup.duration, threshold),
+            repeated: self.recorded.xchg(true, Relaxed),
+        };
+        session.add(finding, now, || Incident {
+            task: Some(task::current_id()),
+            stack: crash_record::stack_interrupted(irq),
+            ..incident::new(IncidentKind::SoftLockup, cpu, lockup.duration)
+        });
+        let details = SoftlockupDetails {
+            by_fifo_thread: matches!(ctx.stop_work, StopWork::FifoThread(_)),
+            period: ctx.sample_period(),
+            usage: self.usage.samples(),
+            hardirq_percent: self.usage.hardirq_percent(),
+            irqs: &self.irqs,
+            irq_counts: &ctx.irq_counts,
+        };
+        text::print(lockup, details, now, &ctx.ksyms, &session, irq);
+        session.backtrace_others(cpu);
+        kernel_panic::taint_soft_lockup();
+        drop(guard);
+        session.end(|| ctx.no_other_cpu_alive(cpu, monotonic()));
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The text of a report on a soft lockup: mainline's lines (the end of `watchdog_timer_fn()`), and
+//! what vigil knows besides.
+
+use super::{
+    irqs::{IrqCountPool, IrqSnapshot},
+    session::ReportSession,
+};
+use crate::{
+    logic::{
+        fmt::Secs,
+        messages::{StealTime, SAMPLED_BY_FIFO_THREAD},
+        softlockup::Softlockup,
+        NSEC_PER_SEC,
+    },
+    sys::{context::HardirqCtx, ksyms::Ksyms, printk, task},
+};
+
+/// Steal time that is told, in nanoseconds.
+const MIN_STEAL_NS: u64 = 1_000_000;
+
+/// What a CPU spent one sample period on, in percent.
+#[derive(Clone, Copy)]
+pub(crate) struct CpuUsageSample {
+    /// In the kernel.
+    pub(crate) system: u8,
+    /// In softirqs.
+    pub(crate) softirq: u8,
+    /// In hard interrupts.
+    pub(crate) hardirq: u8,
+    /// Idle.
+    pub(crate) idle: u8,
+}
+
+/// What a report shows of a CPU besides the lockup itself.
+pub(crate) struct SoftlockupDetails<'a, S: Iterator<Item = CpuUsageSample>> {
+    /// Whether a SCHED_FIFO thread was sampled instead of the stopper.
+    pub(crate) by_fifo_thread: bool,
+    /// The sample period in nanoseconds.
+    pub(crate) period: u64,
+    /// What the CPU spent its time on, the oldest sample first.
+    pub(crate) usage: S,
+    /// Percent of hard interrupts in the last sample.
+    pub(crate) hardirq_percent: u8,
+    /// The interrupt counts since the CPU missed a sample period.
+    pub(crate) irqs: &'a IrqSnapshot,
+    /// Where those counts are.
+    pub(crate) irq_counts: &'a IrqCountPool,
+}
+
+/// Prints the report of a CPU on its own soft lockup, up to its stack.
+///
+/// # Context
+///
+/// The timer interrupt of the CPU.
+pub(crate) fn print<S: Iterator<Item = CpuUsageSample>>(
+    lockup: &Softlockup,
+    details: SoftlockupDetails<'_, S>,
+    now: u64,
+    ksyms: &Ksyms,
+    session: &ReportSession<'_>,
+    irq: &HardirqCtx<'_>,
+) {
+    let cpu = irq.cpu();
+    let _lines = session.lines();
+    printk::emerg(format_args!(
+        "watchdog: BUG: soft lockup - CPU#{cpu} stuck for {}s! [{}]",
+        lockup.duration / NSEC_PER_SEC,
+        task::current_id()
+    ));
+    if details.by_fifo_thread {
+        printk::emerg(format_args!("{SAMPLED_BY_FIFO_THREAD}"));
+    }
+    if lockup.steal >= MIN_STEAL_NS {
+        printk::emerg(format_args!(
+            "{}",
+            StealTime {
+                secs: Secs(lockup.steal),
+            }
+        ));
+    }
+    print_usage(cpu, details.period, details.usage);
+    details
+        .irqs
+        .print_top(details.irq_counts, cpu, now, details.hardirq_percent);
+    ksyms.print_modules();
+    ksyms.show_interrupted(irq);
+}
+
+/// `print_cpustat()`.
+fn print_usage(cpu: u32, period: u64, usage: impl Iterator<Item = CpuUsageSample>) {
+    printk::crit(format_args!(
+        "CPU#{cpu} Utilization every {}ms during lockup (as counted by the tick):",
+        period / 1_000_000
+    ));
+    for (sample, n) in usage.zip(1..u32::MAX) {
+        let CpuUsageSample {
+            system,
+            softirq,
+            hardirq,
+            idle,
+        } = sample;
+        printk::crit(format_args!(
+            "\t#{n}: {system:3}% system,\t{softirq:3}% softirq,\t{hardirq:3}% hardirq,\t{idle:3}% idle"
+        ));
+    }
+}
