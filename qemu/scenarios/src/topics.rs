@@ -29,6 +29,7 @@ mod lockup_stall;
 mod lockup_suspend;
 mod module;
 mod panics;
+mod smoke;
 mod soak;
 mod soak_judge;
 mod soft_kinds;
@@ -61,6 +62,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("lockup_suspend", lockup_suspend::scenarios()),
         ("module", module::scenarios()),
         ("panics", panics::scenarios()),
+        ("smoke", smoke::scenarios()),
         ("soak", soak::scenarios()),
         ("soft_kinds", soft_kinds::scenarios()),
         ("soft_knobs", soft_knobs::scenarios()),
