@@ -13,6 +13,7 @@ T       ?=
 KIND    ?= hard
 SET     ?=
 MINUTES ?= 20
+KERNELS ?=
 PART    ?=
 
 out := out/$(KERNEL)
@@ -44,6 +45,8 @@ help:
 ##   test            all checks and tests; T=NAME runs the scenarios of that name,
 ##                   SET=core the core set of scenarios
 ##   test-all        test, with the scenarios that only repeat others for more kinds
+##   matrix          build, boot and try each supported kernel; writes docs/kernels.md;
+##                   KERNELS="7.2-cloud 7.2" does so for some of them
 ##   ci              test, a short soak, and the core set on the debug kernel
 ##   soak MINUTES=20 long runs: load with the shortest thresholds, CPUs off and on,
 ##                   a thousand new cases for each property and minute;
@@ -139,6 +142,10 @@ test-all:
 .PHONY: ci
 ci:
 	@scripts/ci
+
+.PHONY: matrix
+matrix:
+	@scripts/matrix $(KERNELS)
 
 .PHONY: check
 check:
