@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a task waits for: the meaning of `task_struct::blocker` and of the locks' owner words.
+//! The lock that a task waits for: how `task_struct::blocker` and the locks' owner words are decoded.
 //!
 //! The encoding is that of `include/linux/hung_task.h` (`CONFIG_DETECT_HUNG_TASK_BLOCKER`), the
 //! owner words are those of `kernel/locking/{mutex,semaphore,rwsem}.c`. The lines are mainline's
-//! (`debug_show_blocker()`): "likely", because an owner is read without any lock and a semaphore's
-//! or a reader's is only the last one known.
+//! (`debug_show_blocker()`). They say "likely" because the owner is read without holding any lock, and
+//! because a semaphore or a read lock only keeps the last known holder.
 
 use super::task::TaskId;
 use core::fmt;
 
-/// The kind of lock, and for a rw-semaphore what the waiter wants to be.
+/// The kind of lock, and for a rw-semaphore whether the task waits as a reader or as a writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockKind {
     /// `BLOCKER_TYPE_MUTEX`
@@ -34,8 +34,8 @@ const RWSEM_OWNER_FLAGS: usize = 3;
 /// `RWSEM_WRITER_LOCKED`: the count says that a writer holds the lock.
 const RWSEM_WRITER_LOCKED: usize = 1;
 
-/// Splits `task_struct::blocker` into the kind and the lock's address. `None`: waits for no lock
-/// that the kernel keeps track of.
+/// Splits `task_struct::blocker` into the kind of lock and its address. `None`: the task waits for no
+/// lock that the kernel keeps track of.
 pub fn decode(blocker: usize) -> Option<(LockKind, usize)> {
     let lock = blocker & !TYPE_MASK;
     if lock == 0 {
@@ -59,7 +59,7 @@ pub struct LockWords {
     pub count: usize,
 }
 
-/// Address of the owner's `task_struct`; zero when there is none.
+/// The address of the owner's `task_struct`; zero when the lock has no owner.
 pub fn owner_task(kind: LockKind, words: LockWords) -> usize {
     match kind {
         LockKind::Mutex => words.owner & !MUTEX_FLAGS,
@@ -73,16 +73,16 @@ fn reader_owned(words: LockWords) -> bool {
     words.count & RWSEM_WRITER_LOCKED == 0 && words.owner & RWSEM_READER_OWNED != 0
 }
 
-/// The line that says what the task waits for and who has it; `owner` is `None` when there is
-/// none, or when no living task has that address any more.
+/// The line of a report that names the lock a task waits for, and the lock's owner.
 pub struct Line {
     /// The task that waits.
     pub waiter: TaskId,
-    /// What it waits for.
+    /// The lock that it waits for.
     pub kind: LockKind,
     /// The lock's words.
     pub words: LockWords,
-    /// Who has it.
+    /// The task that owns the lock; `None` when it has no owner, or when its owner's address is not
+    /// that of a live task.
     pub owner: Option<TaskId>,
 }
 

@@ -1,37 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The live clock: monotonic time without the time in which the machine did not run.
+//! Unpaused time: `CLOCK_MONOTONIC` without the time in which the machine did not run.
 //!
-//! A virtual machine that its host stops for a minute finds, when it goes on, that its monotonic
-//! clock has jumped by a minute. To a detector that looks at clocks alone, everything that slept
-//! at that moment has slept for a minute.
+//! When a hypervisor stops a virtual machine for a minute and lets it go on, the guest's monotonic
+//! clock has jumped by a minute. By that clock alone, each task that slept at that moment has slept
+//! for a minute.
 //!
-//! A beat (a timer interrupt each [`PERIOD`], only while something is being watched) tells: time
-//! in which the beat should have come and did not is time in which the machine did not run, and
-//! does not count. Being starved of CPU time by other tasks does not delay the beat, since it
-//! comes from the interrupt itself.
+//! The pause clock is a timer interrupt that comes each [`PERIOD_NS`] while a task is tracked. Time in
+//! which the interrupt should have come and did not is a pause: the machine did not run, and the time
+//! does not count. A lack of CPU time does not delay the interrupt, so that a busy machine is not taken
+//! for a paused one.
 //!
-//! The beat may also stay away because the one CPU that it comes to keeps interrupts off. Whoever
-//! finds it overdue therefore starts it anew, on the CPU that it runs on itself: so a machine that
-//! was stopped, or a CPU that is stuck, costs one gap, and the clock goes on.
+//! The interrupt also stays away when its CPU keeps interrupts off. So the thread that reads the
+//! clock and finds the interrupt overdue restarts the timer on its own CPU: a stopped machine, or a
+//! CPU that is stuck, makes one gap, and the clock goes on.
 
-/// Nanoseconds between beats.
-pub const PERIOD: u64 = 1_000_000_000;
+/// Nanoseconds from one interrupt of the pause clock to the next.
+pub const PERIOD_NS: u64 = 1_000_000_000;
 
-/// How late a beat may come, in nanoseconds, before the rest is called a pause.
-pub const SLACK: u64 = 1_000_000_000;
+/// How late the interrupt may come, in nanoseconds, before the gap counts as a pause.
+pub const SLACK_NS: u64 = 1_000_000_000;
 
-/// Whether a beat that came last `gap` nanoseconds ago should have come again by now. The live
+/// Whether the next interrupt should have come by now, `gap` nanoseconds after the last one. The
 /// clock cannot be read then.
 pub fn overdue(gap: u64) -> bool {
-    gap > PERIOD.saturating_add(SLACK)
+    gap > PERIOD_NS.saturating_add(SLACK_NS)
 }
 
-/// The part of the time between two beats, or since the last one, in which the machine did not
-/// run, in nanoseconds.
-pub fn lost(gap: u64) -> u64 {
+/// How long the machine did not run in the `gap` between two interrupts, in nanoseconds.
+pub fn paused_ns(gap: u64) -> u64 {
     if overdue(gap) {
-        gap.saturating_sub(PERIOD)
+        gap.saturating_sub(PERIOD_NS)
     } else {
         0
     }

@@ -51,11 +51,11 @@ impl RunQueues {
     /// # Context
     ///
     /// Any.
-    pub(crate) fn sum(&self) -> scan_policy::RunQueues {
+    pub(crate) fn sum(&self) -> scan_policy::RunQueueSum {
         let mut running = 0;
         // SAFETY: By the type invariant the address is that of the per-CPU variable.
         let sum = unsafe { ffi::vigil_rq_sum(self.address, &raw mut running) };
-        scan_policy::RunQueues {
+        scan_policy::RunQueueSum {
             uninterruptible: sum as i64,
             running: running as u64,
         }

@@ -51,8 +51,11 @@ pub(crate) fn sample(task: &Task) -> TaskSample {
     // SAFETY: A barrier may stand anywhere.
     unsafe { bindings::smp_rmb() };
     let voluntary = read_once!(task, nvcsw) as u64;
-    let switches = voluntary.wrapping_add(read_once!(task, nivcsw) as u64);
-    TaskSample { state, switches }
+    let switch_count = voluntary.wrapping_add(read_once!(task, nivcsw) as u64);
+    TaskSample {
+        state,
+        switch_count,
+    }
 }
 
 /// The task's name and number.
@@ -206,7 +209,7 @@ impl TaskScan {
     }
 
     /// Looks at one batch of tasks and hands those to `each` that sleep in a way that counts
-    /// (`check::WATCH_WANTED`); `each` returns whether to go on, and the walk stands at the task for
+    /// (`check::TRACKED_STATES`); `each` returns whether to go on, and the walk stands at the task for
     /// which it did not. Returns whether there is more to be looked at.
     ///
     /// Borrowing the guard is what keeps the tasks valid.
@@ -220,8 +223,8 @@ impl TaskScan {
             ffi::vigil_scan_tasks(
                 &raw mut self.next,
                 &raw mut left,
-                check::WATCH_WANTED,
-                check::WATCH_UNWANTED,
+                check::TRACKED_STATES,
+                check::UNTRACKED_STATES,
                 found.as_mut_ptr(),
                 FOUND as u32,
             )
@@ -252,9 +255,9 @@ mod tests {
         assert_eq!(id(me).pid, me.pid());
         assert!(name(me)?.to_bytes().starts_with(b"kunit"));
         assert_eq!(sample(me).state, bindings::TASK_RUNNING);
-        let before = sample(me).switches;
+        let before = sample(me).switch_count;
         pause(1);
-        assert!(sample(me).switches != before);
+        assert!(sample(me).switch_count != before);
         assert!(!in_iowait(me));
         assert!(!in_coredump(me));
         assert_eq!(blocker(me), 0);

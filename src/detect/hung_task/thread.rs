@@ -20,8 +20,8 @@ use crate::{
     knobs::Knobs,
     logic::{
         hung_task::{
-            check::{self, Verdict, Watch},
-            scan_policy::{self, Planner, ScanMode},
+            check::{self, Outcome, Tracked},
+            scan_policy::{self, ScanMode, ScanPolicy},
             table::{self, Entry, Table},
         },
         pause_clock,
@@ -229,7 +229,7 @@ impl Settings {
 pub(crate) struct Detector {
     shared: Arc<HungTaskCtx>,
     table: Table<Entries, Buckets>,
-    planner: Planner,
+    policy: ScanPolicy,
     beat: Arc<PauseClock>,
     /// Runs while a task is being watched.
     guard_of_clock: Option<PauseClockGuard>,
@@ -258,11 +258,11 @@ impl Detector {
         Ok(Self {
             shared,
             table: Table::new(entries, buckets),
-            planner: Planner::default(),
+            policy: ScanPolicy::default(),
             beat: PauseClock::new(PauseRule {
-                period: pause_clock::PERIOD,
+                period: pause_clock::PERIOD_NS,
                 overdue: pause_clock::overdue,
-                lost: pause_clock::lost,
+                lost: pause_clock::paused_ns,
             })?,
             guard_of_clock: None,
             resume: 0,
@@ -328,28 +328,28 @@ impl Detector {
                 break;
             }
             let now = self.live();
-            let Some(entry) = self.table.at(place) else {
+            let Some(entry) = self.table.entry_mut(place) else {
                 break;
             };
             let Some(sample) = entry.task.as_deref().map(task::sample) else {
                 break;
             };
-            let verdict = entry.watch.look(&sample, now, settings.timeout);
-            let watch = entry.watch;
-            if verdict == Verdict::Gone {
+            let verdict = entry.tracked.check(&sample, now, settings.timeout);
+            let watch = entry.tracked;
+            if verdict == Outcome::Awake {
                 // The last entry moves here and is looked at next.
                 self.table.remove_at(place);
                 continue;
             }
             place = place.wrapping_add(1);
-            settled = settled.saturating_add(u64::from(watch.settled()));
+            settled = settled.saturating_add(u64::from(watch.seen_twice()));
             if sample.may_hang() {
                 self.due = self.due.min(watch.due(settings.timeout));
             }
             let (news, first) = match verdict {
-                Verdict::Gone | Verdict::Waiting => continue,
-                Verdict::StillHung => (false, false),
-                Verdict::Hung { first } => (true, first),
+                Outcome::Awake | Outcome::Waiting => continue,
+                Outcome::StillHung => (false, false),
+                Outcome::Hung { first } => (true, first),
             };
             if first {
                 knobs.count(Knob::HungTaskDetectCount);
@@ -364,7 +364,7 @@ impl Detector {
                     pass.report(&task, age, first, hung, |other| {
                         table.get(task::key(other)).is_some_and(|entry| {
                             entry
-                                .watch
+                                .tracked
                                 .is_hung(&task::sample(other), now, settings.timeout)
                         })
                     });
@@ -418,7 +418,7 @@ impl Detector {
                 loop {
                     let before = table.len();
                     let more = walk.batch(&guard, |task| {
-                        let watch = Watch::new(&task::sample(task), live);
+                        let watch = Tracked::new(&task::sample(task), live);
                         let entered = table.insert(task::key(task), watch, || Some(task.into()));
                         full = entered.is_err() && can_grow;
                         missed = missed.saturating_add(u64::from(entered.is_err() && !full));
@@ -426,7 +426,10 @@ impl Detector {
                     });
                     if let (Some(queues), true) = (queues, table.len() != before) {
                         let new = table.len().saturating_sub(known) as u64;
-                        enough = scan_policy::enough(queues.sum(), settled.saturating_add(new));
+                        enough = scan_policy::accounts_for_all(
+                            queues.sum(),
+                            settled.saturating_add(new),
+                        );
                     }
                     let took = monotonic().saturating_sub(began);
                     if !more || full || enough || took >= RCU_SECTION {
@@ -475,16 +478,16 @@ impl Detector {
         };
         let mut found = settled;
         for place in known..self.table.len() {
-            if let Some(entry) = self.table.at(place) {
+            if let Some(entry) = self.table.entry_mut(place) {
                 let same = entry
                     .task
                     .as_deref()
-                    .is_some_and(|task| entry.watch.same_sleep(&task::sample(task)));
+                    .is_some_and(|task| entry.tracked.same_sleep(&task::sample(task)));
                 found = found.saturating_add(u64::from(same));
             }
         }
         let queues = queues.sum();
-        queues.exact() && scan_policy::enough(queues, found)
+        queues.is_exact() && scan_policy::accounts_for_all(queues, found)
     }
 
     /// Makes room for more tasks. Returns whether there is some.
@@ -500,7 +503,7 @@ impl Detector {
             return false;
         };
         let old = core::mem::replace(&mut self.table, Table::new(none, no_buckets));
-        self.table = old.moved_to(entries, buckets);
+        self.table = old.moved_into(entries, buckets);
         self.shared.stats.capacity.set(capacity as u64);
         true
     }
@@ -524,20 +527,20 @@ impl Detector {
             stats.passes.add(1);
             let sum = || shared.queues.ok().map(|queues| queues.sum());
             let mut queues = sum();
-            let patience = scan_policy::patience(settings.timeout, settings.interval);
-            if self.planner.impatient(patience) {
+            let patience = scan_policy::max_skipped(settings.timeout, settings.interval);
+            if self.policy.must_scan(patience) {
                 // Others often wake at the same tick, khungtaskd for one, and are done soon.
                 for _ in 0..RETRIES {
-                    if control.should_stop() || queues.is_none_or(|queues| queues.exact()) {
+                    if control.should_stop() || queues.is_none_or(|queues| queues.is_exact()) {
                         break;
                     }
                     control.wait(Some(RETRY));
                     queues = sum();
                 }
             }
-            let walk = self.planner.plan(queues, settled, patience);
-            if walk != ScanMode::No {
-                let until_found = walk == ScanMode::UntilFound;
+            let walk = self.policy.scan_mode(queues, settled, patience);
+            if walk != ScanMode::Skip {
+                let until_found = walk == ScanMode::UntilAllTracked;
                 stats.walks.add(1);
                 stats.full_walks.add(u64::from(!until_found));
                 self.discover(settings, until_found, settled, control);

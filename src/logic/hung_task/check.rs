@@ -1,30 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is hung, and when it is to be looked at again.
+//! Whether a tracked task is hung, and when its next report is due.
 //!
-//! The rule is that of mainline's `task_is_hung()` (`kernel/hung_task.c`). One watched task goes
-//! through these states; every look at it is one step:
+//! The rule is that of mainline's `task_is_hung()` (`kernel/hung_task.c`): a task is hung when it has
+//! been in uninterruptible sleep without a context switch for at least the timeout. Each check of a
+//! task takes one [`TaskSample`] and is one step of the task's [`Tracked`] state:
 //!
 //! ```text
-//!                 blocked, ran since              blocked, age < timeout
-//!                   +---------+                       +---------+
-//!                   v         |                       v         |
-//!   (unseen) --> [ since = now, reported = 0 ] --> [ waiting ] -+--> [ hung ] --+
-//!        blocked    ^                                    |              |   ^   |
-//!                   +------------------------------------+--------------+   +---+
-//!                          a context switch restarts the age             again after
-//!                                                                        each timeout
-//!   any state --> (forgotten) as soon as the task is seen not blocked
+//!   not tracked
+//!       |  a scan samples the task asleep
+//!       v
+//!   seen once <--------------------------+------------------------+
+//!       |  next check, same switch count |                        |
+//!       v                                | context switch: the    |
+//!   waiting -----------------------------+ age restarts           |
+//!       |  age >= timeout                                         |
+//!       v                                                         |
+//!   reported -----------------------------------------------------+
+//!       ^  |
+//!       +--+ age >= the next multiple of the timeout: reported again
+//!
+//!   each state --> not tracked: a check samples the task awake
 //! ```
 //!
-//! Differences from mainline, on purpose:
+//! The check that first sees a sleep for the second time may find it older than the timeout
+//! already, and go from "seen once" to "reported" in one step.
 //!
-//! - The observation is kept beside the task, not in `task_struct`, whose fields belong to the
-//!   in-tree detector.
-//! - A task is found hung once, and again after each further timeout, whatever the interval:
-//!   mainline does so at every pass, which is the same with its default interval only.
-//! - Sleepers that count towards the load but are not to be reported (`TASK_KILLABLE`) are watched
-//!   too: [``scan_policy``](super::scan_policy) has to know which tasks make up the kernel's count.
+//! | state     | in [`Tracked`]                              | a check returns                   |
+//! |-----------|---------------------------------------------|-----------------------------------|
+//! | seen once | `seen_twice` false, `reported_age` 0        | [`Outcome::Waiting`]              |
+//! | waiting   | `seen_twice` true, `reported_age` 0         | [`Outcome::Waiting`]              |
+//! | reported  | `seen_twice` true, `reported_age` not 0     | [`Outcome::Hung`], then           |
+//! |           |                                             | [`Outcome::StillHung`] until the  |
+//! |           |                                             | next multiple of the timeout      |
+//!
+//! Where vigil differs from mainline:
+//!
+//! - The state is kept beside the task, not in `task_struct`: `last_switch_count` and
+//!   `last_switch_time` there belong to khungtaskd.
+//! - A hung task is reported once, and again after each further timeout, whatever the check interval
+//!   is. Mainline reports it at every check, which is the same for its default interval only.
+//! - Sleeping tasks that count towards the load average but must not be reported (`TASK_KILLABLE`)
+//!   are tracked too: [`scan_policy`](super::scan_policy) compares the number of tracked tasks with
+//!   the scheduler's count, which includes them.
 
 use super::super::NSEC_PER_SEC;
 
@@ -37,131 +55,138 @@ pub const TASK_NOLOAD: u32 = 0x0400;
 /// `TASK_FROZEN`: stopped by the freezer.
 pub const TASK_FROZEN: u32 = 0x8000;
 
-/// State bits without which, or with which, a task is nothing to us.
-pub const WATCH_WANTED: u32 = TASK_UNINTERRUPTIBLE;
-/// See [`WATCH_WANTED`].
-pub const WATCH_UNWANTED: u32 = TASK_NOLOAD | TASK_FROZEN;
+/// A task is tracked if its state has one of these bits and none of [`UNTRACKED_STATES`].
+pub const TRACKED_STATES: u32 = TASK_UNINTERRUPTIBLE;
+/// A task with one of these bits in its state is not tracked.
+pub const UNTRACKED_STATES: u32 = TASK_NOLOAD | TASK_FROZEN;
 
-/// What one look at a task shows.
+/// What one reading of a `task_struct` shows of the task's sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskSample {
     /// `task_struct::__state`.
     pub state: u32,
-    /// Context switches so far, voluntary and involuntary. Zero: never switched out yet.
-    pub switches: u64,
+    /// Context switches so far, voluntary and involuntary (`nvcsw + nivcsw`). Zero: the task was
+    /// never switched out.
+    pub switch_count: u64,
 }
 
 impl TaskSample {
-    /// Whether the task sleeps in a way that counts towards the load average, which is what the
-    /// run queues' `nr_uninterruptible` sums up (`__block_task()`).
-    pub fn contributes(&self) -> bool {
-        self.state & WATCH_WANTED != 0 && self.state & WATCH_UNWANTED == 0
+    /// Whether the task sleeps in a way that counts towards the load average
+    /// (`task_contributes_to_load()`). The run queues' `nr_uninterruptible` is the number of such
+    /// tasks (`__block_task()`).
+    pub fn counts_to_load(&self) -> bool {
+        self.state & TRACKED_STATES != 0 && self.state & UNTRACKED_STATES == 0
     }
 
-    /// Whether the task may be called hung if this lasts.
+    /// Whether the task becomes hung if this sleep lasts for the timeout.
     ///
-    /// A task that was never switched out has merely set its state: it has not slept yet.
+    /// A task that was never switched out has set its state and has not slept yet.
     pub fn may_hang(&self) -> bool {
-        self.contributes() && self.state & TASK_WAKEKILL == 0 && self.switches != 0
+        self.counts_to_load() && self.state & TASK_WAKEKILL == 0 && self.switch_count != 0
     }
 }
 
-/// What is known of one watched task.
+/// The state of one tracked task: see the diagram in the [module](self)'s documentation.
+///
+/// Times are unpaused time in nanoseconds: see [`pause_clock`](super::super::pause_clock).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Watch {
-    /// Context switches when it was first seen so.
-    switches: u64,
-    /// When it was first seen so, in nanoseconds of the live clock.
-    since: u64,
-    /// How old it was when it was last found hung, in nanoseconds; 0: it was not. Not a count of
-    /// timeouts: the timeout may change, and the live clock may step back a little.
-    found: u64,
-    /// Whether it was already there, with as many switches, at the look before the last.
-    settled: bool,
+pub struct Tracked {
+    /// The switch count with which this sleep was first sampled.
+    last_switch_count: u64,
+    /// When it was first sampled with that switch count.
+    last_switch_time: u64,
+    /// The age of the sleep when it was last reported; 0 if it was not. Kept as an age and not as a
+    /// number of timeouts, since the timeout may change and unpaused time may step back a little.
+    reported_age: u64,
+    /// Whether two samples in a row have shown this sleep.
+    seen_twice: bool,
 }
 
-/// What a look at a watched task decides.
+/// What a check of a tracked task finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Not blocked any more: forget it.
-    Gone,
-    /// Blocked, not for long enough.
+pub enum Outcome {
+    /// The task does not sleep any more. The caller stops tracking it.
+    Awake,
+    /// The task sleeps, for less than the timeout so far, or in a way that is never hung.
     Waiting,
-    /// Blocked for at least the timeout, and said so before.
+    /// The task is hung, and was reported within the last timeout.
     StillHung,
-    /// Blocked for at least the timeout (`first`), or for another one.
+    /// The task is hung, and a report is due.
     Hung {
-        /// Whether this stall was not found hung before.
+        /// Whether this is the first report about this sleep.
         first: bool,
     },
 }
 
-impl Watch {
-    /// Begins to watch a task that was just seen blocked, at `now` of the live clock.
+impl Tracked {
+    /// Begins to track a task whose first `sample` shows it asleep at the time `now`.
     pub fn new(sample: &TaskSample, now: u64) -> Self {
         Self {
-            switches: sample.switches,
-            since: now,
-            found: 0,
-            settled: false,
+            last_switch_count: sample.switch_count,
+            last_switch_time: now,
+            reported_age: 0,
+            seen_twice: false,
         }
     }
 
-    /// Looks again: `timeout` in nanoseconds, not zero; `now` of the live clock.
-    pub fn look(&mut self, sample: &TaskSample, now: u64, timeout: u64) -> Verdict {
-        if !sample.contributes() {
-            return Verdict::Gone;
+    /// Checks the task once more, with a `sample` taken at the time `now` and the `timeout` in
+    /// nanoseconds, which is not zero.
+    pub fn check(&mut self, sample: &TaskSample, now: u64, timeout: u64) -> Outcome {
+        if !sample.counts_to_load() {
+            return Outcome::Awake;
         }
-        if sample.switches != self.switches {
+        if sample.switch_count != self.last_switch_count {
             *self = Self::new(sample, now);
-            return Verdict::Waiting;
+            return Outcome::Waiting;
         }
-        self.settled = true;
+        self.seen_twice = true;
         if !sample.may_hang() {
-            // It may become killable, or the reverse, only by running; but a state that is not
-            // to be reported must not gather age either.
-            self.since = now;
-            self.found = 0;
-            return Verdict::Waiting;
+            // A task can only become killable, or cease to be, by running. Nevertheless a state
+            // that is never reported does not add to the age.
+            self.last_switch_time = now;
+            self.reported_age = 0;
+            return Outcome::Waiting;
         }
         let age = self.age(now);
-        let whole = whole_timeouts(age, timeout);
-        if whole == 0 {
-            return Verdict::Waiting;
+        let timeouts = whole_timeouts(age, timeout);
+        if timeouts == 0 {
+            return Outcome::Waiting;
         }
-        if whole <= whole_timeouts(self.found, timeout) {
-            return Verdict::StillHung;
+        if timeouts <= whole_timeouts(self.reported_age, timeout) {
+            return Outcome::StillHung;
         }
-        let first = self.found == 0;
-        self.found = age;
-        Verdict::Hung { first }
+        let first = self.reported_age == 0;
+        self.reported_age = age;
+        Outcome::Hung { first }
     }
 
-    /// Whether the task still sleeps the sleep in which it was first seen.
+    /// Whether `sample` shows the task in the sleep that is being tracked.
     pub fn same_sleep(&self, sample: &TaskSample) -> bool {
-        sample.contributes() && sample.switches == self.switches
+        sample.counts_to_load() && sample.switch_count == self.last_switch_count
     }
 
-    /// Nanoseconds since the task was first seen blocked as it is.
+    /// For how long the task has been seen in this sleep, in nanoseconds.
     pub fn age(&self, now: u64) -> u64 {
-        now.saturating_sub(self.since)
+        now.saturating_sub(self.last_switch_time)
     }
 
-    /// Whether the task has slept through from one look to another. Unless something is runnable
-    /// that may be this very task, it is part of the run queues' count.
-    pub fn settled(&self) -> bool {
-        self.settled
+    /// Whether two samples in a row have shown the same sleep. Such a task is certain to be part of
+    /// the run queues' count, unless it is still runnable itself.
+    pub fn seen_twice(&self) -> bool {
+        self.seen_twice
     }
 
-    /// Whether a look now would find the task hung, again or for the first time.
+    /// Whether the task is hung at the time `now`, reported or not.
     pub fn is_hung(&self, sample: &TaskSample, now: u64, timeout: u64) -> bool {
         self.same_sleep(sample) && sample.may_hang() && self.age(now) >= timeout
     }
 
-    /// When the task is to be looked at next, on the live clock, lest a report comes late.
+    /// When the task's next report is due if it does not wake. A check at that time keeps the report
+    /// from coming late.
     pub fn due(&self, timeout: u64) -> u64 {
-        let wholes = whole_timeouts(self.found, timeout).saturating_add(1);
-        self.since.saturating_add(timeout.saturating_mul(wholes))
+        let timeouts = whole_timeouts(self.reported_age, timeout).saturating_add(1);
+        self.last_switch_time
+            .saturating_add(timeout.saturating_mul(timeouts))
     }
 }
 
@@ -170,10 +195,11 @@ fn whole_timeouts(age: u64, timeout: u64) -> u64 {
     age.checked_div(timeout).unwrap_or(0)
 }
 
-/// How often to look, in nanoseconds, from the two knobs in seconds.
+/// The check interval in nanoseconds, from `hung_task_timeout_secs` and
+/// `hung_task_check_interval_secs`. `None`: the detector is off.
 ///
-/// Mainline takes the timeout itself where no interval is given, so that a report may come a whole
-/// timeout late. Here it is a sixteenth of it, at least a second. `None`: never.
+/// An interval of 0 makes it a sixteenth of the timeout, at least one second. Mainline takes the
+/// whole timeout then, so that a report may come one timeout late.
 pub fn interval(timeout_secs: u64, interval_secs: u64) -> Option<u64> {
     if timeout_secs == 0 {
         return None;

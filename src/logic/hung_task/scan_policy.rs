@@ -1,32 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a pass has to walk the task list, and when the walk may stop.
+//! Whether a check is followed by a scan through all tasks, and when the scan may stop.
 //!
-//! The scheduler counts sleepers in `struct rq::nr_uninterruptible`; a single CPU's count means
-//! nothing (a task may go to sleep on one and be woken on another), the sum over all CPUs is the
-//! number of tasks asleep in D state (`kernel/sched/loadavg.c`). So when every one of them is
-//! already being watched there is nothing to look for, and a walk has seen enough as soon as it
-//! has seen that many.
+//! The scheduler counts sleeping tasks in `struct rq::nr_uninterruptible`. One CPU's count means
+//! nothing (a task may go to sleep on one CPU and be woken on another); the sum over all CPUs is the
+//! number of tasks in uninterruptible sleep (`kernel/sched/loadavg.c`). So there is nothing to scan
+//! for when that many tasks are tracked already, and a scan has seen enough as soon as that many are.
 //!
-//! The sum can miss a task for a while: one whose dequeue is delayed, one that is blocked but left
-//! on the run queue for its proxy, one that was preempted after it had set its state. All of them
-//! stay runnable in their run queue's `nr_running`. So where nothing but the caller is runnable
-//! anywhere the sum is exact. Otherwise a walk does not stop before its end, and to leave a walk
-//! out is allowed for a few passes at a stretch, as long as that delays no report by much.
+//! The sum can miss a task for a while: one whose dequeue is delayed, one that is blocked but left on
+//! the run queue for its proxy, one that was preempted after it had set its state. Each of these is
+//! still runnable and part of its run queue's `nr_running`. So the sum is exact where nothing but the
+//! caller is runnable on any CPU. Otherwise a scan goes on to its end; and full scans may be skipped,
+//! only a few in a row, so that no report is delayed by much.
 
-/// At most so many passes in a row may rely on a sum that could miss a task.
-pub const PATIENCE: u32 = 3;
+/// How many full scans in a row may be skipped at most because of a sum that could miss a task.
+pub const MAX_SKIPPED: u32 = 3;
 
-/// How many passes in a row may do so, with the given timeout and interval in nanoseconds: no more
-/// than make up an eighth of the timeout.
-pub fn patience(timeout: u64, interval: u64) -> u32 {
-    let passes = timeout.checked_div(interval).unwrap_or(0) / 8;
-    u32::try_from(passes).unwrap_or(PATIENCE).min(PATIENCE)
+/// How many full scans in a row may be skipped with the given timeout and check interval, both in
+/// nanoseconds: as many as fit into an eighth of the timeout, at most [`MAX_SKIPPED`].
+pub fn max_skipped(timeout: u64, interval: u64) -> u32 {
+    let scans = timeout.checked_div(interval).unwrap_or(0) / 8;
+    u32::try_from(scans).unwrap_or(MAX_SKIPPED).min(MAX_SKIPPED)
 }
 
 /// The run queues of all CPUs, summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunQueues {
+pub struct RunQueueSum {
     /// Sum of `nr_uninterruptible`. Read without locks: may be off by the tasks that block or wake
     /// at this very moment, even negative.
     pub uninterruptible: i64,
@@ -34,63 +33,69 @@ pub struct RunQueues {
     pub running: u64,
 }
 
-impl RunQueues {
-    /// Whether no task can be asleep without being counted.
-    pub fn exact(&self) -> bool {
+impl RunQueueSum {
+    /// Whether every sleeping task is part of the sum.
+    pub fn is_exact(&self) -> bool {
         self.running <= 1
     }
 }
 
-/// What to do about tasks that are not being watched yet.
+/// How to look for tasks that are not tracked yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScanMode {
-    /// All sleepers are known: no walk.
-    No,
-    /// Walk until as many sleepers are known as the run queues exactly count.
-    UntilFound,
-    /// Walk through all tasks.
+    /// No scan: all sleeping tasks are tracked.
+    Skip,
+    /// Scan until as many tasks are tracked as an exact sum of the run queues counts.
+    UntilAllTracked,
+    /// Scan through all tasks.
     Full,
 }
 
-/// Remembers how long the sum has been relied upon.
+/// Decides about scans, and remembers how many full ones were skipped in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Planner {
-    trusted: u32,
+pub struct ScanPolicy {
+    skipped: u32,
 }
 
-impl Planner {
-    /// Whether a sum that is not exact means a full walk now.
-    pub fn impatient(&self, patience: u32) -> bool {
-        self.trusted >= patience
+impl ScanPolicy {
+    /// Whether the next check has to be followed by a full scan unless the sum is exact.
+    pub fn must_scan(&self, max_skipped: u32) -> bool {
+        self.skipped >= max_skipped
     }
 
-    /// Decides for one pass. `known`: how many watched tasks have slept through from the look
-    /// before. `patience`: see [`patience`]. `queues` is `None` where they cannot be read.
-    pub fn plan(&mut self, queues: Option<RunQueues>, known: u64, patience: u32) -> ScanMode {
+    /// Decides which scan follows a check. `queues` is `None` where the run queues cannot be read.
+    /// `tracked` is the number of tracked tasks that are certain to be part of the sum.
+    /// `max_skipped`: see [`max_skipped`].
+    pub fn scan_mode(
+        &mut self,
+        queues: Option<RunQueueSum>,
+        tracked: u64,
+        max_skipped: u32,
+    ) -> ScanMode {
         let Some(queues) = queues else {
             return ScanMode::Full;
         };
-        if queues.exact() {
-            self.trusted = 0;
-        } else if self.trusted >= patience {
-            self.trusted = 0;
+        if queues.is_exact() {
+            self.skipped = 0;
+        } else if self.must_scan(max_skipped) {
+            self.skipped = 0;
             return ScanMode::Full;
         } else {
-            self.trusted = self.trusted.saturating_add(1);
+            self.skipped = self.skipped.saturating_add(1);
         }
-        if enough(queues, known) {
-            ScanMode::No
+        if accounts_for_all(queues, tracked) {
+            ScanMode::Skip
         } else {
-            ScanMode::UntilFound
+            ScanMode::UntilAllTracked
         }
     }
 }
 
-/// Whether `known` sleepers are all that the run queues count.
-pub fn enough(queues: RunQueues, known: u64) -> bool {
+/// Whether `tracked` tasks are all that the run queues count.
+pub fn accounts_for_all(queues: RunQueueSum, tracked: u64) -> bool {
     match u64::try_from(queues.uninterruptible) {
-        Ok(sum) => sum <= known,
-        // Sums below zero are a moment's noise around zero.
+        Ok(sum) => sum <= tracked,
+        // A sum below zero is zero with the noise of tasks that wake at this moment.
         Err(_) => true,
     }
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is found hung, and when, against mainline's rule written down independently: once as
-//! `task_is_hung()` stands in `kernel/hung_task.c`, once as a sentence about the whole history.
+//! When a task is hung and when it is reported, against mainline's rule written down independently:
+//! once as `task_is_hung()` stands in `kernel/hung_task.c`, once as a rule about the whole history.
 
 mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
     hung_task::{
-        check::{interval, TaskSample, Verdict, Watch},
-        scan_policy::{enough, patience, Planner, RunQueues, ScanMode},
+        check::{interval, Outcome, TaskSample, Tracked},
+        scan_policy::{accounts_for_all, max_skipped, RunQueueSum, ScanMode, ScanPolicy},
     },
     NSEC_PER_SEC,
 };
@@ -25,43 +25,46 @@ const FREEZABLE_D: u32 = 0x2002;
 const FROZEN: u32 = 0x8000;
 const FROZEN_D: u32 = 0x8002;
 
-fn at(state: u32, switches: u64) -> TaskSample {
-    TaskSample { state, switches }
+fn at(state: u32, switch_count: u64) -> TaskSample {
+    TaskSample {
+        state,
+        switch_count,
+    }
 }
 
-/// First seen at 0, then looked at in seconds; one timeout.
-fn looks(state: u32, timeout: u64, times: &[u64]) -> Vec<Verdict> {
-    let mut watch = Watch::new(&at(state, 7), 0);
+/// First sampled at 0, then checked at `times` in seconds; one timeout.
+fn checks(state: u32, timeout: u64, times: &[u64]) -> Vec<Outcome> {
+    let mut tracked = Tracked::new(&at(state, 7), 0);
     times
         .iter()
-        .map(|t| watch.look(&at(state, 7), t * SEC, timeout * SEC))
+        .map(|t| tracked.check(&at(state, 7), t * SEC, timeout * SEC))
         .collect()
 }
 
-use Verdict::{Gone, StillHung, Waiting};
-const FIRST: Verdict = Verdict::Hung { first: true };
-const AGAIN: Verdict = Verdict::Hung { first: false };
+use Outcome::{Awake, StillHung, Waiting};
+const FIRST: Outcome = Outcome::Hung { first: true };
+const AGAIN: Outcome = Outcome::Hung { first: false };
 
 #[test]
 fn hung_at_the_timeout_and_not_a_nanosecond_before() {
-    let mut watch = Watch::new(&at(D, 7), 5);
+    let mut tracked = Tracked::new(&at(D, 7), 5);
     let timeout = 10 * SEC;
-    assert_eq!(watch.look(&at(D, 7), 5 + timeout - 1, timeout), Waiting);
-    assert!(!watch.is_hung(&at(D, 7), 5 + timeout - 1, timeout));
-    assert!(watch.is_hung(&at(D, 7), 5 + timeout, timeout));
-    assert_eq!(watch.look(&at(D, 7), 5 + timeout, timeout), FIRST);
-    assert!(watch.is_hung(&at(D, 7), 5 + timeout, timeout));
-    assert_eq!(watch.look(&at(D, 7), 5 + timeout, timeout), StillHung);
+    assert_eq!(tracked.check(&at(D, 7), 5 + timeout - 1, timeout), Waiting);
+    assert!(!tracked.is_hung(&at(D, 7), 5 + timeout - 1, timeout));
+    assert!(tracked.is_hung(&at(D, 7), 5 + timeout, timeout));
+    assert_eq!(tracked.check(&at(D, 7), 5 + timeout, timeout), FIRST);
+    assert!(tracked.is_hung(&at(D, 7), 5 + timeout, timeout));
+    assert_eq!(tracked.check(&at(D, 7), 5 + timeout, timeout), StillHung);
 }
 
 #[test]
-fn found_again_after_each_further_timeout() {
+fn reported_again_after_each_further_timeout() {
     let times = [4, 9, 10, 11, 19, 20, 21, 29, 47, 49, 50];
     assert_eq!(
-        looks(D, 10, &times),
+        checks(D, 10, &times),
         [
             Waiting, Waiting, FIRST, StillHung, StillHung, AGAIN, StillHung, StillHung,
-            // Two timeouts later: one finding, not two.
+            // Two timeouts later: one report, not two.
             AGAIN, StillHung, AGAIN
         ]
     );
@@ -70,26 +73,26 @@ fn found_again_after_each_further_timeout() {
 #[test]
 fn what_is_never_hung() {
     for state in [KILLABLE, KILLABLE | 0x2000] {
-        assert_eq!(looks(state, 1, &[1, 1000, 1_000_000]), [Waiting; 3]);
+        assert_eq!(checks(state, 1, &[1, 1000, 1_000_000]), [Waiting; 3]);
     }
     for state in [0, 1, 4, 8, 0x40, 0x80, IDLE, FROZEN, FROZEN_D, 0x0502] {
-        assert_eq!(looks(state, 1, &[1, 1000, 1_000_000]), [Gone; 3]);
-        assert!(!at(state, 7).contributes());
+        assert_eq!(checks(state, 1, &[1, 1000, 1_000_000]), [Awake; 3]);
+        assert!(!at(state, 7).counts_to_load());
     }
     // Never switched out: it has only just set its state, however long ago.
-    let mut watch = Watch::new(&at(D, 0), 0);
-    assert!(!watch.is_hung(&at(D, 0), 1000 * SEC, SEC));
-    assert_eq!(watch.look(&at(D, 0), 1000 * SEC, SEC), Waiting);
+    let mut tracked = Tracked::new(&at(D, 0), 0);
+    assert!(!tracked.is_hung(&at(D, 0), 1000 * SEC, SEC));
+    assert_eq!(tracked.check(&at(D, 0), 1000 * SEC, SEC), Waiting);
     // And once it sleeps, that is where its age begins.
-    assert_eq!(watch.look(&at(D, 1), 1001 * SEC, 2 * SEC), Waiting);
-    assert_eq!(watch.look(&at(D, 1), 1003 * SEC - 1, 2 * SEC), Waiting);
-    assert_eq!(watch.look(&at(D, 1), 1003 * SEC, 2 * SEC), FIRST);
+    assert_eq!(tracked.check(&at(D, 1), 1001 * SEC, 2 * SEC), Waiting);
+    assert_eq!(tracked.check(&at(D, 1), 1003 * SEC - 1, 2 * SEC), Waiting);
+    assert_eq!(tracked.check(&at(D, 1), 1003 * SEC, 2 * SEC), FIRST);
 }
 
 #[test]
-fn what_counts_towards_the_load() {
+fn what_counts_to_the_load() {
     for state in [D, FREEZABLE_D, KILLABLE, 0x1002] {
-        assert!(at(state, 1).contributes() && at(state, 0).contributes());
+        assert!(at(state, 1).counts_to_load() && at(state, 0).counts_to_load());
     }
     assert!(at(D, 1).may_hang() && at(FREEZABLE_D, 1).may_hang());
     assert!(!at(D, 0).may_hang() && !at(KILLABLE, 1).may_hang() && !at(IDLE, 1).may_hang());
@@ -97,108 +100,114 @@ fn what_counts_towards_the_load() {
 
 #[test]
 fn a_context_switch_restarts_the_age() {
-    let mut watch = Watch::new(&at(D, 7), 0);
+    let mut tracked = Tracked::new(&at(D, 7), 0);
     let timeout = 10 * SEC;
-    assert_eq!(watch.look(&at(D, 8), 9 * SEC, timeout), Waiting);
-    assert_eq!(watch.age(9 * SEC), 0);
-    assert_eq!(watch.look(&at(D, 8), 10 * SEC, timeout), Waiting);
-    assert_eq!(watch.look(&at(D, 8), 19 * SEC, timeout), FIRST);
+    assert_eq!(tracked.check(&at(D, 8), 9 * SEC, timeout), Waiting);
+    assert_eq!(tracked.age(9 * SEC), 0);
+    assert_eq!(tracked.check(&at(D, 8), 10 * SEC, timeout), Waiting);
+    assert_eq!(tracked.check(&at(D, 8), 19 * SEC, timeout), FIRST);
     // A new stall counts as such.
     assert!(
-        !watch.is_hung(&at(D, 9), 20 * SEC, timeout),
+        !tracked.is_hung(&at(D, 9), 20 * SEC, timeout),
         "it has not been seen yet"
     );
-    assert_eq!(watch.look(&at(D, 9), 20 * SEC, timeout), Waiting);
-    assert!(!watch.is_hung(&at(D, 9), 20 * SEC, timeout));
-    assert_eq!(watch.look(&at(D, 9), 30 * SEC, timeout), FIRST);
+    assert_eq!(tracked.check(&at(D, 9), 20 * SEC, timeout), Waiting);
+    assert!(!tracked.is_hung(&at(D, 9), 20 * SEC, timeout));
+    assert_eq!(tracked.check(&at(D, 9), 30 * SEC, timeout), FIRST);
     // The counter may wrap; only "different" matters.
-    assert_eq!(watch.look(&at(D, 8), 31 * SEC, timeout), Waiting);
+    assert_eq!(tracked.check(&at(D, 8), 31 * SEC, timeout), Waiting);
 }
 
 #[test]
 fn a_thawed_task_begins_anew() {
     // The freezer changes the state of a sleeper without letting it run.
-    let mut watch = Watch::new(&at(FREEZABLE_D, 7), 0);
-    assert_eq!(watch.look(&at(FROZEN, 7), 50 * SEC, 10 * SEC), Gone);
-    // Forgotten by the caller; seen again once thawed.
-    let mut watch = Watch::new(&at(FREEZABLE_D, 7), 60 * SEC);
-    assert_eq!(watch.look(&at(FREEZABLE_D, 7), 69 * SEC, 10 * SEC), Waiting);
-    assert_eq!(watch.look(&at(FREEZABLE_D, 7), 70 * SEC, 10 * SEC), FIRST);
-}
-
-#[test]
-fn settled_from_the_second_look_at_the_same_sleep() {
-    let mut watch = Watch::new(&at(D, 7), 0);
-    assert!(!watch.settled());
-    watch.look(&at(D, 8), SEC, 10 * SEC);
-    assert!(!watch.settled(), "another sleep is as if just seen");
-    watch.look(&at(D, 8), 2 * SEC, 10 * SEC);
-    assert!(watch.settled());
-    assert!(watch.same_sleep(&at(D, 8)) && watch.same_sleep(&at(KILLABLE, 8)));
-    assert!(!watch.same_sleep(&at(D, 9)) && !watch.same_sleep(&at(0, 8)));
-    assert!(!watch.same_sleep(&at(IDLE, 8)));
-    // A killable sleeper is part of the run queues' count, too.
-    let mut watch = Watch::new(&at(KILLABLE, 7), 0);
-    watch.look(&at(KILLABLE, 7), SEC, 10 * SEC);
-    assert!(watch.settled());
-}
-
-#[test]
-fn a_longer_timeout_puts_no_finding_off() {
-    let mut watch = Watch::new(&at(D, 7), 0);
-    let mut look = |t: u64, timeout: u64| {
-        let verdict = watch.look(&at(D, 7), t * SEC, timeout * SEC);
-        (verdict, watch.due(timeout * SEC) / SEC)
-    };
-    assert_eq!(look(50, 10), (FIRST, 60));
-    assert_eq!(look(55, 100), (Waiting, 100));
-    assert_eq!(look(99, 100), (Waiting, 100));
-    assert_eq!(look(100, 100), (AGAIN, 200), "and not first a second time");
-    assert_eq!(look(199, 100), (StillHung, 200));
-    assert_eq!(look(200, 100), (AGAIN, 300));
-    // No look between the change and the new timeout's end.
-    assert_eq!(look(290, 10), (AGAIN, 300));
-    assert_eq!(look(310, 100), (AGAIN, 400));
-}
-
-#[test]
-fn a_shorter_timeout_finds_sooner_and_not_twice() {
-    let mut watch = Watch::new(&at(D, 7), 0);
-    let mut look = |t: u64, timeout: u64| {
-        let verdict = watch.look(&at(D, 7), t * SEC, timeout * SEC);
-        (verdict, watch.due(timeout * SEC) / SEC)
-    };
-    assert_eq!(look(50, 100), (Waiting, 100));
+    let mut tracked = Tracked::new(&at(FREEZABLE_D, 7), 0);
+    assert_eq!(tracked.check(&at(FROZEN, 7), 50 * SEC, 10 * SEC), Awake);
+    // The caller stops tracking it; a scan finds it again once thawed.
+    let mut tracked = Tracked::new(&at(FREEZABLE_D, 7), 60 * SEC);
     assert_eq!(
-        look(51, 20),
+        tracked.check(&at(FREEZABLE_D, 7), 69 * SEC, 10 * SEC),
+        Waiting
+    );
+    assert_eq!(
+        tracked.check(&at(FREEZABLE_D, 7), 70 * SEC, 10 * SEC),
+        FIRST
+    );
+}
+
+#[test]
+fn seen_twice_from_the_second_sample_of_the_same_sleep() {
+    let mut tracked = Tracked::new(&at(D, 7), 0);
+    assert!(!tracked.seen_twice());
+    tracked.check(&at(D, 8), SEC, 10 * SEC);
+    assert!(!tracked.seen_twice(), "another sleep is as if seen once");
+    tracked.check(&at(D, 8), 2 * SEC, 10 * SEC);
+    assert!(tracked.seen_twice());
+    assert!(tracked.same_sleep(&at(D, 8)) && tracked.same_sleep(&at(KILLABLE, 8)));
+    assert!(!tracked.same_sleep(&at(D, 9)) && !tracked.same_sleep(&at(0, 8)));
+    assert!(!tracked.same_sleep(&at(IDLE, 8)));
+    // A killable task is part of the run queues' count, too.
+    let mut tracked = Tracked::new(&at(KILLABLE, 7), 0);
+    tracked.check(&at(KILLABLE, 7), SEC, 10 * SEC);
+    assert!(tracked.seen_twice());
+}
+
+#[test]
+fn a_longer_timeout_puts_no_report_off() {
+    let mut tracked = Tracked::new(&at(D, 7), 0);
+    let mut check = |t: u64, timeout: u64| {
+        let outcome = tracked.check(&at(D, 7), t * SEC, timeout * SEC);
+        (outcome, tracked.due(timeout * SEC) / SEC)
+    };
+    assert_eq!(check(50, 10), (FIRST, 60));
+    assert_eq!(check(55, 100), (Waiting, 100));
+    assert_eq!(check(99, 100), (Waiting, 100));
+    assert_eq!(check(100, 100), (AGAIN, 200), "and not first a second time");
+    assert_eq!(check(199, 100), (StillHung, 200));
+    assert_eq!(check(200, 100), (AGAIN, 300));
+    // No check between the change and the new timeout's end.
+    assert_eq!(check(290, 10), (AGAIN, 300));
+    assert_eq!(check(310, 100), (AGAIN, 400));
+}
+
+#[test]
+fn a_shorter_timeout_reports_sooner_and_not_twice() {
+    let mut tracked = Tracked::new(&at(D, 7), 0);
+    let mut check = |t: u64, timeout: u64| {
+        let outcome = tracked.check(&at(D, 7), t * SEC, timeout * SEC);
+        (outcome, tracked.due(timeout * SEC) / SEC)
+    };
+    assert_eq!(check(50, 100), (Waiting, 100));
+    assert_eq!(
+        check(51, 20),
         (FIRST, 60),
         "longer than the new timeout already"
     );
-    assert_eq!(look(59, 20), (StillHung, 60));
-    assert_eq!(look(100, 100), (AGAIN, 200));
-    // It was found a second ago: what a shorter timeout would have found until then is past.
-    assert_eq!(look(101, 10), (StillHung, 110));
-    assert_eq!(look(110, 10), (AGAIN, 120));
+    assert_eq!(check(59, 20), (StillHung, 60));
+    assert_eq!(check(100, 100), (AGAIN, 200));
+    // It was reported a second ago: what a shorter timeout would have reported before is past.
+    assert_eq!(check(101, 10), (StillHung, 110));
+    assert_eq!(check(110, 10), (AGAIN, 120));
 }
 
 #[test]
 fn numbers_at_their_ends() {
     let end = u64::MAX;
     // A timeout of LONG_MAX/HZ seconds is more nanoseconds than there are.
-    let mut watch = Watch::new(&at(D, end), 1);
-    assert_eq!(watch.due(end), end);
-    assert_eq!(watch.look(&at(D, end), end, end), Waiting);
-    assert_eq!(watch.look(&at(D, end), end, end - 1), FIRST);
-    assert_eq!(watch.look(&at(D, end), end, end - 1), StillHung);
-    assert_eq!(watch.due(end - 1), end);
-    assert_eq!(watch.look(&at(D, end), end, 1), StillHung);
-    assert_eq!(watch.due(1), end);
+    let mut tracked = Tracked::new(&at(D, end), 1);
+    assert_eq!(tracked.due(end), end);
+    assert_eq!(tracked.check(&at(D, end), end, end), Waiting);
+    assert_eq!(tracked.check(&at(D, end), end, end - 1), FIRST);
+    assert_eq!(tracked.check(&at(D, end), end, end - 1), StillHung);
+    assert_eq!(tracked.due(end - 1), end);
+    assert_eq!(tracked.check(&at(D, end), end, 1), StillHung);
+    assert_eq!(tracked.due(1), end);
     // A clock that goes back.
-    let mut watch = Watch::new(&at(D, 1), end);
-    assert_eq!(watch.look(&at(D, 1), 0, 1), Waiting);
-    assert_eq!(watch.age(0), 0);
-    // A timeout of zero is never asked for; it finds nothing rather than everything.
-    assert_eq!(Watch::new(&at(D, 1), 0).look(&at(D, 1), end, 0), Waiting);
+    let mut tracked = Tracked::new(&at(D, 1), end);
+    assert_eq!(tracked.check(&at(D, 1), 0, 1), Waiting);
+    assert_eq!(tracked.age(0), 0);
+    // A timeout of zero is never passed; it makes nothing hung rather than everything.
+    assert_eq!(Tracked::new(&at(D, 1), 0).check(&at(D, 1), end, 0), Waiting);
 }
 
 /// `task_is_hung()` of `kernel/hung_task.c`, with nanoseconds for jiffies.
@@ -225,27 +234,27 @@ impl Mainline {
     }
 }
 
-/// One task as the detector treats it: watched from the look that sees it blocked, forgotten with
-/// the one that does not.
+/// One task as the detector treats it: tracked from the scan that samples it asleep, until the check
+/// that samples it awake.
 #[derive(Default)]
-struct Seen(Option<Watch>);
+struct Task(Option<Tracked>);
 
-impl Seen {
-    /// `None`: not watched, or only just.
-    fn look(&mut self, sample: &TaskSample, now: u64, timeout: u64) -> Option<Verdict> {
-        let Some(watch) = &mut self.0 else {
-            self.0 = sample.contributes().then(|| Watch::new(sample, now));
+impl Task {
+    /// `None`: not tracked, or since this sample only.
+    fn check(&mut self, sample: &TaskSample, now: u64, timeout: u64) -> Option<Outcome> {
+        let Some(tracked) = &mut self.0 else {
+            self.0 = sample.counts_to_load().then(|| Tracked::new(sample, now));
             return None;
         };
-        let verdict = watch.look(sample, now, timeout);
-        if verdict == Gone {
+        let outcome = tracked.check(sample, now, timeout);
+        if outcome == Awake {
             self.0 = None;
         }
-        Some(verdict)
+        Some(outcome)
     }
 }
 
-/// What a task can really do between two looks.
+/// What a task can really do between two checks.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     /// Nothing: whatever it was, it still is.
@@ -277,7 +286,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Gaps between looks: often whole or half seconds, so that a timeout's end is met exactly.
+/// Gaps between checks: often whole or half seconds, so that a timeout's end is met exactly.
 fn gap() -> impl Strategy<Value = u64> {
     prop_oneof![
         2 => Just(0),
@@ -297,22 +306,22 @@ fn timeouts() -> impl Strategy<Value = u64> {
     ]
 }
 
-/// A few looks with the same timeout, then another timeout.
+/// A few checks with the same timeout, then another timeout.
 fn with_timeouts<T: core::fmt::Debug>(
-    looks: impl Strategy<Value = T>,
+    checks: impl Strategy<Value = T>,
 ) -> impl Strategy<Value = Vec<(T, u64)>> {
-    let stretch = (timeouts(), prop::collection::vec(looks, 1..25));
+    let stretch = (timeouts(), prop::collection::vec(checks, 1..25));
     prop::collection::vec(stretch, 1..5).prop_map(|stretches| {
         let mut all = Vec::new();
-        for (timeout, looks) in stretches {
-            all.extend(looks.into_iter().map(|look| (look, timeout)));
+        for (timeout, checks) in stretches {
+            all.extend(checks.into_iter().map(|check| (check, timeout)));
         }
         all
     })
 }
 
 /// States and switch counts as they come, also such as no task can show.
-fn any_look() -> impl Strategy<Value = (u64, u32, u64)> {
+fn any_sample() -> impl Strategy<Value = (u64, u32, u64)> {
     let state = prop_oneof![
         24 => Just(D),
         2 => Just(FREEZABLE_D),
@@ -327,7 +336,7 @@ fn any_look() -> impl Strategy<Value = (u64, u32, u64)> {
     (gap(), state, switches)
 }
 
-/// One look of a history.
+/// One check of a history.
 #[derive(Clone, Copy, Debug)]
 struct Past {
     now: u64,
@@ -346,9 +355,9 @@ impl Past {
     }
 }
 
-/// The place in the history with which the stall of its last look began: the first of an unbroken
-/// row of looks that show the same sleep, all but this first one reportable. (The state of a
-/// sleeper does not change, so that a row which begins with another one is none that can happen.)
+/// The index in the history at which the stall of its last check began: the first of an unbroken
+/// row of checks that show the same sleep, all but this first one reportable. (The state of a
+/// sleeping task does not change, so that a row which begins with another one cannot happen.)
 fn began(history: &[Past]) -> Option<usize> {
     let last = history.last().filter(|last| last.reportable())?;
     let same = |past: &Past| past.asleep() && past.switches == last.switches;
@@ -366,14 +375,14 @@ fn began(history: &[Past]) -> Option<usize> {
 proptest! {
     #![proptest_config(common::config())]
 
-    /// At every look that a real task can give rise to, hung is what mainline calls hung.
+    /// At every check that a real task can give rise to, hung is what mainline calls hung.
     #[test]
     fn hung_is_what_mainline_calls_hung(
         script in with_timeouts((gap(), act())),
         early in 0..3u64,
     ) {
         let mut mainline = Mainline::default();
-        let mut seen = Seen::default();
+        let mut task = Task::default();
         let (mut now, mut state, mut switches) = (1000 * SEC, 0, early);
         for ((gap, act), timeout) in script {
             now += gap;
@@ -384,7 +393,7 @@ proptest! {
                     switches += 1;
                 }
                 Act::Wake => state = 0,
-                // It sleeps only with the next switch; until then, another look may see it wake.
+                // It sleeps only with the next switch; until then, another check may see it wake.
                 // Mainline may take what it prepares for the sleep before that, so let it be new.
                 Act::Prepare(into) => {
                     state = into;
@@ -393,28 +402,28 @@ proptest! {
             }
             let timeout = timeout.min(u64::MAX / 2);
             let expected = mainline.task_is_hung(state, switches, now, timeout);
-            let verdict = seen.look(&at(state, switches), now, timeout);
-            let hung = matches!(verdict, Some(StillHung | Verdict::Hung { .. }));
-            prop_assert_eq!(hung, expected, "{:?} at {}", verdict, now);
+            let outcome = task.check(&at(state, switches), now, timeout);
+            let hung = matches!(outcome, Some(StillHung | Outcome::Hung { .. }));
+            prop_assert_eq!(hung, expected, "{:?} at {}", outcome, now);
         }
     }
 
-    /// Every verdict follows from the whole history, with any states, switch counts and timeouts.
+    /// Every outcome follows from the whole history, with any states, switch counts and timeouts.
     #[test]
-    fn verdicts_follow_from_the_history(script in with_timeouts(any_look())) {
+    fn outcomes_follow_from_the_history(script in with_timeouts(any_sample())) {
         let mut history: Vec<Past> = Vec::new();
-        // Ages at which the stall that is going on was found hung.
+        // Ages at which the stall that is going on was reported.
         let mut findings: Vec<u64> = Vec::new();
-        let mut seen = Seen::default();
+        let mut task = Task::default();
         let mut now = 1000 * SEC;
         for ((gap, state, switches), timeout) in script {
             now += gap;
             let known = history.last().is_some_and(Past::asleep);
             // What would be said of it by a report about another task.
-            let before = seen.0.map(|watch| watch.is_hung(&at(state, switches), now, timeout));
+            let before = task.0.map(|tracked| tracked.is_hung(&at(state, switches), now, timeout));
             history.push(Past { now, state, switches });
             let past = history[history.len() - 1];
-            let verdict = seen.look(&at(state, switches), now, timeout);
+            let outcome = task.check(&at(state, switches), now, timeout);
 
             let first = began(&history);
             if first.is_none_or(|first| first + 1 == history.len()) {
@@ -424,87 +433,87 @@ proptest! {
             let expected = if !known {
                 None
             } else if !past.asleep() {
-                Some(Gone)
+                Some(Awake)
             } else if age == 0 || age < timeout {
                 Some(Waiting)
             } else {
                 let before = findings.last().copied().unwrap_or(0);
-                // A whole multiple of the timeout has passed since it was found last.
+                // A whole multiple of the timeout has passed since it was reported last.
                 let due = age - age % timeout > before;
                 Some(if due {
                     findings.push(age);
-                    Verdict::Hung { first: findings.len() == 1 }
+                    Outcome::Hung { first: findings.len() == 1 }
                 } else {
                     StillHung
                 })
             };
-            prop_assert_eq!(verdict, expected);
-            let hung = matches!(verdict, Some(StillHung | Verdict::Hung { .. }));
+            prop_assert_eq!(outcome, expected);
+            let hung = matches!(outcome, Some(StillHung | Outcome::Hung { .. }));
             prop_assert_eq!(before.unwrap_or(false), hung);
 
-            let Some(watch) = seen.0 else {
+            let Some(tracked) = task.0 else {
                 prop_assert!(!past.asleep());
                 continue;
             };
-            prop_assert_eq!(watch.is_hung(&at(state, switches), now, timeout), hung);
-            prop_assert!(watch.same_sleep(&at(state, switches)));
+            prop_assert_eq!(tracked.is_hung(&at(state, switches), now, timeout), hung);
+            prop_assert!(tracked.same_sleep(&at(state, switches)));
             let twice = history.len() >= 2 && {
                 let before = history[history.len() - 2];
                 before.asleep() && before.switches == switches
             };
-            prop_assert_eq!(watch.settled(), twice);
+            prop_assert_eq!(tracked.seen_twice(), twice);
             if past.reportable() {
-                prop_assert_eq!(watch.age(now), age);
+                prop_assert_eq!(tracked.age(now), age);
             }
         }
     }
 
-    /// With one timeout for all looks: found once for each of its multiples that lies between two
-    /// looks, however they fall, and never before the first multiple.
+    /// With one timeout for all checks: reported once for each of its multiples that lies between two
+    /// checks, however they fall, and never before the first multiple.
     #[test]
-    fn one_finding_for_each_multiple(
+    fn one_report_for_each_multiple(
         gaps in prop::collection::vec(gap(), 1..60),
         timeout in (1u64..20).prop_map(|secs| secs * SEC),
     ) {
-        let mut watch = Watch::new(&at(D, 5), 77);
+        let mut tracked = Tracked::new(&at(D, 5), 77);
         let (mut age, mut found) = (0u64, 0u64);
         for gap in gaps {
             let passed = (age + gap) / timeout - age / timeout;
             age += gap;
-            let verdict = watch.look(&at(D, 5), 77 + age, timeout);
-            prop_assert_eq!(matches!(verdict, Verdict::Hung { .. }), passed > 0);
-            if let Verdict::Hung { first } = verdict {
+            let outcome = tracked.check(&at(D, 5), 77 + age, timeout);
+            prop_assert_eq!(matches!(outcome, Outcome::Hung { .. }), passed > 0);
+            if let Outcome::Hung { first } = outcome {
                 prop_assert_eq!(first, found == 0);
                 prop_assert!(age >= timeout);
                 found += 1;
             }
-            prop_assert_eq!(verdict == Waiting, age < timeout);
+            prop_assert_eq!(outcome == Waiting, age < timeout);
         }
         prop_assert!(found <= age / timeout);
     }
 
-    /// `due()` is the first moment at which a look finds something, whatever timeout it has.
+    /// `due()` is the first moment at which a check makes a report due, whatever timeout it has.
     #[test]
-    fn due_is_when_the_next_finding_is_possible(
+    fn due_is_when_the_next_report_is_possible(
         script in with_timeouts((gap(), Just(D), prop_oneof![9 => Just(5u64), 1 => 5..7u64])),
         next in prop_oneof![1 => Just(None), 1 => timeouts().prop_map(Some)],
         delay in gap(),
     ) {
         let mut now = 1000 * SEC;
-        let mut watch = Watch::new(&at(D, 5), now);
+        let mut tracked = Tracked::new(&at(D, 5), now);
         let mut switches = 5;
         let mut last_timeout = SEC;
         for ((gap, state, count), timeout) in script {
             now += gap;
             (switches, last_timeout) = (count, timeout);
-            let news = matches!(watch.look(&at(state, count), now, timeout), Verdict::Hung { .. });
-            prop_assert!(watch.due(timeout) > now || watch.due(timeout) == u64::MAX, "{}", news);
+            let news = matches!(tracked.check(&at(state, count), now, timeout), Outcome::Hung { .. });
+            prop_assert!(tracked.due(timeout) > now || tracked.due(timeout) == u64::MAX, "{}", news);
         }
         let timeout = next.unwrap_or(last_timeout);
-        let due = watch.due(timeout);
+        let due = tracked.due(timeout);
         let finds = |when: u64| {
-            let mut copy = watch;
-            matches!(copy.look(&at(D, switches), when, timeout), Verdict::Hung { .. })
+            let mut copy = tracked;
+            matches!(copy.check(&at(D, switches), when, timeout), Outcome::Hung { .. })
         };
         if due > 0 {
             prop_assert!(!finds(due - 1));
@@ -516,32 +525,32 @@ proptest! {
         prop_assert_eq!(finds(now.saturating_add(delay)), now.saturating_add(delay) >= due);
     }
 
-    /// A timeout that changes at every look neither finds early nor makes a second "first"; once
-    /// it stays, the next finding comes with its next multiple.
+    /// A timeout that changes at every check neither reports early nor makes a second "first"; once
+    /// it stays, the next report comes with its next multiple.
     #[test]
     fn changing_the_timeout_loses_and_doubles_nothing(
         before in prop::collection::vec((gap(), timeouts()), 1..20),
         timeout in (1u64..20).prop_map(|secs| secs * SEC),
         after in prop::collection::vec(gap(), 1..20),
     ) {
-        let mut watch = Watch::new(&at(D, 5), 0);
+        let mut tracked = Tracked::new(&at(D, 5), 0);
         let mut age = 0;
         let mut firsts = 0;
         let mut last_found = None;
         let script = before.into_iter().chain(after.into_iter().map(|gap| (gap, timeout)));
         for (gap, timeout) in script {
             age += gap;
-            match watch.look(&at(D, 5), age, timeout) {
-                Verdict::Hung { first } => {
+            match tracked.check(&at(D, 5), age, timeout) {
+                Outcome::Hung { first } => {
                     prop_assert!(age >= timeout);
                     prop_assert!(last_found.is_none_or(|at| at < age));
-                    // Two findings have a multiple of the timeout between them.
+                    // Two reports have a multiple of the timeout between them.
                     prop_assert!(last_found.unwrap_or(0) < age - age % timeout);
                     firsts += u32::from(first);
                     prop_assert_eq!(first, last_found.is_none());
                     last_found = Some(age);
                 }
-                Gone => prop_assert!(false),
+                Awake => prop_assert!(false),
                 Waiting => prop_assert!(age == 0 || age < timeout),
                 StillHung => {
                     prop_assert!(age >= timeout);
@@ -552,20 +561,20 @@ proptest! {
         prop_assert_eq!(firsts, u32::from(last_found.is_some()));
     }
 
-    /// The live clock may step back by a second (`clock::SLACK`): that doubles no finding.
+    /// Unpaused time may step back by a second (`pause_clock::SLACK_NS`): that doubles no report.
     #[test]
     fn a_step_back_of_the_clock_doubles_nothing(
         steps in prop::collection::vec((0..3 * SEC, 0..=SEC), 1..80),
         timeout in (2u64..10).prop_map(|secs| secs * SEC),
     ) {
         let start = 100 * SEC;
-        let mut watch = Watch::new(&at(D, 5), start);
+        let mut tracked = Tracked::new(&at(D, 5), start);
         let mut now = start;
         let mut found: Vec<u64> = Vec::new();
         for (gap, back) in steps {
             now += gap;
             let shown = (now - back).max(start);
-            if let Verdict::Hung { first } = watch.look(&at(D, 5), shown, timeout) {
+            if let Outcome::Hung { first } = tracked.check(&at(D, 5), shown, timeout) {
                 prop_assert_eq!(first, found.is_empty());
                 found.push((shown - start) / timeout);
             }
@@ -573,7 +582,7 @@ proptest! {
         prop_assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", found);
         let surely = (now - start).saturating_sub(SEC) / timeout;
         let most = (now - start) / timeout;
-        // The last look itself may have been set back.
+        // The last check itself may have been set back.
         prop_assert!(found.len() as u64 <= most);
         prop_assert!(found.last().copied().unwrap_or(0) >= surely);
     }
@@ -648,8 +657,8 @@ impl Setting {
         interval(self.timeout_secs, self.interval_secs).expect("not off")
     }
 
-    fn patience(&self) -> u32 {
-        patience(self.timeout(), self.interval())
+    fn max_skipped(&self) -> u32 {
+        max_skipped(self.timeout(), self.interval())
     }
 }
 
@@ -692,11 +701,11 @@ fn settings() -> impl Strategy<Value = Vec<Setting>> {
 
 /// How long the thread may oversleep.
 const LATE: u64 = 10 * MS;
-/// What that, and sleeping in whole milliseconds, makes of a bound: once for the look that sees
-/// the stall first, once for the one that finds it.
+/// What that, and sleeping in whole milliseconds, makes of a bound: once for the scan that samples
+/// the stall first, once for the check that finds it hung.
 const SLACK: u64 = 2 * (LATE + MS);
 
-/// One finding: which task, when, whether the first of its stall.
+/// One report: which task, when, whether the first of its stall.
 #[derive(Clone, Copy, Debug)]
 struct Finding {
     task: usize,
@@ -727,13 +736,13 @@ fn sample(task: &[Stall], now: u64) -> (TaskSample, bool) {
     }
 }
 
-/// The thread's loop (`detect/hung.rs`): a whole look each interval, which walks through the tasks
-/// as far as it must, one at the watched tasks when one of them is due, and sleep until then. A
-/// change of the knobs wakes it.
+/// The thread's loop (`detect/hung_task/thread.rs`): each interval a check of the tracked tasks and as
+/// much of a scan as it takes, a check alone when a tracked task's report is due, and sleep until
+/// then. A change of the knobs wakes it.
 fn run(tasks: &[Vec<Stall>], settings: &[Setting], noise: &[Noise], until: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut watched: Vec<Option<Watch>> = vec![None; tasks.len()];
-    let mut planner = Planner::default();
+    let mut tracked: Vec<Option<Tracked>> = vec![None; tasks.len()];
+    let mut policy = ScanPolicy::default();
     let mut noise = noise.iter().cycle();
     let (mut now, mut last, mut due) = (0, None, u64::MAX);
     while now < until {
@@ -741,23 +750,23 @@ fn run(tasks: &[Vec<Stall>], settings: &[Setting], noise: &[Noise], until: u64) 
         let next = last.map_or(now, |at: u64| at + setting.interval());
         if now >= next || now >= due {
             due = u64::MAX;
-            let mut settled = 0;
-            for (task, watch) in watched.iter_mut().enumerate() {
-                let Some(known) = watch else { continue };
+            let mut seen_twice = 0;
+            for (task, tracked) in tracked.iter_mut().enumerate() {
+                let Some(known) = tracked else { continue };
                 let (sample, _) = sample(&tasks[task], now);
-                match known.look(&sample, now, setting.timeout()) {
-                    Gone => {
-                        *watch = None;
+                match known.check(&sample, now, setting.timeout()) {
+                    Awake => {
+                        *tracked = None;
                         continue;
                     }
-                    Verdict::Hung { first } => findings.push(Finding {
+                    Outcome::Hung { first } => findings.push(Finding {
                         task,
                         at: now,
                         first,
                     }),
                     Waiting | StillHung => {}
                 }
-                settled += u64::from(known.settled());
+                seen_twice += u64::from(known.seen_twice());
                 if sample.may_hang() {
                     due = due.min(known.due(setting.timeout()));
                 }
@@ -766,25 +775,26 @@ fn run(tasks: &[Vec<Stall>], settings: &[Setting], noise: &[Noise], until: u64) 
                 last = Some(now);
                 let asleep = tasks.iter().map(|task| sample(task, now));
                 let asleep: Vec<bool> = asleep
-                    .filter(|(g, _)| g.contributes())
+                    .filter(|(g, _)| g.counts_to_load())
                     .map(|(_, hidden)| hidden)
                     .collect();
                 let hidden = asleep.iter().filter(|hidden| **hidden).count();
-                let queues = RunQueues {
+                let queues = RunQueueSum {
                     uninterruptible: (asleep.len() - hidden) as i64,
                     running: 1 + hidden as u64 + noise.next().unwrap().busy,
                 };
-                let walk = planner.plan(Some(queues), settled, setting.patience());
-                let mut known = settled;
-                for (task, watch) in watched.iter_mut().enumerate() {
-                    let stop =
-                        walk == ScanMode::UntilFound && queues.exact() && enough(queues, known);
-                    if walk == ScanMode::No || stop {
+                let mode = policy.scan_mode(Some(queues), seen_twice, setting.max_skipped());
+                let mut known = seen_twice;
+                for (task, tracked) in tracked.iter_mut().enumerate() {
+                    let stop = mode == ScanMode::UntilAllTracked
+                        && queues.is_exact()
+                        && accounts_for_all(queues, known);
+                    if mode == ScanMode::Skip || stop {
                         break;
                     }
                     let (sample, _) = sample(&tasks[task], now);
-                    if watch.is_none() && sample.contributes() {
-                        *watch = Some(Watch::new(&sample, now));
+                    if tracked.is_none() && sample.counts_to_load() {
+                        *tracked = Some(Tracked::new(&sample, now));
                         known += 1;
                     }
                 }
@@ -792,7 +802,7 @@ fn run(tasks: &[Vec<Stall>], settings: &[Setting], noise: &[Noise], until: u64) 
             }
             assert!(
                 due > now,
-                "a look that leaves something due would be repeated for ever"
+                "a check that leaves something due would be repeated for ever"
             );
             continue;
         }
@@ -803,13 +813,13 @@ fn run(tasks: &[Vec<Stall>], settings: &[Setting], noise: &[Noise], until: u64) 
     findings
 }
 
-/// Holds the findings to what is promised. `passes`: at how many passes at most a stall may begin
-/// without being seen.
+/// Holds the reports to what is promised. `scans`: for how many scans at most a stall may go on
+/// without being sampled.
 fn judge(
     tasks: &[Vec<Stall>],
     settings: &[Setting],
     noise: &[Noise],
-    passes: impl Fn(&Setting) -> u64,
+    scans: impl Fn(&Setting) -> u64,
 ) -> Result<(), TestCaseError> {
     let until = 400 * SEC;
     let findings = run(tasks, settings, noise, until);
@@ -836,7 +846,7 @@ fn judge(
                 prop_assert_eq!(finding.first, n == 0);
             }
             // By when it is known at the latest, if it was not under an earlier setting.
-            let unseen = passes(&now);
+            let unseen = scans(&now);
             let slack = SLACK + unseen * (LATE + MS);
             let within = now.timeout() + (1 + unseen) * now.interval() + slack;
             let bound = stall.from.max(now.from) + within;
@@ -850,7 +860,7 @@ fn judge(
                 );
             }
             // From then on once for each timeout, and no more often: counted from the beginning,
-            // so that the first after a change of the knobs does not set the beat.
+            // so that the first after a change of the knobs does not shift the others.
             let times = of.iter().map(|f| f.at);
             let steady: Vec<u64> = times.filter(|at| *at > now.from + within).collect();
             for pair in steady.windows(2) {
@@ -878,8 +888,9 @@ proptest! {
         judge(&tasks, &settings, &noise, |_| 0)?;
     }
 
-    /// Sleepers that the run queues do not count, and those that are not seen because of them,
-    /// come late by as many passes more as may rely on the count: an eighth of the timeout.
+    /// Sleeping tasks that the run queues do not count, and tasks that are not sampled because of
+    /// them, are reported later by as many check intervals as scans may be skipped: an eighth of the
+    /// timeout.
     #[test]
     fn reported_a_little_later_where_the_count_is_wrong(
         tasks in prop::collection::vec(stalls(true), 1..4),
@@ -887,16 +898,16 @@ proptest! {
         noise in noise(),
     ) {
         for setting in &settings {
-            let more = u64::from(setting.patience()) * setting.interval();
+            let more = u64::from(setting.max_skipped()) * setting.interval();
             prop_assert!(more <= setting.timeout() / 8);
         }
-        judge(&tasks, &settings, &noise, |setting| setting.patience().into())?;
+        judge(&tasks, &settings, &noise, |setting| setting.max_skipped().into())?;
     }
 }
 
 #[test]
 fn the_bound_is_met_where_mainline_needs_twice_the_timeout() {
-    // Begins just after a look: the worst case.
+    // Begins just after a scan: the worst case.
     let stall = Stall {
         from: 7_500 * MS + 1,
         to: 1000 * SEC,

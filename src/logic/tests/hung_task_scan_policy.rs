@@ -1,196 +1,200 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! When a pass walks through the tasks.
+//! When a check is followed by a scan.
 
 mod common;
 
 use proptest::prelude::*;
 use vigil_logic::hung_task::scan_policy::{
-    enough, patience, Planner, RunQueues, ScanMode, PATIENCE,
+    accounts_for_all, max_skipped, RunQueueSum, ScanMode, ScanPolicy, MAX_SKIPPED,
 };
 
-fn queues(uninterruptible: i64, running: u64) -> Option<RunQueues> {
-    Some(RunQueues {
+fn queues(uninterruptible: i64, running: u64) -> Option<RunQueueSum> {
+    Some(RunQueueSum {
         uninterruptible,
         running,
     })
 }
 
 #[test]
-fn enough_at_its_limits() {
-    let sum = |uninterruptible| RunQueues {
+fn accounts_for_all_at_its_limits() {
+    let sum = |uninterruptible| RunQueueSum {
         uninterruptible,
         running: 1,
     };
-    assert!(enough(sum(0), 0) && enough(sum(5), 5) && enough(sum(5), 6));
-    assert!(!enough(sum(1), 0) && !enough(sum(6), 5));
+    assert!(
+        accounts_for_all(sum(0), 0) && accounts_for_all(sum(5), 5) && accounts_for_all(sum(5), 6)
+    );
+    assert!(!accounts_for_all(sum(1), 0) && !accounts_for_all(sum(6), 5));
     // A moment's noise.
-    assert!(enough(sum(-1), 0) && enough(sum(i64::MIN), 0));
-    assert!(!enough(sum(i64::MAX), 0) && enough(sum(i64::MAX), u64::MAX));
+    assert!(accounts_for_all(sum(-1), 0) && accounts_for_all(sum(i64::MIN), 0));
+    assert!(!accounts_for_all(sum(i64::MAX), 0) && accounts_for_all(sum(i64::MAX), u64::MAX));
 }
 
 #[test]
-fn patience_at_its_limits() {
-    assert_eq!(PATIENCE, 3);
+fn max_skipped_at_its_limits() {
+    assert_eq!(MAX_SKIPPED, 3);
     // The interval that is chosen where none is given.
-    assert_eq!(patience(160, 10), 2);
+    assert_eq!(max_skipped(160, 10), 2);
     // As many as make up an eighth, and no more than three.
-    assert_eq!(patience(79, 10), 0);
-    assert_eq!(patience(80, 10), 1);
-    assert_eq!(patience(159, 10), 1);
-    assert_eq!(patience(239, 10), 2);
-    assert_eq!(patience(240, 10), 3);
-    assert_eq!(patience(1000, 10), 3);
-    assert_eq!(patience(u64::MAX, 1), 3);
-    assert_eq!(patience(10, 10), 0);
-    assert_eq!(patience(0, 10), 0);
-    assert_eq!(patience(10, 0), 0);
+    assert_eq!(max_skipped(79, 10), 0);
+    assert_eq!(max_skipped(80, 10), 1);
+    assert_eq!(max_skipped(159, 10), 1);
+    assert_eq!(max_skipped(239, 10), 2);
+    assert_eq!(max_skipped(240, 10), 3);
+    assert_eq!(max_skipped(1000, 10), 3);
+    assert_eq!(max_skipped(u64::MAX, 1), 3);
+    assert_eq!(max_skipped(10, 10), 0);
+    assert_eq!(max_skipped(0, 10), 0);
+    assert_eq!(max_skipped(10, 0), 0);
 }
 
 #[test]
-fn an_idle_machine_is_never_walked_through() {
-    for patience in 0..4 {
-        let mut planner = Planner::default();
-        let mut pass = |sum, running, known| planner.plan(queues(sum, running), known, patience);
+fn an_idle_machine_is_never_scanned() {
+    for max_skipped in 0..4 {
+        let mut policy = ScanPolicy::default();
+        let mut check =
+            |sum, running, tracked| policy.scan_mode(queues(sum, running), tracked, max_skipped);
         for _ in 0..100 {
-            assert_eq!(pass(0, 1, 0), ScanMode::No);
-            assert_eq!(pass(0, 0, 0), ScanMode::No);
-            assert_eq!(pass(3, 1, 3), ScanMode::No);
-            assert_eq!(pass(-1, 1, 0), ScanMode::No);
+            assert_eq!(check(0, 1, 0), ScanMode::Skip);
+            assert_eq!(check(0, 0, 0), ScanMode::Skip);
+            assert_eq!(check(3, 1, 3), ScanMode::Skip);
+            assert_eq!(check(-1, 1, 0), ScanMode::Skip);
         }
-        assert_eq!(pass(1, 1, 0), ScanMode::UntilFound);
+        assert_eq!(check(1, 1, 0), ScanMode::UntilAllTracked);
     }
 }
 
 #[test]
-fn a_busy_one_now_and_then() {
-    let mut planner = Planner::default();
-    let mut pass = |sum, running, known| planner.plan(queues(sum, running), known, 3);
+fn a_busy_one_is_scanned_now_and_then() {
+    let mut policy = ScanPolicy::default();
+    let mut check = |sum, running, tracked| policy.scan_mode(queues(sum, running), tracked, 3);
     for _ in 0..5 {
-        assert_eq!(pass(0, 2, 0), ScanMode::No);
-        assert_eq!(pass(2, 9, 1), ScanMode::UntilFound);
-        assert_eq!(pass(2, u64::MAX, 2), ScanMode::No);
-        assert_eq!(pass(0, 2, 0), ScanMode::Full);
+        assert_eq!(check(0, 2, 0), ScanMode::Skip);
+        assert_eq!(check(2, 9, 1), ScanMode::UntilAllTracked);
+        assert_eq!(check(2, u64::MAX, 2), ScanMode::Skip);
+        assert_eq!(check(0, 2, 0), ScanMode::Full);
     }
-    // A pass at which the sum was exact makes up for those before.
+    // A check with an exact sum makes up for the skipped scans before it.
     for _ in 0..2 {
-        assert_eq!(pass(0, 2, 0), ScanMode::No);
-        assert_eq!(pass(0, 2, 0), ScanMode::No);
-        assert_eq!(pass(0, 2, 0), ScanMode::No);
-        assert_eq!(pass(0, 1, 0), ScanMode::No);
+        assert_eq!(check(0, 2, 0), ScanMode::Skip);
+        assert_eq!(check(0, 2, 0), ScanMode::Skip);
+        assert_eq!(check(0, 2, 0), ScanMode::Skip);
+        assert_eq!(check(0, 1, 0), ScanMode::Skip);
     }
-    assert_eq!(pass(0, 2, 0), ScanMode::No);
-    assert_eq!(pass(0, 2, 0), ScanMode::No);
-    assert_eq!(pass(0, 2, 0), ScanMode::No);
-    assert_eq!(pass(0, 2, 0), ScanMode::Full);
+    assert_eq!(check(0, 2, 0), ScanMode::Skip);
+    assert_eq!(check(0, 2, 0), ScanMode::Skip);
+    assert_eq!(check(0, 2, 0), ScanMode::Skip);
+    assert_eq!(check(0, 2, 0), ScanMode::Full);
 }
 
 #[test]
-fn without_patience_a_busy_one_is_walked_through_at_each_pass() {
-    let mut planner = Planner::default();
+fn a_busy_one_is_scanned_at_each_check_where_no_scan_may_be_skipped() {
+    let mut policy = ScanPolicy::default();
     for _ in 0..20 {
-        assert_eq!(planner.plan(queues(0, 2), 0, 0), ScanMode::Full);
-        assert_eq!(planner.plan(queues(0, 1), 0, 0), ScanMode::No);
+        assert_eq!(policy.scan_mode(queues(0, 2), 0, 0), ScanMode::Full);
+        assert_eq!(policy.scan_mode(queues(0, 1), 0, 0), ScanMode::Skip);
     }
 }
 
 #[test]
-fn without_run_queues_every_pass_walks() {
-    let mut planner = Planner::default();
+fn without_run_queues_each_check_is_followed_by_a_full_scan() {
+    let mut policy = ScanPolicy::default();
     for _ in 0..20 {
-        assert_eq!(planner.plan(None, u64::MAX, 3), ScanMode::Full);
+        assert_eq!(policy.scan_mode(None, u64::MAX, 3), ScanMode::Full);
     }
 }
 
 proptest! {
     #![proptest_config(common::config())]
 
-    /// Enough is known when it is at least the sum, in numbers that cannot overflow.
+    /// The tracked tasks account for all when they are at least the sum, in numbers that cannot
+    /// overflow.
     #[test]
-    fn enough_is_at_least_the_sum(
+    fn all_is_at_least_the_sum(
         uninterruptible in prop_oneof![-5..50i64, any::<i64>()],
         running: u64,
-        known in prop_oneof![0..50u64, any::<u64>()],
+        tracked in prop_oneof![0..50u64, any::<u64>()],
     ) {
-        let sum = RunQueues { uninterruptible, running };
-        prop_assert_eq!(enough(sum, known), i128::from(known) >= i128::from(uninterruptible));
+        let sum = RunQueueSum { uninterruptible, running };
+        prop_assert_eq!(accounts_for_all(sum, tracked), i128::from(tracked) >= i128::from(uninterruptible));
     }
 
-    /// Never so many passes that they make up more than an eighth of the timeout; as many as do
+    /// Never so many scans that they make up more than an eighth of the timeout; as many as do
     /// not, up to the most.
     #[test]
-    fn patience_is_an_eighth_of_the_timeout(
+    fn max_skipped_is_an_eighth_of_the_timeout(
         timeout in prop_oneof![0..5000u64, any::<u64>()],
         interval in prop_oneof![1..500u64, any::<u64>()],
     ) {
-        let passes = patience(timeout, interval);
-        let fits = |passes: u32| {
-            u128::from(passes) * u128::from(interval) * 8 <= u128::from(timeout)
+        let checks = max_skipped(timeout, interval);
+        let fits = |checks: u32| {
+            u128::from(checks) * u128::from(interval) * 8 <= u128::from(timeout)
         };
-        prop_assert!(passes <= PATIENCE && (interval == 0 || fits(passes)));
-        prop_assert!(passes == PATIENCE || interval == 0 || !fits(passes + 1));
+        prop_assert!(checks <= MAX_SKIPPED && (interval == 0 || fits(checks)));
+        prop_assert!(checks == MAX_SKIPPED || interval == 0 || !fits(checks + 1));
     }
 
-    /// Each plan from what was planned before: a full walk exactly when the sum was relied upon,
-    /// though it could miss a task, at each of the last passes; else it decides. The patience
-    /// changes with the knobs.
+    /// Each mode follows from the modes before it: a full scan exactly when each of the last checks
+    /// relied on the sum though it could miss a task; else the sum decides. How many scans may be
+    /// skipped changes with the knobs.
     #[test]
-    fn plans_follow_from_those_before(
-        passes in prop::collection::vec((-2..4i64, 0..4u64, 0..4u64), 1..80),
-        patience in prop::collection::vec(0..=PATIENCE, 4),
+    fn modes_follow_from_the_modes_before(
+        checks in prop::collection::vec((-2..4i64, 0..4u64, 0..4u64), 1..80),
+        max_skipped in prop::collection::vec(0..=MAX_SKIPPED, 4),
     ) {
-        let mut planner = Planner::default();
-        // Whether each pass so far relied on a sum that could miss a task.
+        let mut policy = ScanPolicy::default();
+        // Whether each check so far relied on a sum that could miss a task.
         let mut relied: Vec<bool> = Vec::new();
-        for (n, (sum, running, known)) in passes.into_iter().enumerate() {
-            let patience = patience[n / 20];
-            let plan = planner.plan(queues(sum, running), known, patience);
+        for (n, (sum, running, tracked)) in checks.into_iter().enumerate() {
+            let max_skipped = max_skipped[n / 20];
+            let mode = policy.scan_mode(queues(sum, running), tracked, max_skipped);
             let row = relied.iter().rev().take_while(|relied| **relied).count();
-            let expected = if running > 1 && row >= patience as usize {
+            let expected = if running > 1 && row >= max_skipped as usize {
                 ScanMode::Full
-            } else if i128::from(sum) > i128::from(known) {
-                ScanMode::UntilFound
+            } else if i128::from(sum) > i128::from(tracked) {
+                ScanMode::UntilAllTracked
             } else {
-                ScanMode::No
+                ScanMode::Skip
             };
-            prop_assert_eq!(plan, expected);
-            relied.push(running > 1 && plan != ScanMode::Full);
+            prop_assert_eq!(mode, expected);
+            relied.push(running > 1 && mode != ScanMode::Full);
         }
     }
 
-    /// A sleeper that the sum misses, and others that come and go: it is found within the passes
-    /// that may rely on the sum and one more, or as soon as the sum is exact, since it is then in
-    /// it.
+    /// A sleeping task that the sum misses, and others that come and go: it is found when the scans
+    /// that may be skipped have been and one more check, or as soon as the sum is exact, since it is
+    /// part of the sum then.
     #[test]
     fn a_task_that_is_not_counted_is_found(
-        patience in 0..=PATIENCE,
+        max_skipped in 0..=MAX_SKIPPED,
         before in 0..4usize,
         others in prop::collection::vec((0..5u64, 1..4u64), 10),
     ) {
-        let mut planner = Planner::default();
+        let mut policy = ScanPolicy::default();
         for _ in 0..before {
-            planner.plan(queues(0, 2), 0, patience);
+            policy.scan_mode(queues(0, 2), 0, max_skipped);
         }
-        let mut passes = 0;
+        let mut checks = 0;
         for (counted, running) in others {
-            passes += 1;
-            // All others are known. Where nothing else is runnable, neither is the hidden one,
+            checks += 1;
+            // All others are tracked. Where nothing else is runnable, neither is the hidden one,
             // and so it is counted.
             let hidden = running > 1;
             let sum = counted as i64 + i64::from(!hidden);
-            match planner.plan(queues(sum, running), counted, patience) {
+            match policy.scan_mode(queues(sum, running), counted, max_skipped) {
                 ScanMode::Full => break,
-                ScanMode::UntilFound if !hidden => break,
-                ScanMode::UntilFound | ScanMode::No => prop_assert!(hidden),
+                ScanMode::UntilAllTracked if !hidden => break,
+                ScanMode::UntilAllTracked | ScanMode::Skip => prop_assert!(hidden),
             }
         }
-        prop_assert!(passes <= patience + 1);
+        prop_assert!(checks <= max_skipped + 1);
     }
 }
 
 #[test]
 fn what_is_exact() {
-    let exact = |running| queues(5, running).is_some_and(|queues| queues.exact());
+    let exact = |running| queues(5, running).is_some_and(|queues| queues.is_exact());
     assert!(exact(0) && exact(1));
     assert!(!exact(2) && !exact(u64::MAX));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The table of watched tasks against a plain list and a `HashMap`, with every payload counted.
+//! The table of tracked tasks against a plain list and a `HashMap`, with every payload counted.
 
 mod common;
 
@@ -11,8 +11,8 @@ use std::{
     rc::Rc,
 };
 use vigil_logic::{
-    hung_task::check::{TaskSample, Watch},
-    hung_task::table::{buckets_for, Entry, Full, Table},
+    hung_task::check::{TaskSample, Tracked},
+    hung_task::table::{buckets_for, Entry, Table, TableFull},
 };
 
 /// How often each payload was dropped; its number is its place.
@@ -59,13 +59,13 @@ fn table(capacity: usize) -> Tasks {
     Table::new(entries, buckets)
 }
 
-/// A watch that can be told from others.
-fn watch(mark: u64) -> Watch {
+/// A state that can be told from others.
+fn tracked(mark: u64) -> Tracked {
     let sample = TaskSample {
         state: 2,
-        switches: mark,
+        switch_count: mark,
     };
-    Watch::new(&sample, mark)
+    Tracked::new(&sample, mark)
 }
 
 /// The multiplier of `Table::home()`. Should it change there, these keys are merely no longer the
@@ -155,17 +155,19 @@ fn compare(table: &mut Tasks, model: &Model, keys: &[usize]) -> Result<(), TestC
     prop_assert_eq!(table.len(), model.order.len());
     prop_assert_eq!(table.is_empty(), model.order.is_empty());
     for (place, (_, id, mark)) in model.order.iter().enumerate() {
-        let entry = table.at(place).expect("in use");
+        let entry = table.entry_mut(place).expect("in use");
         prop_assert_eq!(entry.task.id(), Some(*id));
-        prop_assert_eq!(entry.watch, watch(*mark));
+        prop_assert_eq!(entry.tracked, tracked(*mark));
     }
-    prop_assert!(table.at(model.order.len()).is_none());
-    prop_assert!(table.at(usize::MAX).is_none());
+    prop_assert!(table.entry_mut(model.order.len()).is_none());
+    prop_assert!(table.entry_mut(usize::MAX).is_none());
     for key in keys {
-        let found = table.get(*key).map(|entry| (entry.task.id(), entry.watch));
+        let found = table
+            .get(*key)
+            .map(|entry| (entry.task.id(), entry.tracked));
         let expected = model.place.get(key).map(|place| {
             let (_, id, mark) = model.order[*place];
-            (Some(id), watch(mark))
+            (Some(id), tracked(mark))
         });
         prop_assert_eq!(found, expected, "key {:#x}", key);
     }
@@ -192,7 +194,7 @@ fn exercise(keys: &[usize], capacity: usize, ops: &[Op]) -> Result<(), TestCaseE
             Op::Insert(n) => {
                 let key = keys[n % keys.len()];
                 let mut made = None;
-                let result = table.insert(key, watch(mark), || {
+                let result = table.insert(key, tracked(mark), || {
                     let payload = Payload::new(&drops);
                     made = payload.id();
                     payload
@@ -200,7 +202,7 @@ fn exercise(keys: &[usize], capacity: usize, ops: &[Op]) -> Result<(), TestCaseE
                 let expected = if model.place.contains_key(&key) {
                     Ok(false)
                 } else if model.order.len() == capacity {
-                    Err(Full)
+                    Err(TableFull)
                 } else {
                     Ok(true)
                 };
@@ -230,7 +232,7 @@ fn exercise(keys: &[usize], capacity: usize, ops: &[Op]) -> Result<(), TestCaseE
             }
             Op::MoveTo(other) => {
                 let (entries, buckets) = storage(*other);
-                table = table.moved_to(entries, buckets);
+                table = table.moved_into(entries, buckets);
                 capacity = *other;
                 model.truncate(capacity);
             }
@@ -276,14 +278,14 @@ proptest! {
 
     /// Buckets that do not suit the entries make the table smaller, and nothing else.
     #[test]
-    fn too_few_buckets_make_it_smaller(places in 0..20usize, buckets in 0..70usize) {
-        let expected = if buckets.is_power_of_two() { places.min(buckets / 2) } else { 0 };
+    fn too_few_buckets_make_it_smaller(entries_len in 0..20usize, buckets in 0..70usize) {
+        let expected = if buckets.is_power_of_two() { entries_len.min(buckets / 2) } else { 0 };
         let drops = Drops::default();
-        let mut table = Table::new(entries(places), vec![u32::MAX; buckets]);
+        let mut table = Table::new(entries(entries_len), vec![u32::MAX; buckets]);
         prop_assert_eq!(table.capacity(), expected);
         for (n, key) in ordinary().into_iter().enumerate() {
-            let result = table.insert(key, watch(n as u64), || Payload::new(&drops));
-            prop_assert_eq!(result, if n < expected { Ok(true) } else { Err(Full) });
+            let result = table.insert(key, tracked(n as u64), || Payload::new(&drops));
+            prop_assert_eq!(result, if n < expected { Ok(true) } else { Err(TableFull) });
             prop_assert_eq!(table.get(key).is_some(), n < expected);
         }
         prop_assert_eq!(table.len(), expected);
@@ -312,17 +314,23 @@ fn full_to_the_last_place_with_all_keys_in_one_bucket() {
     let mut table = table(32);
     for key in &keys {
         assert_eq!(
-            table.insert(*key, watch(1), || Payload::new(&drops)),
+            table.insert(*key, tracked(1), || Payload::new(&drops)),
             Ok(true)
         );
     }
-    assert_eq!(table.insert(12345, watch(1), || unreachable!()), Err(Full));
+    assert_eq!(
+        table.insert(12345, tracked(1), || unreachable!()),
+        Err(TableFull)
+    );
     // A key that is there is no news, even when nothing else would fit.
     assert_eq!(
-        table.insert(keys[0], watch(2), || unreachable!()),
+        table.insert(keys[0], tracked(2), || unreachable!()),
         Ok(false)
     );
-    assert_eq!(table.get(keys[0]).map(|entry| entry.watch), Some(watch(1)));
+    assert_eq!(
+        table.get(keys[0]).map(|entry| entry.tracked),
+        Some(tracked(1))
+    );
     // Taken out from the front, each leaves the others to be found.
     for n in 0..keys.len() {
         let gone = table.remove_at(0).and_then(|task| task.id()).unwrap();
@@ -352,20 +360,20 @@ fn buckets_at_the_ends() {
 }
 
 #[test]
-fn a_change_through_at_is_kept() {
+fn a_change_through_entry_mut_is_kept() {
     let drops = Drops::default();
     let mut table = table(4);
     for key in [10, 20, 30] {
         table
-            .insert(key, watch(0), || Payload::new(&drops))
+            .insert(key, tracked(0), || Payload::new(&drops))
             .unwrap();
     }
-    table.at(0).unwrap().watch = watch(9);
+    table.entry_mut(0).unwrap().tracked = tracked(9);
     table.remove_at(1);
-    assert_eq!(table.get(10).map(|entry| entry.watch), Some(watch(9)));
+    assert_eq!(table.get(10).map(|entry| entry.tracked), Some(tracked(9)));
     let (entries, buckets) = storage(8);
-    let table = table.moved_to(entries, buckets);
-    assert_eq!(table.get(10).map(|entry| entry.watch), Some(watch(9)));
+    let table = table.moved_into(entries, buckets);
+    assert_eq!(table.get(10).map(|entry| entry.tracked), Some(tracked(9)));
     assert!(table.get(20).is_none() && table.get(30).is_some());
 }
 
@@ -377,8 +385,10 @@ fn what_storage_held_is_dropped_once() {
         entry.task = Payload::new(&drops);
     }
     let mut table = Table::new(old, vec![3; buckets_for(4)]);
-    assert!(table.is_empty() && table.get(0).is_none() && table.at(0).is_none());
-    table.insert(0, watch(0), || Payload::new(&drops)).unwrap();
+    assert!(table.is_empty() && table.get(0).is_none() && table.entry_mut(0).is_none());
+    table
+        .insert(0, tracked(0), || Payload::new(&drops))
+        .unwrap();
     table.remove_at(0);
     drop(table);
     assert_eq!(*drops.borrow(), [1, 1, 1, 1, 1]);

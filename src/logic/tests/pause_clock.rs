@@ -1,49 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The live clock.
+//! Unpaused time.
 
 mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
-    pause_clock::{lost, overdue, PERIOD, SLACK},
+    pause_clock::{overdue, paused_ns, PERIOD_NS, SLACK_NS},
     NSEC_PER_SEC,
 };
 
 const SEC: u64 = NSEC_PER_SEC;
 
 #[test]
-fn lost_at_its_limits() {
+fn a_pause_at_its_limits() {
     assert_eq!(
-        (PERIOD, SLACK),
+        (PERIOD_NS, SLACK_NS),
         (SEC, SEC),
         "what the numbers below are made for"
     );
-    assert_eq!(lost(0), 0);
-    assert_eq!(lost(SEC), 0);
-    assert_eq!(lost(2 * SEC), 0);
-    assert_eq!(lost(2 * SEC + 1), SEC + 1);
-    assert_eq!(lost(60 * SEC), 59 * SEC);
-    assert_eq!(lost(u64::MAX), u64::MAX - SEC);
+    assert_eq!(paused_ns(0), 0);
+    assert_eq!(paused_ns(SEC), 0);
+    assert_eq!(paused_ns(2 * SEC), 0);
+    assert_eq!(paused_ns(2 * SEC + 1), SEC + 1);
+    assert_eq!(paused_ns(60 * SEC), 59 * SEC);
+    assert_eq!(paused_ns(u64::MAX), u64::MAX - SEC);
     assert!(!overdue(0) && !overdue(2 * SEC));
     assert!(overdue(2 * SEC + 1) && overdue(u64::MAX));
 }
 
-/// A beat as `sys/clock.rs` keeps it: who reads the clock while it is overdue makes it beat.
-struct Beat {
+/// The clock as `sys/pause_clock.rs` keeps it: a reader that finds the interrupt overdue accounts
+/// the pause itself.
+struct PauseClock {
     last: u64,
     total: u64,
 }
 
-impl Beat {
-    fn beat(&mut self, now: u64) {
-        self.total += lost(now - self.last);
+impl PauseClock {
+    fn interrupt(&mut self, now: u64) {
+        self.total += paused_ns(now - self.last);
         self.last = now;
     }
 
-    fn live(&mut self, now: u64) -> u64 {
+    fn unpaused(&mut self, now: u64) -> u64 {
         if overdue(now - self.last) {
-            self.beat(now);
+            self.interrupt(now);
         }
         now - self.total
     }
@@ -52,31 +53,31 @@ impl Beat {
 #[test]
 fn a_stopped_machine_ages_nothing() {
     let start = 1000 * SEC;
-    // Whether the beat comes first when the machine goes on, or whoever reads the clock.
-    for beats in [true, false] {
-        let mut beat = Beat {
+    // Whether the interrupt comes first when the machine goes on, or a reader of the clock.
+    for interrupt_first in [true, false] {
+        let mut clock = PauseClock {
             last: start,
             total: 0,
         };
-        let asleep_since = beat.live(start);
-        // Stopped for a minute right after a beat: what slept for 0 s has slept for 1.
+        let asleep_since = clock.unpaused(start);
+        // Stopped for a minute right after an interrupt: what slept for 0 s has slept for 1.
         let now = start + 60 * SEC;
-        if beats {
-            beat.beat(now);
+        if interrupt_first {
+            clock.interrupt(now);
         }
-        assert_eq!(beat.live(now) - asleep_since, SEC);
+        assert_eq!(clock.unpaused(now) - asleep_since, SEC);
         // And time goes on from there.
-        assert_eq!(beat.live(now + SEC) - asleep_since, 2 * SEC);
-        beat.beat(now + SEC);
-        assert_eq!(beat.live(now + SEC) - asleep_since, 2 * SEC);
+        assert_eq!(clock.unpaused(now + SEC) - asleep_since, 2 * SEC);
+        clock.interrupt(now + SEC);
+        assert_eq!(clock.unpaused(now + SEC) - asleep_since, 2 * SEC);
     }
 }
 
 /// What happens on the machine.
 #[derive(Clone, Debug)]
 enum Act {
-    /// It runs for so long, then the timer beats.
-    Beat(u64),
+    /// It runs for so long, then the timer interrupts.
+    Interrupt(u64),
     /// It runs for so long, then the clock is read.
     Read(u64),
     /// It is stopped for so long.
@@ -85,8 +86,8 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        6 => (0..SEC + 1_000_000).prop_map(Act::Beat),
-        2 => (0..4 * SEC).prop_map(Act::Beat),
+        6 => (0..SEC + 1_000_000).prop_map(Act::Interrupt),
+        2 => (0..4 * SEC).prop_map(Act::Interrupt),
         6 => (0..2 * SEC).prop_map(Act::Read),
         1 => (2 * SEC - 2..2 * SEC + 3).prop_map(Act::Read),
         2 => (0..100 * SEC).prop_map(Act::Stop),
@@ -96,66 +97,67 @@ fn act() -> impl Strategy<Value = Act> {
 proptest! {
     #![proptest_config(common::config())]
 
-    /// Late beats within the slack lose nothing; beyond it, all but one period is lost.
+    /// An interrupt that is late within the slack makes no pause; a later one makes all but one
+    /// period a pause.
     #[test]
-    fn what_is_lost(gap in prop_oneof![0..5 * SEC, 2 * SEC - 2..2 * SEC + 3, any::<u64>()]) {
+    fn what_is_a_pause(gap in prop_oneof![0..5 * SEC, 2 * SEC - 2..2 * SEC + 3, any::<u64>()]) {
         let expected = if gap <= 2 * SEC { 0 } else { gap - SEC };
-        prop_assert_eq!(lost(gap), expected);
+        prop_assert_eq!(paused_ns(gap), expected);
         prop_assert_eq!(overdue(gap), expected != 0);
     }
 
-    /// Beside the real clock: never faster, and never back by more than the slack.
+    /// Beside the monotonic clock: never faster, and never back by more than the slack.
     #[test]
-    fn the_live_clock_beside_the_real_one(acts in prop::collection::vec(act(), 1..80)) {
+    fn unpaused_time_beside_the_monotonic_clock(acts in prop::collection::vec(act(), 1..80)) {
         let start = 1000 * SEC;
-        let mut beat = Beat { last: start, total: 0 };
+        let mut clock = PauseClock { last: start, total: 0 };
         let mut now = start;
-        let mut read = (now, beat.live(now));
+        let mut read = (now, clock.unpaused(now));
         for act in acts {
             match act {
-                Act::Beat(after) => {
+                Act::Interrupt(after) => {
                     now += after;
-                    beat.beat(now);
+                    clock.interrupt(now);
                 }
                 Act::Stop(long) => now += long,
                 Act::Read(after) => {
                     now += after;
-                    let live = beat.live(now);
+                    let unpaused = clock.unpaused(now);
                     let (then, before) = read;
-                    prop_assert!(live <= before + (now - then), "faster than the clock");
-                    prop_assert!(before <= live + SLACK, "back by more than the slack");
-                    prop_assert!(live >= start && live <= now);
-                    read = (now, live);
+                    prop_assert!(unpaused <= before + (now - then), "faster than the clock");
+                    prop_assert!(before <= unpaused + SLACK_NS, "back by more than the slack");
+                    prop_assert!(unpaused >= start && unpaused <= now);
+                    read = (now, unpaused);
                 }
             }
         }
     }
 
-    /// A stop of whatever length makes nothing older by more than a late beat may, with beats in
-    /// time otherwise.
+    /// A stop of whatever length makes nothing older by more than a late interrupt may, if the other
+    /// interrupts come in time.
     #[test]
-    fn stops_count_as_no_more_than_a_late_beat(
+    fn stops_count_as_no_more_than_a_late_interrupt(
         stretches in prop::collection::vec((0..20u64, 0..SEC, 0..100 * SEC), 1..20),
     ) {
         let start = 1000 * SEC;
-        let mut beat = Beat { last: start, total: 0 };
+        let mut clock = PauseClock { last: start, total: 0 };
         let mut now = start;
         let mut ran = 0;
         let mut stops = 0;
-        for (beats, rest, stop) in stretches {
-            for _ in 0..beats {
+        for (interrupts, rest, stop) in stretches {
+            for _ in 0..interrupts {
                 now += SEC;
-                beat.beat(now);
+                clock.interrupt(now);
             }
-            // Stopped somewhere between two beats; the next comes at once, being late.
+            // Stopped somewhere between two interrupts; the next one is late and comes at once.
             now += rest + stop;
-            ran += beats * SEC + rest;
+            ran += interrupts * SEC + rest;
             stops += 1;
-            beat.beat(now);
-            let live = beat.live(now) - start;
-            prop_assert!(live <= ran + stops * (PERIOD + SLACK));
+            clock.interrupt(now);
+            let unpaused = clock.unpaused(now) - start;
+            prop_assert!(unpaused <= ran + stops * (PERIOD_NS + SLACK_NS));
             // Time in which it ran may be taken for a part of the stop, less than a period.
-            prop_assert!(live + stops * PERIOD >= ran);
+            prop_assert!(unpaused + stops * PERIOD_NS >= ran);
         }
     }
 }
