@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The scheduler's count of tasks in uninterruptible sleep.
+ * The scheduler's count of tasks in uninterruptible sleep, for
+ * src/sys/runqueue.rs.
  *
- * struct rq is private to kernel/sched. Where the tree that the module is
- * built against has its source, the offsets come from the compiler; a tree of
- * headers alone has not, and the counts cannot be read.
+ * struct rq is private to kernel/sched. If the tree that the module is built
+ * against has kernel/sched/sched.h, the compiler knows its layout. A tree of
+ * headers alone lacks that file, and the counts cannot be read.
  */
 #include <linux/cpumask.h>
 #include <linux/percpu.h>
@@ -12,13 +13,15 @@
 
 #include "vigil.h"
 
-/* With proxy execution blocked tasks stay runnable and are not counted. */
+/* With proxy execution, blocked tasks stay runnable and are not counted. */
 #if __has_include("kernel/sched/sched.h") && !defined(CONFIG_SCHED_PROXY_EXEC)
 
 #include "kernel/sched/sched.h"
 
 /**
- * vigil_rq_readable() - whether vigil_rq_sum() means anything
+ * vigil_rq_readable() - whether vigil_rq_sum() can read the run queues
+ *
+ * Context: any.
  */
 int vigil_rq_readable(void)
 {
@@ -27,11 +30,12 @@ int vigil_rq_readable(void)
 
 /**
  * vigil_rq_sum() - sum up the run queues of all CPUs
- * @runqueues: address of the kernel's per-CPU variable of that name
+ * @runqueues: address of the kernel's per-CPU variable "runqueues"
  * @running: set to the sum of nr_running
  *
- * Possible CPUs, not online ones: a task may be woken on another CPU than it
- * went to sleep on, and a CPU that went away leaves its part of the sum behind.
+ * Sums up all possible CPUs, not only the online ones: a task may be woken on
+ * another CPU than it went to sleep on, and the run queue of a CPU that went
+ * offline keeps its part of the sum.
  *
  * Context: any.
  * Return: the sum of nr_uninterruptible, which is unsigned per CPU and wraps.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Looking through the tasks: the inner loop of a walk, and what of a task is
- * behind a macro or a static inline.
+ * Tasks, for src/sys/task.rs: the inner loop of a scan, and what is behind a
+ * macro, a static inline, or a header that the bindings lack.
  */
 #include <linux/idr.h>
+#include <linux/mm.h>
 #include <linux/nmi.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
@@ -15,20 +16,20 @@
 
 /**
  * vigil_scan_tasks() - find tasks by the bits of their state
- * @next: pid to begin with; set to the one to go on with, 0 when through
- * @budget: how many tasks may be looked at; lowered by those that were
- * @wanted: take a task if its state has one of these bits ...
+ * @next: the PID to begin with; set to the PID to go on with, 0 at the end
+ * @budget: how many tasks may be read; lowered by the number that was
+ * @wanted: find a task if its state has one of these bits ...
  * @unwanted: ... and none of these
- * @found: where to put the tasks, without references
- * @max: how many fit
+ * @found: set to the tasks that were found, without references
+ * @max: the length of @found
  *
- * Goes by pid and not along the task lists: a pid is a place that can be come
- * back to, whoever exited meanwhile. The radix tree's own iterator looks at 64
- * pids at a time, where find_ge_pid() would start from the root for each.
+ * Scans the PIDs and not the task lists: a scan can go on at a PID even if the
+ * task at which it stopped has exited meanwhile. The radix tree's iterator
+ * reads 64 PIDs at a time, where find_ge_pid() would start from the root for
+ * each.
  *
- * Context: any that may read under RCU; the caller holds rcu_read_lock() for
- *	as long as it uses what was found.
- * Return: how many were found.
+ * Context: any; the caller holds rcu_read_lock() for as long as it uses @found.
+ * Return: how many tasks were found.
  */
 unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
 			      unsigned int wanted, unsigned int unwanted,
@@ -72,46 +73,34 @@ out:
 }
 
 /**
- * vigil_task_by_pid() - the task with this pid in the initial namespace
+ * vigil_virt_addr_valid() - whether an address is in the linear map of memory
+ * @address: any address
  *
- * Context: under rcu_read_lock(), for as long as the result is used.
- */
-struct task_struct *vigil_task_by_pid(int pid)
-{
-	return pid_task(find_pid_ns(pid, &init_pid_ns), PIDTYPE_PID);
-}
-
-/**
- * vigil_is_memory() - whether that is an address of memory of the kernel's own
+ * A device's registers are not: on arm64 a read of these may be fatal, even by
+ * copy_from_kernel_nofault().
  *
- * Not of a device's registers, say: a read of those that goes wrong is fatal
- * on arm64, also for copy_from_kernel_nofault().
+ * Context: any.
  */
-int vigil_is_memory(unsigned long address)
+int vigil_virt_addr_valid(unsigned long address)
 {
 	return virt_addr_valid((void *)address);
 }
 
 /**
- * vigil_task_in_iowait() - whether the task waits for I/O: a bit field
- */
-int vigil_task_in_iowait(const struct task_struct *task)
-{
-	return task->in_iowait;
-}
-
-/**
- * vigil_show_task() - print the state and the stack of a task
+ * vigil_sched_show_task() - print the state and the stack of a task
+ * @task: the task
  *
- * Context: process context; prints a lot.
+ * Context: process context; prints many lines.
  */
-void vigil_show_task(struct task_struct *task)
+void vigil_sched_show_task(struct task_struct *task)
 {
 	sched_show_task(task);
 }
 
 /**
- * vigil_touch_watchdogs() - long output is on its way: not a lockup
+ * vigil_touch_watchdogs() - reset the in-tree lockup detectors of this CPU
+ *
+ * Context: any.
  */
 void vigil_touch_watchdogs(void)
 {
@@ -119,7 +108,9 @@ void vigil_touch_watchdogs(void)
 }
 
 /**
- * vigil_cond_resched() - let others run, on kernels where that has to be asked
+ * vigil_cond_resched() - let other tasks run, on kernels without preemption
+ *
+ * Context: process context, may sleep.
  */
 void vigil_cond_resched(void)
 {

@@ -49,15 +49,13 @@ int vigil_backtrace_is_nmi(void);
 void vigil_backtrace_others(unsigned int cpu);
 
 /*
- * tasks.c: looking through the tasks.
+ * task.c: tasks.
  */
 unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
 			      unsigned int wanted, unsigned int unwanted,
 			      struct task_struct **found, unsigned int max);
-struct task_struct *vigil_task_by_pid(int pid);
-int vigil_is_memory(unsigned long address);
-int vigil_task_in_iowait(const struct task_struct *task);
-void vigil_show_task(struct task_struct *task);
+int vigil_virt_addr_valid(unsigned long address);
+void vigil_sched_show_task(struct task_struct *task);
 void vigil_touch_watchdogs(void);
 void vigil_cond_resched(void);
 

@@ -90,16 +90,10 @@ unsafe extern "C" {
     ) -> kernel::ffi::c_uint;
 }
 unsafe extern "C" {
-    pub fn vigil_task_by_pid(pid: kernel::ffi::c_int) -> *mut task_struct;
+    pub fn vigil_virt_addr_valid(address: kernel::ffi::c_ulong) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
-    pub fn vigil_is_memory(address: kernel::ffi::c_ulong) -> kernel::ffi::c_int;
-}
-unsafe extern "C" {
-    pub fn vigil_task_in_iowait(task: *const task_struct) -> kernel::ffi::c_int;
-}
-unsafe extern "C" {
-    pub fn vigil_show_task(task: *mut task_struct);
+    pub fn vigil_sched_show_task(task: *mut task_struct);
 }
 unsafe extern "C" {
     pub fn vigil_touch_watchdogs();

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Kernel threads.
+//! Kernel threads that can be woken and stopped.
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
-use super::ffi;
 use kernel::{
     bindings,
     error::from_err_ptr,
@@ -19,10 +18,10 @@ use kernel::{
     time::msecs_to_jiffies,
 };
 
-/// What a thread and those who talk to it share: a bell and the wish that it end.
+/// Wakes and stops a thread. Shared by the thread and the code that controls it.
 ///
-/// A ring is kept until the thread waits next, so that none is lost between a look at the world
-/// and the wait.
+/// A wake-up that comes while the thread runs is kept until its next wait, which then returns at once:
+/// no wake-up is lost between the thread's last look at its input and the wait.
 #[pin_data]
 pub(crate) struct ThreadControl {
     #[pin]
@@ -33,19 +32,19 @@ pub(crate) struct ThreadControl {
 }
 
 impl ThreadControl {
-    /// A bell that is not rung.
+    /// Neither woken nor stopped.
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                woken <- new_mutex!(false, "vigil::Bell::rung"),
-                wait <- new_condvar!("vigil::Bell::wait"),
+                woken <- new_mutex!(false, "vigil::ThreadControl::woken"),
+                wait <- new_condvar!("vigil::ThreadControl::wait"),
                 stop: Atomic::new(false),
             }),
             GFP_KERNEL,
         )
     }
 
-    /// Wakes the thread, or makes its next wait return at once.
+    /// Wakes the thread, or makes its next [`wait`](Self::wait) return at once.
     ///
     /// # Context
     ///
@@ -55,19 +54,28 @@ impl ThreadControl {
         self.wait.notify_all();
     }
 
-    /// Whether the thread is to end. Cheap: to be asked often.
+    /// Whether the thread has to return (`kthread_should_stop()`). Cheap enough for each step of a
+    /// loop.
+    ///
+    /// # Context
+    ///
+    /// Any.
     pub(crate) fn should_stop(&self) -> bool {
         self.stop.load(Relaxed)
     }
 
-    /// Sleeps until the bell rings, at most for `millis` milliseconds (for good if `None`), not
-    /// counting towards the load.
+    /// Sleeps until [`wake`](Self::wake) is called, at most for `millis` milliseconds (`None`: without
+    /// a limit). The sleep is interruptible, so that it does not count towards the load average.
+    ///
+    /// # Context
+    ///
+    /// Process context, in the thread itself; may sleep.
     pub(crate) fn wait(&self, millis: Option<u32>) {
         let mut woken = self.woken.lock();
         if !*woken {
             match millis {
-                // The results tell a signal from a ring; kernel threads get none, and the caller
-                // looks at the world after every wake-up anyway.
+                // The results tell a signal from a wake-up. Kernel threads get no signals, and the
+                // caller checks its conditions after every wake-up anyway.
                 Some(ms) => {
                     let _ = self
                         .wait
@@ -83,22 +91,12 @@ impl ThreadControl {
 
     fn stop(&self) {
         self.stop.store(true, Relaxed);
-        // The lock inside orders the store before the thread's next look.
+        // The lock inside orders the store before the thread's next `should_stop()`.
         self.wake();
     }
 }
 
-/// Lets others run, on kernels where that has to be asked.
-///
-/// # Context
-///
-/// Process context, no spinlock and no RCU read lock held.
-pub(crate) fn cond_resched() {
-    // SAFETY: By the context that the caller is in, which debug kernels check.
-    unsafe { ffi::vigil_cond_resched() };
-}
-
-/// The body of a thread.
+/// The function of a thread, with its state.
 pub(crate) trait ThreadFn: Send {
     /// Runs until [`ThreadControl::should_stop`].
     ///
@@ -108,15 +106,15 @@ pub(crate) trait ThreadFn: Send {
     fn run(&mut self, control: &ThreadControl);
 }
 
-/// A running kernel thread. Dropping it tells the thread to stop and waits until it has left the
-/// module's code for good.
+/// A running kernel thread. Dropping it stops the thread (`kthread_stop()`) and returns when the
+/// thread has left the module's code for good.
 ///
 /// # Invariants
 ///
 /// - `task` is the thread's task, on which this value holds a reference (`get_task_struct()`), so
 ///   that it stays valid even if the thread has ended by itself.
-/// - If the thread never gets to run its body, `start` still holds what it was handed, and `free`
-///   is the function to free that.
+/// - If the thread exits before it has called [`entry`], `start` still owns the [`Start`] that was
+///   made for it, and `free` is the function to free that.
 pub(crate) struct KThread {
     control: Arc<ThreadControl>,
     task: *mut bindings::task_struct,
@@ -130,10 +128,10 @@ unsafe impl Send for KThread {}
 // SAFETY: No method takes `&self`.
 unsafe impl Sync for KThread {}
 
-/// What the new thread is handed.
-struct Start<B> {
+/// The argument of the new thread.
+struct Start<F> {
     control: Arc<ThreadControl>,
-    body: B,
+    function: F,
 }
 
 impl KThread {
@@ -143,24 +141,24 @@ impl KThread {
     /// # Errors
     ///
     /// `ENOMEM`; `EAGAIN` when the system has as many threads as it may have.
-    pub(crate) fn spawn<B: ThreadFn + 'static>(
+    pub(crate) fn spawn<F: ThreadFn + 'static>(
         name: &CStr,
         control: Arc<ThreadControl>,
-        body: B,
+        function: F,
     ) -> Result<Self> {
         let start = KBox::new(
             Start {
                 control: control.clone(),
-                body,
+                function,
             },
             GFP_KERNEL,
         )?;
         let start = KBox::into_raw(start);
-        // SAFETY: `entry::<B>` takes the `Start<B>` that `start` points to. The format takes one
+        // SAFETY: `entry::<F>` takes the `Start<F>` that `start` points to. The format takes one
         // NUL-terminated string. -1 is `NUMA_NO_NODE`.
         let task = from_err_ptr(unsafe {
             bindings::kthread_create_on_node(
-                Some(entry::<B>),
+                Some(entry::<F>),
                 start.cast(),
                 -1,
                 c"%s".as_char_ptr(),
@@ -170,7 +168,7 @@ impl KThread {
         let task = match task {
             Ok(task) => task,
             Err(e) => {
-                // SAFETY: No thread was made, so `start` is still ours, from `into_raw` above.
+                // SAFETY: No thread was made, so that `start` is still owned here, from `into_raw` above.
                 drop(unsafe { KBox::from_raw(start) });
                 return Err(e);
             }
@@ -179,12 +177,12 @@ impl KThread {
         unsafe { bindings::get_task_struct(task) };
         // SAFETY: As above, and by the reference just taken.
         unsafe { bindings::wake_up_process(task) };
-        // INVARIANT: The reference was taken above, and `start` is what `entry` was handed.
+        // INVARIANT: The reference was taken above, and `start` is the argument of `entry`.
         Ok(Self {
             control,
             task,
             start: start.cast(),
-            free: free::<B>,
+            free: free::<F>,
         })
     }
 }
@@ -192,13 +190,13 @@ impl KThread {
 impl Drop for KThread {
     fn drop(&mut self) {
         self.control.stop();
-        // SAFETY: By the type invariant `task` is valid and we own a reference, which this gives
-        // back. It returns after the thread has exited, even if it did so before.
+        // SAFETY: By the type invariant `task` is valid and this value owns a reference, which this
+        // call puts. It returns when the thread has exited, also if that was before the call.
         let result = unsafe { bindings::kthread_stop_put(self.task) };
         if result == EINTR.to_errno() {
-            // SAFETY: The body returns 0; this value stands for a thread that was stopped before
-            // it got to call `entry` (`kthread()` in `kernel/kthread.c`). So by the type invariant
-            // `start` is still there, and nobody else will free it.
+            // SAFETY: `entry` returns 0; this value stands for a thread that was stopped before it
+            // called `entry` (`kthread()` in `kernel/kthread.c`). So by the type invariant `start`
+            // is still owned here, and freed nowhere else.
             unsafe { (self.free)(self.start) };
         }
     }
@@ -206,20 +204,20 @@ impl Drop for KThread {
 
 /// # Safety
 ///
-/// `data` comes from `KBox::into_raw` of a `KBox<Start<B>>` and is not used any more.
-unsafe fn free<B>(data: *mut c_void) {
+/// `data` comes from `KBox::into_raw` of a `KBox<Start<F>>` and is not used any more.
+unsafe fn free<F>(data: *mut c_void) {
     // SAFETY: By the function's own requirement.
-    drop(unsafe { KBox::from_raw(data.cast::<Start<B>>()) });
+    drop(unsafe { KBox::from_raw(data.cast::<Start<F>>()) });
 }
 
 /// # Safety
 ///
-/// `data` comes from `KBox::into_raw` of a `KBox<Start<B>>`, which this owns from now on.
-unsafe extern "C" fn entry<B: ThreadFn>(data: *mut c_void) -> c_int {
+/// `data` comes from `KBox::into_raw` of a `KBox<Start<F>>`, which this owns from now on.
+unsafe extern "C" fn entry<F: ThreadFn>(data: *mut c_void) -> c_int {
     // SAFETY: By the function's own requirement.
-    let mut start = unsafe { KBox::from_raw(data.cast::<Start<B>>()) };
-    let Start { control, body } = &mut *start;
-    body.run(control);
+    let mut start = unsafe { KBox::from_raw(data.cast::<Start<F>>()) };
+    let Start { control, function } = &mut *start;
+    function.run(control);
     0
 }
 
@@ -231,7 +229,7 @@ mod tests {
     };
     use kernel::sync::atomic::{Acquire, Release};
 
-    /// What a body has done.
+    /// What a thread has done.
     struct Done {
         task: Atomic<usize>,
         rounds: Atomic<i32>,
@@ -249,7 +247,7 @@ mod tests {
         )?)
     }
 
-    /// Waits for the bell again and again, or ends at once.
+    /// Waits to be woken again and again, or returns at once.
     struct Waiter {
         done: Arc<Done>,
         millis: Option<u32>,
@@ -281,17 +279,17 @@ mod tests {
         millis: Option<u32>,
         once: bool,
     ) -> Result<KThread> {
-        let body = Waiter {
+        let function = Waiter {
             done: done.clone(),
             millis,
             once,
         };
-        KThread::spawn(c"vigild/kunit", control.clone(), body)
+        KThread::spawn(c"vigild/kunit", control.clone(), function)
     }
 
-    /// Each ring makes one more round, also one that comes before the wait.
+    /// Each wake-up makes one more round, also one that comes before the wait.
     #[test]
-    fn no_ring_is_lost() -> Result {
+    fn no_wake_up_is_lost() -> Result {
         let (control, done) = (ThreadControl::new()?, done()?);
         control.wake();
         let thread = spawn(&control, &done, None, false)?;
@@ -307,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_has_an_end() -> Result {
+    fn a_wait_times_out() -> Result {
         let (control, done) = (ThreadControl::new()?, done()?);
         let thread = spawn(&control, &done, Some(1), false)?;
         assert!(until(|| done.rounds.load(Relaxed) >= 5));
@@ -316,20 +314,20 @@ mod tests {
     }
 
     #[test]
-    fn it_has_its_name_and_is_gone_afterwards() -> Result {
+    fn a_thread_has_its_name_and_is_gone_after_drop() -> Result {
         let (control, done) = (ThreadControl::new()?, done()?);
         let thread = spawn(&control, &done, None, false)?;
         assert!(until(|| done.task.load(Acquire) != 0));
         let task = task::by_address(done.task.load(Acquire)).ok_or(ESRCH)?;
         assert_eq!(name(&task)?.to_bytes(), b"vigild/kunit");
         drop(thread);
-        // The reference is ours; the task has left the list of those that live.
+        // The task is kept by the reference, and has left the list of live tasks.
         assert!(until(|| task::by_address(task::key(&task)).is_none()));
         Ok(())
     }
 
     #[test]
-    fn a_body_may_end_by_itself() -> Result {
+    fn a_thread_may_return_by_itself() -> Result {
         let (control, done) = (ThreadControl::new()?, done()?);
         let thread = spawn(&control, &done, None, true)?;
         assert!(until(|| done.dropped.load(Relaxed) == 1));
@@ -339,7 +337,7 @@ mod tests {
         Ok(())
     }
 
-    /// Stopped before it runs, or after: the body is dropped, and once.
+    /// Stopped before it runs, or after: its function is dropped, and once.
     #[test]
     fn a_thread_may_be_stopped_at_once() -> Result {
         let done = done()?;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The words of a lock that a task waits for.
+//! Kernel memory that may be gone: the words of a lock that a task waits for.
 //!
-//! The lock belongs to somebody else and may be freed at any moment once its waiter goes on, so
-//! memory is read in the way that survives an address that is gone.
+//! vigil holds no reference to the lock. It may be freed at any moment once its waiter goes on, so it is
+//! read by `copy_from_kernel_nofault()`, which survives an address that is not mapped any more.
 //!
 //! C headers: [`include/linux/mutex_types.h`](srctree/include/linux/mutex_types.h),
 //! [`include/linux/semaphore.h`](srctree/include/linux/semaphore.h),
@@ -11,15 +11,15 @@
 
 use kernel::{bindings, ffi::c_void};
 
-/// Reads one word at any address of the kernel's; `None` if there is nothing.
+/// Reads one word at a kernel address; `None` if no memory is mapped there.
 ///
 /// # Context
 ///
 /// Any, NMI included.
 pub(crate) fn read_word(address: usize) -> Option<usize> {
     let mut word = 0usize;
-    // SAFETY: The function takes any address to read from and fails on one that does not answer;
-    // it writes at most the given size, which is that of `word`.
+    // SAFETY: The function takes any address to read from and fails on one that is not mapped; it
+    // writes at most the given size, which is that of `word`.
     let failed = unsafe {
         bindings::copy_from_kernel_nofault(
             (&raw mut word).cast::<c_void>(),
@@ -30,7 +30,11 @@ pub(crate) fn read_word(address: usize) -> Option<usize> {
     (failed == 0).then_some(word)
 }
 
-/// Reads one 32-bit number at any address of the kernel's, as [`read_word`] does.
+/// Reads one 32-bit number at a kernel address; `None` if no memory is mapped there.
+///
+/// # Context
+///
+/// Any, NMI included.
 pub(crate) fn read_i32(address: usize) -> Option<i32> {
     let mut word = 0i32;
     // SAFETY: As in `read_word`.
@@ -50,7 +54,7 @@ mod words {
     use crate::logic::blocker::{LockKind, LockWords};
     use core::mem::offset_of;
 
-    /// Reads the words of the lock at `lock` that say who has it.
+    /// Reads the words of the lock at `lock` that name its owner; `None` if it is gone.
     pub(crate) fn read(kind: LockKind, lock: usize) -> Option<LockWords> {
         let word = |offset: usize| read_word(lock.wrapping_add(offset));
         Some(match kind {
@@ -70,7 +74,7 @@ mod words {
     }
 }
 
-/// A kernel that keeps no record of what tasks wait for: nothing is ever asked.
+/// A kernel without `CONFIG_DETECT_HUNG_TASK_BLOCKER` does not record which lock a task waits for.
 #[cfg(not(CONFIG_DETECT_HUNG_TASK_BLOCKER))]
 mod words {
     use crate::logic::blocker::{LockKind, LockWords};
@@ -97,7 +101,7 @@ mod tests {
 
     /// Nothing, user memory, no address at all, one past the end.
     #[test]
-    fn what_is_not_there_is_not_read() {
+    fn unmapped_memory_is_not_read() {
         for address in [0, 8, 0x0040_0000, 1 << 63, usize::MAX, usize::MAX - 6] {
             assert_eq!(read_word(address), None);
             assert_eq!(read_i32(address), None);
@@ -125,7 +129,7 @@ mod tests {
             Ok(sem)
         }
 
-        /// Who seems to own a lock.
+        /// The address of the task that a lock's words name as its owner.
         pub(super) fn owner(kind: LockKind, lock: usize) -> Option<usize> {
             Some(owner_task(kind, read_words(kind, lock)?))
         }
@@ -158,7 +162,7 @@ mod tests {
         use owners::*;
         let mut sem = rwsem()?;
         let lock = sem.as_ptr() as usize;
-        // SAFETY: The semaphore is set up; who takes it here gives it back.
+        // SAFETY: The semaphore is initialised; it is taken and given back in this function.
         unsafe { bindings::down_write(sem.as_mut_ptr()) };
         let (writer, held) = (
             owner(LockKind::RwSemReader, lock),
@@ -181,7 +185,7 @@ mod tests {
         Ok(())
     }
 
-    /// What a blocked task waits for, and who has it: the whole way of a report.
+    /// From a blocked task to the lock's owner, as a report does it.
     #[test]
     #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]
     fn a_blocked_task_leads_to_the_owner() -> Result {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pause clock: a periodic timer interrupt that shows for how long the machine did not run.
+//! The pause clock: a periodic timer interrupt that shows for how long the machine did not run
+//! (`logic/pause_clock.rs` has the rule).
 //!
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
@@ -21,79 +22,92 @@ use kernel::{
     },
 };
 
-/// When a beat should have come, and how much of a gap was lost: what [`PauseClock`] asks in hard
-/// interrupt context.
+/// How often the timer interrupts, and how long a pause is that a gap between two interrupts shows.
+/// [`PauseClock`] calls the functions in hard interrupt context.
 #[derive(Clone, Copy)]
 pub(crate) struct PauseRule {
-    /// Nanoseconds from one beat to the next.
-    pub(crate) period: u64,
-    /// Whether a beat that came last so many nanoseconds ago is overdue.
+    /// Nanoseconds from one interrupt to the next.
+    pub(crate) period_ns: u64,
+    /// Whether the next interrupt is overdue so many nanoseconds after the last one.
     pub(crate) overdue: fn(u64) -> bool,
-    /// How much of a gap between two beats, in nanoseconds, is lost time; 0 unless it is overdue.
-    pub(crate) lost: fn(u64) -> u64,
+    /// How long the machine did not run in a gap of so many nanoseconds between two interrupts; 0
+    /// unless the second one was overdue.
+    pub(crate) paused_ns: fn(u64) -> u64,
 }
 
-/// A timer interrupt that keeps coming, and what it saw: when it came last, and how much time was
-/// lost between two of them.
+/// A periodic timer, and the pauses that its interrupts have shown: the times in which the machine did
+/// not run, since its hypervisor had stopped it.
 #[pin_data]
 pub(crate) struct PauseClock {
     #[pin]
     timer: HrTimer<Self>,
     rule: PauseRule,
-    /// [`monotonic`] time of the last beat, or of the start. Written after `total`.
+    /// [`monotonic`] time of the last interrupt, or of the start. Written after `paused_ns`.
     last: Atomic<u64>,
-    /// All that was lost until then, in nanoseconds.
-    total: Atomic<u64>,
+    /// The sum of all pauses until then, in nanoseconds.
+    paused_ns: Atomic<u64>,
 }
 
 impl PauseClock {
-    /// A beat that does not run yet.
+    /// A pause clock that is stopped.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     pub(crate) fn new(rule: PauseRule) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 timer <- HrTimer::new(),
                 rule,
                 last: Atomic::new(0),
-                total: Atomic::new(0),
+                paused_ns: Atomic::new(0),
             }),
             GFP_KERNEL,
         )
     }
 
-    /// Starts it, on this CPU if that is not idle. It runs for as long as the returned value lives;
-    /// dropping that waits for a running interrupt to end.
+    /// Starts the timer, on this CPU unless that is idle. It runs for as long as the returned guard
+    /// lives; dropping the guard waits for a running interrupt to end.
     ///
     /// # Context
     ///
-    /// Process context. Not while another [`PauseClockGuard`] of the same beat lives.
+    /// Process context. Not while another [`PauseClockGuard`] of the same clock lives.
     pub(crate) fn start(self: Arc<Self>) -> PauseClockGuard {
         self.last.store(monotonic(), Release);
         let period = self.period();
         PauseClockGuard {
             _handle: HrTimerPointer::start(self.clone(), period),
-            beat: self,
+            clock: self,
         }
     }
 
     fn period(&self) -> Delta {
-        Delta::from_nanos(i64::try_from(self.rule.period).unwrap_or(i64::MAX))
+        Delta::from_nanos(i64::try_from(self.rule.period_ns).unwrap_or(i64::MAX))
     }
 
-    /// Everything that was lost so far, in nanoseconds.
-    pub(crate) fn total(&self) -> u64 {
-        self.total.load(Relaxed)
+    /// The sum of all pauses so far, in nanoseconds.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(crate) fn paused_ns(&self) -> u64 {
+        self.paused_ns.load(Relaxed)
     }
 
-    /// Takes note of a beat now. Called by the timer, or by the owner of [`PauseClockGuard`] while that is
-    /// stopped: never by two at a time.
-    fn beat(&self) {
+    /// Adds the pause that ends now, if there was one. Called by the timer interrupt, or by the owner
+    /// of the [`PauseClockGuard`] while the timer is stopped: never by both at the same time.
+    ///
+    /// # Context
+    ///
+    /// Hard interrupt or process context.
+    fn account_pause(&self) {
         let now = monotonic();
-        let lost = (self.rule.lost)(now.saturating_sub(self.last.load(Relaxed)));
-        if lost != 0 {
-            self.total
-                .store(self.total.load(Relaxed).wrapping_add(lost), Relaxed);
+        let paused = (self.rule.paused_ns)(now.saturating_sub(self.last.load(Relaxed)));
+        if paused != 0 {
+            self.paused_ns
+                .store(self.paused_ns().wrapping_add(paused), Relaxed);
         }
-        // Whoever sees this sees `total` as well.
+        // A reader that sees this store sees the one to `paused_ns` as well.
         self.last.store(now, Release);
     }
 }
@@ -108,7 +122,7 @@ impl HrTimerCallback for PauseClock {
         this: ArcBorrow<'_, Self>,
         mut timer: HrTimerCallbackContext<'_, Self>,
     ) -> HrTimerRestart {
-        this.beat();
+        this.account_pause();
         timer.forward_now(this.period());
         HrTimerRestart::Restart
     }
@@ -123,36 +137,36 @@ impl_has_hr_timer! {
 /// A running [`PauseClock`]; dropping it stops the timer.
 pub(crate) struct PauseClockGuard {
     _handle: ArcHrTimerHandle<PauseClock>,
-    beat: Arc<PauseClock>,
+    clock: Arc<PauseClock>,
 }
 
 impl PauseClockGuard {
-    /// The time, and all that was lost until then; `None` when the beat is overdue, so that it is
-    /// not known: see [`PauseClockGuard::restart`].
+    /// The [`monotonic`] time, and the sum of all pauses until then; `None` when the interrupt is
+    /// overdue, so that the pauses are not known: call [`restart`](Self::restart) then.
     pub(crate) fn read(&self) -> Option<(u64, u64)> {
-        let last = self.beat.last.load(Acquire);
-        let total = self.beat.total.load(Acquire);
-        // The clock is read last. If the machine stood still at any point above, this shows it,
-        // whichever of the two values the timer had changed by then: `last` is too old.
+        let last = self.clock.last.load(Acquire);
+        let paused_ns = self.clock.paused_ns.load(Acquire);
+        // The time is read last. If the machine was stopped at any point above, `last` is too old by
+        // now, whichever of the two values the interrupt had changed when they were read.
         let now = monotonic();
-        if (self.beat.rule.overdue)(now.saturating_sub(last)) {
+        if (self.clock.rule.overdue)(now.saturating_sub(last)) {
             None
         } else {
-            Some((now, total))
+            Some((now, paused_ns))
         }
     }
 
-    /// Stops the timer wherever it is, takes note of what was lost, and starts it here.
+    /// Stops the timer on whichever CPU it is, accounts the pause, and starts the timer on this CPU.
     ///
     /// # Context
     ///
     /// Process context.
     pub(crate) fn restart(self) -> PauseClockGuard {
-        let Self { _handle, beat } = self;
-        // From here on nobody else writes.
+        let Self { _handle, clock } = self;
+        // The interrupt writes no more once the handle is dropped.
         drop(_handle);
-        beat.beat();
-        beat.start()
+        clock.account_pause();
+        clock.start()
     }
 }
 
@@ -160,61 +174,61 @@ impl PauseClockGuard {
 mod tests {
     use super::{super::testing::*, *};
 
-    const PERIOD: u64 = 5_000_000;
+    const PERIOD_NS: u64 = 5_000_000;
 
-    fn beat(overdue: fn(u64) -> bool, lost: fn(u64) -> u64) -> Result<Arc<PauseClock>> {
+    fn pause_clock(overdue: fn(u64) -> bool, paused_ns: fn(u64) -> u64) -> Result<Arc<PauseClock>> {
         PauseClock::new(PauseRule {
-            period: PERIOD,
+            period_ns: PERIOD_NS,
             overdue,
-            lost,
+            paused_ns,
         })
     }
 
     #[test]
-    fn beats_until_it_is_dropped() -> Result {
-        let beat = beat(|_| false, |_| 0)?;
-        let running = beat.clone().start();
+    fn interrupts_come_until_the_guard_is_dropped() -> Result {
+        let clock = pause_clock(|_| false, |_| 0)?;
+        let guard = clock.clone().start();
         for _ in 0..3 {
-            let seen = beat.last.load(Acquire);
-            assert!(until(|| beat.last.load(Acquire) > seen));
+            let seen = clock.last.load(Acquire);
+            assert!(until(|| clock.last.load(Acquire) > seen));
         }
-        let seen = beat.last.load(Acquire);
-        let (now, lost) = running.read().ok_or(EINVAL)?;
+        let seen = clock.last.load(Acquire);
+        let (now, paused) = guard.read().ok_or(EINVAL)?;
         assert!(now >= seen);
-        assert_eq!(lost, 0);
-        drop(running);
-        let last = beat.last.load(Acquire);
+        assert_eq!(paused, 0);
+        drop(guard);
+        let last = clock.last.load(Acquire);
         pause(30);
-        assert_eq!(beat.last.load(Acquire), last);
+        assert_eq!(clock.last.load(Acquire), last);
         Ok(())
     }
 
-    /// Where every gap is lost, they add up to all the time there was.
+    /// Where every gap is a pause, the pauses add up to all the time there was.
     #[test]
     fn each_gap_counts_once() -> Result {
-        let beat = beat(|_| false, |gap| gap)?;
+        let clock = pause_clock(|_| false, |gap| gap)?;
         let before = monotonic();
-        let running = beat.clone().start();
+        let guard = clock.clone().start();
         let after = monotonic();
         pause(50);
-        drop(running);
-        let start = beat.last.load(Acquire).wrapping_sub(beat.total());
+        drop(guard);
+        let start = clock.last.load(Acquire).wrapping_sub(clock.paused_ns());
         assert!(before <= start && start <= after);
-        assert!(beat.total() != 0);
+        assert!(clock.paused_ns() != 0);
         Ok(())
     }
 
     #[test]
-    fn what_is_overdue_is_started_again() -> Result {
-        let beat = beat(|_| true, |gap| gap)?;
-        let running = beat.clone().start();
-        assert_eq!(running.read(), None);
-        let running = running.restart();
-        let lost = beat.total();
-        assert!(lost != 0);
-        // It runs again.
-        assert!(until(|| beat.total() > lost));
-        drop(running);
+    fn an_overdue_timer_is_restarted() -> Result {
+        let clock = pause_clock(|_| true, |gap| gap)?;
+        let guard = clock.clone().start();
+        assert_eq!(guard.read(), None);
+        let guard = guard.restart();
+        let paused = clock.paused_ns();
+        assert!(paused != 0);
+        // The timer runs again.
+        assert!(until(|| clock.paused_ns() > paused));
+        drop(guard);
         Ok(())
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The scheduler's own count of sleeping tasks: `src/c/runqueue.c`.
+//! The scheduler's count of tasks in uninterruptible sleep.
+//!
+//! C header: `kernel/sched/sched.h`, by `src/c/runqueue.c`
 
 use super::{ffi, ksyms::Ksyms};
-use crate::logic::hung_task::scan_policy;
+use crate::logic::hung_task::scan_policy::RunQueueSum;
 
 /// The run queues of all CPUs.
 ///
@@ -19,22 +21,26 @@ pub(crate) struct RunQueues {
 /// Why the run queues cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// Nobody wants them (module parameter `use_run_queues`).
+    /// They are not to be used (module parameter `use_run_queues`).
     NotWanted,
     /// The tree that the module was built against lacks `kernel/sched/sched.h`, or the kernel
     /// leaves blocked tasks uncounted (proxy execution).
     NoOffsets,
-    /// The symbol `runqueues` is not to be found.
+    /// The symbol `runqueues` cannot be looked up.
     NoSymbol,
 }
 
 impl RunQueues {
-    /// Finds them, if they are wanted.
+    /// Looks up the run queues, if they are `wanted`.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be read.
     pub(crate) fn find(ksyms: &Ksyms, wanted: bool) -> Result<Self, Unreadable> {
         if !wanted {
             return Err(Unreadable::NotWanted);
         }
-        // SAFETY: Only tells how the file was compiled.
+        // SAFETY: Returns a constant.
         if unsafe { ffi::vigil_rq_readable() } == 0 {
             return Err(Unreadable::NoOffsets);
         }
@@ -46,16 +52,16 @@ impl RunQueues {
         }
     }
 
-    /// Sums them up.
+    /// Sums up the run queues of all possible CPUs.
     ///
     /// # Context
     ///
     /// Any.
-    pub(crate) fn sum(&self) -> scan_policy::RunQueueSum {
+    pub(crate) fn sum(&self) -> RunQueueSum {
         let mut running = 0;
         // SAFETY: By the type invariant the address is that of the per-CPU variable.
         let sum = unsafe { ffi::vigil_rq_sum(self.address, &raw mut running) };
-        scan_policy::RunQueueSum {
+        RunQueueSum {
             uninterruptible: sum as i64,
             running: running as u64,
         }
@@ -68,13 +74,13 @@ mod tests {
     use kernel::prelude::*;
 
     #[test]
-    fn is_not_there_unless_wanted_and_found() {
+    fn run_queues_are_not_looked_up_unless_wanted() {
         let found = RunQueues::find(&Ksyms::resolve(true), false);
         assert!(found.err() == Some(Unreadable::NotWanted));
     }
 
     #[test]
-    fn counts_who_runs() -> Result {
+    fn runnable_tasks_are_counted() -> Result {
         let queues = RunQueues::find(&Ksyms::resolve(true), true).map_err(|_| ENOENT)?;
         let cpus = u64::from(super::super::cpu::count());
         for _ in 0..100 {
@@ -86,12 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn counts_who_sleeps_uninterruptibly() -> Result {
+    fn sleeping_tasks_are_counted() -> Result {
         let queues = RunQueues::find(&Ksyms::resolve(true), true).map_err(|_| ENOENT)?;
         let trap = Trap::new()?;
         let guard = trap.lock.lock();
         let (thread, _victim) = Trap::catch(&trap)?;
-        // Each look sees it, whatever else sleeps; the sum is off while others go to sleep.
+        // Each sum has it, whatever else sleeps; a sum is off while other tasks go to sleep.
         let mut seen = 0;
         let counted = until(|| {
             seen = if queues.sum().uninterruptible >= 1 {

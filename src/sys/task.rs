@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tasks: looking at one, and going through all of them.
+//! Tasks: what a `task_struct` shows, and scans through all tasks.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
@@ -34,10 +34,10 @@ macro_rules! read_once {
     }};
 }
 
-/// What one look shows of the task's sleep.
+/// Samples the task's state and its switch count.
 ///
-/// A task that is on a CPU does not sleep, whatever its state says: it is about to go to sleep, and
-/// has not been counted for this sleep yet.
+/// The sample of a task that is on a CPU is `TASK_RUNNING`, whatever its state says: the task is about
+/// to sleep, and its next context switch, which counts this sleep, is still to come.
 ///
 /// # Context
 ///
@@ -48,7 +48,7 @@ pub(crate) fn sample(task: &Task) -> TaskSample {
     } else {
         bindings::TASK_RUNNING
     };
-    // SAFETY: A barrier may stand anywhere.
+    // SAFETY: A memory barrier has no requirements.
     unsafe { bindings::smp_rmb() };
     let voluntary = read_once!(task, nvcsw) as u64;
     let switch_count = voluntary.wrapping_add(read_once!(task, nivcsw) as u64);
@@ -58,7 +58,7 @@ pub(crate) fn sample(task: &Task) -> TaskSample {
     }
 }
 
-/// The task's name and number.
+/// The task's name and PID.
 pub(crate) fn id(task: &Task) -> TaskId {
     let mut comm = [0u8; TASK_COMM_LEN];
     // SAFETY: A `&Task` is a valid `task_struct`. The name may be changing: the bytes are copied
@@ -74,7 +74,7 @@ pub(crate) fn id(task: &Task) -> TaskId {
     }
 }
 
-/// Name and number of the running task.
+/// The running task's name and PID.
 ///
 /// # Context
 ///
@@ -83,24 +83,26 @@ pub(crate) fn current_id() -> TaskId {
     id(current!())
 }
 
-/// The CPU on which it runs, or ran last.
+/// The CPU on which the task runs, or ran last.
 pub(crate) fn cpu(task: &Task) -> u32 {
     // SAFETY: A `&Task` is a valid `task_struct`.
     unsafe { ffi::vigil_task_cpu(task.as_ptr()) }
 }
 
-/// Whether it sleeps in `io_schedule()`.
+/// Whether the task sleeps in `io_schedule()`.
 pub(crate) fn in_iowait(task: &Task) -> bool {
-    // SAFETY: A `&Task` is a valid `task_struct`.
-    unsafe { ffi::vigil_task_in_iowait(task.as_ptr()) != 0 }
+    // SAFETY: A `&Task` is a valid `task_struct`. The bits beside this one may be changing, which
+    // does not change this one.
+    unsafe { bindings::task_struct::in_iowait_raw(task.as_ptr()) != 0 }
 }
 
-/// Whether it waits for its coredump to end.
+/// Whether the task waits for its coredump to end.
 pub(crate) fn in_coredump(task: &Task) -> bool {
     read_once!(task, flags) & bindings::PF_POSTCOREDUMP != 0
 }
 
-/// `task_struct::blocker`: what it waits for, encoded; 0 when the kernel does not know.
+/// `task_struct::blocker`: the lock that the task waits for, encoded (`logic/blocker.rs` decodes it);
+/// 0 when it waits for none, or the kernel does not record it.
 pub(crate) fn blocker(task: &Task) -> usize {
     #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]
     {
@@ -113,8 +115,8 @@ pub(crate) fn blocker(task: &Task) -> usize {
     }
 }
 
-/// When it last got a CPU, on the clock that stamps the log, in nanoseconds. `None` where the
-/// kernel does not keep it.
+/// When the task last got a CPU, in nanoseconds of `local_clock()`, which stamps the log. `None`: the
+/// kernel does not record it.
 pub(crate) fn last_arrival(task: &Task) -> Option<u64> {
     #[cfg(CONFIG_SCHED_INFO)]
     {
@@ -130,33 +132,44 @@ pub(crate) fn last_arrival(task: &Task) -> Option<u64> {
     }
 }
 
-/// Prints its state and its stack, as mainline's reports do.
+/// Prints the task's state and its stack (`sched_show_task()`), as mainline's reports do.
 ///
 /// # Context
 ///
-/// Process context.
+/// Process context: prints many lines.
 pub(crate) fn show(task: &Task) {
-    // SAFETY: A `&Task` is a valid `task_struct` that stays so for the call; a stack that is gone
-    // already is noticed (`try_get_task_stack()`).
-    unsafe { ffi::vigil_show_task(task.as_ptr()) };
+    // SAFETY: A `&Task` is a valid `task_struct` for the whole call. The function checks whether the
+    // task still has a stack (`try_get_task_stack()`).
+    unsafe { ffi::vigil_sched_show_task(task.as_ptr()) };
 }
 
-/// What identifies a task for as long as somebody holds a reference to it.
+/// Lets other tasks run, on kernels that are not preemptible.
+///
+/// # Context
+///
+/// Process context, no spinlock and no RCU read lock held.
+pub(crate) fn cond_resched() {
+    // SAFETY: The caller is in a context that may sleep, which debug kernels check.
+    unsafe { ffi::vigil_cond_resched() };
+}
+
+/// The address of the `task_struct`: identifies a task for as long as a reference to it is held.
 pub(crate) fn key(task: &Task) -> usize {
     task.as_ptr() as usize
 }
 
-/// The living task whose `task_struct` is at `address`, if that is one.
+/// The live task whose `task_struct` is at `address`; `None` if there is none.
 ///
-/// `address` is anybody's guess (an owner word read without a lock): it is only ever compared. The
-/// pid that seems to be there names the candidate, if that is memory at all.
+/// `address` may be anything (an owner word is read without holding the lock), so it is only compared
+/// with the addresses of live tasks. The candidate is the task with the PID that stands where `address`
+/// would have its `pid` field, if memory is mapped there.
 ///
 /// # Context
 ///
 /// Any that may take RCU's read lock.
 pub(crate) fn by_address(address: usize) -> Option<ARef<Task>> {
-    // SAFETY: Any address will do.
-    if unsafe { ffi::vigil_is_memory(address) } == 0 {
+    // SAFETY: Any address may be passed.
+    if unsafe { ffi::vigil_virt_addr_valid(address) } == 0 {
         return None;
     }
     let pid = lock_words::read_i32(address.wrapping_add(offset_of!(bindings::task_struct, pid)))?;
@@ -164,32 +177,35 @@ pub(crate) fn by_address(address: usize) -> Option<ARef<Task>> {
         return None;
     }
     let _guard = rcu::read_lock();
-    // SAFETY: RCU's read lock is held until the reference has been taken.
-    let found = unsafe { ffi::vigil_task_by_pid(pid) };
+    // SAFETY: RCU's read lock is held until the reference has been taken. `init_pid_ns` is static.
+    let found = unsafe {
+        let pid = bindings::find_pid_ns(pid, &raw mut bindings::init_pid_ns);
+        bindings::pid_task(pid, bindings::pid_type_PIDTYPE_PID)
+    };
     if found.is_null() || found as usize != address {
         return None;
     }
-    // SAFETY: A task that is found by its pid under RCU has at least the reference that its release
-    // gives back after a grace period, so that it is valid here and may be given another.
+    // SAFETY: A task that is found by its PID under RCU has at least the reference that its release
+    // puts after a grace period, so that it is valid here and another reference may be taken.
     Some(unsafe { &*found.cast::<Task>() }.into())
 }
 
-/// A walk through all tasks that can stop anywhere and go on later.
+/// A scan through all tasks for tracked states, which can stop at any task and go on later.
 ///
-/// Tasks come in the order of their pids. One that is there during the whole walk is seen, and seen
-/// once, whatever others come and go meanwhile.
+/// Tasks are scanned in the order of their PIDs. A task that is there during the whole scan is scanned
+/// exactly once, whichever other tasks start and exit meanwhile.
 pub(crate) struct TaskScan {
     next: i32,
     budget: u32,
     batch: u32,
 }
 
-/// How many tasks of one batch can be found.
+/// How many tasks one batch can find.
 const FOUND: usize = 32;
 
 impl TaskScan {
-    /// A walk from `start` (a pid; 0 for the first) that looks at no more than `budget` tasks,
-    /// `batch` at a time.
+    /// A scan from the PID `start` (0 for the first task) that reads at most `budget` tasks, at most
+    /// `batch` of them at a time.
     pub(crate) fn new(start: i32, budget: u32, batch: u32) -> Self {
         Self {
             next: start,
@@ -198,21 +214,21 @@ impl TaskScan {
         }
     }
 
-    /// How many tasks it may still look at.
+    /// How many tasks the scan may still read.
     pub(crate) fn budget(&self) -> u32 {
         self.budget
     }
 
-    /// Where it goes on: a pid, or 0 when it has come to the end.
+    /// The PID at which the scan goes on; 0 when it has come to the end.
     pub(crate) fn next(&self) -> i32 {
         self.next
     }
 
-    /// Looks at one batch of tasks and hands those to `each` that sleep in a way that counts
-    /// (`check::TRACKED_STATES`); `each` returns whether to go on, and the walk stands at the task for
-    /// which it did not. Returns whether there is more to be looked at.
+    /// Reads one batch of tasks and calls `each` with every task whose state is to be tracked
+    /// ([`check::TRACKED_STATES`]). If `each` returns false, the batch ends, and the scan goes on at the
+    /// task that it returned false for. Returns whether there are more tasks to be scanned.
     ///
-    /// Borrowing the guard is what keeps the tasks valid.
+    /// The tasks stay valid because RCU's read lock is held while its guard is borrowed.
     pub(crate) fn batch(&mut self, _rcu: &rcu::Guard, mut each: impl FnMut(&Task) -> bool) -> bool {
         let mut found = [core::ptr::null_mut(); FOUND];
         let allowed = self.batch.min(self.budget);
@@ -231,8 +247,8 @@ impl TaskScan {
         };
         self.budget = self.budget.saturating_sub(allowed.saturating_sub(left));
         for &task in found.iter().take(n as usize) {
-            // SAFETY: One of the first `n` pointers, a task that was found under RCU, whose read
-            // lock is still held.
+            // SAFETY: One of the first `n` pointers: a task that was found under RCU's read lock, which
+            // is still held.
             let task = unsafe { &*task.cast::<Task>() };
             if !each(task) {
                 self.next = task.pid();
@@ -248,7 +264,7 @@ mod tests {
     use super::{super::testing::*, *};
 
     #[test]
-    fn the_running_task_is_seen_as_it_is() -> Result {
+    fn the_running_task_is_sampled_as_it_is() -> Result {
         let me: &Task = current!();
         assert_eq!(current_id().pid, me.pid());
         assert!(current_id().pid > 1);
@@ -266,14 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_a_task_or_not() {
+    fn an_address_is_that_of_a_task_or_not() {
         let me = key(current!());
         let found = by_address(me);
         assert_eq!(found.as_deref().map(key), Some(me));
         assert!(by_address(0).is_none());
         assert!(by_address(usize::MAX).is_none());
         assert!(by_address(me.wrapping_add(8)).is_none());
-        // A word that looks like a living task's pid, at the place where one would stand.
+        // The PID of a live task where the `pid` field would be, in memory that is no task.
         let mut false_one = [0u8; 16];
         if let Some(pid) = false_one.first_chunk_mut() {
             *pid = current!().pid().to_ne_bytes();
@@ -283,68 +299,68 @@ mod tests {
         assert!(by_address(address).is_none());
     }
 
-    /// Walks to the end, so many at a time; how many were looked at, and how often it met `whom`.
-    fn walk(batch: u32, whom: &Task) -> (u32, u32) {
+    /// Scans to the end in batches; returns how many tasks were read, and how often `wanted` was found.
+    fn scan(batch: u32, wanted: &Task) -> (u32, u32) {
         let budget = 1 << 20;
-        let mut walk = TaskScan::new(0, budget, batch);
-        let mut met = 0;
+        let mut scan = TaskScan::new(0, budget, batch);
+        let mut times = 0;
         loop {
-            let more = walk.batch(&rcu::read_lock(), |task| {
-                if key(task) == key(whom) {
-                    met = u32::wrapping_add(met, 1);
+            let more = scan.batch(&rcu::read_lock(), |task| {
+                if key(task) == key(wanted) {
+                    times = u32::wrapping_add(times, 1);
                 }
                 true
             });
             if !more {
-                return (budget.wrapping_sub(walk.budget()), met);
+                return (budget.wrapping_sub(scan.budget()), times);
             }
         }
     }
 
-    /// However small the batches, a sleeper is met once, and one that runs is not.
+    /// However small the batches, a sleeping task is found once, and one that runs is not.
     #[test]
-    fn a_walk_meets_each_sleeper_once() -> Result {
+    fn a_scan_finds_each_sleeping_task_once() -> Result {
         let trap = Trap::new()?;
         let guard = trap.lock.lock();
         let (thread, victim) = Trap::catch(&trap)?;
-        let mut met = [(0, 0); 4];
-        for (met, batch) in met.iter_mut().zip([1, 7, 64, 100_000]) {
-            *met = walk(batch, &victim);
+        let mut found = [(0, 0); 4];
+        for (found, batch) in found.iter_mut().zip([1, 7, 64, 100_000]) {
+            *found = scan(batch, &victim);
         }
-        let (_, me) = walk(64, current!());
+        let (_, me) = scan(64, current!());
         drop(guard);
         drop(thread);
-        for (looked_at, met) in met {
-            // Threads of the kernel alone are more.
-            assert!(looked_at > 20);
-            assert_eq!(met, 1);
+        for (read, times) in found {
+            // The kernel's own threads alone are more.
+            assert!(read > 20);
+            assert_eq!(times, 1);
         }
         assert_eq!(me, 0);
         Ok(())
     }
 
     #[test]
-    fn a_walk_stops_where_it_is_told() -> Result {
+    fn a_scan_stops_where_its_caller_stops_it() -> Result {
         let trap = Trap::new()?;
         let guard = trap.lock.lock();
         let (thread, victim) = Trap::catch(&trap)?;
         let mut all = TaskScan::new(victim.pid(), 1000, 1000);
-        let mut met = 0;
+        let mut stopped_at = 0;
         let more = all.batch(&rcu::read_lock(), |task| {
-            met = task.pid();
+            stopped_at = task.pid();
             false
         });
-        let mut poor = TaskScan::new(0, 3, 1000);
-        let more_of_poor = poor.batch(&rcu::read_lock(), |_| true);
+        let mut short = TaskScan::new(0, 3, 1000);
+        let more_of_short = short.batch(&rcu::read_lock(), |_| true);
         drop(guard);
         drop(thread);
         assert!(more);
-        assert_eq!(met, victim.pid());
+        assert_eq!(stopped_at, victim.pid());
         assert_eq!(all.next(), victim.pid());
-        // Nothing left to spend, and it knows where it was.
-        assert!(!more_of_poor);
-        assert_eq!(poor.budget(), 0);
-        assert!(poor.next() != 0);
+        // The budget is used up, and the scan knows where it stopped.
+        assert!(!more_of_short);
+        assert_eq!(short.budget(), 0);
+        assert!(short.next() != 0);
         Ok(())
     }
 }

@@ -34,12 +34,12 @@ use crate::{
         buffer::Buffer,
         clock::monotonic,
         ksyms::Ksyms,
-        kthread::{cond_resched, ThreadControl, ThreadFn},
+        kthread::{ThreadControl, ThreadFn},
         panic as kernel_panic,
         pause_clock::{PauseClock, PauseClockGuard, PauseRule},
         pm,
         runqueue::{RunQueues, Unreadable},
-        task::{self, TaskScan},
+        task::{self, cond_resched, TaskScan},
     },
 };
 use kernel::{
@@ -260,9 +260,9 @@ impl Detector {
             table: Table::new(entries, buckets),
             policy: ScanPolicy::default(),
             beat: PauseClock::new(PauseRule {
-                period: pause_clock::PERIOD_NS,
+                period_ns: pause_clock::PERIOD_NS,
                 overdue: pause_clock::overdue,
-                lost: pause_clock::paused_ns,
+                paused_ns: pause_clock::paused_ns,
             })?,
             guard_of_clock: None,
             resume: 0,
@@ -275,7 +275,7 @@ impl Detector {
     fn clocks(&mut self) -> (u64, u64) {
         let (now, lost) = loop {
             let Some(running) = self.guard_of_clock.take() else {
-                break (monotonic(), self.beat.total());
+                break (monotonic(), self.beat.paused_ns());
             };
             let read = running.read();
             self.guard_of_clock = Some(match read {
@@ -558,7 +558,7 @@ impl Detector {
             self.guard_of_clock = Some(self.beat.clone().start());
         }
         stats.watched.set(self.table.len() as u64);
-        stats.lost.set(self.beat.total());
+        stats.lost.set(self.beat.paused_ns());
     }
 }
 
