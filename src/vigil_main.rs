@@ -24,7 +24,7 @@ use control::{
 };
 use core::borrow::Borrow;
 use detect::{
-    hung_task::thread::{Detector, HungTaskCtx},
+    hung_task::{ctx::HungTaskCtx, thread::HungTaskThread},
     lockup_ctx::Parts,
     watchdog::LockupDetector,
 };
@@ -202,12 +202,12 @@ impl kernel::Module for Vigil {
             HungTaskCtx::new(knobs.clone(), control.clone(), ksyms, queues, panic.clone()),
             GFP_KERNEL,
         )?;
-        let detector = Detector::new(shared.clone())?;
+        let thread = HungTaskThread::new(shared.clone())?;
         // Whoever makes something registers it here, and what fails later undoes it by being
         // dropped: in the reverse order of these lines.
         let hung = step(
             "start the thread vigild/hung",
-            KThread::spawn(c"vigild/hung", control.clone(), detector),
+            KThread::spawn(c"vigild/hung", control.clone(), thread),
         )?;
         let lockups = step(
             "set up the lockup detectors",

@@ -6,7 +6,7 @@ use super::sysctl::KernelNames;
 use crate::{
     detect::{
         hardlockup::backend::Describe,
-        hung_task::thread::HungTaskCtx,
+        hung_task::ctx::HungTaskCtx,
         lockup_ctx::ReportCounts,
         watchdog::{LockupDetector, BYTES_PER_CPU},
     },
@@ -208,33 +208,33 @@ impl Text for All {
         writeln!(
             f,
             "  watched: {} sleeping tasks, {} of them hung",
-            n.watched.get(),
+            n.tracked.get(),
             n.hung.get()
         )?;
         writeln!(
             f,
             "  table: room for {}, {} did not fit so far",
             n.capacity.get(),
-            n.missed.get()
+            n.not_tracked.get()
         )?;
         writeln!(
             f,
             "  passes: {}, and {} looks at the watched tasks alone",
-            n.passes.get(),
-            n.rechecks.get()
+            n.checks.get(),
+            n.due_checks.get()
         )?;
         writeln!(
             f,
             "  walks: {}, {} of them through all tasks; {} tasks looked at; longest RCU section {} s",
-            n.walks.get(),
-            n.full_walks.get(),
-            n.looked_at.get(),
-            LogStamp(n.longest_section.get())
+            n.scans.get(),
+            n.full_scans.get(),
+            n.scanned_tasks.get(),
+            LogStamp(n.longest_rcu_section_ns.get())
         )?;
         writeln!(
             f,
             "  time that the machine did not run while tasks were watched: {} s",
-            LogStamp(n.lost.get())
+            LogStamp(n.paused_ns.get())
         )?;
         writeln!(f, "  short cut: {}", Shortcut(s))?;
         writeln!(f, "lockups: {}", Watching(&self.lockups))?;

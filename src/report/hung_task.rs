@@ -1,133 +1,169 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The report on a hung task: mainline's lines (`hung_task_info()`, `debug_show_blocker()`), so
-//! that whoever reads or parses those can read these, and lines of vigil's own that begin with
-//! `vigil: `.
+//! The report about hung tasks: mainline's lines (`hung_task_info()` and `debug_show_blocker()` in
+//! `kernel/hung_task.c`), so that programs which parse mainline's reports parse these, and lines of
+//! vigil's own, which begin with `vigil: `.
 
-use super::session::{DumpOptions, Finding, ReportSession};
+use super::session::{
+    DumpOptions,
+    Finding,
+    ReportSession, //
+};
 use crate::{
-    detect::hung_task::thread::{millis_until, HungTaskCtx},
     incident,
+    knobs::Knobs,
     logic::{
-        blocker::{self, Line, LockWords},
-        fmt::{Bytes, LogStamp},
-        incident::{Incident, IncidentKind, Wait, IN_IOWAIT},
-        messages::{TaskLastRan, NO_SYS_INFO},
-        panic::{Cause, Initiator},
-        sysctl::{Knob, SYS_INFO_ALL_BT, SYS_INFO_LOCKS},
+        blocker::{
+            Line,
+            LockKind,
+            LockWords, //
+        },
+        fmt::{
+            Bytes,
+            LogStamp, //
+        },
+        incident::{
+            Incident,
+            IncidentKind,
+            Wait,
+            IN_IOWAIT, //
+        },
+        messages::{
+            TaskLastRan,
+            NO_SYS_INFO, //
+        },
+        panic::{
+            Cause,
+            Initiator,
+            PanicRequest, //
+        },
+        sysctl::{
+            Knob,
+            SYS_INFO_ALL_BT,
+            SYS_INFO_LOCKS, //
+        },
         NSEC_PER_SEC,
     },
-    panic::PanicDecision,
+    panic::PanicControl,
     sys::{
-        clock::monotonic, crash_record, kthread::ThreadControl, lock_words, printk, task, touch,
-        utsname,
+        clock::monotonic,
+        crash_record,
+        ksyms::Ksyms,
+        printk,
+        task,
+        touch,
+        utsname, //
     },
 };
-use kernel::{sync::aref::ARef, task::Task};
+use kernel::{
+    sync::aref::ARef,
+    task::Task, //
+};
 
-/// How long the thread sleeps at most while a panic is being waited for, in milliseconds.
-const MAX_POLL_MS: u32 = 100;
-
-/// How many tasks of one check are recorded at most.
+/// How many tasks of one check are recorded as incidents. Many tasks that wait for the same lock must
+/// not push all other incidents out of the record.
 const MAX_RECORDED: u32 = 16;
 
-/// What a task waits for, and who has it.
-struct Blocker {
-    kind: blocker::LockKind,
-    address: usize,
-    words: LockWords,
-    owner: Option<ARef<Task>>,
+/// The lock that a task waits for, and the lock's owner.
+pub(crate) struct Blocker {
+    /// The kind of lock.
+    pub(crate) kind: LockKind,
+    /// Where the lock is.
+    pub(crate) address: usize,
+    /// The words of the lock that name its owner.
+    pub(crate) words: LockWords,
+    /// The owner; `None` if the lock has none, or none that is alive.
+    pub(crate) owner: Option<ARef<Task>>,
 }
 
-impl Blocker {
-    /// `None`: nothing that the kernel keeps track of, or the task runs again already.
-    fn of(task: &Task) -> Option<Self> {
-        let (kind, address) = blocker::decode(task::blocker(task))?;
-        let words = lock_words::read_words(kind, address)?;
-        let owner = blocker::owner_task(kind, words);
-        Some(Self {
-            kind,
-            address,
-            words,
-            owner: if owner == 0 {
-                None
-            } else {
-                task::by_address(owner)
-            },
-        })
-    }
+/// A hung task that a check has found.
+pub(crate) struct HungTask<'a> {
+    /// The task.
+    pub(crate) task: &'a Task,
+    /// For how long it has been blocked, in nanoseconds.
+    pub(crate) age: u64,
+    /// Whether this is the first report about this sleep.
+    pub(crate) first: bool,
+    /// The lock that it waits for, if the kernel keeps track of that.
+    pub(crate) blocker: Option<Blocker>,
+    /// Whether the lock's owner is hung as well, so that its stack is in a report of its own.
+    pub(crate) owner_is_hung: bool,
 }
 
-/// The reports of one check of the tracked tasks: one session.
-pub(crate) struct Pass<'a> {
-    shared: &'a HungTaskCtx,
+/// What the report needs of the module.
+#[derive(Clone, Copy)]
+pub(crate) struct Env<'a> {
+    /// The knobs.
+    pub(crate) knobs: &'a Knobs,
+    /// Kernel functions that are not exported.
+    pub(crate) ksyms: &'a Ksyms,
+    /// Decides about the panic.
+    pub(crate) panic: &'a PanicControl,
+}
+
+/// The report about all hung tasks of one check.
+#[must_use]
+pub(crate) struct HungTaskReport<'a> {
+    env: Env<'a>,
     session: ReportSession<'a>,
-    /// Whether there were reports left to be given when it began.
-    warned: bool,
-    reported: bool,
-    /// Tasks that were recorded.
+    /// Whether `hung_task_warnings` allowed a report when this one began.
+    had_warnings: bool,
+    /// Whether a task was printed.
+    printed: bool,
+    /// How many tasks were recorded as incidents.
     recorded: u32,
-    /// Whether it would end in a panic, but for the policy.
-    refused: bool,
 }
 
-impl<'a> Pass<'a> {
-    pub(crate) fn new(shared: &'a HungTaskCtx) -> Self {
+impl<'a> HungTaskReport<'a> {
+    /// Begins the report.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(crate) fn begin(env: Env<'a>) -> Self {
         Self {
-            shared,
-            session: ReportSession::new(
-                &shared.panic,
-                &shared.ksyms,
-                Initiator::Thread,
-                DumpOptions::NONE,
-            ),
-            warned: shared.knobs.get(Knob::HungTaskWarnings) != 0,
-            reported: false,
+            env,
+            session: ReportSession::new(env.panic, env.ksyms, Initiator::Thread, DumpOptions::NONE),
+            had_warnings: env.knobs.get(Knob::HungTaskWarnings) != 0,
+            printed: false,
             recorded: 0,
-            refused: false,
         }
     }
 
-    /// Whether the report of one more task, the `hung`th of this check, would make a panic.
+    /// Whether a panic would be requested for the next task that is added, as the `hung`-th hung task
+    /// of the check. Such a task is added even if no report about it is due: there is no panic without
+    /// the report of the task that made it.
     pub(crate) fn would_panic(&self, hung: u64) -> bool {
-        !self.session.is_fatal() && self.shared.panic.would_panic(Cause::HungTask, hung)
+        self.session.would_panic(Cause::HungTask, hung)
     }
 
-    /// Reports one task, the `hung`th of this check, which has been blocked for `age` nanoseconds.
-    /// `first`: for the first time. If it makes a panic the report is given even if none is left.
-    /// `is_hung` tells whether another task has a report of its own.
-    pub(crate) fn report(
-        &mut self,
-        task: &Task,
-        age: u64,
-        first: bool,
-        hung: u64,
-        is_hung: impl Fn(&Task) -> bool,
-    ) {
-        let blocker = Blocker::of(task);
+    /// Adds a task, the `hung`-th hung task of the check: records the incident, requests a panic if
+    /// one is wanted for so many hung tasks, and prints the task unless `hung_task_warnings` has run
+    /// out. Tasks of a check that ends in a panic are always printed.
+    ///
+    /// # Context
+    ///
+    /// Process context; prints many lines.
+    pub(crate) fn add(&mut self, found: &HungTask<'_>, hung: u64) {
         let was_fatal = self.session.is_fatal();
-        // Recorded once, and again if it is what makes a panic. Tasks that pile up behind one cause
-        // must not push everything else out of the record.
-        let record = first && self.recorded < MAX_RECORDED && !was_fatal;
+        let record = found.first && self.recorded < MAX_RECORDED && !was_fatal;
+        self.recorded = self.recorded.saturating_add(u32::from(record));
         let finding = Finding {
             cause: Cause::HungTask,
             magnitude: hung,
             repeated: !record,
         };
-        self.recorded = self.recorded.saturating_add(u32::from(record));
         self.session
-            .add(finding, monotonic(), || incident(task, age, &blocker));
-        self.refused |= self.session.is_refused();
-        let is_fatal = self.session.is_fatal();
-        if is_fatal && !was_fatal {
+            .add(finding, monotonic(), || incident_of(found));
+        if self.session.is_fatal() && !was_fatal {
             printk::console_verbose();
         }
-        self.shared.ksyms.trace_hang(task);
-        let left = self.shared.knobs.take_one(Knob::HungTaskWarnings);
-        if left != 0 || is_fatal {
-            self.reported = true;
-            self.lines(task, age, &blocker, is_hung);
-            if left == 1 {
+        self.env.ksyms.trace_hang(found.task);
+        let warnings = self.env.knobs.take_one(Knob::HungTaskWarnings);
+        if warnings != 0 || self.session.is_fatal() {
+            self.printed = true;
+            self.print(found);
+            if warnings == 1 {
                 printk::info(format_args!(
                     "Future hung task reports are suppressed, see sysctl vigil.hung_task_warnings"
                 ));
@@ -136,25 +172,21 @@ impl<'a> Pass<'a> {
         touch::touch_nmi_watchdog();
     }
 
-    fn lines(
-        &self,
-        task: &Task,
-        age: u64,
-        blocker: &Option<Blocker>,
-        is_hung: impl Fn(&Task) -> bool,
-    ) {
-        let who = task::id(task);
+    /// Prints a task, and the lock that it waits for.
+    fn print(&self, found: &HungTask<'_>) {
+        let task = found.task;
+        let id = task::id(task);
         let io = if task::in_iowait(task) {
             " in I/O wait"
         } else {
             ""
         };
         printk::err(format_args!(
-            "INFO: task {who} blocked{io} for more than {} seconds.",
-            age / NSEC_PER_SEC
+            "INFO: task {id} blocked{io} for more than {} seconds.",
+            found.age / NSEC_PER_SEC
         ));
         let kernel = utsname::kernel_name();
-        let tainted = self.shared.ksyms.tainted();
+        let tainted = self.env.ksyms.tainted();
         // The version is cut at its first blank, as mainline does: "#1".
         let version = kernel.version.split(|&b| b == b' ').next();
         printk::err(format_args!(
@@ -174,106 +206,89 @@ impl<'a> Pass<'a> {
             printk::err(format_args!(
                 "{}",
                 TaskLastRan {
-                    task: who,
+                    task: id,
                     time: LogStamp(at),
                 }
             ));
         }
         task::show(task);
-        let Some(blocker) = blocker else {
+        let Some(blocker) = &found.blocker else {
             return;
         };
         let owner = blocker.owner.as_deref();
         printk::err(format_args!(
             "{}",
             Line {
-                waiter: who,
+                waiter: id,
                 kind: blocker.kind,
                 words: blocker.words,
                 owner: owner.map(task::id),
             }
         ));
-        // The owner's stack, unless it comes anyway.
-        if let Some(owner) = owner.filter(|owner| !is_hung(owner)) {
+        if let Some(owner) = owner.filter(|_| !found.owner_is_hung) {
             task::show(owner);
         }
     }
 
-    /// Ends the check: what else is to be shown, and the panic. While the module is about to go,
-    /// nothing more is shown, and a panic is cancelled.
-    pub(crate) fn finish(self, control: &ThreadControl) {
-        let knobs = &self.shared.knobs;
-        let panic = &self.shared.panic;
-        if !self.reported {
-            return;
+    /// Ends the report: shows what the knobs ask for besides the tasks, and says why there is no panic
+    /// if the policy does not allow one. Returns the panic request that the thread has to carry out.
+    ///
+    /// `is_stopping`: the thread has to stop, since the module is being unloaded. Nothing more is shown
+    /// then, and a panic request is cancelled.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(crate) fn end(mut self, is_stopping: bool) -> Option<PanicRequest> {
+        if !self.printed {
+            return None;
         }
-        // The knob may have been cleared while the reports were printed.
-        let request = self.session.request().filter(|request| {
-            let wanted = panic.is_wanted(Cause::HungTask, u64::MAX) && !control.should_stop();
-            if !wanted {
-                panic.cancel(*request);
-            }
-            wanted
-        });
-        if control.should_stop() && request.is_none() {
-            return;
+        let Env {
+            knobs,
+            ksyms,
+            panic,
+        } = self.env;
+        // The knob may have been cleared while the tasks were printed.
+        if is_stopping || !panic.is_wanted(Cause::HungTask, u64::MAX) {
+            self.session.cancel();
         }
+        if is_stopping {
+            return None;
+        }
+        let is_fatal = self.session.is_fatal();
+        // As in check_hung_uninterruptible_tasks(): without warnings left, and without a panic, only
+        // what hung_task_sys_info asks for is shown.
         let mut mask = knobs.get(Knob::HungTaskSysInfo);
-        if self.warned || request.is_some() {
+        if self.had_warnings || is_fatal {
             mask |= SYS_INFO_LOCKS;
             if knobs.get(Knob::HungTaskAllCpuBacktrace) != 0 {
                 mask |= SYS_INFO_ALL_BT;
             }
         }
-        let mask = usize::try_from(mask).unwrap_or(0);
-        if let Some(request) = request {
-            // Waits for CPUs that do not answer: by itself, in front of all that is waited for no
-            // longer than that.
-            if mask & SYS_INFO_ALL_BT as usize != 0 {
-                panic.begin_step(request, monotonic());
-                self.shared.ksyms.backtrace_others(u32::MAX);
-            }
-            let rest = mask & !(SYS_INFO_ALL_BT as usize);
-            let decision = PanicDecision {
-                request: Some(request),
-                refused: false,
-            };
-            panic.end_report(&decision, Some(rest), || false);
-            while panic.stands(request) {
-                if control.should_stop() {
-                    panic.cancel(request);
-                    return;
-                }
-                let now = monotonic();
-                let at = panic.poll(Initiator::Thread, now, true);
-                // Nothing wakes the thread when the request is cancelled.
-                if panic.stands(request) {
-                    control.wait(Some(millis_until(at, now).min(MAX_POLL_MS)));
-                }
-            }
-            return;
-        }
-        let shown = self.shared.ksyms.sys_info(mask);
-        if !shown && mask != SYS_INFO_LOCKS as usize {
+        let sys_info = |mask| usize::try_from(mask).unwrap_or(0);
+        // A panic need not be waited for here, so that locks may be taken.
+        if !is_fatal && !ksyms.sys_info(sys_info(mask)) && mask != SYS_INFO_LOCKS {
             printk::err(format_args!("{NO_SYS_INFO}"));
         }
-        if self.refused {
-            panic.print_refusal();
-        }
+        self.session.end_in_thread(DumpOptions {
+            sys_info: Some(sys_info(mask & !SYS_INFO_ALL_BT)),
+            all_cpus: mask & SYS_INFO_ALL_BT != 0,
+        })
     }
 }
 
 /// The incident of a hung task.
-fn incident(task: &Task, age: u64, blocker: &Option<Blocker>) -> Incident {
+fn incident_of(found: &HungTask<'_>) -> Incident {
+    let task = found.task;
     Incident {
         task: Some(task::id(task)),
-        wait: blocker.as_ref().map(|blocker| Wait {
+        wait: found.blocker.as_ref().map(|blocker| Wait {
             lock: blocker.kind,
             address: blocker.address,
             owner: blocker.owner.as_deref().map(task::id),
         }),
         flags: if task::in_iowait(task) { IN_IOWAIT } else { 0 },
         stack: crash_record::stack_of(task),
-        ..incident::new(IncidentKind::HungTask, task::cpu(task), age)
+        ..incident::new(IncidentKind::HungTask, task::cpu(task), found.age)
     }
 }

@@ -164,7 +164,9 @@ impl<'a> ReportSession<'a> {
         let Finding {
             cause, magnitude, ..
         } = finding;
-        self.decision = self.panic.decide(cause, magnitude, self.initiator, now);
+        let decision = self.panic.decide(cause, magnitude, self.initiator, now);
+        self.decision.request = decision.request;
+        self.decision.refused |= decision.refused;
         if self.is_fatal() {
             id.unwrap_or_else(|| incident::record(&incident()))
                 .mark_fatal();
@@ -176,14 +178,21 @@ impl<'a> ReportSession<'a> {
         self.decision.request.is_some()
     }
 
-    /// Whether the last finding would have made a panic, but for the policy.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.decision.refused
+    /// Whether this report does not end in a panic yet, and would if a finding of this magnitude were
+    /// added.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn would_panic(&self, cause: Cause, magnitude: u64) -> bool {
+        !self.is_fatal() && self.panic.would_panic(cause, magnitude)
     }
 
-    /// The panic in which it ends.
-    pub(crate) fn request(&self) -> Option<PanicRequest> {
-        self.decision.request
+    /// Cancels the panic in which this report ends.
+    pub(crate) fn cancel(&mut self) {
+        if let Some(request) = self.decision.request.take() {
+            self.panic.cancel(request);
+        }
     }
 
     /// Keeps the lines of other CPUs out of what is printed while the result lives.
@@ -221,6 +230,23 @@ impl<'a> ReportSession<'a> {
     pub(crate) fn end(self, no_other_cpu_alive: impl FnOnce() -> bool) {
         self.panic
             .end_report(&self.decision, self.dump.sys_info, no_other_cpu_alive);
+    }
+
+    /// Ends the report of a thread. If it ends in a panic, shows what `dump` asks for, and returns the
+    /// request, which the thread has to poll ([`PanicControl::poll`]). Otherwise the thread has shown
+    /// that itself, and this says why there is no panic.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(crate) fn end_in_thread(mut self, dump: DumpOptions) -> Option<PanicRequest> {
+        let request = self.decision.request;
+        if request.is_some() {
+            self.dump = dump;
+        }
+        self.backtrace_others(u32::MAX);
+        self.end(|| false);
+        request
     }
 
     /// Ends a report that was given in an NMI: panics on the spot, or says why there is no panic.

@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hung tasks.
+//! The hung-task detector: tasks that stay in uninterruptible sleep for too long.
+//!
+//! - [`thread`]: the thread `vigild/hung`, its loop and its wait for a panic;
+//! - [`scan`]: the table of tracked tasks, the check of them, and the scan for more;
+//! - [`blocker`]: the lock that a hung task waits for, and the lock's owner;
+//! - [`unpaused`]: the time that a task's age is measured in;
+//! - [`ctx`]: what the thread shares with the knobs, the suspend notifier and `status`.
 
+mod blocker;
+pub(crate) mod ctx;
+mod scan;
 pub(crate) mod thread;
+mod unpaused;

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lock that a hung task waits for, and the lock's owner.
+
+use crate::{
+    logic::blocker,
+    report::hung_task::Blocker,
+    sys::{
+        lock_words,
+        task, //
+    },
+};
+use kernel::task::Task;
+
+/// Reads which lock `task` waits for, and which task owns that lock. `None`: the task waits for no lock
+/// that the kernel keeps track of, or has got it meanwhile.
+///
+/// The lock is read without being held: the owner may be one that has just released it.
+///
+/// # Context
+///
+/// Process context.
+pub(super) fn find(task: &Task) -> Option<Blocker> {
+    let (kind, address) = blocker::decode(task::blocker(task))?;
+    let words = lock_words::read_words(kind, address)?;
+    let owner = match blocker::owner_task(kind, words) {
+        0 => None,
+        owner => task::by_address(owner),
+    };
+    Some(Blocker {
+        kind,
+        address,
+        words,
+        owner,
+    })
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the hung-task thread shares with the knobs, the suspend notifier and `status`. All of it is
+//! atomic.
+
+use crate::{
+    knobs::Knobs,
+    logic::{
+        hung_task::check,
+        sysctl::Knob,
+        NSEC_PER_SEC, //
+    },
+    panic::PanicControl,
+    report::hung_task::Env,
+    sys::{
+        clock::monotonic,
+        ksyms::Ksyms,
+        kthread::ThreadControl,
+        pm,
+        runqueue::{
+            RunQueues,
+            Unreadable, //
+        }, //
+    },
+};
+use kernel::sync::{
+    atomic::{
+        Acquire,
+        Atomic,
+        Relaxed,
+        Release, //
+    },
+    Arc, //
+};
+
+/// What the hung-task thread needs of the module, and what it shows of itself.
+pub(crate) struct HungTaskCtx {
+    /// The knobs.
+    pub(crate) knobs: Arc<Knobs>,
+    /// Kernel functions that are not exported.
+    pub(crate) ksyms: Ksyms,
+    /// The run queues, or why they cannot be read.
+    pub(crate) queues: Result<RunQueues, Unreadable>,
+    /// Decides about panics.
+    pub(crate) panic: Arc<PanicControl>,
+    /// What the thread has done since load.
+    pub(crate) stats: Stats,
+    control: Arc<ThreadControl>,
+    /// [`monotonic`] time at which the current suspend began; 0 when there is none.
+    suspended_at: Atomic<u64>,
+    /// The time spent in suspend so far, with the way there and back, in nanoseconds.
+    suspended_ns: Atomic<u64>,
+}
+
+/// Counts since load, for `status`. Written by the hung-task thread only.
+#[derive(Default)]
+pub(crate) struct Stats {
+    /// Checks of the tracked tasks at the end of a check interval.
+    pub(crate) checks: Counter,
+    /// Checks of the tracked tasks within a check interval, because a report was due.
+    pub(crate) due_checks: Counter,
+    /// Scans for tasks that are not tracked yet.
+    pub(crate) scans: Counter,
+    /// How many of the scans were to go through all tasks ([`ScanMode::Full`]).
+    ///
+    /// [`ScanMode::Full`]: crate::logic::hung_task::scan_policy::ScanMode::Full
+    pub(crate) full_scans: Counter,
+    /// Tasks that the scans have read.
+    pub(crate) scanned_tasks: Counter,
+    /// Tasks that are tracked now.
+    pub(crate) tracked: Counter,
+    /// How many of the tracked tasks are hung.
+    pub(crate) hung: Counter,
+    /// How many tasks fit into the table as it is now.
+    pub(crate) capacity: Counter,
+    /// Tasks that did not fit into the table, summed up over all scans.
+    pub(crate) not_tracked: Counter,
+    /// The longest RCU read section of a scan, in nanoseconds.
+    pub(crate) longest_rcu_section_ns: Counter,
+    /// For how long the machine did not run while tasks were tracked, in nanoseconds.
+    pub(crate) paused_ns: Counter,
+}
+
+/// One number of [`Stats`].
+pub(crate) struct Counter(Atomic<u64>);
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self(Atomic::new(0))
+    }
+}
+
+impl Counter {
+    /// The number.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Sets the number.
+    pub(super) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// Sets the number if `value` is larger.
+    pub(super) fn raise(&self, value: u64) {
+        self.set(self.get().max(value));
+    }
+
+    /// Adds to the number.
+    pub(super) fn add(&self, value: u64) {
+        self.set(self.get().wrapping_add(value));
+    }
+}
+
+impl HungTaskCtx {
+    /// Makes the context of a thread that `control` is to wake.
+    pub(crate) fn new(
+        knobs: Arc<Knobs>,
+        control: Arc<ThreadControl>,
+        ksyms: Ksyms,
+        queues: Result<RunQueues, Unreadable>,
+        panic: Arc<PanicControl>,
+    ) -> Self {
+        Self {
+            knobs,
+            ksyms,
+            queues,
+            panic,
+            stats: Stats::default(),
+            control,
+            suspended_at: Atomic::new(0),
+            suspended_ns: Atomic::new(0),
+        }
+    }
+
+    /// Whether the system is suspended, or on its way there or back.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(crate) fn suspended(&self) -> bool {
+        // Pairs with the store that ends a suspend: a reader that sees it sees the suspend's length.
+        self.suspended_at.load(Acquire) != 0
+    }
+
+    /// The time spent in suspend so far, in nanoseconds.
+    pub(super) fn suspended_ns(&self) -> u64 {
+        self.suspended_ns.load(Relaxed)
+    }
+
+    /// What a report needs of the module.
+    pub(super) fn report_env(&self) -> Env<'_> {
+        Env {
+            knobs: &self.knobs,
+            ksyms: &self.ksyms,
+            panic: &self.panic,
+        }
+    }
+}
+
+impl pm::Listener for HungTaskCtx {
+    /// No task is checked between the two events, and the time between them is not part of any
+    /// task's age: a task that was frozen, or waited for a device to resume, is not hung.
+    fn suspend(&self, event: pm::Event) {
+        let now = monotonic().max(1);
+        match event {
+            pm::Event::Prepare => self.suspended_at.store(now, Relaxed),
+            pm::Event::Post => {
+                let began = self.suspended_at.load(Relaxed);
+                if began != 0 {
+                    self.suspended_ns
+                        .fetch_add(now.saturating_sub(began), Relaxed);
+                }
+                self.suspended_at.store(0, Release);
+                self.control.wake();
+            }
+        }
+    }
+}
+
+/// The knobs as one check sees them.
+#[derive(PartialEq, Eq)]
+pub(super) struct Settings {
+    /// `hung_task_timeout_secs` in nanoseconds, not zero.
+    pub(super) timeout: u64,
+    /// Nanoseconds from one check to the next.
+    pub(super) interval: u64,
+    /// `hung_task_check_count`: how many tasks one scan may read.
+    pub(super) check_count: u32,
+}
+
+impl Settings {
+    /// Reads the knobs. `None`: the detector is off.
+    pub(super) fn read(knobs: &Knobs) -> Option<Self> {
+        let timeout = knobs.get_u64(Knob::HungTaskTimeoutSecs);
+        let interval = knobs.get_u64(Knob::HungTaskCheckIntervalSecs);
+        Some(Self {
+            interval: check::interval(timeout, interval)?,
+            timeout: timeout.saturating_mul(NSEC_PER_SEC),
+            check_count: u32::try_from(knobs.get_u64(Knob::HungTaskCheckCount)).unwrap_or(u32::MAX),
+        })
+    }
+}

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table of tracked tasks, and the two parts of a check:
+//!
+//! 1. [`TrackedTasks::check_tracked`] samples each tracked task. A task that does not sleep any more
+//!    is not tracked any longer; one that has slept for the timeout is reported. The table holds a
+//!    reference to each task, so that this takes no RCU read lock, and a report may take as long as a
+//!    slow console needs.
+//! 2. [`TrackedTasks::scan_tasks`] scans for sleeping tasks that are not tracked yet
+//!    ([`crate::logic::hung_task::scan_policy`] decides whether).
+//!
+//! No lock is taken: the table belongs to the thread.
+
+use super::{
+    blocker,
+    ctx::{
+        HungTaskCtx,
+        Settings, //
+    },
+    unpaused::{
+        Time,
+        UnpausedClock, //
+    }, //
+};
+use crate::{
+    logic::{
+        hung_task::{
+            check::{
+                Outcome,
+                Tracked, //
+            },
+            scan_policy::{
+                self,
+                ScanMode, //
+            },
+            table::{
+                self,
+                Entry,
+                Table, //
+            }, //
+        },
+        panic::PanicRequest,
+        sysctl::Knob, //
+    },
+    report::hung_task::{
+        HungTask,
+        HungTaskReport, //
+    },
+    sys::{
+        buffer::Buffer,
+        clock::monotonic,
+        kthread::ThreadControl,
+        task::{
+            self,
+            cond_resched,
+            TaskScan, //
+        }, //
+    },
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        rcu,
+        Arc, //
+    },
+    task::Task, //
+};
+
+/// How many tasks are read between two looks at the clock.
+const BATCH: u32 = 256;
+
+/// How long one RCU read section of a scan may last, in nanoseconds. Mainline allows 100 ms
+/// (`HUNG_TASK_LOCK_BREAK`); with this value a slow machine stays below 10 ms.
+const RCU_SECTION_NS: u64 = 2_000_000;
+
+/// How many tasks fit into the table at first: about 200 KiB.
+const INITIAL_CAPACITY: usize = 4096;
+
+/// How many tasks fit into the table at most: about 7 MiB. Tasks beyond that are counted and logged.
+const MAX_CAPACITY: usize = 1 << 17;
+
+type Entries = Buffer<Entry<Option<ARef<Task>>>>;
+type Buckets = Buffer<u32>;
+
+/// Allocates the storage of a table for `capacity` tasks.
+fn new_storage(capacity: usize, flags: Flags) -> Result<(Entries, Buckets)> {
+    Ok((
+        Buffer::new(capacity, flags, |_| Ok(Entry::default()))?,
+        Buffer::new(table::buckets_for(capacity), flags, |_| Ok(0))?,
+    ))
+}
+
+/// What [`TrackedTasks::check_tracked`] has found.
+pub(super) struct Checked {
+    /// How many tracked tasks are certain to be part of the run queues' count.
+    pub(super) seen_twice: u64,
+    /// The panic that was requested for the hung tasks.
+    pub(super) panic_request: Option<PanicRequest>,
+}
+
+/// The tracked tasks.
+pub(super) struct TrackedTasks {
+    ctx: Arc<HungTaskCtx>,
+    table: Table<Entries, Buckets>,
+    clock: UnpausedClock,
+    /// The PID at which the next scan goes on after one that was cut short by
+    /// `hung_task_check_count`; 0 for the first task.
+    resume_pid: i32,
+    /// Tasks that did not fit into the table at the last scan. Logged when it changes.
+    not_tracked: u64,
+    /// When the next report about a tracked task is due, in unpaused time; `u64::MAX`: no report is.
+    due: u64,
+}
+
+impl TrackedTasks {
+    /// Makes an empty table.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new(ctx: Arc<HungTaskCtx>) -> Result<Self> {
+        let (entries, buckets) = new_storage(INITIAL_CAPACITY, GFP_KERNEL)?;
+        let table = Table::new(entries, buckets);
+        ctx.stats.capacity.set(table.capacity() as u64);
+        Ok(Self {
+            clock: UnpausedClock::new(ctx.clone())?,
+            ctx,
+            table,
+            resume_pid: 0,
+            not_tracked: 0,
+            due: u64::MAX,
+        })
+    }
+
+    /// The time.
+    pub(super) fn now(&mut self) -> Time {
+        self.clock.now()
+    }
+
+    /// When the next report about a tracked task is due, in unpaused time; `u64::MAX`: no report is.
+    pub(super) fn due(&self) -> u64 {
+        self.due
+    }
+
+    /// Makes a check due now, because the settings have changed: what was due by the old ones says
+    /// nothing.
+    pub(super) fn settings_changed(&mut self) {
+        if !self.table.is_empty() {
+            self.due = 0;
+        }
+    }
+
+    /// Makes no report due until the next check: tasks are not checked during a suspend.
+    pub(super) fn defer_to_next_check(&mut self) {
+        self.due = u64::MAX;
+    }
+
+    /// Stops tracking all tasks, and with it all cost.
+    pub(super) fn clear(&mut self) {
+        while let Some(last) = self.table.len().checked_sub(1) {
+            self.table.remove_at(last);
+        }
+        self.update_clock();
+        self.ctx.stats.tracked.set(0);
+        self.ctx.stats.hung.set(0);
+    }
+
+    /// Runs the clock's timer if and only if a task is tracked.
+    fn update_clock(&mut self) {
+        if self.table.is_empty() {
+            self.clock.stop();
+            self.due = u64::MAX;
+        } else {
+            self.clock.start();
+        }
+    }
+
+    /// Ends a check: updates the clock and what `status` shows.
+    pub(super) fn end_check(&mut self) {
+        self.update_clock();
+        self.ctx.stats.tracked.set(self.table.len() as u64);
+        self.ctx.stats.paused_ns.set(self.clock.paused_ns());
+    }
+
+    /// Whether `task` is hung, reported or not.
+    fn is_hung(&self, task: &Task, now: u64, timeout: u64) -> bool {
+        self.table
+            .get(task::key(task))
+            .is_some_and(|entry| entry.tracked.is_hung(&task::sample(task), now, timeout))
+    }
+
+    /// Checks each tracked task, and reports those that are hung.
+    ///
+    /// # Context
+    ///
+    /// Process context: may sleep, and prints reports.
+    pub(super) fn check_tracked(
+        &mut self,
+        settings: &Settings,
+        control: &ThreadControl,
+    ) -> Checked {
+        let ctx = self.ctx.clone();
+        let mut report = HungTaskReport::begin(ctx.report_env());
+        let mut seen_twice: u64 = 0;
+        let mut hung: u64 = 0;
+        self.due = u64::MAX;
+
+        if settings.check_count == 0 {
+            self.clear();
+        }
+        let mut index = 0;
+        loop {
+            if index % (BATCH as usize) == 0 {
+                cond_resched();
+            }
+            if control.should_stop() || ctx.suspended() {
+                break;
+            }
+            let now = self.clock.now().unpaused;
+            let Some(entry) = self.table.entry_mut(index) else {
+                break;
+            };
+            let Some(sample) = entry.task.as_deref().map(task::sample) else {
+                break;
+            };
+            let outcome = entry.tracked.check(&sample, now, settings.timeout);
+            if outcome == Outcome::Awake {
+                // The last entry takes this index and is checked next.
+                self.table.remove_at(index);
+                continue;
+            }
+            index = index.wrapping_add(1);
+            let tracked = entry.tracked;
+            seen_twice = seen_twice.saturating_add(u64::from(tracked.seen_twice()));
+            if sample.may_hang() {
+                self.due = self.due.min(tracked.due(settings.timeout));
+            }
+            let (report_due, first) = match outcome {
+                Outcome::Awake | Outcome::Waiting => continue,
+                Outcome::StillHung => (false, false),
+                Outcome::Hung { first } => (true, first),
+            };
+            if first {
+                ctx.knobs.count(Knob::HungTaskDetectCount);
+            }
+            hung = hung.saturating_add(1);
+            // The task that makes the panic is reported, even if its report is not due.
+            if !report_due && !report.would_panic(hung) {
+                continue;
+            }
+            if let Some(task) = entry.task.clone() {
+                let blocker = blocker::find(&task);
+                let owner = blocker
+                    .as_ref()
+                    .and_then(|blocker| blocker.owner.as_deref());
+                let owner_is_hung =
+                    owner.is_some_and(|owner| self.is_hung(owner, now, settings.timeout));
+                let found = HungTask {
+                    task: &task,
+                    age: tracked.age(now),
+                    first,
+                    blocker,
+                    owner_is_hung,
+                };
+                report.add(&found, hung);
+            }
+            // A report takes as long as the console does. A setting that was changed meanwhile holds
+            // for the other tasks.
+            if Settings::read(&ctx.knobs).as_ref() != Some(settings) {
+                self.due = 0;
+                break;
+            }
+        }
+        ctx.stats.hung.set(hung);
+        Checked {
+            seen_twice,
+            panic_request: report.end(control.should_stop()),
+        }
+    }
+
+    /// Scans for sleeping tasks that are not tracked yet, and tracks them. `seen_twice` of the tracked
+    /// tasks are certain to be part of the run queues' count.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(super) fn scan_tasks(
+        &mut self,
+        settings: &Settings,
+        mode: ScanMode,
+        seen_twice: u64,
+        control: &ThreadControl,
+    ) {
+        let ctx = self.ctx.clone();
+        let stats = &ctx.stats;
+        let tracked_before = self.table.len();
+        let queues = match mode {
+            ScanMode::Skip => return,
+            ScanMode::UntilAllTracked => ctx.queues.ok(),
+            ScanMode::Full => None,
+        };
+        stats.scans.add(1);
+        stats.full_scans.add(u64::from(mode == ScanMode::Full));
+        let mut not_tracked: u64 = 0;
+        let mut may_expand = true;
+        let mut wrapped = self.resume_pid == 0;
+        let mut scan = TaskScan::new(self.resume_pid, settings.check_count, BATCH);
+        self.resume_pid = 0;
+        loop {
+            if control.should_stop() {
+                return;
+            }
+            let began = self.clock.now();
+            let table = &mut self.table;
+            let can_expand = may_expand && table.capacity() < MAX_CAPACITY;
+            let mut full = false;
+            let mut all_tracked = false;
+            let more = {
+                let guard = rcu::read_lock();
+                loop {
+                    let before = table.len();
+                    let more = scan.batch(&guard, |task| {
+                        let tracked = Tracked::new(&task::sample(task), began.unpaused);
+                        let inserted = table.insert(task::key(task), tracked, || Some(task.into()));
+                        full = inserted.is_err() && can_expand;
+                        let dropped = inserted.is_err() && !full;
+                        not_tracked = not_tracked.saturating_add(u64::from(dropped));
+                        !full
+                    });
+                    if let (Some(queues), true) = (queues, table.len() != before) {
+                        let new = table.len().saturating_sub(tracked_before) as u64;
+                        let tracked = seen_twice.saturating_add(new);
+                        all_tracked = scan_policy::accounts_for_all(queues.sum(), tracked);
+                    }
+                    let took = monotonic().saturating_sub(began.monotonic);
+                    if !more || full || all_tracked || took >= RCU_SECTION_NS {
+                        stats.longest_rcu_section_ns.raise(took);
+                        break more;
+                    }
+                }
+            };
+            cond_resched();
+            if full {
+                may_expand = self.expand();
+            }
+            if all_tracked && self.all_sleepers_tracked(tracked_before, seen_twice) {
+                break;
+            }
+            if !more {
+                if wrapped || scan.budget() == 0 {
+                    break;
+                }
+                // The scan began at a later PID: go on at the first task.
+                wrapped = true;
+                scan = TaskScan::new(0, scan.budget(), BATCH);
+            }
+        }
+        if scan.budget() == 0 {
+            self.resume_pid = scan.next();
+        }
+        let scanned = settings.check_count.saturating_sub(scan.budget());
+        stats.scanned_tasks.add(scanned.into());
+        stats.not_tracked.add(not_tracked);
+        if not_tracked != 0 && not_tracked != self.not_tracked {
+            pr_warn!(
+                "{not_tracked} sleeping tasks are not watched: no room for more than {}\n",
+                self.table.capacity()
+            );
+        }
+        self.not_tracked = not_tracked;
+        // A task that was just found may be due before the next check if the interval is the timeout.
+        let now = self.clock.now().unpaused;
+        self.due = self.due.min(now.saturating_add(settings.timeout));
+    }
+
+    /// Whether the run queues count no more sleeping tasks than are tracked. The new ones, which are
+    /// those from the index `tracked_before` on, are sampled again: one that has woken meanwhile would
+    /// stand for a sleeping task that is not found yet.
+    fn all_sleepers_tracked(&mut self, tracked_before: usize, seen_twice: u64) -> bool {
+        let Ok(queues) = self.ctx.queues else {
+            return false;
+        };
+        let mut tracked = seen_twice;
+        for index in tracked_before..self.table.len() {
+            if let Some(entry) = self.table.entry_mut(index) {
+                let task = entry.task.as_deref();
+                let asleep = task.is_some_and(|task| entry.tracked.same_sleep(&task::sample(task)));
+                tracked = tracked.saturating_add(u64::from(asleep));
+            }
+        }
+        let queues = queues.sum();
+        queues.is_exact() && scan_policy::accounts_for_all(queues, tracked)
+    }
+
+    /// Doubles the capacity of the table. Returns whether there was memory for that.
+    ///
+    /// Takes free memory only: to wait for memory may mean to wait for the device that the hung tasks
+    /// wait for, and the detector would hang with them.
+    fn expand(&mut self) -> bool {
+        let capacity = self.table.capacity().saturating_mul(2).min(MAX_CAPACITY);
+        let flags = GFP_NOWAIT | __GFP_NOWARN;
+        let (Ok((entries, buckets)), Ok((no_entries, no_buckets))) =
+            (new_storage(capacity, flags), new_storage(0, flags))
+        else {
+            return false;
+        };
+        let old = core::mem::replace(&mut self.table, Table::new(no_entries, no_buckets));
+        self.table = old.moved_into(entries, buckets);
+        self.ctx.stats.capacity.set(capacity as u64);
+        true
+    }
+}
