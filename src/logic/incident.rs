@@ -1,16 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An incident as it stands in memory, for whoever reads it out of a dump.
+//! An incident, and the words that it is in memory, for programs that read a memory dump.
 //!
-//! The layout is an interface: `docs/kdump.md` describes it, `scripts/vmcore-report` reads it, and
-//! `tests/incident.rs` holds all of them to it. A change of it is a new [`VERSION`].
+//! # Layout
 //!
-//! Everything is in whole words, in the machine's byte order, so that it can be written a word at a
-//! time without a lock.
+//! The crash record is a header of [`HEADER_WORDS`] words and a ring of [`ENTRIES`] entries of
+//! [`WORDS`] words each. The n-th incident since load, counted from 1, is in entry (n - 1) modulo
+//! [`ENTRIES`]. The first word of an entry is that n, or 0 while the entry is being written;
+//! [`Incident::encode`] makes the others:
+//!
+//! ```text
+//!   word    low half    high half
+//!   0       number
+//!   1       kind        cpu
+//!   2       task pid    finder
+//!   3, 4    task comm
+//!   5       found
+//!   6       found - age
+//!   7       age
+//!   8       wall
+//!   9       lock kind   owner pid
+//!   10      lock address
+//!   11, 12  owner comm
+//!   13      flags       stack depth      FLAGS_WORD
+//!   14..31  stack
+//! ```
+//!
+//! The low half is the one at the lower address, in either byte order. `docs/kdump.md` describes the
+//! layout byte by byte, `scripts/vmcore-report` reads it, and `tests/incident.rs` holds both to it. A
+//! change of it is a new [`VERSION`].
+//!
+//! Everything is in whole words, in the machine's byte order, so that it can be written word by word
+//! without a lock.
 
-use super::{blocker::LockKind, task::TaskId};
+use super::{
+    blocker::LockKind,
+    task::{Comm, TaskId, TASK_COMM_LEN},
+};
 
-/// What the record begins with.
+/// The first bytes of the record.
 pub const MAGIC: [u8; 16] = *b"vigil incidents\0";
 /// Version of the layout.
 pub const VERSION: u32 = 1;
@@ -23,18 +51,18 @@ pub const ENTRIES: usize = 64;
 /// How many addresses of a stack are kept.
 pub const STACK: usize = 18;
 
-/// Place of a word in the header: the record's own address.
+/// Index of the word in the header that holds the record's own virtual address.
 pub const HEADER_ADDRESS: usize = 4;
-/// Place of a word in the header: how many incidents have been begun.
+/// Index of the word in the header that holds how many incidents have been recorded since load.
 pub const HEADER_NEXT: usize = 5;
-/// Place of the word in an entry that holds the flags and the stack's depth.
+/// Index of the word in an entry that holds the flags and the depth of the stack.
 pub const FLAGS_WORD: usize = 13;
 
 /// Flag: confirmed by an NMI.
 pub const CONFIRMED: u32 = 1;
-/// Flag: the task waits in `io_schedule()`.
+/// Flag: the task waits for I/O (`io_schedule()`).
 pub const IN_IOWAIT: u32 = 2;
-/// Flag: a panic was decided on for it.
+/// Flag: a panic was requested for it.
 pub const PANIC: u32 = 4;
 
 /// What was found.
@@ -51,27 +79,27 @@ pub enum IncidentKind {
     UnresponsiveCpu = 4,
 }
 
-/// A stack as addresses, innermost first.
+/// A stack as return addresses, innermost first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stack {
-    /// The addresses, of which the first `depth` are meant.
+    /// Return addresses, of which the first `depth` are valid.
     pub addresses: [usize; STACK],
-    /// How many there are.
+    /// How many of them are valid.
     pub depth: u32,
 }
 
 /// What a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// Kind of lock.
+    /// Kind of the lock.
     pub lock: LockKind,
-    /// Its address.
+    /// Address of the lock.
     pub address: usize,
-    /// Who has it, if that is known.
+    /// The task that holds it, if that is known.
     pub owner: Option<TaskId>,
 }
 
-/// One incident.
+/// One incident: a finding at the moment when it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incident {
     /// What was found.
@@ -82,15 +110,15 @@ pub struct Incident {
     pub task: Option<TaskId>,
     /// The CPU that found it.
     pub finder: u32,
-    /// When, in nanoseconds on the clock that stamps the log.
+    /// When it was found, in nanoseconds on the clock that stamps the log.
     pub found: u64,
-    /// How long it had lasted, in nanoseconds, without time that does not count.
+    /// How long it had lasted then, in nanoseconds, without time that does not count.
     pub age: u64,
     /// When it was found, in nanoseconds since 1970.
     pub wall: u64,
-    /// What it waits for.
+    /// The lock that the task waits for, if that is known.
     pub wait: Option<Wait>,
-    /// [`CONFIRMED`], [`IN_IOWAIT`], [`PANIC`].
+    /// [`CONFIRMED`], [`IN_IOWAIT`], [`PANIC`], or'ed.
     pub flags: u32,
     /// The task's stack.
     pub stack: Stack,
@@ -111,7 +139,7 @@ const fn text(bytes: [u8; 16]) -> [u64; 2] {
     ]
 }
 
-/// The header of an empty record that does not know its address yet.
+/// The header of an empty record, without the address.
 pub const fn header() -> [u64; HEADER_WORDS] {
     let [magic0, magic1] = text(MAGIC);
     [
@@ -126,19 +154,22 @@ pub const fn header() -> [u64; HEADER_WORDS] {
     ]
 }
 
-/// The word of the flags: [`FLAGS_WORD`].
+/// The word at [`FLAGS_WORD`].
 pub fn flags_word(flags: u32, depth: u32) -> u64 {
     pair(flags, depth)
 }
 
+/// What stands for a task that is not known.
+const NO_TASK: TaskId = TaskId {
+    comm: Comm::new([0; TASK_COMM_LEN]),
+    pid: -1,
+};
+
 impl Incident {
-    /// The words of an entry, without its number, which comes first and is written last.
-    pub fn words(&self) -> [u64; WORDS] {
-        let nobody = TaskId {
-            comm: Default::default(),
-            pid: -1,
-        };
-        let task = self.task.unwrap_or(nobody);
+    /// The words of an entry. The number of the incident, which comes first, is 0: it is written
+    /// last.
+    pub fn encode(&self) -> [u64; WORDS] {
+        let task = self.task.unwrap_or(NO_TASK);
         let [comm0, comm1] = text(task.comm.padded());
         let (lock, address, owner) = match &self.wait {
             None => (0, 0, None),
@@ -180,3 +211,134 @@ impl Incident {
         words
     }
 }
+
+/// The way back, for programs that read a record. The module only writes.
+#[cfg(not(MODULE))]
+mod decode {
+    use super::*;
+    use core::fmt;
+
+    /// Why words are no incident.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum DecodeError {
+        /// No [`IncidentKind`] has this number.
+        Kind(u32),
+        /// No [`LockKind`] has this number.
+        Lock(u32),
+        /// The stack is deeper than an entry is long.
+        Depth(u32),
+        /// The number is wider than an address of this machine.
+        Address(u64),
+    }
+
+    impl fmt::Display for DecodeError {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Self::Kind(kind) => write!(f, "unknown kind of incident: {kind}"),
+                Self::Lock(lock) => write!(f, "unknown kind of lock: {lock}"),
+                Self::Depth(depth) => {
+                    write!(f, "a stack of {depth} addresses, at most {STACK} fit")
+                }
+                Self::Address(address) => write!(f, "not an address of this machine: {address:#x}"),
+            }
+        }
+    }
+
+    impl core::error::Error for DecodeError {}
+
+    /// The reverse of [`pair`].
+    fn halves(word: u64) -> (u32, u32) {
+        let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+        (
+            u32::from_ne_bytes([a, b, c, d]),
+            u32::from_ne_bytes([e, f, g, h]),
+        )
+    }
+
+    /// The reverse of [`text`].
+    fn comm(first: u64, second: u64) -> Comm {
+        let mut bytes = [0; TASK_COMM_LEN];
+        let words = first.to_ne_bytes().into_iter().chain(second.to_ne_bytes());
+        for (to, from) in bytes.iter_mut().zip(words) {
+            *to = from;
+        }
+        Comm::new(bytes)
+    }
+
+    fn address(word: u64) -> Result<usize, DecodeError> {
+        usize::try_from(word).map_err(|_| DecodeError::Address(word))
+    }
+
+    impl Incident {
+        /// The incident that [`Incident::encode`] made these words of. The number of the incident,
+        /// which is the first word, is not looked at.
+        ///
+        /// # Errors
+        ///
+        /// The words are not an entry of this [`VERSION`].
+        pub fn decode(words: &[u64; WORDS]) -> Result<Self, DecodeError> {
+            let [_, kind_cpu, pid_finder, comm0, comm1, found, _, age, rest @ ..] = *words;
+            let [wall, lock_owner, lock_at, owner0, owner1, flags_depth, addresses @ ..] = rest;
+            let (kind, cpu) = halves(kind_cpu);
+            let kind = match kind {
+                1 => IncidentKind::HungTask,
+                2 => IncidentKind::SoftLockup,
+                3 => IncidentKind::HardLockup,
+                4 => IncidentKind::UnresponsiveCpu,
+                kind => return Err(DecodeError::Kind(kind)),
+            };
+            let (pid, finder) = halves(pid_finder);
+            let task = TaskId {
+                comm: comm(comm0, comm1),
+                pid: pid as i32,
+            };
+            let (lock, owner_pid) = halves(lock_owner);
+            let lock = match lock {
+                0 => None,
+                1 => Some(LockKind::Mutex),
+                2 => Some(LockKind::Semaphore),
+                3 => Some(LockKind::RwSemReader),
+                4 => Some(LockKind::RwSemWriter),
+                lock => return Err(DecodeError::Lock(lock)),
+            };
+            let owner = TaskId {
+                comm: comm(owner0, owner1),
+                pid: owner_pid as i32,
+            };
+            let wait = match lock {
+                None => None,
+                Some(lock) => Some(Wait {
+                    lock,
+                    address: address(lock_at)?,
+                    owner: (owner.pid != 0).then_some(owner),
+                }),
+            };
+            let (flags, depth) = halves(flags_depth);
+            let mut stack = Stack {
+                depth,
+                ..Stack::default()
+            };
+            if depth as usize > STACK {
+                return Err(DecodeError::Depth(depth));
+            }
+            let valid = addresses.iter().take(depth as usize);
+            for (to, from) in stack.addresses.iter_mut().zip(valid) {
+                *to = address(*from)?;
+            }
+            Ok(Self {
+                kind,
+                cpu,
+                task: (task != NO_TASK).then_some(task),
+                finder,
+                found,
+                age,
+                wall,
+                wait,
+                flags,
+                stack,
+            })
+        }
+    }
+}
+#[cfg(not(MODULE))]
+pub use decode::DecodeError;

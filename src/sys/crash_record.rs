@@ -115,7 +115,7 @@ pub(crate) fn record(incident: &Incident) -> RecordId {
         // Nothing of the new one is there before the old number is gone, and the new number not
         // before all of the new one is.
         number.xchg(0, Full);
-        let words = incident.words();
+        let words = incident.encode();
         for (to, from) in rest.iter().zip(words.iter().skip(1)) {
             to.store(*from, Relaxed);
         }

@@ -3,10 +3,13 @@
 //! The layout that dumps are read by. The offsets are written down here once more, as numbers: they
 //! are what `docs/kdump.md` says and `scripts/vmcore-report` reads, whatever the code computes.
 
+use proptest::prelude::*;
 use std::{fs, path::Path};
 use vigil_logic::{
     blocker::LockKind,
-    incident::{self, Incident, IncidentKind, Stack, Wait, CONFIRMED, IN_IOWAIT, PANIC},
+    incident::{
+        self, DecodeError, Incident, IncidentKind, Stack, Wait, CONFIRMED, IN_IOWAIT, PANIC,
+    },
     task::{Comm, TaskId},
 };
 
@@ -71,7 +74,7 @@ fn the_header() {
 
 #[test]
 fn an_entry() {
-    let entry = bytes(&incident().words());
+    let entry = bytes(&incident().encode());
     assert_eq!(entry.len(), 256);
     // The number is not its business.
     assert_eq!(u64_at(&entry, 0), 0);
@@ -108,7 +111,7 @@ fn each_number_has_its_meaning() {
     let numbers = locks.map(|lock| {
         let mut incident = incident();
         incident.wait.as_mut().unwrap().lock = lock;
-        u32_at(&bytes(&incident.words()), 72)
+        u32_at(&bytes(&incident.encode()), 72)
     });
     assert_eq!(numbers, [1, 2, 3, 4]);
 }
@@ -119,7 +122,7 @@ fn what_is_not_known() {
     unknown.task = None;
     unknown.wait = None;
     unknown.stack = Stack::default();
-    let entry = bytes(&unknown.words());
+    let entry = bytes(&unknown.encode());
     assert_eq!(u32_at(&entry, 16) as i32, -1);
     assert_eq!(entry[24..40], [0; 16]);
     assert_eq!(entry[72..104], [0; 32]);
@@ -129,7 +132,7 @@ fn what_is_not_known() {
         address: 8,
         owner: None,
     });
-    let entry = bytes(&unknown.words());
+    let entry = bytes(&unknown.encode());
     assert_eq!((u32_at(&entry, 72), u32_at(&entry, 76)), (1, 0));
     assert_eq!(u64_at(&entry, 80), 8);
     assert_eq!(entry[88..104], [0; 16]);
@@ -143,7 +146,7 @@ fn nothing_gets_out_of_its_place() {
     odd.stack.depth = 1000;
     odd.stack.addresses = [usize::MAX; incident::STACK];
     odd.task = Some(who(b"0123456789abcdef", i32::MIN));
-    let entry = bytes(&odd.words());
+    let entry = bytes(&odd.encode());
     assert_eq!(u64_at(&entry, 48), 0);
     assert_eq!(u32_at(&entry, 108) as usize, incident::STACK);
     assert_eq!(&entry[24..40], b"0123456789abcdef");
@@ -159,7 +162,7 @@ fn a_name_ends_at_its_nul() {
         pid: 1,
     });
     assert_eq!(
-        &bytes(&short.words())[24..40],
+        &bytes(&short.encode())[24..40],
         b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
     );
 }
@@ -195,5 +198,162 @@ fn the_document_has_the_layout() {
         "1 confirmed by an NMI, 2 in I/O wait, 4 a panic was decided on",
     ] {
         assert!(text.contains(word), "{word}");
+    }
+}
+
+fn any_task() -> impl Strategy<Value = TaskId> {
+    let comm = prop_oneof![Just([0; 16]), any::<[u8; 16]>()];
+    let pid = prop_oneof![Just(-1), Just(0), any::<i32>()];
+    (comm, pid).prop_map(|(comm, pid)| TaskId {
+        comm: Comm::new(comm),
+        pid,
+    })
+}
+
+fn any_incident() -> impl Strategy<Value = Incident> {
+    let kind = prop::sample::select(vec![
+        IncidentKind::HungTask,
+        IncidentKind::SoftLockup,
+        IncidentKind::HardLockup,
+        IncidentKind::UnresponsiveCpu,
+    ]);
+    let lock = prop::sample::select(vec![
+        LockKind::Mutex,
+        LockKind::Semaphore,
+        LockKind::RwSemReader,
+        LockKind::RwSemWriter,
+    ]);
+    // The idle task holds no lock: a pid of 0 says that the owner is not known.
+    let owner = any_task().prop_filter("the idle task", |owner| owner.pid != 0);
+    let owner = prop::option::of(owner);
+    let wait = prop::option::of((lock, any::<usize>(), owner).prop_map(
+        |(lock, address, owner)| Wait {
+            lock,
+            address,
+            owner,
+        },
+    ));
+    let depth = prop_oneof![0..=incident::STACK as u32, any::<u32>()];
+    let stack = (any::<[usize; incident::STACK]>(), depth)
+        .prop_map(|(addresses, depth)| Stack { addresses, depth });
+    let task = prop::option::of(any_task());
+    let cpus = any::<(u32, u32)>();
+    let times = any::<(u64, u64, u64)>();
+    (kind, cpus, task, times, wait, any::<u32>(), stack).prop_map(
+        |(kind, (cpu, finder), task, (found, age, wall), wait, flags, stack)| Incident {
+            kind,
+            cpu,
+            task,
+            finder,
+            found,
+            age,
+            wall,
+            wait,
+            flags,
+            stack,
+        },
+    )
+}
+
+/// The incident as far as an entry has room for it: without the bytes behind the NUL of a name, the
+/// addresses behind the end of the stack, and a task that looks like one that is not known.
+fn storable(incident: &Incident) -> Incident {
+    let padded = |task: TaskId| TaskId {
+        comm: Comm::new(task.comm.padded()),
+        ..task
+    };
+    let is_known = |task: &TaskId| (task.pid, task.comm) != (-1, Comm::default());
+    let depth = incident.stack.depth.min(incident::STACK as u32);
+    let mut addresses = incident.stack.addresses;
+    addresses[depth as usize..].fill(0);
+    Incident {
+        task: incident.task.map(padded).filter(is_known),
+        wait: incident.wait.map(|wait| Wait {
+            owner: wait.owner.map(padded),
+            ..wait
+        }),
+        stack: Stack { addresses, depth },
+        ..*incident
+    }
+}
+
+#[test]
+fn decode_knows_what_is_not_known() {
+    let mut unknown = incident();
+    unknown.task = None;
+    unknown.wait = None;
+    unknown.stack = Stack::default();
+    assert_eq!(Incident::decode(&unknown.encode()), Ok(unknown));
+}
+
+/// The number of the incident and the time when it began are not needed to decode the others.
+#[test]
+fn decode_does_not_need_the_number() {
+    let mut words = incident().encode();
+    words[0] = 7;
+    words[6] = 0;
+    assert_eq!(Incident::decode(&words), Ok(storable(&incident())));
+}
+
+#[test]
+fn decode_refuses_what_no_entry_can_hold() {
+    // Bytes 8, 72 and 108: the kind, the kind of lock, the depth of the stack.
+    let with = |byte: usize, value: u32| {
+        let mut entry = bytes(&incident().encode());
+        entry[byte..byte + 4].copy_from_slice(&value.to_ne_bytes());
+        let mut words = incident().encode();
+        for (word, bytes) in words.iter_mut().zip(entry.chunks(8)) {
+            *word = u64::from_ne_bytes(bytes.try_into().unwrap());
+        }
+        Incident::decode(&words)
+    };
+    for kind in [0, 5, u32::MAX] {
+        assert_eq!(with(8, kind), Err(DecodeError::Kind(kind)));
+    }
+    for lock in [5, u32::MAX] {
+        assert_eq!(with(72, lock), Err(DecodeError::Lock(lock)));
+    }
+    for depth in [19, u32::MAX] {
+        assert_eq!(with(108, depth), Err(DecodeError::Depth(depth)));
+    }
+    for (byte, value) in [(8, 4), (72, 0), (72, 4), (108, 18)] {
+        assert!(with(byte, value).is_ok(), "{byte} {value}");
+    }
+    assert_eq!(
+        DecodeError::Depth(19).to_string(),
+        "a stack of 19 addresses, at most 18 fit"
+    );
+}
+
+proptest! {
+    /// Both ways: what an entry has room for comes back, and is the same entry again.
+    #[test]
+    fn decode_is_the_inverse_of_encode(incident in any_incident()) {
+        let storable = storable(&incident);
+        let words = incident.encode();
+        prop_assert_eq!(words, storable.encode());
+        prop_assert_eq!(Incident::decode(&words), Ok(storable));
+    }
+
+    /// A record may be damaged: any words are decoded or refused, and are what was decoded, but for
+    /// what has no meaning in them.
+    #[test]
+    fn decode_takes_any_words(
+        mut words in any::<[u64; incident::WORDS]>(),
+        kind in 1..=4u32,
+        lock in 0..=4u32,
+        depth in 0..=18u32,
+    ) {
+        let _ = Incident::decode(&words);
+        let low = |word: u64, low: u32| {
+            let [.., e, f, g, h] = word.to_ne_bytes();
+            let [a, b, c, d] = low.to_ne_bytes();
+            u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+        };
+        words[1] = low(words[1], kind);
+        words[9] = low(words[9], lock);
+        words[incident::FLAGS_WORD] = incident::flags_word(7, depth);
+        let decoded = Incident::decode(&words).unwrap();
+        prop_assert_eq!(Incident::decode(&decoded.encode()), Ok(storable(&decoded)));
     }
 }
