@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The panic: whether one is under way, starting one, and the taint flags that lead to it.
+//! Panics, whether one is in progress, and the taint flags that say what came before it.
 //!
-//! C header: [`include/linux/panic.h`](srctree/include/linux/panic.h)
+//! C headers: [`include/linux/panic.h`](srctree/include/linux/panic.h),
+//! [`include/linux/kexec.h`](srctree/include/linux/kexec.h)
 
 use super::{context::NmiCtx, ffi};
 use kernel::{bindings, prelude::*};
 
-/// Whether an oops has happened or a panic is under way: what tasks do then says nothing.
+/// Whether the kernel has died (`TAINT_DIE`: an oops) or a panic is in progress. Tasks may hang for
+/// that reason alone from then on, so `kernel/hung_task.c` does not judge them any more either.
 ///
 /// # Context
 ///
@@ -19,7 +21,7 @@ pub(crate) fn died_or_panicking() -> bool {
     died || unsafe { bindings::panic_in_progress() }
 }
 
-/// Whether a panic would start a crash kernel, which saves the machine's memory.
+/// Whether a crash kernel is loaded, which a panic would start (`kexec_crash_loaded()`).
 ///
 /// # Context
 ///
@@ -29,46 +31,47 @@ pub(crate) fn crash_kernel_loaded() -> bool {
     unsafe { ffi::vigil_crash_kernel_loaded() != 0 }
 }
 
-/// Words of a panic.
+/// The message of a panic, behind `Kernel panic - not syncing: `.
 ///
 /// # Invariants
 ///
-/// A format without conversions.
+/// A `printf()` format without conversions.
 pub(crate) struct PanicMessage(&'static CStr);
 
-// INVARIANT: None of them has a conversion.
+// INVARIANT: None of these has a conversion.
 impl PanicMessage {
-    /// Mainline's for hung tasks.
+    /// Mainline's message for hung tasks.
     pub(crate) const HUNG_TASK: Self = Self(c"hung_task: blocked tasks");
-    /// Mainline's for soft lockups.
+    /// Mainline's message for soft lockups.
     pub(crate) const SOFT_LOCKUP: Self = Self(c"softlockup: hung tasks");
-    /// Mainline's for hard lockups.
+    /// Mainline's message for hard lockups.
     pub(crate) const HARD_LOCKUP: Self = Self(c"Hard LOCKUP");
-    /// A CPU does not run.
+    /// The message for a CPU that does not run, which mainline does not detect.
     pub(crate) const UNRESPONSIVE_CPU: Self = Self(c"vigil: unresponsive CPU");
 }
 
-/// Stops the machine.
+/// Panics. If another CPU panics already, this CPU waits to be stopped.
 ///
 /// # Context
 ///
 /// Any but NMI.
-pub(crate) fn panic(words: &PanicMessage) -> ! {
-    // SAFETY: By its invariant the format wants no arguments. The machine ends here.
-    unsafe { bindings::panic(words.0.as_char_ptr()) }
+pub(crate) fn panic(message: &PanicMessage) -> ! {
+    // SAFETY: By its type invariant the format takes no arguments. `panic()` does not return.
+    unsafe { bindings::panic(message.0.as_char_ptr()) }
 }
 
-/// Stops the machine from an NMI, unless another CPU is already doing so.
+/// Panics in an NMI. If another CPU panics already, this CPU waits to be stopped, with its registers
+/// saved for the dump; returns if it is this CPU that panics already.
 ///
 /// # Context
 ///
 /// NMI.
-pub(crate) fn nmi_panic(words: &PanicMessage, nmi: &NmiCtx<'_>) {
-    // SAFETY: As in `panic`; the registers are the running NMI's.
-    unsafe { bindings::nmi_panic(nmi.regs(), words.0.as_char_ptr()) };
+pub(crate) fn nmi_panic(message: &PanicMessage, nmi: &NmiCtx<'_>) {
+    // SAFETY: As in `panic`; the registers are those of the running NMI.
+    unsafe { bindings::nmi_panic(nmi.regs(), message.0.as_char_ptr()) };
 }
 
-/// Whether a panic is under way.
+/// Whether a panic is in progress, on any CPU (`panic_in_progress()`).
 ///
 /// # Context
 ///
@@ -78,24 +81,24 @@ pub(crate) fn in_progress() -> bool {
     unsafe { bindings::panic_in_progress() }
 }
 
-/// Stops the machine with mainline's message for hard lockups, unless another CPU is already
-/// doing so.
+/// Panics with mainline's message for hard lockups, and as mainline does: with `nmi_panic()` also
+/// outside of an NMI. If another CPU panics already, this CPU waits to be stopped, with the registers
+/// of what the interrupt has interrupted saved for the dump.
 ///
 /// # Context
 ///
 /// Process context, or hard interrupt.
 pub(crate) fn panic_hard_lockup() {
-    // SAFETY: May be asked anywhere; outside of an interrupt there are none.
+    // SAFETY: May be called from any context; null outside of an interrupt.
     let regs = unsafe { ffi::vigil_irq_regs() };
     if regs.is_null() {
         panic(&PanicMessage::HARD_LOCKUP)
     }
-    // SAFETY: As in `panic`; the registers are those of the running interrupt, which are saved if
-    // this CPU is stopped by another's panic.
+    // SAFETY: As in `panic`; the registers are those of the running interrupt.
     unsafe { bindings::nmi_panic(regs, PanicMessage::HARD_LOCKUP.0.as_char_ptr()) };
 }
 
-/// Notes in the kernel's taint that there was a soft lockup.
+/// Taints the kernel with `TAINT_SOFTLOCKUP` (`L`): a soft lockup has occurred.
 ///
 /// # Context
 ///
@@ -110,7 +113,7 @@ pub(crate) fn taint_soft_lockup() {
     };
 }
 
-/// Notes in the kernel's taint that something is wrong, and that the machine went on.
+/// Taints the kernel with `TAINT_WARN` (`W`): something is wrong, and the kernel goes on.
 ///
 /// # Context
 ///
@@ -125,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_panic_is_under_way() {
+    fn no_panic_is_in_progress() {
         assert!(!died_or_panicking());
         assert!(!crash_kernel_loaded());
         assert!(!in_progress());
