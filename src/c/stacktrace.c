@@ -52,14 +52,6 @@ int vigil_crash_kernel_loaded(void)
 }
 
 /**
- * vigil_task_cpu() - the CPU on which @task runs, or ran last
- */
-unsigned int vigil_task_cpu(const struct task_struct *task)
-{
-	return task_cpu(task);
-}
-
-/**
  * vigil_stack_of() - the stack of a task that sleeps
  * @task: the task
  * @stack: set to addresses, innermost first

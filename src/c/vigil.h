@@ -133,7 +133,6 @@ struct vigil_snapshot {
 unsigned long long vigil_log_clock(void);
 unsigned long long vigil_wall_clock(void);
 int vigil_crash_kernel_loaded(void);
-unsigned int vigil_task_cpu(const struct task_struct *task);
 unsigned int vigil_stack_of(struct task_struct *task, unsigned long *stack, unsigned int size);
 unsigned int vigil_stack_interrupted(unsigned long *stack, unsigned int size);
 void vigil_stack_print(const unsigned long *stack, unsigned int depth);

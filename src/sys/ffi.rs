@@ -208,9 +208,6 @@ unsafe extern "C" {
     pub fn vigil_crash_kernel_loaded() -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
-    pub fn vigil_task_cpu(task: *const task_struct) -> kernel::ffi::c_uint;
-}
-unsafe extern "C" {
     pub fn vigil_stack_of(
         task: *mut task_struct,
         stack: *mut kernel::ffi::c_ulong,

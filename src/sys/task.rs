@@ -83,10 +83,9 @@ pub(crate) fn current_id() -> TaskId {
     id(current!())
 }
 
-/// The CPU on which the task runs, or ran last.
+/// The CPU on which the task runs, or ran last (`task_cpu()`).
 pub(crate) fn cpu(task: &Task) -> u32 {
-    // SAFETY: A `&Task` is a valid `task_struct`.
-    unsafe { ffi::vigil_task_cpu(task.as_ptr()) }
+    read_once!(task, thread_info.cpu)
 }
 
 /// Whether the task sleeps in `io_schedule()`.
