@@ -42,7 +42,7 @@ use crate::{
             SYS_INFO_ALL_BT,
             SYS_INFO_LOCKS, //
         },
-        NSEC_PER_SEC,
+        NSEC_PER_SEC, //
     },
     panic::PanicControl,
     sys::{
@@ -53,7 +53,7 @@ use crate::{
         task,
         touch,
         utsname, //
-    },
+    }, //
 };
 use kernel::{
     sync::aref::ARef,

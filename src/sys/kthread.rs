@@ -7,15 +7,24 @@
 use kernel::{
     bindings,
     error::from_err_ptr,
-    ffi::{c_int, c_void},
-    new_condvar, new_mutex,
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    new_condvar,
+    new_mutex,
     prelude::*,
     str::CStr,
     sync::{
-        atomic::{Atomic, Relaxed},
-        Arc, CondVar, Mutex,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        CondVar,
+        Mutex, //
     },
-    time::msecs_to_jiffies,
+    time::msecs_to_jiffies, //
 };
 
 /// Wakes and stops a thread. Shared by the thread and the code that controls it.
@@ -224,10 +233,16 @@ unsafe extern "C" fn entry<F: ThreadFn>(data: *mut c_void) -> c_int {
 #[kunit_tests(vigil_kthread)]
 mod tests {
     use super::{
-        super::{task, testing::*},
-        *,
+        super::{
+            task,
+            testing::*, //
+        },
+        *, //
     };
-    use kernel::sync::atomic::{Acquire, Release};
+    use kernel::sync::atomic::{
+        Acquire,
+        Release, //
+    };
 
     /// What a thread has done.
     struct Done {

@@ -9,7 +9,10 @@
 //! [`include/linux/semaphore.h`](srctree/include/linux/semaphore.h),
 //! [`include/linux/rwsem.h`](srctree/include/linux/rwsem.h)
 
-use kernel::{bindings, ffi::c_void};
+use kernel::{
+    bindings,
+    ffi::c_void, //
+};
 
 /// Reads one word at a kernel address; `None` if no memory is mapped there.
 ///
@@ -50,8 +53,14 @@ pub(crate) fn read_i32(address: usize) -> Option<i32> {
 
 #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]
 mod words {
-    use super::{bindings, read_word};
-    use crate::logic::blocker::{LockKind, LockWords};
+    use super::{
+        bindings,
+        read_word, //
+    };
+    use crate::logic::blocker::{
+        LockKind,
+        LockWords, //
+    };
     use core::mem::offset_of;
 
     /// Reads the words of the lock at `lock` that name its owner; `None` if it is gone.
@@ -77,7 +86,10 @@ mod words {
 /// A kernel without `CONFIG_DETECT_HUNG_TASK_BLOCKER` does not record which lock a task waits for.
 #[cfg(not(CONFIG_DETECT_HUNG_TASK_BLOCKER))]
 mod words {
-    use crate::logic::blocker::{LockKind, LockWords};
+    use crate::logic::blocker::{
+        LockKind,
+        LockWords, //
+    };
 
     pub(crate) fn read(_kind: LockKind, _lock: usize) -> Option<LockWords> {
         None
@@ -110,8 +122,14 @@ mod tests {
 
     #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]
     mod owners {
-        use super::{super::super::task, *};
-        use crate::logic::blocker::{owner_task, LockKind};
+        use super::{
+            super::super::task,
+            *, //
+        };
+        use crate::logic::blocker::{
+            owner_task,
+            LockKind, //
+        };
         use core::mem::MaybeUninit;
 
         /// A rw-semaphore of the kernel.
@@ -189,8 +207,14 @@ mod tests {
     #[test]
     #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]
     fn a_blocked_task_leads_to_the_owner() -> Result {
-        use super::super::{task, testing::*};
-        use crate::logic::blocker::{decode, LockKind};
+        use super::super::{
+            task,
+            testing::*, //
+        };
+        use crate::logic::blocker::{
+            decode,
+            LockKind, //
+        };
         use owners::*;
         let trap = Trap::new()?;
         let guard = trap.lock.lock();

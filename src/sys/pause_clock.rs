@@ -10,16 +10,28 @@ use kernel::{
     impl_has_hr_timer,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Relaxed, Release},
-        Arc, ArcBorrow,
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        ArcBorrow, //
     },
     time::{
         hrtimer::{
-            ArcHrTimerHandle, HrTimer, HrTimerCallback, HrTimerCallbackContext, HrTimerPointer,
-            HrTimerRestart, RelativeHardMode,
+            ArcHrTimerHandle,
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerPointer,
+            HrTimerRestart,
+            RelativeHardMode, //
         },
-        Delta, Monotonic,
-    },
+        Delta,
+        Monotonic, //
+    }, //
 };
 
 /// How often the timer interrupts, and how long a pause is that a gap between two interrupts shows.
@@ -172,7 +184,10 @@ impl PauseClockGuard {
 
 #[kunit_tests(vigil_pause_clock)]
 mod tests {
-    use super::{super::testing::*, *};
+    use super::{
+        super::testing::*,
+        *, //
+    };
 
     const PERIOD_NS: u64 = 5_000_000;
 

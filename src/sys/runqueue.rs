@@ -4,7 +4,10 @@
 //!
 //! C header: `kernel/sched/sched.h`, by `src/c/runqueue.c`
 
-use super::{ffi, ksyms::Ksyms};
+use super::{
+    ffi,
+    ksyms::Ksyms, //
+};
 use crate::logic::hung_task::scan_policy::RunQueueSum;
 
 /// The run queues of all CPUs.
@@ -70,7 +73,10 @@ impl RunQueues {
 
 #[kernel::prelude::kunit_tests(vigil_runqueue)]
 mod tests {
-    use super::{super::testing::*, *};
+    use super::{
+        super::testing::*,
+        *, //
+    };
     use kernel::prelude::*;
 
     #[test]

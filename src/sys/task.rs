@@ -4,17 +4,30 @@
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
-use super::{ffi, lock_words};
+use super::{
+    ffi,
+    lock_words, //
+};
 use crate::logic::{
-    hung_task::check::{self, TaskSample},
-    task::{Comm, TaskId, TASK_COMM_LEN},
+    hung_task::check::{
+        self,
+        TaskSample, //
+    },
+    task::{
+        Comm,
+        TaskId,
+        TASK_COMM_LEN, //
+    }, //
 };
 use core::mem::offset_of;
 use kernel::{
     bindings,
     prelude::*,
-    sync::{aref::ARef, rcu},
-    task::Task,
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
+    task::Task, //
 };
 
 // The numbers of logic/hung_task/check.rs are the kernel's.
@@ -260,7 +273,10 @@ impl TaskScan {
 
 #[kunit_tests(vigil_task)]
 mod tests {
-    use super::{super::testing::*, *};
+    use super::{
+        super::testing::*,
+        *, //
+    };
 
     #[test]
     fn the_running_task_is_sampled_as_it_is() -> Result {

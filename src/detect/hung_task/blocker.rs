@@ -8,7 +8,7 @@ use crate::{
     sys::{
         lock_words,
         task, //
-    },
+    }, //
 };
 use kernel::task::Task;
 

@@ -21,7 +21,7 @@ use crate::{
             RunQueues,
             Unreadable, //
         }, //
-    },
+    }, //
 };
 use kernel::sync::{
     atomic::{

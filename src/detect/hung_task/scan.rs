@@ -55,7 +55,7 @@ use crate::{
             cond_resched,
             TaskScan, //
         }, //
-    },
+    }, //
 };
 use kernel::{
     alloc::Flags,

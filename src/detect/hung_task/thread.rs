@@ -34,7 +34,7 @@ use crate::{
             ThreadFn, //
         },
         panic as kernel_panic, //
-    },
+    }, //
 };
 use kernel::{
     prelude::*,

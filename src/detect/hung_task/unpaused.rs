@@ -15,7 +15,7 @@ use crate::{
             PauseClockGuard,
             PauseRule, //
         }, //
-    },
+    }, //
 };
 use kernel::{
     prelude::*,
