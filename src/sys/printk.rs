@@ -20,6 +20,11 @@ pub(crate) fn err(text: fmt::Arguments<'_>) {
     print(c"\x013%pA\n", text);
 }
 
+/// Prints one line at level "warning". As [`err`].
+pub(crate) fn warn(text: fmt::Arguments<'_>) {
+    print(c"\x014%pA\n", text);
+}
+
 /// Prints one line at level "info". As [`err`].
 pub(crate) fn info(text: fmt::Arguments<'_>) {
     print(c"\x016%pA\n", text);

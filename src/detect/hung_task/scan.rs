@@ -39,6 +39,7 @@ use crate::{
                 Table, //
             }, //
         },
+        messages::TasksNotTracked,
         panic::PanicRequest,
         sysctl::Knob, //
     },
@@ -50,6 +51,7 @@ use crate::{
         buffer::Buffer,
         clock::monotonic,
         kthread::ThreadControl,
+        printk,
         task::{
             self,
             cond_resched,
@@ -364,10 +366,13 @@ impl TrackedTasks {
         stats.scanned_tasks.add(scanned.into());
         stats.not_tracked.add(not_tracked);
         if not_tracked != 0 && not_tracked != self.not_tracked {
-            pr_warn!(
-                "{not_tracked} sleeping tasks are not watched: no room for more than {}\n",
-                self.table.capacity()
-            );
+            printk::warn(format_args!(
+                "{}",
+                TasksNotTracked {
+                    count: not_tracked,
+                    capacity: self.table.capacity(),
+                }
+            ));
         }
         self.not_tracked = not_tracked;
         // A task that was just found may be due before the next check if the interval is the timeout.

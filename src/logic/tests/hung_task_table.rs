@@ -59,7 +59,7 @@ fn table(capacity: usize) -> Tasks {
     Table::new(entries, buckets)
 }
 
-/// A state that can be told from others.
+/// A state that differs from that of another `mark`.
 fn tracked(mark: u64) -> Tracked {
     let sample = TaskSample {
         state: 2,
