@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The lock that a task waits for: how `task_struct::blocker` and the locks' owner words are decoded.
+//! The lock that a task waits for: how `task_struct::blocker` and the locks' owner words are
+//! decoded.
 //!
 //! The encoding is that of `include/linux/hung_task.h` (`CONFIG_DETECT_HUNG_TASK_BLOCKER`), the
 //! owner words are those of `kernel/locking/{mutex,semaphore,rwsem}.c`. The lines are mainline's
-//! (`debug_show_blocker()`). They say "likely" because the owner is read without holding any lock, and
-//! because a semaphore or a read lock only keeps the last known holder.
+//! (`debug_show_blocker()`). They say "likely" because the owner is read without holding any lock,
+//! and because a semaphore or a read lock only keeps the last known holder.
 
 use super::task::TaskId;
 use core::fmt;
@@ -34,8 +35,8 @@ const RWSEM_OWNER_FLAGS: usize = 3;
 /// `RWSEM_WRITER_LOCKED`: the count says that a writer holds the lock.
 const RWSEM_WRITER_LOCKED: usize = 1;
 
-/// Splits `task_struct::blocker` into the kind of lock and its address. `None`: the task waits for no
-/// lock that the kernel keeps track of.
+/// Splits `task_struct::blocker` into the kind of lock and its address. `None`: the task waits for
+/// no lock that the kernel keeps track of.
 pub fn decode(blocker: usize) -> Option<(LockKind, usize)> {
     let lock = blocker & !TYPE_MASK;
     if lock == 0 {

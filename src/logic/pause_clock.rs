@@ -6,10 +6,10 @@
 //! clock has jumped by a minute. By that clock alone, each task that slept at that moment has slept
 //! for a minute.
 //!
-//! The pause clock is a timer interrupt that comes each [`PERIOD_NS`] while a task is tracked. Time in
-//! which the interrupt should have come and did not is a pause: the machine did not run, and the time
-//! does not count. A lack of CPU time does not delay the interrupt, so that a busy machine is not taken
-//! for a paused one.
+//! The pause clock is a timer interrupt that comes each [`PERIOD_NS`] while a task is tracked. Time
+//! in which the interrupt should have come and did not is a pause: the machine did not run, and the
+//! time does not count. A lack of CPU time does not delay the interrupt, so that a busy machine is
+//! not taken for a paused one.
 //!
 //! The interrupt also stays away when its CPU keeps interrupts off. So the thread that reads the
 //! clock and finds the interrupt overdue restarts the timer on its own CPU: a stopped machine, or a

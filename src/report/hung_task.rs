@@ -60,8 +60,8 @@ use kernel::{
     task::Task, //
 };
 
-/// How many tasks of one check are recorded as incidents. Many tasks that wait for the same lock must
-/// not push all other incidents out of the record.
+/// How many tasks of one check are recorded as incidents. Many tasks that wait for the same lock
+/// must not push all other incidents out of the record.
 const MAX_RECORDED: u32 = 16;
 
 /// The lock that a task waits for, and the lock's owner.
@@ -130,16 +130,16 @@ impl<'a> HungTaskReport<'a> {
         }
     }
 
-    /// Whether a panic would be requested for the next task that is added, as the `hung`-th hung task
-    /// of the check. Such a task is added even if no report about it is due: there is no panic without
-    /// the report of the task that made it.
+    /// Whether a panic would be requested for the next task that is added, as the `hung`-th hung
+    /// task of the check. Such a task is added even if no report about it is due: there is no panic
+    /// without the report of the task that made it.
     pub(crate) fn would_panic(&self, hung: u64) -> bool {
         self.session.would_panic(Cause::HungTask, hung)
     }
 
     /// Adds a task, the `hung`-th hung task of the check: records the incident, requests a panic if
-    /// one is wanted for so many hung tasks, and prints the task unless `hung_task_warnings` has run
-    /// out. Tasks of a check that ends in a panic are always printed.
+    /// one is wanted for so many hung tasks, and prints the task unless `hung_task_warnings` has
+    /// run out. Tasks of a check that ends in a panic are always printed.
     ///
     /// # Context
     ///
@@ -230,11 +230,12 @@ impl<'a> HungTaskReport<'a> {
         }
     }
 
-    /// Ends the report: shows what the knobs ask for besides the tasks, and says why there is no panic
-    /// if the policy does not allow one. Returns the panic request that the thread has to carry out.
+    /// Ends the report: shows what the knobs ask for besides the tasks, and says why there is no
+    /// panic if the policy does not allow one. Returns the panic request that the thread has to
+    /// carry out.
     ///
-    /// `is_stopping`: the thread has to stop, since the module is being unloaded. Nothing more is shown
-    /// then, and a panic request is cancelled.
+    /// `is_stopping`: the thread has to stop, since the module is being unloaded. Nothing more is
+    /// shown then, and a panic request is cancelled.
     ///
     /// # Context
     ///
@@ -256,8 +257,8 @@ impl<'a> HungTaskReport<'a> {
             return None;
         }
         let is_fatal = self.session.is_fatal();
-        // As in check_hung_uninterruptible_tasks(): without warnings left, and without a panic, only
-        // what hung_task_sys_info asks for is shown.
+        // As in check_hung_uninterruptible_tasks(): without warnings left, and without a panic,
+        // only what hung_task_sys_info asks for is shown.
         let mut mask = knobs.get(Knob::HungTaskSysInfo);
         if self.had_warnings || is_fatal {
             mask |= SYS_INFO_LOCKS;

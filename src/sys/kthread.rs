@@ -29,8 +29,8 @@ use kernel::{
 
 /// Wakes and stops a thread. Shared by the thread and the code that controls it.
 ///
-/// A wake-up that comes while the thread runs is kept until its next wait, which then returns at once:
-/// no wake-up is lost between the thread's last look at its input and the wait.
+/// A wake-up that comes while the thread runs is kept until its next wait, which then returns at
+/// once: no wake-up is lost between the thread's last check of its input and the wait.
 #[pin_data]
 pub(crate) struct ThreadControl {
     #[pin]
@@ -73,8 +73,9 @@ impl ThreadControl {
         self.stop.load(Relaxed)
     }
 
-    /// Sleeps until [`wake`](Self::wake) is called, at most for `millis` milliseconds (`None`: without
-    /// a limit). The sleep is interruptible, so that it does not count towards the load average.
+    /// Sleeps until [`wake`](Self::wake) is called, at most for `millis` milliseconds (`None`:
+    /// without a limit). The sleep is interruptible, so that it does not count towards the load
+    /// average.
     ///
     /// # Context
     ///
@@ -131,8 +132,8 @@ pub(crate) struct KThread {
     free: unsafe fn(*mut c_void),
 }
 
-// SAFETY: `task` is only handed to `kthread_stop_put()`, which may be called from any task, and what
-// `start` points to is `Send`, as [`ThreadFn`] is and `Arc<ThreadControl>`.
+// SAFETY: `task` is only handed to `kthread_stop_put()`, which may be called from any task, and
+// what `start` points to is `Send`, as [`ThreadFn`] is and `Arc<ThreadControl>`.
 unsafe impl Send for KThread {}
 // SAFETY: No method takes `&self`.
 unsafe impl Sync for KThread {}
@@ -177,7 +178,8 @@ impl KThread {
         let task = match task {
             Ok(task) => task,
             Err(e) => {
-                // SAFETY: No thread was made, so that `start` is still owned here, from `into_raw` above.
+                // SAFETY: No thread was made, so that `start` is still owned here, from `into_raw`
+                // above.
                 drop(unsafe { KBox::from_raw(start) });
                 return Err(e);
             }

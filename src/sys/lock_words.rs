@@ -2,8 +2,9 @@
 
 //! Kernel memory that may be gone: the words of a lock that a task waits for.
 //!
-//! vigil holds no reference to the lock. It may be freed at any moment once its waiter goes on, so it is
-//! read by `copy_from_kernel_nofault()`, which survives an address that is not mapped any more.
+//! vigil holds no reference to the lock. It may be freed at any moment once its waiter goes on, so
+//! it is read by `copy_from_kernel_nofault()`, which survives an address that is not mapped any
+//! more.
 //!
 //! C headers: [`include/linux/mutex_types.h`](srctree/include/linux/mutex_types.h),
 //! [`include/linux/semaphore.h`](srctree/include/linux/semaphore.h),

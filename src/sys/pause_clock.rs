@@ -47,8 +47,8 @@ pub(crate) struct PauseRule {
     pub(crate) paused_ns: fn(u64) -> u64,
 }
 
-/// A periodic timer, and the pauses that its interrupts have shown: the times in which the machine did
-/// not run, since its hypervisor had stopped it.
+/// A periodic timer, and the pauses that its interrupts have shown: the times in which the machine
+/// did not run, since its hypervisor had stopped it.
 #[pin_data]
 pub(crate) struct PauseClock {
     #[pin]
@@ -106,8 +106,8 @@ impl PauseClock {
         self.paused_ns.load(Relaxed)
     }
 
-    /// Adds the pause that ends now, if there was one. Called by the timer interrupt, or by the owner
-    /// of the [`PauseClockGuard`] while the timer is stopped: never by both at the same time.
+    /// Adds the pause that ends now, if there was one. Called by the timer interrupt, or by the
+    /// owner of the [`PauseClockGuard`] while the timer is stopped: never by both at the same time.
     ///
     /// # Context
     ///
@@ -158,8 +158,8 @@ impl PauseClockGuard {
     pub(crate) fn read(&self) -> Option<(u64, u64)> {
         let last = self.clock.last.load(Acquire);
         let paused_ns = self.clock.paused_ns.load(Acquire);
-        // The time is read last. If the machine was stopped at any point above, `last` is too old by
-        // now, whichever of the two values the interrupt had changed when they were read.
+        // The time is read last. If the machine was stopped at any point above, `last` is too old
+        // by now, whichever of the two values the interrupt had changed when they were read.
         let now = monotonic();
         if (self.clock.rule.overdue)(now.saturating_sub(last)) {
             None
@@ -168,7 +168,8 @@ impl PauseClockGuard {
         }
     }
 
-    /// Stops the timer on whichever CPU it is, accounts the pause, and starts the timer on this CPU.
+    /// Stops the timer on whichever CPU it is, accounts the pause, and starts the timer on this
+    /// CPU.
     ///
     /// # Context
     ///

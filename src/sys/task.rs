@@ -49,8 +49,8 @@ macro_rules! read_once {
 
 /// Samples the task's state and its switch count.
 ///
-/// The sample of a task that is on a CPU is `TASK_RUNNING`, whatever its state says: the task is about
-/// to sleep, and its next context switch, which counts this sleep, is still to come.
+/// The sample of a task that is on a CPU is `TASK_RUNNING`, whatever its state says: the task is
+/// about to sleep, and its next context switch, which counts this sleep, is still to come.
 ///
 /// # Context
 ///
@@ -113,8 +113,8 @@ pub(crate) fn in_coredump(task: &Task) -> bool {
     read_once!(task, flags) & bindings::PF_POSTCOREDUMP != 0
 }
 
-/// `task_struct::blocker`: the lock that the task waits for, encoded (`logic/blocker.rs` decodes it);
-/// 0 when it waits for none, or the kernel does not record it.
+/// `task_struct::blocker`: the lock that the task waits for, encoded (`logic/blocker.rs` decodes
+/// it); 0 when it waits for none, or the kernel does not record it.
 pub(crate) fn blocker(task: &Task) -> usize {
     #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]
     {
@@ -127,8 +127,8 @@ pub(crate) fn blocker(task: &Task) -> usize {
     }
 }
 
-/// When the task last got a CPU, in nanoseconds of `local_clock()`, which stamps the log. `None`: the
-/// kernel does not record it.
+/// When the task last got a CPU, in nanoseconds of `local_clock()`, which stamps the log. `None`:
+/// the kernel does not record it.
 pub(crate) fn last_arrival(task: &Task) -> Option<u64> {
     #[cfg(CONFIG_SCHED_INFO)]
     {
@@ -150,8 +150,8 @@ pub(crate) fn last_arrival(task: &Task) -> Option<u64> {
 ///
 /// Process context: prints many lines.
 pub(crate) fn show(task: &Task) {
-    // SAFETY: A `&Task` is a valid `task_struct` for the whole call. The function checks whether the
-    // task still has a stack (`try_get_task_stack()`).
+    // SAFETY: A `&Task` is a valid `task_struct` for the whole call. The function checks whether
+    // the task still has a stack (`try_get_task_stack()`).
     unsafe { ffi::vigil_sched_show_task(task.as_ptr()) };
 }
 
@@ -172,9 +172,9 @@ pub(crate) fn key(task: &Task) -> usize {
 
 /// The live task whose `task_struct` is at `address`; `None` if there is none.
 ///
-/// `address` may be anything (an owner word is read without holding the lock), so it is only compared
-/// with the addresses of live tasks. The candidate is the task with the PID that stands where `address`
-/// would have its `pid` field, if memory is mapped there.
+/// `address` may be anything (an owner word is read without holding the lock), so it is only
+/// compared with the addresses of live tasks. The candidate is the task with the PID that stands
+/// where `address` would have its `pid` field, if memory is mapped there.
 ///
 /// # Context
 ///
@@ -204,8 +204,8 @@ pub(crate) fn by_address(address: usize) -> Option<ARef<Task>> {
 
 /// A scan through all tasks for tracked states, which can stop at any task and go on later.
 ///
-/// Tasks are scanned in the order of their PIDs. A task that is there during the whole scan is scanned
-/// exactly once, whichever other tasks start and exit meanwhile.
+/// Tasks are scanned in the order of their PIDs. A task that is there during the whole scan is
+/// scanned exactly once, whichever other tasks start and exit meanwhile.
 pub(crate) struct TaskScan {
     next: i32,
     budget: u32,
@@ -216,8 +216,8 @@ pub(crate) struct TaskScan {
 const FOUND: usize = 32;
 
 impl TaskScan {
-    /// A scan from the PID `start` (0 for the first task) that reads at most `budget` tasks, at most
-    /// `batch` of them at a time.
+    /// A scan from the PID `start` (0 for the first task) that reads at most `budget` tasks, at
+    /// most `batch` of them at a time.
     pub(crate) fn new(start: i32, budget: u32, batch: u32) -> Self {
         Self {
             next: start,
@@ -237,8 +237,8 @@ impl TaskScan {
     }
 
     /// Reads one batch of tasks and calls `each` with every task whose state is to be tracked
-    /// ([`check::TRACKED_STATES`]). If `each` returns false, the batch ends, and the scan goes on at the
-    /// task that it returned false for. Returns whether there are more tasks to be scanned.
+    /// ([`check::TRACKED_STATES`]). If `each` returns false, the batch ends, and the scan goes on
+    /// at the task that it returned false for. Returns whether there are more tasks to be scanned.
     ///
     /// The tasks stay valid because RCU's read lock is held while its guard is borrowed.
     pub(crate) fn batch(&mut self, _rcu: &rcu::Guard, mut each: impl FnMut(&Task) -> bool) -> bool {
@@ -259,8 +259,8 @@ impl TaskScan {
         };
         self.budget = self.budget.saturating_sub(allowed.saturating_sub(left));
         for &task in found.iter().take(n as usize) {
-            // SAFETY: One of the first `n` pointers: a task that was found under RCU's read lock, which
-            // is still held.
+            // SAFETY: One of the first `n` pointers: a task that was found under RCU's read lock,
+            // which is still held.
             let task = unsafe { &*task.cast::<Task>() };
             if !each(task) {
                 self.next = task.pid();
@@ -314,7 +314,8 @@ mod tests {
         assert!(by_address(address).is_none());
     }
 
-    /// Scans to the end in batches; returns how many tasks were read, and how often `wanted` was found.
+    /// Scans to the end in batches; returns how many tasks were read, and how often `wanted` was
+    /// found.
     fn scan(batch: u32, wanted: &Task) -> (u32, u32) {
         let budget = 1 << 20;
         let mut scan = TaskScan::new(0, budget, batch);

@@ -12,8 +12,8 @@ use crate::{
 };
 use kernel::task::Task;
 
-/// Reads which lock `task` waits for, and which task owns that lock. `None`: the task waits for no lock
-/// that the kernel keeps track of, or has got it meanwhile.
+/// Reads which lock `task` waits for, and which task owns that lock. `None`: the task waits for no
+/// lock that the kernel keeps track of, or has got it meanwhile.
 ///
 /// The lock is read without being held: the owner may be one that has just released it.
 ///

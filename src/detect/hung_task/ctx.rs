@@ -139,7 +139,8 @@ impl HungTaskCtx {
     ///
     /// Any.
     pub(crate) fn suspended(&self) -> bool {
-        // Pairs with the store that ends a suspend: a reader that sees it sees the suspend's length.
+        // Pairs with the store that ends a suspend: a reader that sees it sees the suspend's
+        // length.
         self.suspended_at.load(Acquire) != 0
     }
 

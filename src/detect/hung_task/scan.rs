@@ -2,10 +2,10 @@
 
 //! The table of tracked tasks, and the two parts of a check:
 //!
-//! 1. [`TrackedTasks::check_tracked`] samples each tracked task. A task that does not sleep any more
-//!    is not tracked any longer; one that has slept for the timeout is reported. The table holds a
-//!    reference to each task, so that this takes no RCU read lock, and a report may take as long as a
-//!    slow console needs.
+//! 1. [`TrackedTasks::check_tracked`] samples each tracked task. A task that does not sleep any
+//!    more is not tracked any longer; one that has slept for the timeout is reported. The table
+//!    holds a reference to each task, so that this takes no RCU read lock, and a report may take as
+//!    long as a slow console needs.
 //! 2. [`TrackedTasks::scan_tasks`] scans for sleeping tasks that are not tracked yet
 //!    ([`crate::logic::hung_task::scan_policy`] decides whether).
 //!
@@ -70,7 +70,7 @@ use kernel::{
     task::Task, //
 };
 
-/// How many tasks are read between two looks at the clock.
+/// How many tasks are read before the clock is read again.
 const BATCH: u32 = 256;
 
 /// How long one RCU read section of a scan may last, in nanoseconds. Mainline allows 100 ms
@@ -80,7 +80,8 @@ const RCU_SECTION_NS: u64 = 2_000_000;
 /// How many tasks fit into the table at first: about 200 KiB.
 const INITIAL_CAPACITY: usize = 4096;
 
-/// How many tasks fit into the table at most: about 7 MiB. Tasks beyond that are counted and logged.
+/// How many tasks fit into the table at most: about 7 MiB. Tasks beyond that are counted and
+/// logged.
 const MAX_CAPACITY: usize = 1 << 17;
 
 type Entries = Buffer<Entry<Option<ARef<Task>>>>;
@@ -112,7 +113,8 @@ pub(super) struct TrackedTasks {
     resume_pid: i32,
     /// Tasks that did not fit into the table at the last scan. Logged when it changes.
     not_tracked: u64,
-    /// When the next report about a tracked task is due, in unpaused time; `u64::MAX`: no report is.
+    /// When the next report about a tracked task is due, in unpaused time; `u64::MAX`: no report
+    /// is.
     due: u64,
 }
 
@@ -141,7 +143,8 @@ impl TrackedTasks {
         self.clock.now()
     }
 
-    /// When the next report about a tracked task is due, in unpaused time; `u64::MAX`: no report is.
+    /// When the next report about a tracked task is due, in unpaused time; `u64::MAX`: no report
+    /// is.
     pub(super) fn due(&self) -> u64 {
         self.due
     }
@@ -268,8 +271,8 @@ impl TrackedTasks {
                 };
                 report.add(&found, hung);
             }
-            // A report takes as long as the console does. A setting that was changed meanwhile holds
-            // for the other tasks.
+            // A report takes as long as the console does. A setting that was changed meanwhile
+            // holds for the other tasks.
             if Settings::read(&ctx.knobs).as_ref() != Some(settings) {
                 self.due = 0;
                 break;
@@ -282,8 +285,8 @@ impl TrackedTasks {
         }
     }
 
-    /// Scans for sleeping tasks that are not tracked yet, and tracks them. `seen_twice` of the tracked
-    /// tasks are certain to be part of the run queues' count.
+    /// Scans for sleeping tasks that are not tracked yet, and tracks them. `seen_twice` of the
+    /// tracked tasks are certain to be part of the run queues' count.
     ///
     /// # Context
     ///
@@ -375,14 +378,15 @@ impl TrackedTasks {
             ));
         }
         self.not_tracked = not_tracked;
-        // A task that was just found may be due before the next check if the interval is the timeout.
+        // A task that was just found may be due before the next check if the interval is the
+        // timeout.
         let now = self.clock.now().unpaused;
         self.due = self.due.min(now.saturating_add(settings.timeout));
     }
 
-    /// Whether the run queues count no more sleeping tasks than are tracked. The new ones, which are
-    /// those from the index `tracked_before` on, are sampled again: one that has woken meanwhile would
-    /// stand for a sleeping task that is not found yet.
+    /// Whether the run queues count no more sleeping tasks than are tracked. The new ones, which
+    /// are those from the index `tracked_before` on, are sampled again: one that has woken
+    /// meanwhile would stand for a sleeping task that is not found yet.
     fn all_sleepers_tracked(&mut self, tracked_before: usize, seen_twice: u64) -> bool {
         let Ok(queues) = self.ctx.queues else {
             return false;
@@ -401,8 +405,8 @@ impl TrackedTasks {
 
     /// Doubles the capacity of the table. Returns whether there was memory for that.
     ///
-    /// Takes free memory only: to wait for memory may mean to wait for the device that the hung tasks
-    /// wait for, and the detector would hang with them.
+    /// Takes free memory only: to wait for memory may mean to wait for the device that the hung
+    /// tasks wait for, and the detector would hang with them.
     fn expand(&mut self) -> bool {
         let capacity = self.table.capacity().saturating_mul(2).min(MAX_CAPACITY);
         let flags = GFP_NOWAIT | __GFP_NOWARN;

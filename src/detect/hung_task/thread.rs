@@ -3,9 +3,9 @@
 //! The thread `vigild/hung`: checks the tracked tasks, scans for more, and sleeps until the next
 //! check, as `watchdog()` in `kernel/hung_task.c` does.
 //!
-//! A check comes at the end of each check interval. In between there is one whenever a report about a
-//! tracked task is due, so that a report is late by no more than the interval. If a panic was requested
-//! for the hung tasks, the thread carries it out.
+//! A check comes at the end of each check interval. In between there is one whenever a report about
+//! a tracked task is due, so that a report is late by no more than the interval. If a panic was
+//! requested for the hung tasks, the thread carries it out.
 
 use super::{
     ctx::{
@@ -127,7 +127,8 @@ impl HungTaskThread {
         self.policy.scan_mode(queues, seen_twice, max_skipped)
     }
 
-    /// Polls a panic request until it is executed or cancelled. Cancels it if the thread has to stop.
+    /// Polls a panic request until it is executed or cancelled. Cancels it if the thread has to
+    /// stop.
     fn wait_for_panic(&self, request: PanicRequest, control: &ThreadControl) {
         let panic = &self.ctx.panic;
         while panic.stands(request) {
@@ -137,7 +138,8 @@ impl HungTaskThread {
             }
             let now = monotonic();
             let at = panic.poll(Initiator::Thread, now, true);
-            // The thread is not woken when the request is cancelled, so it sleeps for a short time only.
+            // The thread is not woken when the request is cancelled, so it sleeps for a short time
+            // only.
             if panic.stands(request) {
                 control.wait(Some(millis_until(at, now).min(MAX_PANIC_POLL_MS)));
             }

@@ -2,9 +2,9 @@
 
 //! Whether a tracked task is hung, and when its next report is due.
 //!
-//! The rule is that of mainline's `task_is_hung()` (`kernel/hung_task.c`): a task is hung when it has
-//! been in uninterruptible sleep without a context switch for at least the timeout. Each check of a
-//! task takes one [`TaskSample`] and is one step of the task's [`Tracked`] state:
+//! The rule is that of mainline's `task_is_hung()` (`kernel/hung_task.c`): a task is hung when it
+//! has been in uninterruptible sleep without a context switch for at least the timeout. Each check
+//! of a task takes one [`TaskSample`] and is one step of the task's [`Tracked`] state:
 //!
 //! ```text
 //!   not tracked
@@ -38,8 +38,9 @@
 //!
 //! - The state is kept beside the task, not in `task_struct`: `last_switch_count` and
 //!   `last_switch_time` there belong to khungtaskd.
-//! - A hung task is reported once, and again after each further timeout, whatever the check interval
-//!   is. Mainline reports it at every check, which is the same for its default interval only.
+//! - A hung task is reported once, and again after each further timeout, whatever the check
+//!   interval is. Mainline reports it at every check, which is the same for its default interval
+//!   only.
 //! - Sleeping tasks that count towards the load average but must not be reported (`TASK_KILLABLE`)
 //!   are tracked too: [`scan_policy`](super::scan_policy) compares the number of tracked tasks with
 //!   the scheduler's count, which includes them.
@@ -181,8 +182,8 @@ impl Tracked {
         self.same_sleep(sample) && sample.may_hang() && self.age(now) >= timeout
     }
 
-    /// When the task's next report is due if it does not wake. A check at that time keeps the report
-    /// from coming late.
+    /// When the task's next report is due if it does not wake. A check at that time keeps the
+    /// report from coming late.
     pub fn due(&self, timeout: u64) -> u64 {
         let timeouts = whole_timeouts(self.reported_age, timeout).saturating_add(1);
         self.last_switch_time

@@ -3,15 +3,16 @@
 //! Whether a check is followed by a scan through all tasks, and when the scan may stop.
 //!
 //! The scheduler counts sleeping tasks in `struct rq::nr_uninterruptible`. One CPU's count means
-//! nothing (a task may go to sleep on one CPU and be woken on another); the sum over all CPUs is the
-//! number of tasks in uninterruptible sleep (`kernel/sched/loadavg.c`). So there is nothing to scan
-//! for when that many tasks are tracked already, and a scan has seen enough as soon as that many are.
+//! nothing (a task may go to sleep on one CPU and be woken on another); the sum over all CPUs is
+//! the number of tasks in uninterruptible sleep (`kernel/sched/loadavg.c`). So there is nothing to
+//! scan for when that many tasks are tracked already, and a scan has seen enough as soon as that
+//! many are.
 //!
-//! The sum can miss a task for a while: one whose dequeue is delayed, one that is blocked but left on
-//! the run queue for its proxy, one that was preempted after it had set its state. Each of these is
-//! still runnable and part of its run queue's `nr_running`. So the sum is exact where nothing but the
-//! caller is runnable on any CPU. Otherwise a scan goes on to its end; and full scans may be skipped,
-//! only a few in a row, so that no report is delayed by much.
+//! The sum can miss a task for a while: one whose dequeue is delayed, one that is blocked but left
+//! on the run queue for its proxy, one that was preempted after it had set its state. Each of these
+//! is still runnable and part of its run queue's `nr_running`. So the sum is exact where nothing
+//! but the caller is runnable on any CPU. Otherwise a scan goes on to its end; and full scans may
+//! be skipped, only a few in a row, so that no report is delayed by much.
 
 /// How many full scans in a row may be skipped at most because of a sum that could miss a task.
 pub const MAX_SKIPPED: u32 = 3;
@@ -40,7 +41,7 @@ impl RunQueueSum {
     }
 }
 
-/// How to look for tasks that are not tracked yet.
+/// How to scan for tasks that are not tracked yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScanMode {
     /// No scan: all sleeping tasks are tracked.

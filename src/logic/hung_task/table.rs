@@ -50,9 +50,9 @@ where
     E: DerefMut<Target = [Entry<P>]>,
     B: DerefMut<Target = [u32]>,
 {
-    /// Makes an empty table in the given storage. `buckets` has to be as long as [`buckets_for`] says
-    /// for the length of `entries`; a shorter one makes the table smaller. The previous contents of
-    /// both are lost.
+    /// Makes an empty table in the given storage. `buckets` has to be as long as [`buckets_for`]
+    /// says for the length of `entries`; a shorter one makes the table smaller. The previous
+    /// contents of both are lost.
     pub fn new(entries: E, mut buckets: B) -> Self {
         for b in buckets.iter_mut() {
             *b = 0;
@@ -89,8 +89,8 @@ where
         self.buckets.len().wrapping_sub(1)
     }
 
-    /// The home bucket of `key`, in which the search for it begins. Addresses of tasks are multiples
-    /// of a cache line: the multiplication spreads them (Knuth's golden ratio).
+    /// The home bucket of `key`, in which the search for it begins. Addresses of tasks are
+    /// multiples of a cache line: the multiplication spreads them (Knuth's golden ratio).
     fn home(&self, key: usize) -> usize {
         let spread = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (spread >> 32) as usize & self.mask()
@@ -100,8 +100,8 @@ where
     /// buckets.
     fn find(&self, key: usize) -> Option<Result<usize, usize>> {
         let mut at = self.home(key);
-        // At most half of the buckets are in use, so that the search meets a free one; the loop's bound
-        // makes its end evident.
+        // At most half of the buckets are in use, so that the search meets a free one; the loop's
+        // bound makes its end evident.
         for _ in 0..self.buckets.len() {
             let bucket = *self.buckets.get(at)?;
             if bucket == 0 {

@@ -10,7 +10,7 @@ use vigil_logic::{
     task::{Comm, TaskId},
 };
 
-fn who(comm: &str, pid: i32) -> TaskId {
+fn task_id(comm: &str, pid: i32) -> TaskId {
     let mut bytes = [0; 16];
     bytes[..comm.len()].copy_from_slice(comm.as_bytes());
     TaskId {
@@ -53,7 +53,7 @@ const KINDS: [LockKind; 4] = [
 ];
 
 fn line(kind: LockKind, words: LockWords, owner: Option<TaskId>) -> String {
-    let waiter = who("cat", 1234);
+    let waiter = task_id("cat", 1234);
     let line = Line {
         waiter,
         kind,
@@ -63,7 +63,7 @@ fn line(kind: LockKind, words: LockWords, owner: Option<TaskId>) -> String {
     line.to_string()
 }
 
-/// An owner word and a count, as of a lock that nobody has.
+/// An owner word and a count, as of a lock without an owner.
 const FREE: LockWords = LockWords { owner: 0, count: 0 };
 
 #[test]
@@ -80,7 +80,7 @@ fn lines_without_an_owner() {
 
 #[test]
 fn lines_with_an_owner() {
-    let owner = Some(who("kworker/0:1H", 77));
+    let owner = Some(task_id("kworker/0:1H", 77));
     assert_eq!(
         line(LockKind::Mutex, FREE, owner),
         printk(MUTEX, &["cat", "1234", "kworker/0:1H", "77"])
@@ -124,8 +124,8 @@ fn lines_with_an_owner() {
 
 #[test]
 fn lines_as_they_stand_in_the_log() {
-    // The same once more, spelled out, to be found by who searches for them.
-    let owner = Some(who("mv", 9));
+    // The same once more, spelled out, so that a search for the text finds them.
+    let owner = Some(task_id("mv", 9));
     let reader = LockWords { owner: 1, count: 0 };
     assert_eq!(
         line(LockKind::Mutex, FREE, owner),
@@ -147,14 +147,14 @@ fn lines_as_they_stand_in_the_log() {
 
 #[test]
 fn names_and_numbers_at_their_ends() {
-    assert_eq!(who("", 0).to_string(), ":0");
+    assert_eq!(task_id("", 0).to_string(), ":0");
     assert_eq!(
-        who("fifteen-bytes-x", i32::MAX).to_string(),
+        task_id("fifteen-bytes-x", i32::MAX).to_string(),
         "fifteen-bytes-x:2147483647"
     );
-    assert_eq!(who("a", -1).to_string(), "a:-1");
+    assert_eq!(task_id("a", -1).to_string(), "a:-1");
     // A name cannot begin another line.
-    let text = line(LockKind::Mutex, FREE, Some(who("x\nINFO: task y", 5)));
+    let text = line(LockKind::Mutex, FREE, Some(task_id("x\nINFO: task y", 5)));
     assert!(
         text.ends_with("owned by task x\\x0aINFO: task y:5."),
         "{text}"
@@ -207,7 +207,7 @@ proptest! {
     #[test]
     fn no_other_lines(owner: usize, count: usize, kind in 0..4usize, found: bool) {
         let words = LockWords { owner, count };
-        let owner = found.then(|| who("mv", 9));
+        let owner = found.then(|| task_id("mv", 9));
         let reader = count % 2 == 0 && words.owner % 2 == 1;
         let (waits_as, held_as) = (
             if kind == 2 { "reader" } else { "writer" },

@@ -234,8 +234,8 @@ impl Mainline {
     }
 }
 
-/// One task as the detector treats it: tracked from the scan that samples it asleep, until the check
-/// that samples it awake.
+/// One task as the detector treats it: tracked from the scan that samples it asleep, until the
+/// check that samples it awake.
 #[derive(Default)]
 struct Task(Option<Tracked>);
 
@@ -468,8 +468,8 @@ proptest! {
         }
     }
 
-    /// With one timeout for all checks: reported once for each of its multiples that lies between two
-    /// checks, however they fall, and never before the first multiple.
+    /// With one timeout for all checks: reported once for each of its multiples that lies between
+    /// two checks, however they fall, and never before the first multiple.
     #[test]
     fn one_report_for_each_multiple(
         gaps in prop::collection::vec(gap(), 1..60),
@@ -506,8 +506,9 @@ proptest! {
         for ((gap, state, count), timeout) in script {
             now += gap;
             (switches, last_timeout) = (count, timeout);
-            let news = matches!(tracked.check(&at(state, count), now, timeout), Outcome::Hung { .. });
-            prop_assert!(tracked.due(timeout) > now || tracked.due(timeout) == u64::MAX, "{}", news);
+            let outcome = tracked.check(&at(state, count), now, timeout);
+            let due = tracked.due(timeout);
+            prop_assert!(due > now || due == u64::MAX, "{:?}", outcome);
         }
         let timeout = next.unwrap_or(last_timeout);
         let due = tracked.due(timeout);
@@ -736,9 +737,9 @@ fn sample(task: &[Stall], now: u64) -> (TaskSample, bool) {
     }
 }
 
-/// The thread's loop (`detect/hung_task/thread.rs`): each interval a check of the tracked tasks and as
-/// much of a scan as it takes, a check alone when a tracked task's report is due, and sleep until
-/// then. A change of the knobs wakes it.
+/// The thread's loop (`detect/hung_task/thread.rs`): each interval a check of the tracked tasks and
+/// as much of a scan as it takes, a check alone when a tracked task's report is due, and sleep
+/// until then. A change of the knobs wakes it.
 fn run(tasks: &[Vec<Stall>], settings: &[Setting], noise: &[Noise], until: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut tracked: Vec<Option<Tracked>> = vec![None; tasks.len()];
@@ -889,8 +890,8 @@ proptest! {
     }
 
     /// Sleeping tasks that the run queues do not count, and tasks that are not sampled because of
-    /// them, are reported later by as many check intervals as scans may be skipped: an eighth of the
-    /// timeout.
+    /// them, are reported later by as many check intervals as scans may be skipped: an eighth of
+    /// the timeout.
     #[test]
     fn reported_a_little_later_where_the_count_is_wrong(
         tasks in prop::collection::vec(stalls(true), 1..4),

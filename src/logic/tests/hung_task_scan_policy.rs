@@ -117,7 +117,8 @@ proptest! {
         tracked in prop_oneof![0..50u64, any::<u64>()],
     ) {
         let sum = RunQueueSum { uninterruptible, running };
-        prop_assert_eq!(accounts_for_all(sum, tracked), i128::from(tracked) >= i128::from(uninterruptible));
+        let expected = i128::from(tracked) >= i128::from(uninterruptible);
+        prop_assert_eq!(accounts_for_all(sum, tracked), expected);
     }
 
     /// Never so many scans that they make up more than an eighth of the timeout; as many as do
@@ -163,8 +164,8 @@ proptest! {
     }
 
     /// A sleeping task that the sum misses, and others that come and go: it is found when the scans
-    /// that may be skipped have been and one more check, or as soon as the sum is exact, since it is
-    /// part of the sum then.
+    /// that may be skipped have been and one more check, or as soon as the sum is exact, since it
+    /// is part of the sum then.
     #[test]
     fn a_task_that_is_not_counted_is_found(
         max_skipped in 0..=MAX_SKIPPED,

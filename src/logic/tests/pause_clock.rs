@@ -133,8 +133,8 @@ proptest! {
         }
     }
 
-    /// A stop of whatever length makes nothing older by more than a late interrupt may, if the other
-    /// interrupts come in time.
+    /// A stop of whatever length makes nothing older by more than a late interrupt may, if the
+    /// other interrupts come in time.
     #[test]
     fn stops_count_as_no_more_than_a_late_interrupt(
         stretches in prop::collection::vec((0..20u64, 0..SEC, 0..100 * SEC), 1..20),
