@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The values of all knobs.
+//! The values of all knobs, shared by the detectors and the sysctl files.
 
 #![deny(unsafe_code)]
 
@@ -13,13 +13,13 @@ use kernel::{
     sync::atomic::{Atomic, Relaxed},
 };
 
-/// All knobs' values. Each stands alone, so that relaxed accesses do.
+/// The values of all knobs. No value says anything about another one: relaxed accesses suffice.
 pub(crate) struct Knobs {
     values: [Atomic<i64>; COUNT],
 }
 
 impl Knobs {
-    /// Knobs with their defaults.
+    /// All knobs at their defaults.
     pub(crate) fn new() -> Self {
         Self {
             values: core::array::from_fn(|i| {
@@ -28,15 +28,23 @@ impl Knobs {
         }
     }
 
-    /// Sets a number that was given at load.
-    pub(crate) fn preset(&self, id: Knob, value: i64) -> Result {
+    /// Sets a number if it is in the knob's range.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not.
+    pub(crate) fn set_checked(&self, id: Knob, value: i64) -> Result {
         let value = info(id as usize)?.check(value, HZ).map_err(|_| EINVAL)?;
         self.set(id, value);
         Ok(())
     }
 
-    /// Sets a list that was given at load as text.
-    pub(crate) fn preset_text(&self, id: Knob, text: &[u8]) -> Result {
+    /// Sets a value from its text.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the text is no value of the knob.
+    pub(crate) fn set_from_text(&self, id: Knob, text: &[u8]) -> Result {
         let value = info(id as usize)?.parse(text, HZ).map_err(|_| EINVAL)?;
         self.set(id, value);
         Ok(())
@@ -59,15 +67,16 @@ impl Knobs {
         }
     }
 
-    /// Counts one more.
+    /// Adds one to a counter.
     pub(crate) fn count(&self, id: Knob) {
         if let Some(v) = self.values.get(id as usize) {
             v.fetch_add(1, Relaxed);
         }
     }
 
-    /// Takes one from a number that runs out; -1 never does. Returns what was there before.
-    /// A write at the same time wins or is taken from, and is not lost.
+    /// Subtracts one from a positive number, such as `hung_task_warnings`; leaves 0 and -1 (no limit)
+    /// as they are. Returns the number before. A write by user space at the same time is not lost:
+    /// it comes before or after the subtraction.
     pub(crate) fn take_one(&self, id: Knob) -> i64 {
         let Some(v) = self.values.get(id as usize) else {
             return 0;
@@ -83,7 +92,7 @@ impl Knobs {
     }
 }
 
-/// The description of the knob in this place of the table.
+/// The description of the knob at this index of [`KNOBS`].
 ///
 /// # Errors
 ///

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! vigil: says what is stuck, what it is stuck behind, and since when.
+//! vigil: detects hung tasks, soft lockups and hard lockups.
 //!
-//! Three layers, which use each other downwards only:
+//! Layers, each of which uses only those after it; `docs/design.md` has more:
 //!
-//! - [`detect`]: the detectors. They look through `sys`, ask `logic`, and act.
-//! - [`sys`]: safe abstractions over the kernel, the only place with `unsafe` code.
-//! - [`logic`]: pure decisions, tested on the host.
+//! - [`control`]: sysctl files, `vigil/status`, lines at load
+//! - [`detect`]: the detectors: sample through `sys`, decide through `logic`, report
+//! - [`report`]: texts of the reports
+//! - [`panic`]: decides about panics
+//! - [`incident`]: incidents and their sinks
+//! - [`knobs`]: values of the knobs
+//! - [`sys`]: safe abstractions over the kernel, the only place with `unsafe` code
+//! - [`logic`]: pure decisions, tested on the host
 
 #[macro_use]
 mod logic;
@@ -19,12 +24,15 @@ mod report;
 mod sys;
 
 use control::{
-    status,
-    sysctl::{parse_cpumask, KernelNames, SysctlHandler},
+    kernel_names::KernelNames,
+    load_message,
+    status::{self, StatusFile},
+    sysctl::{parse_cpumask, SysctlHandler},
 };
 use core::borrow::Borrow;
 use detect::{
     hung_task::{ctx::HungTaskCtx, thread::HungTaskThread},
+    lockup_config::CpuMask,
     lockup_ctx::Parts,
     watchdog::LockupDetector,
 };
@@ -32,6 +40,7 @@ use kernel::{prelude::*, sync::Arc};
 use knobs::Knobs;
 use logic::{
     hardlockup::backend::Backend,
+    messages::{BadParameter, InitFailed, NoStatusFile, BAD_BACKEND},
     sysctl::{Knob, KnobKind, KNOBS},
 };
 use panic::PanicControl;
@@ -40,18 +49,18 @@ use sys::{
     ksyms::Ksyms,
     kthread::{KThread, ThreadControl},
     nmi::NmiSender,
-    param, pm,
+    param, pm, printk,
     runqueue::RunQueues,
-    sysctl,
+    sysctl::SysctlTable,
     touch::TouchProbes,
     watchdog_timer::StopWork,
 };
 
-/// Declares the module, and [`given`], from the table of knobs.
+/// Declares the module, and [`numbers_at_load`], from the table of knobs.
 macro_rules! declare_module {
     (
-        numbers { $(($n:ident, $nid:ident, $min:expr, $max:tt, $default:tt, $help:tt))* }
-        own { $(($o:ident, $oid:ident, $omin:expr, $omax:tt, $odefault:tt, $ohelp:tt))* }
+        numbers { $(($n:ident, $nid:ident, $min:expr, $max:expr, $default:tt, $help:tt))* }
+        own { $(($o:ident, $oid:ident, $omin:expr, $omax:expr, $odefault:tt, $ohelp:tt))* }
         counters { $($counters:tt)* }
         lists { $($lists:tt)* }
         cpus { $($cpus:tt)* }
@@ -60,35 +69,35 @@ macro_rules! declare_module {
             type: Vigil,
             name: "vigil",
             authors: ["The vigil developers"],
-            description: "Detects hung tasks, soft lockups and hard lockups",
+            description: "Hung task, soft lockup and hard lockup detector",
             license: "GPL v2",
             params: {
                 $($n: i64 { default: $default, description: $help, },)*
                 $($o: i64 { default: $odefault, description: $ohelp, },)*
                 kernel_names: u8 {
                     default: 0,
-                    description: "Put mainline's knobs into /proc/sys/kernel as well, where the kernel has none of the name",
+                    description: "Register the knobs in /proc/sys/kernel too, except for names that the running kernel has itself (1)",
                 },
                 use_unexported: u8 {
                     default: 1,
-                    description: "Call kernel functions that are not exported; without, do without them",
+                    description: "Resolve and call kernel functions that are not exported (1), or use the fallbacks for them (0)",
                 },
                 use_stopper: u8 {
                     default: 1,
-                    description: "Feel a CPU's pulse by its stopper; without, by a FIFO-99 thread",
+                    description: "Sample soft lockups with the CPU stopper (1) or a SCHED_FIFO-99 thread on each CPU (0)",
                 },
                 use_run_queues: u8 {
                     default: 1,
-                    description: "Skip walks that the run queues say are needless; without, walk at every look",
+                    description: "Skip scans for hung tasks that the counts of the run queues show to be needless (1), or scan at every check (0)",
                 },
             },
         }
 
-        /// Each number that may be given at load, with its value.
-        fn given() -> impl Iterator<Item = (Knob, i64)> {
+        /// The knobs that are numbers, with the values of their module parameters.
+        fn numbers_at_load() -> impl Iterator<Item = (Knob, i64)> {
             [
-                $((Knob::$nid, plain(module_parameters::$n.value())),)*
-                $((Knob::$oid, plain(module_parameters::$o.value())),)*
+                $((Knob::$nid, copied(module_parameters::$n.value())),)*
+                $((Knob::$oid, copied(module_parameters::$o.value())),)*
             ]
             .into_iter()
         }
@@ -96,47 +105,46 @@ macro_rules! declare_module {
 }
 knob_table!(declare_module);
 
-/// A parameter's value: what 7.3 returns as it is and 7.2 by reference.
-fn plain<T: Copy>(value: impl Borrow<T>) -> T {
+/// The value of a parameter, which `value()` returns by value in 7.3 and by reference in 7.2.
+fn copied<T: Copy>(value: impl Borrow<T>) -> T {
     *value.borrow()
 }
 
-/// What is registered. Fields are dropped in the order in which they stand.
-///
-/// The thread goes first: it may be in the middle of hundreds of reports, and the others wait for
-/// RCU grace periods, which a busy console draws out. Whoever rings its bell after that rings it in
-/// vain, and the bell lives as long as they do. Then the last made first: nothing may be told of
-/// changes, or asked for its state, that is going away.
+/// Everything that is registered with the kernel. Fields are dropped in this order: each before what
+/// it calls into, so that no callback can run into a part that is gone.
 struct Vigil {
-    /// Looks at the tasks.
-    _hung: KThread,
-    /// Asks for the state of everything.
-    _status: Option<status::Status>,
-    /// Change everything.
-    _kernel_names: Option<sysctl::SysctlTable<SysctlHandler>>,
-    /// See [`Vigil::_kernel_names`].
-    _knobs: sysctl::SysctlTable<SysctlHandler>,
-    /// Changes the counters.
-    _frequency: cpufreq::PolicyNotifier<Counting>,
-    /// Sets them anew.
-    _wake: Pin<KBox<pm::Notifier<Counting>>>,
-    /// Rings the thread's bell.
+    /// Waits for the thread to end. First: it may be printing hundreds of reports, and is asked to
+    /// stop before the other drops wait for RCU grace periods, which a slow console draws out. A
+    /// later wake-up of the thread has no effect; the [`ThreadControl`] is reference-counted.
+    _hung_task_thread: KThread,
+    /// Waits for running reads. Before the detectors, whose state it shows.
+    _status: Option<status::Registered>,
+    /// Waits for running reads and writes. Before the detectors, which a write reconfigures.
+    _kernel_names: Option<SysctlTable<SysctlHandler>>,
+    /// As `_kernel_names`.
+    _sysctl: SysctlTable<SysctlHandler>,
+    /// Waits for running calls. Before the detectors, which a call reprograms.
+    _cpufreq: cpufreq::PolicyNotifier<PerfReprogrammer>,
+    /// As `_cpufreq`.
+    _resume: Pin<KBox<pm::Notifier<PerfReprogrammer>>>,
+    /// Waits for running calls, which use the [`HungTaskCtx`] that the notifier holds.
     _suspend: Pin<KBox<pm::Notifier<HungTaskCtx>>>,
-    /// Looks at the CPUs. Shared with `_status`, `_knobs`, `_frequency` and `_wake`, which are gone
-    /// by now.
+    /// The last reference: all others were in the fields above. Disables all CPUs: waits for each
+    /// timer, stop work and perf event, then unregisters the cpuhp callbacks, the NMI handlers and
+    /// the probes. Last, because all the others call into it.
     lockups: Arc<Pin<KBox<LockupDetector>>>,
 }
 
-/// The counters, which count by the CPUs' frequency.
-struct Counting(Arc<Pin<KBox<LockupDetector>>>);
+/// Reprograms the perf cycle counters, whose period in cycles follows from the CPU frequency.
+struct PerfReprogrammer(Arc<Pin<KBox<LockupDetector>>>);
 
-impl cpufreq::FrequencyListener for Counting {
+impl cpufreq::FrequencyListener for PerfReprogrammer {
     fn khz_changed(&self) {
         self.0.frequency_changed();
     }
 }
 
-impl pm::Listener for Counting {
+impl pm::Listener for PerfReprogrammer {
     fn suspend(&self, event: pm::Event) {
         if matches!(event, pm::Event::Post) {
             self.0.resumed();
@@ -144,72 +152,102 @@ impl pm::Listener for Counting {
     }
 }
 
-/// Says which step of the set-up failed; what was made before it is dropped on the way out.
-fn step<T>(what: &str, result: Result<T>) -> Result<T> {
-    result.inspect_err(|e| pr_err!("cannot {what}: error {}\n", e.to_errno()))
+/// Logs which step of the module's init failed.
+fn init_step<T>(step: &str, result: Result<T>) -> Result<T> {
+    result.inspect_err(|error| {
+        let errno = error.to_errno();
+        printk::err(format_args!("{}", InitFailed { step, errno }));
+    })
 }
 
-/// Takes over the values that were given at load.
-fn preset(knobs: &Knobs) -> Result {
-    for (id, value) in given() {
-        knobs.preset(id, value).inspect_err(|_| complain(id))?;
+/// Logs that the parameter of this knob has a value that the knob does not take.
+fn log_bad_parameter(knob: Knob) {
+    let name = KNOBS.get(knob as usize).map_or("", |knob| knob.name);
+    printk::err(format_args!("{}", BadParameter { name }));
+}
+
+/// Sets the knobs to the values of their module parameters, `watchdog_cpumask` excepted.
+///
+/// # Errors
+///
+/// `EINVAL` if a value is out of range, which the log says then.
+fn load_knobs() -> Result<Knobs> {
+    let knobs = Knobs::new();
+    for (knob, value) in numbers_at_load() {
+        knobs
+            .set_checked(knob, value)
+            .inspect_err(|_| log_bad_parameter(knob))?;
     }
     for knob in KNOBS.iter().filter(|knob| knob.kind == KnobKind::List) {
         knobs
-            .preset_text(knob.id, param::text(knob.name))
-            .inspect_err(|_| complain(knob.id))?;
+            .set_from_text(knob.id, param::text(knob.name))
+            .inspect_err(|_| log_bad_parameter(knob.id))?;
     }
-    Ok(())
+    Ok(knobs)
 }
 
-/// Says that a value given at load is none.
-fn complain(id: Knob) {
-    let name = KNOBS.get(id as usize).map_or("", |knob| knob.name);
-    pr_err!("{name}: the value given at load is out of range, see docs/knobs.md\n");
-}
-
-/// Who is to find hard lockups.
-fn backend() -> Result<Backend> {
+/// The module parameter `hardlockup_backend`.
+///
+/// # Errors
+///
+/// `EINVAL` if it is none of its values, which the log says then.
+fn hardlockup_backend() -> Result<Backend> {
     Backend::parse(param::text("hardlockup_backend"))
         .ok_or(EINVAL)
-        .inspect_err(|_| {
-            pr_err!("hardlockup_backend: there are auto, perf, buddy and perf,buddy\n");
-        })
+        .inspect_err(|_| printk::err(format_args!("{BAD_BACKEND}")))
+}
+
+/// The module parameter `watchdog_cpumask`; `None` if it was not given.
+///
+/// # Errors
+///
+/// `EINVAL` if it is no list of CPUs, which the log says then; `ENOMEM`.
+fn watchdog_cpumask() -> Result<Option<CpuMask>> {
+    let text = param::text("watchdog_cpumask");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let cpumask = parse_cpumask(text).inspect_err(|&error| {
+        if error == EINVAL {
+            log_bad_parameter(Knob::WatchdogCpumask);
+        }
+    })?;
+    Ok(Some(cpumask))
 }
 
 impl Drop for Vigil {
+    /// Runs before the fields are dropped.
     fn drop(&mut self) {
+        // While the timers still run that would execute it.
         self.lockups.unloading();
     }
 }
 
 impl kernel::Module for Vigil {
+    /// Creates everything. On an error what was created so far is dropped in reverse order.
     fn init(_module: &'static ThisModule) -> Result<Self> {
         crash_record::publish_address();
         let control = ThreadControl::new()?;
-        let knobs = Arc::new(Knobs::new(), GFP_KERNEL)?;
-        preset(&knobs)?;
+        let knobs = Arc::new(load_knobs()?, GFP_KERNEL)?;
+        let backend = hardlockup_backend()?;
+        let use_unexported = copied::<u8>(module_parameters::use_unexported.value()) != 0;
+        let use_run_queues = copied::<u8>(module_parameters::use_run_queues.value()) != 0;
+        let use_stopper = copied::<u8>(module_parameters::use_stopper.value()) != 0;
+        let kernel_names = copied::<u8>(module_parameters::kernel_names.value()) != 0;
 
-        let backend = backend()?;
-        let use_unexported = plain::<u8>(module_parameters::use_unexported.value()) != 0;
-        let use_run_queues = plain::<u8>(module_parameters::use_run_queues.value()) != 0;
-        let use_stopper = plain::<u8>(module_parameters::use_stopper.value()) != 0;
-        let kernel_names = plain::<u8>(module_parameters::kernel_names.value()) != 0;
         let ksyms = Ksyms::resolve(use_unexported);
         let queues = RunQueues::find(&ksyms, use_run_queues);
         let panic = Arc::new(PanicControl::new(knobs.clone(), ksyms), GFP_KERNEL)?;
-        let shared = Arc::new(
+        let hung_task_ctx = Arc::new(
             HungTaskCtx::new(knobs.clone(), control.clone(), ksyms, queues, panic.clone()),
             GFP_KERNEL,
         )?;
-        let thread = HungTaskThread::new(shared.clone())?;
-        // Whoever makes something registers it here, and what fails later undoes it by being
-        // dropped: in the reverse order of these lines.
-        let hung = step(
+        let thread = HungTaskThread::new(hung_task_ctx.clone())?;
+        let hung_task_thread = init_step(
             "start the thread vigild/hung",
             KThread::spawn(c"vigild/hung", control.clone(), thread),
         )?;
-        let lockups = step(
+        let lockups = init_step(
             "set up the lockup detectors",
             LockupDetector::new(Parts {
                 knobs: knobs.clone(),
@@ -226,58 +264,53 @@ impl kernel::Module for Vigil {
             SysctlHandler::new(knobs, control, lockups.clone()),
             GFP_KERNEL,
         )?;
-        let cpus = param::text("watchdog_cpumask");
-        let cpumask = if cpus.is_empty() {
-            None
-        } else {
-            let cpumask = parse_cpumask(cpus).inspect_err(|&error| {
-                if error == EINVAL {
-                    complain(Knob::WatchdogCpumask);
-                }
-            })?;
-            Some(cpumask)
-        };
-        step("watch the CPUs", lockups.start(cpumask.as_ref()))?;
-        let frequency = step(
-            "listen for changes of frequency",
-            cpufreq::PolicyNotifier::new(Counting(lockups.clone())),
+        let cpumask = watchdog_cpumask()?;
+        init_step(
+            "start the lockup detectors",
+            lockups.start(cpumask.as_ref()),
         )?;
-        // What came before anybody listened.
+        let cpufreq = init_step(
+            "register the cpufreq notifier",
+            cpufreq::PolicyNotifier::new(PerfReprogrammer(lockups.clone())),
+        )?;
+        // For a change between the start of the counters and the registration.
         lockups.frequency_changed();
-        let counting = Arc::new(Counting(lockups.clone()), GFP_KERNEL)?;
-        let wake = step(
-            "listen for the end of suspend",
-            KBox::pin_init(pm::Notifier::new(counting), GFP_KERNEL),
+        let reprogrammer = Arc::new(PerfReprogrammer(lockups.clone()), GFP_KERNEL)?;
+        let resume = init_step(
+            "register the PM notifier for resume",
+            KBox::pin_init(pm::Notifier::new(reprogrammer), GFP_KERNEL),
         )?;
-        let suspend = step(
-            "listen for suspend",
-            KBox::pin_init(pm::Notifier::new(shared.clone()), GFP_KERNEL),
+        let suspend = init_step(
+            "register the PM notifier for suspend",
+            KBox::pin_init(pm::Notifier::new(hung_task_ctx.clone()), GFP_KERNEL),
         )?;
-        let knobs = step(
-            "make /proc/sys/vigil",
-            sysctl::SysctlTable::new(c"vigil", &handler, |_| true),
+        let sysctl = init_step(
+            "register /proc/sys/vigil",
+            SysctlTable::new(c"vigil", &handler, |_| true),
         )?;
-        let (names, kernel_names) = step(
-            "put the knobs into /proc/sys/kernel",
+        let (kernel_names, kernel_names_table) = init_step(
+            "register the knobs in /proc/sys/kernel",
             KernelNames::register(kernel_names, &handler),
         )?;
-        let all = Arc::new(status::All::new(shared, lockups.clone(), names), GFP_KERNEL)?;
-        // What is found goes to the log in any case, and some machines have debugfs off.
-        let without = |error: &Error| {
-            sys::printk::err(format_args!(
-                "vigil: there is no file vigil/status: debugfs does not take it (error {})",
-                error.to_errno()
-            ));
-        };
-        let status = status::publish(all.clone()).inspect_err(without).ok();
-        status::announce(&all);
+        let status = Arc::new(
+            StatusFile::new(hung_task_ctx, lockups.clone(), kernel_names),
+            GFP_KERNEL,
+        )?;
+        // Not an error: some machines have debugfs off, and reports go to the log.
+        let status_file = status::register(status.clone())
+            .inspect_err(|error| {
+                let errno = error.to_errno();
+                printk::err(format_args!("{}", NoStatusFile { errno }));
+            })
+            .ok();
+        load_message::print(&status);
         Ok(Self {
-            _hung: hung,
-            _status: status,
-            _kernel_names: kernel_names,
-            _knobs: knobs,
-            _frequency: frequency,
-            _wake: wake,
+            _hung_task_thread: hung_task_thread,
+            _status: status_file,
+            _kernel_names: kernel_names_table,
+            _sysctl: sysctl,
+            _cpufreq: cpufreq,
+            _resume: resume,
             _suspend: suspend,
             lockups,
         })

@@ -1,43 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is running and by which means: one line at load, and `vigil/status` in debugfs, live.
+//! `vigil/status` in debugfs: what is detected now, by which means, and what was done since load.
+//!
+//! One fact a line, `key: value`, under headings `[section]`; made anew for each read. The keys are
+//! those of [`messages::status`](crate::logic::messages::status), `docs/status.md` explains them.
 
-use super::sysctl::KernelNames;
+use super::{in_tree::InTree, kernel_names::KernelNames, load_message::run_queue_error};
 use crate::{
     detect::{
-        hardlockup::backend::Describe,
+        hardlockup::backend::probe_error,
         hung_task::ctx::HungTaskCtx,
-        lockup_ctx::ReportCounts,
+        lockup_ctx::LockupCtx,
         watchdog::{LockupDetector, BYTES_PER_CPU},
     },
     logic::{
         cpulist,
-        fmt::{Bytes, LogStamp, Secs},
+        fmt::{write_names, Bytes},
         hung_task::check,
         incident::ENTRIES,
+        messages::{
+            status::{
+                hardlockup, hung_task, in_tree, incidents, kernel_functions, kernel_names, panic,
+                softlockup, watchdog,
+            },
+            Key,
+        },
+        softlockup::sample_period,
         sysctl::Knob,
     },
     sys::{
         cpu, crash_record,
         debugfs::{Text, TextFile},
         ksyms::Ksyms,
-        panic as kernel_panic, printk,
-        runqueue::Unreadable,
+        panic as kernel_panic,
         watchdog_timer::StopWork,
     },
 };
-use core::fmt;
-use kernel::{prelude::*, str::CStr, sync::Arc};
+use core::fmt::{self, Display};
+use kernel::{prelude::*, sync::Arc};
 
-/// Everything that is told about.
-pub(crate) struct All {
-    hung: Arc<HungTaskCtx>,
-    lockups: Arc<Pin<KBox<LockupDetector>>>,
-    kernel_names: KernelNames,
+const NSEC_PER_MSEC: u64 = 1_000_000;
+
+/// What the file is made from.
+pub(crate) struct StatusFile {
+    pub(super) hung: Arc<HungTaskCtx>,
+    pub(super) lockups: Arc<Pin<KBox<LockupDetector>>>,
+    pub(super) kernel_names: KernelNames,
 }
 
-impl All {
-    /// All of these.
+impl StatusFile {
+    /// The state of these.
     pub(crate) fn new(
         hung: Arc<HungTaskCtx>,
         lockups: Arc<Pin<KBox<LockupDetector>>>,
@@ -51,255 +63,219 @@ impl All {
     }
 }
 
-/// The file `vigil/status` in debugfs.
-pub(crate) type Status = TextFile<All>;
+/// The registered file `vigil/status`.
+pub(crate) type Registered = TextFile<StatusFile>;
 
-/// Makes the file.
-pub(crate) fn publish(all: Arc<All>) -> Result<Status> {
-    TextFile::new(c"vigil", c"status", all)
+/// Creates the file.
+///
+/// # Errors
+///
+/// As [`TextFile::new`].
+///
+/// # Context
+///
+/// Process context, may sleep.
+pub(crate) fn register(status: Arc<StatusFile>) -> Result<Registered> {
+    TextFile::new(c"vigil", c"status", status)
 }
 
-/// Says at load what runs.
-pub(crate) fn announce(all: &All) {
-    let hung = &all.hung;
-    printk::info(format_args!(
-        "vigil: hung tasks: {}, {}; {}; {}; in-tree: {}",
-        Setting(hung),
-        Shortcut(hung),
-        Watching(&all.lockups),
-        Bound(&hung.ksyms),
-        InTree(&hung.ksyms)
-    ));
-    // A line of its own: the list may be long.
-    if all.kernel_names.wanted() {
-        printk::info(format_args!("vigil: kernel names: {}", all.kernel_names));
-    }
+/// Writes lines, and a heading wherever the section changes.
+struct Writer<'a> {
+    out: &'a mut dyn fmt::Write,
+    section: &'static str,
 }
 
-/// Which lockups are being detected, and how.
-struct Watching<'a>(&'a LockupDetector);
-
-impl fmt::Display for Watching<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shared = self.0.ctx();
-        let (soft, hard) = (shared.softlockup_enabled(), shared.hardlockup_enabled());
-        let word = |on| if on { "on" } else { "off" };
-        write!(f, "soft lockups {}", word(soft))?;
-        f.write_str(match shared.stop_work() {
-            StopWork::CpuStopper => " (by the stopper)",
-            StopWork::FifoThread(_) => " (by FIFO-99 threads: a real-time hog looks like one)",
-            StopWork::None => " (no way to the stopper, and no threads)",
-        })?;
-        write!(
-            f,
-            ", hard lockups {} ({})",
-            word(hard),
-            Describe {
-                backends: shared.backends(),
-                can_send_nmi: shared.can_send_nmi(),
-                ksyms: shared.ksyms()
+impl Writer<'_> {
+    fn put(&mut self, key: Key, value: impl Display) -> fmt::Result {
+        if self.section != key.section {
+            if !self.section.is_empty() {
+                writeln!(self.out)?;
             }
-        )?;
-        f.write_str(", on CPUs ")?;
-        cpulist::show(cpu::count(), |cpu| shared.in_mask(cpu), f)
-    }
-}
-
-/// `timeout 120 s, look every 7.5 s`
-struct Setting<'a>(&'a HungTaskCtx);
-
-impl fmt::Display for Setting<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let timeout = self.0.knobs.get_u64(Knob::HungTaskTimeoutSecs);
-        let interval = self.0.knobs.get_u64(Knob::HungTaskCheckIntervalSecs);
-        match check::interval(timeout, interval) {
-            Some(ns) => write!(f, "timeout {timeout} s, look every {} s", Secs(ns)),
-            None => f.write_str("off"),
+            self.section = key.section;
+            writeln!(self.out, "[{}]", key.section)?;
         }
+        writeln!(self.out, "{}: {value}", key.name)
+    }
+
+    fn put_bool(&mut self, key: Key, value: bool) -> fmt::Result {
+        self.put(key, u8::from(value))
     }
 }
 
-/// Whether passes may do without a walk, and if not, why.
-struct Shortcut<'a>(&'a HungTaskCtx);
+/// `watchdog_cpumask` as a list of CPUs.
+pub(super) struct Cpumask<'a>(pub(super) &'a LockupCtx);
 
-impl fmt::Display for Shortcut<'_> {
+impl Display for Cpumask<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0.queues {
-            Ok(_) => "run queue counts used",
-            Err(Unreadable::NotWanted) => "run queue counts not used (use_run_queues=0)",
-            Err(Unreadable::NoOffsets) => {
-                "run queue counts not used (offsets unknown to this build)"
-            }
-            Err(Unreadable::NoSymbol) => "run queue counts not used (symbol not found)",
-        })
+        if !(0..cpu::count()).any(|cpu| self.0.in_mask(cpu)) {
+            return f.write_str("none");
+        }
+        cpulist::show(cpu::count(), |cpu| self.0.in_mask(cpu), f)
     }
 }
 
-/// Which functions are called by static call, and which are done without.
-struct Bound<'a>(&'a Ksyms);
+/// The kernel functions that are not exported: those that are `called`, or those that are not
+/// available.
+pub(super) struct FunctionNames<'a> {
+    pub(super) ksyms: &'a Ksyms,
+    pub(super) called: bool,
+    pub(super) separator: &'static str,
+}
 
-impl fmt::Display for Bound<'_> {
+impl Display for FunctionNames<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut list = |what: &str, bound: bool| -> Result<bool, fmt::Error> {
-            let mut any = false;
-            for (name, _) in self.0.each().iter().filter(|(_, b)| *b == bound) {
-                let sep = if any { "," } else { what };
-                write!(f, "{sep} {}", Bytes(name))?;
-                any = true;
-            }
-            Ok(any)
-        };
-        let bound = list("static calls:", true)?;
-        list(
-            if bound {
-                "; done without:"
-            } else {
-                "done without:"
+        let functions = self.ksyms.each();
+        let names = functions
+            .iter()
+            .filter(|(_, available)| *available == self.called);
+        write_names(f, self.separator, names.map(|(name, _)| Bytes(name)))
+    }
+}
+
+/// The functions whose calls reset the detectors.
+struct TouchFunctions<'a>(&'a LockupCtx);
+
+impl Display for TouchFunctions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.touches().each().filter(|(_, probed)| *probed);
+        write_names(f, " ", names.map(|(name, _)| Bytes(name)))
+    }
+}
+
+impl StatusFile {
+    fn hung_task(&self, w: &mut Writer<'_>) -> fmt::Result {
+        use hung_task as key;
+        let (ctx, stats) = (&*self.hung, &self.hung.stats);
+        let timeout = ctx.knobs.get_u64(Knob::HungTaskTimeoutSecs);
+        let interval = check::interval(timeout, ctx.knobs.get_u64(Knob::HungTaskCheckIntervalSecs));
+        w.put_bool(key::ENABLED, interval.is_some())?;
+        w.put(key::TIMEOUT_S, timeout)?;
+        w.put(
+            key::CHECK_INTERVAL_MS,
+            interval.unwrap_or(0) / NSEC_PER_MSEC,
+        )?;
+        w.put_bool(key::SUSPENDED, ctx.suspended())?;
+        w.put(key::TRACKED_TASKS, stats.tracked.get())?;
+        w.put(key::HUNG_TASKS, stats.hung.get())?;
+        w.put(key::TABLE_CAPACITY, stats.capacity.get())?;
+        w.put(key::TABLE_OVERFLOWS, stats.not_tracked.get())?;
+        w.put(key::CHECKS, stats.checks.get())?;
+        w.put(key::TRACKED_ONLY_CHECKS, stats.due_checks.get())?;
+        w.put(key::SCANS, stats.scans.get())?;
+        w.put(key::FULL_SCANS, stats.full_scans.get())?;
+        w.put(key::SCANNED_TASKS, stats.scanned_tasks.get())?;
+        w.put(
+            key::LONGEST_RCU_SECTION_NS,
+            stats.longest_rcu_section_ns.get(),
+        )?;
+        w.put(key::PAUSED_NS, stats.paused_ns.get())?;
+        w.put_bool(key::RUN_QUEUE_COUNTS, ctx.queues.is_ok())?;
+        let error = ctx.queues.err().map_or("none", run_queue_error);
+        w.put(key::RUN_QUEUE_COUNTS_ERROR, error)
+    }
+
+    fn watchdog(&self, w: &mut Writer<'_>) -> fmt::Result {
+        use watchdog as key;
+        let ctx = self.lockups.ctx();
+        let thresh = self.hung.knobs.get_u64(Knob::WatchdogThresh);
+        w.put(key::CPUMASK, Cpumask(ctx))?;
+        w.put(key::SAMPLE_PERIOD_MS, sample_period(thresh) / NSEC_PER_MSEC)?;
+        w.put(key::BYTES_PER_CPU, BYTES_PER_CPU)?;
+        w.put(key::TOUCH_FUNCTIONS_PROBED, TouchFunctions(ctx))?;
+        w.put_bool(key::GUEST_PAUSED_FLAG, cpu::guest_paused(0).is_some())
+    }
+
+    fn softlockup(&self, w: &mut Writer<'_>) -> fmt::Result {
+        use softlockup as key;
+        let ctx = self.lockups.ctx();
+        let thresh = self.hung.knobs.get_u64(Knob::WatchdogThresh);
+        w.put_bool(key::ENABLED, ctx.softlockup_enabled())?;
+        w.put(key::THRESHOLD_S, thresh.saturating_mul(2))?;
+        w.put(
+            key::SAMPLED_WITH,
+            match ctx.stop_work() {
+                StopWork::CpuStopper => "cpu_stopper",
+                StopWork::FifoThread(_) => "fifo_thread",
+                StopWork::None => "none",
             },
-            false,
         )?;
-        Ok(())
+        w.put(key::REPORTS, ctx.report_counts().softlockups)
     }
-}
 
-/// Whether the kernel's own detectors are on, as far as can be seen.
-struct InTree<'a>(&'a Ksyms);
-
-impl InTree<'_> {
-    fn variable(&self, name: &CStr) -> Option<usize> {
-        self.0.read_long(name)
+    fn hardlockup(&self, w: &mut Writer<'_>) -> fmt::Result {
+        use hardlockup as key;
+        let ctx = self.lockups.ctx();
+        let (backends, reports) = (ctx.backends(), ctx.report_counts());
+        let (mut cpus, mut nmis, mut early) = (0u32, 0u64, 0u64);
+        for counts in (0..cpu::count()).filter_map(|cpu| self.lockups.nmi_counts(cpu)) {
+            cpus = cpus.wrapping_add(1);
+            nmis = nmis.saturating_add(counts.total.into());
+            early = early.saturating_add(counts.early.into());
+        }
+        let thresh = self.hung.knobs.get_u64(Knob::WatchdogThresh);
+        w.put_bool(key::ENABLED, ctx.hardlockup_enabled())?;
+        w.put(key::THRESHOLD_S, thresh)?;
+        w.put_bool(key::PERF, backends.perf())?;
+        w.put_bool(key::PERF_INCOMPLETE, backends.is_incomplete())?;
+        w.put(key::PERF_ERRNO, backends.probe_errno())?;
+        w.put(key::PERF_ERROR, probe_error(backends.probe_errno()))?;
+        w.put(key::PERF_CPUS, cpus)?;
+        w.put(key::PERF_NMIS, nmis)?;
+        w.put(key::PERF_EARLY_NMIS, early)?;
+        w.put_bool(key::BUDDY, backends.buddy() || !backends.perf())?;
+        w.put_bool(key::NMI_CONFIRMATION, ctx.can_send_nmi())?;
+        w.put(key::REPORTS, reports.hardlockups)?;
+        w.put(key::UNRESPONSIVE_CPU_REPORTS, reports.unresponsive_cpus)
     }
-}
 
-/// `WATCHDOG_HARDLOCKUP_ENABLED` and `WATCHDOG_SOFTOCKUP_ENABLED` of `include/linux/nmi.h`.
-const WATCHDOG_HARD: usize = 1;
-/// See [`WATCHDOG_HARD`].
-const WATCHDOG_SOFT: usize = 2;
-
-impl fmt::Display for InTree<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.0.can_look_up() {
-            return f.write_str("cannot be seen");
-        }
-        match self.variable(c"sysctl_hung_task_timeout_secs") {
-            None => f.write_str("hung task not there")?,
-            Some(0) => f.write_str("hung task off")?,
-            Some(timeout) => write!(f, "hung task on (timeout {timeout} s)")?,
-        }
-        let (soft, hard) = match self.variable(c"watchdog_enabled") {
-            None => ("not there", "not there"),
-            Some(bits) => {
-                let word = |bit| if bits & bit != 0 { "on" } else { "off" };
-                (word(WATCHDOG_SOFT), word(WATCHDOG_HARD))
-            }
-        };
-        write!(f, ", soft lockup {soft}, hard lockup {hard}")
-    }
-}
-
-impl Text for All {
-    fn write(&self, f: &mut dyn fmt::Write) -> fmt::Result {
-        let s = &*self.hung;
-        let n = &s.stats;
-        writeln!(f, "hung tasks: {}", Setting(s))?;
-        if s.suspended() {
-            writeln!(f, "  silent: a suspend is going on")?;
-        }
-        writeln!(
-            f,
-            "  watched: {} sleeping tasks, {} of them hung",
-            n.tracked.get(),
-            n.hung.get()
-        )?;
-        writeln!(
-            f,
-            "  table: room for {}, {} did not fit so far",
-            n.capacity.get(),
-            n.not_tracked.get()
-        )?;
-        writeln!(
-            f,
-            "  passes: {}, and {} looks at the watched tasks alone",
-            n.checks.get(),
-            n.due_checks.get()
-        )?;
-        writeln!(
-            f,
-            "  walks: {}, {} of them through all tasks; {} tasks looked at; longest RCU section {} s",
-            n.scans.get(),
-            n.full_scans.get(),
-            n.scanned_tasks.get(),
-            LogStamp(n.longest_rcu_section_ns.get())
-        )?;
-        writeln!(
-            f,
-            "  time that the machine did not run while tasks were watched: {} s",
-            LogStamp(n.paused_ns.get())
-        )?;
-        writeln!(f, "  short cut: {}", Shortcut(s))?;
-        writeln!(f, "lockups: {}", Watching(&self.lockups))?;
-        let shared = self.lockups.ctx();
-        let ReportCounts {
-            softlockups: soft,
-            hardlockups: hard,
-            unresponsive_cpus: unresponsive,
-        } = shared.report_counts();
-        writeln!(
-            f,
-            "  reported: {soft} soft, {hard} hard, {unresponsive} CPUs that did not run"
-        )?;
-        writeln!(
-            f,
-            "  memory: {BYTES_PER_CPU} bytes for each CPU, and the per-CPU variables of the C part"
-        )?;
-        let counters = (0..cpu::count()).filter_map(|cpu| self.lockups.nmi_counts(cpu));
-        let (with, nmis, early) = counters.fold((0u32, 0u64, 0u64), |(with, a, b), nmis| {
-            let (a, b) = (
-                a.saturating_add(nmis.total.into()),
-                b.saturating_add(nmis.early.into()),
-            );
-            (with.wrapping_add(1), a, b)
-        });
-        if with != 0 {
-            writeln!(
-                f,
-                "  counters of cycles: on {with} CPUs; {nmis} NMIs, {early} of them too early"
-            )?;
-        }
-        f.write_str("  patience asked for through:")?;
-        for (name, _) in shared.touches().each().filter(|(_, probed)| *probed) {
-            write!(f, " {}", Bytes(name))?;
-        }
-        writeln!(f)?;
-        let flag = cpu::guest_paused(0).is_some();
-        writeln!(
-            f,
-            "  guest-paused flag: {}",
-            if flag {
-                "read"
-            } else {
-                "there is none (no kvmclock)"
-            }
-        )?;
+    fn panic(&self, w: &mut Writer<'_>) -> fmt::Result {
         let loaded = kernel_panic::crash_kernel_loaded();
-        let refused = !loaded && s.knobs.get(Knob::PanicNeedsKdump) != 0;
-        writeln!(
-            f,
-            "incidents: {} noted, the last {ENTRIES} are kept for a dump",
-            crash_record::count()
+        let needed = self.hung.knobs.get(Knob::PanicNeedsKdump) != 0;
+        w.put_bool(panic::CRASH_KERNEL_LOADED, loaded)?;
+        w.put_bool(panic::ALLOWED, loaded || !needed)
+    }
+
+    fn kernel_functions(&self, w: &mut Writer<'_>) -> fmt::Result {
+        let names = |called| FunctionNames {
+            ksyms: &self.hung.ksyms,
+            called,
+            separator: " ",
+        };
+        w.put(kernel_functions::CALLED, names(true))?;
+        w.put(kernel_functions::NOT_AVAILABLE, names(false))
+    }
+
+    fn in_tree(&self, w: &mut Writer<'_>) -> fmt::Result {
+        let detectors = InTree::read(&self.hung.ksyms);
+        w.put(in_tree::HUNG_TASK, detectors.hung_task)?;
+        w.put(
+            in_tree::HUNG_TASK_TIMEOUT_S,
+            detectors.hung_task_timeout_secs,
         )?;
-        writeln!(
-            f,
-            "crash kernel: {}{}",
-            if loaded { "loaded" } else { "not loaded" },
-            if refused {
-                ": no panic (panic_needs_kdump=1)"
-            } else {
-                ""
-            }
-        )?;
-        writeln!(f, "kernel names: {}", self.kernel_names)?;
-        writeln!(f, "{}", Bound(&s.ksyms))?;
-        writeln!(f, "in-tree: {}", InTree(&s.ksyms))
+        w.put(in_tree::SOFTLOCKUP, detectors.softlockup)?;
+        w.put(in_tree::HARDLOCKUP, detectors.hardlockup)
+    }
+
+    fn kernel_names(&self, w: &mut Writer<'_>) -> fmt::Result {
+        let names = &self.kernel_names;
+        w.put_bool(kernel_names::REQUESTED, names.requested())?;
+        w.put(kernel_names::REGISTERED, names.list(true))?;
+        w.put(kernel_names::LEFT_TO_KERNEL, names.list(false))
+    }
+}
+
+impl Text for StatusFile {
+    fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        let w = &mut Writer { out, section: "" };
+        self.hung_task(w)?;
+        self.watchdog(w)?;
+        self.softlockup(w)?;
+        self.hardlockup(w)?;
+        self.panic(w)?;
+        w.put(incidents::RECORDED, crash_record::count())?;
+        w.put(incidents::KEPT, ENTRIES)?;
+        self.kernel_functions(w)?;
+        self.in_tree(w)?;
+        self.kernel_names(w)
     }
 }

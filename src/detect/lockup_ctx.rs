@@ -220,11 +220,6 @@ impl LockupCtx {
         &self.backends
     }
 
-    /// Functions of the kernel that are not exported.
-    pub(crate) fn ksyms(&self) -> &Ksyms {
-        &self.ksyms
-    }
-
     /// Reports since load.
     pub(crate) fn report_counts(&self) -> ReportCounts {
         ReportCounts {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Text in reports.
+//! Values as they stand in log lines, in reports and in `vigil/status`.
 
 use super::NSEC_PER_SEC;
-use core::fmt::{self, Write};
+use core::fmt::{self, Display, Write};
 
-/// Bytes of unknown origin, printed so that they stay on their line: what is not printable ASCII
-/// comes out as `\xNN`.
+/// Bytes of unknown origin, printed so that they stay on their line: a byte that is not printable
+/// ASCII is printed as `\xNN`.
 pub struct Bytes<'a>(pub &'a [u8]);
 
 impl fmt::Display for Bytes<'_> {
@@ -49,4 +49,21 @@ impl fmt::Display for Secs {
             _ => write!(f, "{whole}.{millis:03}"),
         }
     }
+}
+
+/// Prints names with a separator between them; `none` if there are none.
+pub fn write_names(
+    out: &mut dyn Write,
+    separator: &str,
+    names: impl Iterator<Item = impl Display>,
+) -> fmt::Result {
+    let mut before = None;
+    for name in names {
+        write!(out, "{}{name}", before.unwrap_or(""))?;
+        before = Some(separator);
+    }
+    if before.is_none() {
+        out.write_str("none")?;
+    }
+    Ok(())
 }

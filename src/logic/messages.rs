@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The texts of vigil's own that a program looks for: log lines.
+//! The texts of vigil's own that a program looks for: log lines, and the keys of `vigil/status`.
 //!
 //! Each text stands here once, under a name. The module prints it, and the scenarios, `tools/` and
 //! `scripts/vmcore-report` find it by the same name: on the host [`MESSAGES`] lists all of them, and
@@ -190,6 +190,183 @@ messages! {
     }
 }
 
+/// One line of `vigil/status`: `name: value`, under the heading `[section]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The heading under which it stands.
+    pub section: &'static str,
+    /// Unique in its section.
+    pub name: &'static str,
+    /// What the value means.
+    #[cfg(not(MODULE))]
+    pub help: &'static str,
+}
+
+/// Declares a module of constants for each section, and the list of all.
+macro_rules! status_keys {
+    ($(
+        $(#[$doc:meta])*
+        $section:ident {
+            $($key:ident $name:ident: $help:literal;)*
+        }
+    )*) => {
+        /// The keys of `vigil/status`, by section.
+        pub mod status {
+            use super::Key;
+
+            $(
+                $(#[$doc])*
+                pub mod $section {
+                    use super::Key;
+
+                    $(
+                        #[doc = $help]
+                        pub const $key: Key = Key {
+                            section: stringify!($section),
+                            name: stringify!($name),
+                            #[cfg(not(MODULE))]
+                            help: $help,
+                        };
+                    )*
+                }
+            )*
+
+            /// All keys, in the order of the file. Each is always there.
+            #[cfg(not(MODULE))]
+            pub const KEYS: &[Key] = &[$($($section::$key,)*)*];
+        }
+    };
+}
+
+status_keys! {
+    /// Hung tasks.
+    hung_task {
+        ENABLED enabled: "1 while hung tasks are detected";
+        TIMEOUT_S timeout_s: "`hung_task_timeout_secs`";
+        CHECK_INTERVAL_MS check_interval_ms: "Time between two checks as it is in effect; 0 if not enabled";
+        SUSPENDED suspended: "1 while a suspend is going on: nothing is reported";
+        TRACKED_TASKS tracked_tasks: "Sleeping tasks that are tracked now";
+        HUNG_TASKS hung_tasks: "Of the tracked tasks, those found hung";
+        TABLE_CAPACITY table_capacity: "Tasks that can be tracked before the table has to be expanded";
+        TABLE_OVERFLOWS table_overflows: "Tasks that did not fit into the table, summed over all scans";
+        CHECKS checks: "Checks of the tracked tasks and the run queues";
+        TRACKED_ONLY_CHECKS tracked_only_checks: "Checks of the tracked tasks alone, because one was due";
+        SCANS scans: "Scans for sleeping tasks";
+        FULL_SCANS full_scans: "Of the scans, those through all tasks";
+        SCANNED_TASKS scanned_tasks: "Tasks looked at in scans";
+        LONGEST_RCU_SECTION_NS longest_rcu_section_ns: "Longest RCU read section of a scan";
+        PAUSED_NS paused_ns: "Time that the machine did not run while tasks were tracked";
+        RUN_QUEUE_COUNTS run_queue_counts: "1 if the run queues' counts of sleepers are used to skip scans";
+        RUN_QUEUE_COUNTS_ERROR run_queue_counts_error: "Why they are not used, or `none`";
+    }
+    /// Both kinds of lockups.
+    watchdog {
+        CPUMASK cpumask: "CPUs that are watched when they are online, `none` if empty";
+        SAMPLE_PERIOD_MS sample_period_ms: "Time between two timer interrupts of a watched CPU; 0 with `watchdog_thresh` 0";
+        BYTES_PER_CPU bytes_per_cpu: "Memory for each CPU, without the per-CPU variables of the C part";
+        TOUCH_FUNCTIONS_PROBED touch_functions_probed: "Functions whose calls reset the detectors, as in mainline";
+        GUEST_PAUSED_FLAG guest_paused_flag: "1 if kvmclock's flag for a paused guest can be read";
+    }
+    /// Soft lockups.
+    softlockup {
+        ENABLED enabled: "1 while soft lockups are detected";
+        THRESHOLD_S threshold_s: "Seconds without a switch to the most urgent task after which a CPU is stuck";
+        SAMPLED_WITH sampled_with: "`cpu_stopper`; `fifo_thread`, a SCHED_FIFO-99 thread on each CPU; or `none`";
+        REPORTS reports: "Reports since load";
+    }
+    /// Hard lockups.
+    hardlockup {
+        ENABLED enabled: "1 while hard lockups are detected";
+        THRESHOLD_S threshold_s: "`watchdog_thresh`";
+        PERF perf: "1 if perf cycle counters find them";
+        PERF_INCOMPLETE perf_incomplete: "1 if a CPU has no such counter, or one that does not interrupt by NMI";
+        PERF_ERRNO perf_errno: "Why perf was tried and is not used, as a negative errno; 0 otherwise";
+        PERF_ERROR perf_error: "The same in words, or `none`";
+        PERF_CPUS perf_cpus: "CPUs whose perf cycle counter is running";
+        PERF_NMIS perf_nmis: "NMIs of these counters";
+        PERF_EARLY_NMIS perf_early_nmis: "Of these NMIs, those that came too early to count";
+        BUDDY buddy: "1 if CPUs check each other";
+        NMI_CONFIRMATION nmi_confirmation: "1 if an NMI can confirm what a buddy suspects";
+        REPORTS reports: "Reports of hard lockups since load";
+        UNRESPONSIVE_CPU_REPORTS unresponsive_cpu_reports: "Reports of CPUs that answered no NMI";
+    }
+    /// Panics.
+    panic {
+        CRASH_KERNEL_LOADED crash_kernel_loaded: "1 if a crash kernel is loaded";
+        ALLOWED allowed: "0 while `panic_needs_kdump` is set and no crash kernel is loaded";
+    }
+    /// The crash record.
+    incidents {
+        RECORDED recorded: "Incidents since load";
+        KEPT kept: "How many of the last ones a crash dump shows";
+    }
+    /// Functions of the kernel that are not exported.
+    kernel_functions {
+        CALLED called: "Functions that were found and are called, or `none`";
+        NOT_AVAILABLE not_available: "Functions that were not found, or `none`";
+    }
+    /// The kernel's own detectors.
+    in_tree {
+        HUNG_TASK hung_task: "`on`, `off`, `not_built_in`, or `unknown` if it cannot be seen";
+        HUNG_TASK_TIMEOUT_S hung_task_timeout_s: "Its timeout, 0 if not known";
+        SOFTLOCKUP softlockup: "`on`, `off`, `not_built_in` or `unknown`";
+        HARDLOCKUP hardlockup: "`on`, `off`, `not_built_in` or `unknown`";
+    }
+    /// Mainline's names in `/proc/sys/kernel` (`kernel_names=1`).
+    kernel_names {
+        REQUESTED requested: "The parameter `kernel_names`";
+        REGISTERED registered: "Names that vigil has registered, or `none`";
+        LEFT_TO_KERNEL left_to_kernel: "With `kernel_names=1`, names that the running kernel has itself, or `none`";
+    }
+}
+
+/// The regular expression that matches the whole line of a text of [`MESSAGES`]: the values in it
+/// are groups named after the fields, unless they are given.
+///
+/// ```
+/// use vigil_logic::messages::{CpuRecovered, Pattern};
+/// assert_eq!(
+///     Pattern { text: CpuRecovered::TEXT, values: &[("cpu", "1")] }.to_string(),
+///     r"^vigil\: CPU1 recovered\: its timer interrupt came again after (?<secs>.*) s$"
+/// );
+/// ```
+#[cfg(not(MODULE))]
+pub struct Pattern<'a> {
+    /// The text.
+    pub text: &'a str,
+    /// Values of some of its fields.
+    pub values: &'a [(&'a str, &'a str)],
+}
+
+#[cfg(not(MODULE))]
+impl Display for Pattern<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("^")?;
+        for piece in pieces(self.text) {
+            match piece {
+                Piece::Fixed(text) => write_escaped(f, text)?,
+                Piece::Field(field) => match self.values.iter().find(|(name, _)| *name == field) {
+                    Some((_, value)) => write_escaped(f, value)?,
+                    None => write!(f, "(?<{field}>.*)")?,
+                },
+            }
+        }
+        f.write_str("$")
+    }
+}
+
+/// Writes text so that it stands for itself in a regular expression.
+#[cfg(not(MODULE))]
+fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for c in text.chars() {
+        if c.is_ascii_punctuation() && !matches!(c, '<' | '>') {
+            f.write_str("\\")?;
+        }
+        write!(f, "{c}")?;
+    }
+    Ok(())
+}
+
 /// A piece of a text of [`MESSAGES`].
 #[cfg(not(MODULE))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +377,7 @@ pub enum Piece<'a> {
     Field(&'a str),
 }
 
-/// Splits a text into its pieces, to build a pattern that finds it.
+/// Splits a text into its pieces.
 #[cfg(not(MODULE))]
 pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     text.split_inclusive('}').flat_map(|part| {

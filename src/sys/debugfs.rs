@@ -22,7 +22,7 @@ use kernel::{
     sync::Arc,
 };
 
-/// What a file reads as.
+/// The text of a file in debugfs, made anew for each read.
 pub(crate) trait Text: Send + Sync {
     /// Writes all of it, at most [`LENGTH`] bytes.
     ///
@@ -32,11 +32,11 @@ pub(crate) trait Text: Send + Sync {
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result;
 }
 
-/// The longest text.
-pub(crate) const LENGTH: usize = 4096;
+/// Longest text in bytes; reading a longer one fails with `EOVERFLOW`.
+pub(crate) const LENGTH: usize = 8192;
 
-/// A folder with one file. Dropping it takes both away and waits for readers; who has the file
-/// open then reads an error from it.
+/// A folder in debugfs with one file. Dropping it removes both and waits for running reads; a file
+/// that is still open then reads as an error.
 ///
 /// # Invariants
 ///
@@ -62,13 +62,17 @@ impl<T: Text + 'static> TextFile<T> {
     ///
     /// # Errors
     ///
-    /// What debugfs says: `EEXIST`, `ENODEV` without debugfs, `EPERM` where it is off.
+    /// `EEXIST` if the folder exists, `ENODEV` without debugfs, `EPERM` with `debugfs=off`, `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep; to be dropped there too.
     pub(crate) fn new(folder: &CStr, name: &CStr, text: Arc<T>) -> Result<Self> {
         // SAFETY: The name is NUL-terminated; NULL is the root of debugfs.
         let folder = from_err_ptr(unsafe {
             bindings::debugfs_create_dir(folder.as_char_ptr(), core::ptr::null_mut())
         })?;
-        // INVARIANT: No error, and there is no file yet.
+        // INVARIANT: Not an error, and there is no file yet.
         let this = Self {
             folder,
             _text: text,
@@ -98,6 +102,8 @@ impl<T: Text> Drop for TextFile<T> {
     }
 }
 
+/// `read` of the file.
+///
 /// # Safety
 ///
 /// As debugfs calls it: `file` is an open file that was made with a `T` as its data, which is
@@ -128,7 +134,7 @@ unsafe extern "C" fn read<T: Text>(
                 written,
             );
             if read > 0 && *pos >= written as bindings::loff_t {
-                *pos = BEHIND;
+                *pos = END;
             }
             read
         },
@@ -136,9 +142,9 @@ unsafe extern "C" fn read<T: Text>(
     }
 }
 
-/// Where a reader is who has come to the end: behind any. The text is made for each read, and one
-/// that has grown since the last must not go on there with the end of the new one.
-const BEHIND: bindings::loff_t = 1 << 40;
+/// The position after a read that reached the end of the text: behind the end of any text. A text
+/// that has grown since must not add its new end to what was read of the old one.
+const END: bindings::loff_t = 1 << 40;
 
 #[kunit_tests(vigil_debugfs)]
 mod tests {

@@ -31,6 +31,7 @@ mod report;
 mod runner;
 mod scenario;
 mod splat;
+mod status;
 mod topics;
 mod turns;
 
@@ -43,11 +44,14 @@ mod prelude {
         machine,
         scenario::{secs, Scenario, Verdict},
         splat::Splat,
+        status::{pattern, pattern_of, Status},
     };
     #[allow(unused_imports)]
     pub(crate) use anyhow::{anyhow, bail, ensure, Context as _};
     #[allow(unused_imports)]
     pub(crate) use std::time::{Duration, Instant};
+    #[allow(unused_imports)]
+    pub(crate) use vigil_logic::messages::{self, status as key};
     #[allow(unused_imports)]
     pub(crate) use vigil_vm::{
         qapi::qmp, Arch, Bench, Config, Errno, Error, Job, LogLine, Mark, Output, Vm,

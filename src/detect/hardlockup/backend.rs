@@ -13,12 +13,10 @@ use crate::{
     sys::{
         cpufreq::khz,
         errno::{enodata, eopnotsupp},
-        ksyms::Ksyms,
         perf_event::{self, ARCH},
         printk,
     },
 };
-use core::fmt;
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
@@ -73,7 +71,7 @@ impl Backends {
             printk::err(format_args!(
                 "{}",
                 PerfNotAvailable {
-                    reason: reason(error.to_errno()),
+                    reason: probe_error(error.to_errno()),
                     errno: error.to_errno(),
                 }
             ));
@@ -104,13 +102,23 @@ impl Backends {
     }
 
     /// Whether CPUs are to have counters.
-    pub(in crate::detect) fn perf(&self) -> bool {
+    pub(crate) fn perf(&self) -> bool {
         self.perf.load(Relaxed)
     }
 
     /// Whether CPUs check each other.
-    pub(in crate::detect) fn buddy(&self) -> bool {
+    pub(crate) fn buddy(&self) -> bool {
         self.buddy.load(Relaxed)
+    }
+
+    /// Whether a CPU has got no counter, or one whose interrupt is no NMI.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.incomplete.load(Relaxed)
+    }
+
+    /// Why no counters are used, as an errno; 0 if they are used, or were not probed.
+    pub(crate) fn probe_errno(&self) -> i32 {
+        self.probe_error.load(Relaxed)
     }
 
     /// A CPU has got no counter, or one whose interrupt is no NMI: from now on all CPUs check each
@@ -125,10 +133,12 @@ impl Backends {
     }
 }
 
-/// Why there is no counter, by the errno of the probe.
-fn reason(errno: i32) -> &'static str {
+/// Why there is no counter, by the errno of the probe; `none` for 0.
+pub(crate) fn probe_error(errno: i32) -> &'static str {
     let is = |error: Error| error.to_errno() == errno;
-    if is(EBUSY) {
+    if errno == 0 {
+        "none"
+    } else if is(EBUSY) {
         PERF_BUSY
     } else if is(ENODEV) {
         PERF_NOT_NMI
@@ -137,55 +147,4 @@ fn reason(errno: i32) -> &'static str {
     } else {
         PERF_NOT_SUPPORTED
     }
-}
-
-/// The back ends in words: `perf NMI`, `buddy, confirmed by NMI`, and the like, with the reason.
-pub(crate) struct Describe<'a> {
-    /// The back ends.
-    pub(crate) backends: &'a Backends,
-    /// Whether an NMI can be sent to a CPU.
-    pub(crate) can_send_nmi: bool,
-    /// Where the kernel's own variables are looked up.
-    pub(crate) ksyms: &'a Ksyms,
-}
-
-impl fmt::Display for Describe<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (perf, buddy) = (self.backends.perf(), self.backends.buddy());
-        if perf {
-            f.write_str("perf NMI")?;
-            if self.backends.incomplete.load(Relaxed) {
-                f.write_str(" except on CPUs that got no counter")?;
-            }
-        }
-        if buddy || !perf {
-            f.write_str(if perf { ", and buddy" } else { "buddy" })?;
-            f.write_str(if self.can_send_nmi {
-                ", confirmed by NMI"
-            } else {
-                ", not confirmed: no NMI"
-            })?;
-        }
-        match self.backends.probe_error.load(Relaxed) {
-            0 => Ok(()),
-            error => {
-                write!(f, "; not perf: {} (error {error})", reason(error))?;
-                if error == EBUSY.to_errno() && in_tree_has_counters(self.ksyms) {
-                    f.write_str(", the in-tree detector has one")?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Whether the in-tree detector has counters too.
-fn in_tree_has_counters(ksyms: &Ksyms) -> bool {
-    /// `WATCHDOG_HARDLOCKUP_ENABLED` of `include/linux/nmi.h`.
-    const HARDLOCKUP_ENABLED: usize = 1;
-    let enabled = ksyms.read_long(c"watchdog_enabled");
-    enabled.is_some_and(|bits| bits & HARDLOCKUP_ENABLED != 0)
-        && ksyms
-            .lookup(c"hardlockup_detector_perf_adjust_period")
-            .is_some()
 }

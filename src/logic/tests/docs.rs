@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes `docs/knobs.md` from the table of knobs and `scripts/messages.json` from the messages. A
-//! test fails where its file differs, and writes it with `VIGIL_WRITE_DOCS=1` (`make docs`).
+//! Makes `docs/knobs.md` from the table of knobs, `docs/status.md` from the keys of `vigil/status`, and
+//! `scripts/messages.json` from the messages. A test fails where its file differs, and writes it with
+//! `VIGIL_WRITE_DOCS=1` (`make docs`).
 
 use std::{collections::BTreeMap, fs, path::Path};
-use vigil_logic::messages::MESSAGES;
+use vigil_logic::messages::{status::KEYS, MESSAGES};
 use vigil_logic::sysctl::{KnobInfo, KnobKind, Max, KNOBS, SYS_INFO};
 
 const ABOUT: &str = "\
@@ -127,6 +128,54 @@ these:
   makes all CPUs begin anew.
 ";
 
+const STATUS: &str = "\
+<!-- Made by src/logic/tests/docs.rs from src/logic/messages.rs: change those, then `make docs`. -->
+
+# `vigil/status`
+
+The file `/sys/kernel/debug/vigil/status` says what vigil detects now, by which means, and what it has
+done since it was loaded. Everybody who may look into debugfs may read it: root, on most machines. It is
+made anew for each read.
+
+One fact a line, `key: value`, under a heading for each section. Every key is always there, in this
+order, and stands once in its section. A switch is `0` or `1`; a list has blanks between its words; the
+unit of a number is the end of its key. What is not there is `none`. Keys that are here stay; new ones may
+come.
+
+    [hung_task]
+    enabled: 1
+    timeout_s: 120
+    check_interval_ms: 7500
+
+One value in a script:
+
+    awk -v section=hung_task -v key=enabled '
+        /^\\[/ { inside = $0 == \"[\" section \"]\" }
+        inside && sub(\"^\" key \": \", \"\")' /sys/kernel/debug/vigil/status
+
+or all of them in Python, whose `configparser` reads the file as it is:
+
+    status = configparser.ConfigParser(interpolation=None)
+    status.read(\"/sys/kernel/debug/vigil/status\")
+    status.getint(\"hung_task\", \"hung_tasks\")
+
+What is running is also said in a few lines of the log when the module is loaded.
+";
+
+/// `docs/status.md`.
+fn status() -> String {
+    let mut out = STATUS.to_owned();
+    let mut section = "";
+    for key in KEYS {
+        if key.section != section {
+            section = key.section;
+            out += &format!("\n## `[{section}]`\n\n| key | meaning |\n|---|---|\n");
+        }
+        out += &format!("| `{}` | {} |\n", key.name, cell(key.help));
+    }
+    out
+}
+
 /// A table's cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
@@ -218,6 +267,12 @@ fn check(name: &str, text: &str) {
 #[cfg_attr(miri, ignore = "reads a file")]
 fn knobs_are_documented() {
     check("docs/knobs.md", &document());
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "reads a file")]
+fn status_is_documented() {
+    check("docs/status.md", &status());
 }
 
 #[test]

@@ -5,8 +5,8 @@
 use vigil_logic::{
     fmt::Secs,
     messages::{
-        pieces, CpuRecovered, HardLockupEvidence, PanicDelay, Piece, EVIDENCE_NMI_ACK, MESSAGES,
-        NO_PANIC,
+        pieces, status::KEYS, CpuRecovered, HardLockupEvidence, PanicDelay, Pattern, Piece,
+        EVIDENCE_NMI_ACK, MESSAGES, NO_PANIC,
     },
 };
 
@@ -44,6 +44,66 @@ fn a_text_falls_into_pieces() {
         pieces(NO_PANIC).collect::<Vec<_>>(),
         [Piece::Fixed(NO_PANIC)]
     );
+}
+
+#[test]
+fn a_pattern_finds_its_line_and_no_other() {
+    let evidence = |cpu, secs| HardLockupEvidence {
+        cpu,
+        secs: Secs(secs),
+        evidence: EVIDENCE_NMI_ACK,
+    };
+    let matches = |values: &[(&str, &str)], line: &str| {
+        let text = HardLockupEvidence::TEXT;
+        let pattern = Pattern { text, values }.to_string();
+        let found = regex::Regex::new(&pattern)
+            .expect("a pattern")
+            .captures(line)?;
+        found.name("secs").map(|secs| secs.as_str().to_owned())
+    };
+    let line = evidence(1, 3_600_000_000).to_string();
+    assert_eq!(matches(&[], &line), Some("3.6".into()));
+    assert_eq!(matches(&[("cpu", "1")], &line), Some("3.6".into()));
+    assert_eq!(matches(&[("cpu", "2")], &line), None);
+    assert_eq!(
+        matches(&[("cpu", "1"), ("evidence", EVIDENCE_NMI_ACK)], &line),
+        Some("3.6".into())
+    );
+    assert_eq!(matches(&[("cpu", "1"), ("evidence", "a.*")], &line), None);
+    assert_eq!(matches(&[], &format!("{line}.\n")), None);
+}
+
+/// Every text makes a pattern, which matches the text itself.
+#[test]
+fn every_text_makes_a_pattern() {
+    for (name, text) in MESSAGES {
+        let pattern = Pattern { text, values: &[] }.to_string();
+        let pattern = regex::Regex::new(&pattern).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(pattern.is_match(text), "{name}");
+    }
+}
+
+/// Scripts rely on it: snake_case, once in a section, sections in one piece.
+#[test]
+fn status_keys() {
+    let is_snake = |name: &str| {
+        name.chars()
+            .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'))
+    };
+    let mut sections: Vec<&str> = Vec::new();
+    for (i, key) in KEYS.iter().enumerate() {
+        assert!(is_snake(key.section) && is_snake(key.name), "{key:?}");
+        assert!(!key.help.is_empty() && !key.help.ends_with('.'), "{key:?}");
+        let twin = |other: &_| (key.section, key.name) == *other;
+        assert!(!KEYS[..i]
+            .iter()
+            .map(|key| (key.section, key.name))
+            .any(|other| twin(&other)));
+        if sections.last() != Some(&key.section) {
+            assert!(!sections.contains(&key.section), "{key:?}");
+            sections.push(key.section);
+        }
+    }
 }
 
 /// A program finds a line by its fixed pieces: there has to be one, and two fields need something

@@ -92,16 +92,25 @@ fn irqs_off(vm: &Vm, cpus: &str, thresh: f64) -> Verdict {
 /// Interrupts off, and a spinlock that nobody gives back: named by the NMI.
 fn two_cpus(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1")?;
-    let status = vm.read("/sys/kernel/debug/vigil/status")?;
-    ensure!(
-        status.contains(match machine::arch() {
-            Arch::X86_64 => "hard lockups on (buddy, confirmed by NMI; not perf: no cycles can be",
-            Arch::Aarch64 => "hard lockups on (buddy, not confirmed: no NMI), on CPUs 0-1",
-        }),
-        "{status}"
-    );
-    let in_tree = in_tree(&vm);
-    ensure!(status.contains(in_tree), "{in_tree}: {status}");
+    let status = Status::read(&vm)?;
+    for (key, value) in [
+        (key::hardlockup::ENABLED, "1"),
+        (key::hardlockup::PERF, "0"),
+        (key::hardlockup::BUDDY, "1"),
+    ] {
+        status.is(key, value)?;
+    }
+    match machine::arch() {
+        Arch::X86_64 => {
+            status.is(key::hardlockup::NMI_CONFIRMATION, "1")?;
+            status.is(key::hardlockup::PERF_ERROR, messages::PERF_NOT_SUPPORTED)?;
+        }
+        Arch::Aarch64 => {
+            status.is(key::hardlockup::NMI_CONFIRMATION, "0")?;
+            status.is(key::watchdog::CPUMASK, "0-1")?;
+        }
+    }
+    status.is(key::in_tree::HARDLOCKUP, in_tree(&vm))?;
     irqs_off(&vm, "1", 1.0)?;
     let outcome = endure(&vm, &format!("spinlock irqsave=1 cpu=1 ms={LONG}"))?;
     one_each(&outcome, "prov_spin", "prov_spinlock_irqsave", 1.0)?;

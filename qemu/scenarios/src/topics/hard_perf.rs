@@ -36,28 +36,34 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// at best. Shorter than what RCU takes for a stall.
 const LONG: u32 = 16_000;
 
-const STATUS: &str = "/sys/kernel/debug/vigil/status";
-
 /// An emulated x86 has no counters: the choice falls to buddy, and says why; what
 /// insists on perf is refused in a sentence, and leaves nothing behind.
 fn no_counter(cx: &Cx) -> Verdict {
-    const WHY: &str = "no cycles can be counted here (error -";
     let vm = guest(cx, 2, "watchdog_thresh=1")?;
     vm.unload()?;
-    for (backend, how) in [
-        ("auto", "on (buddy, confirmed by NMI; not perf: "),
-        ("perf,buddy", "on (buddy, confirmed by NMI; not perf: "),
-        ("buddy", "on (buddy, confirmed by NMI), "),
-    ] {
+    for backend in ["auto", "perf,buddy", "buddy"] {
         let mark = vm.mark()?;
         vm.load(&format!("watchdog_thresh=1 hardlockup_backend={backend}"))?;
-        let how = format!("hard lockups {how}");
-        let status = vm.read(STATUS)?;
+        let (why, said) = match backend {
+            "buddy" => ("none", String::new()),
+            _ => (
+                messages::PERF_NOT_SUPPORTED,
+                format!("; not perf: {} (error ", messages::PERF_NOT_SUPPORTED),
+            ),
+        };
+        let status = Status::read(&vm)?;
+        uses(&status, false, true).context(backend)?;
+        status.is(key::hardlockup::NMI_CONFIRMATION, "1")?;
+        status.is(key::hardlockup::PERF_ERROR, why)?;
+        let line =
+            vm.wait_log_after(mark, &pattern(messages::LoadHardLockups::<()>::TEXT), SOON)?;
+        let by = format!(", buddy, confirmed by NMI{said}");
         ensure!(
-            status.contains(&how) && status.contains(WHY) == (backend != "buddy"),
-            "{backend}: {status}"
+            line.text.contains(", threshold 1 s, ")
+                && line.text.contains(&by)
+                && (backend != "buddy" || line.text.ends_with(&by)),
+            "{backend}: {line:?}"
         );
-        vm.wait_log_after(mark, &regex::escape(&how), SOON)?;
         let outcome = endure(&vm, "irqs_off cpu=1 ms=3000")?;
         ensure!(outcome.words.hard.len() == 1, "{:#?}", outcome.words);
         hard_in_time(&outcome.words.hard[0], outcome.span()?, 1.0, 0)?;
@@ -67,16 +73,13 @@ fn no_counter(cx: &Cx) -> Verdict {
     for (parameters, why) in [
         (
             "hardlockup_backend=perf",
-            "hardlockup_backend=perf: no cycles can be",
+            no_perf(messages::PERF_NOT_SUPPORTED),
         ),
-        (
-            "hardlockup_backend=frob",
-            "hardlockup_backend: there are auto, perf, buddy and perf,buddy$",
-        ),
+        ("hardlockup_backend=frob", pattern(messages::BAD_BACKEND)),
     ] {
         let mark = vm.mark()?;
         ensure!(vm.load(parameters).is_err(), "{parameters} was accepted");
-        vm.wait_log_after(mark, &format!("^vigil: {why}"), SOON)?;
+        vm.wait_log_after(mark, &why, SOON)?;
         vm.sh_ok("test ! -e /proc/sys/vigil && test ! -e /sys/kernel/debug/vigil && ! grep -q '^vigil ' /proc/modules")?;
     }
 
@@ -95,7 +98,7 @@ fn no_counter(cx: &Cx) -> Verdict {
     ensure!(
         vm.knob("nmi_watchdog")? == "0" && vm.knob("soft_watchdog")? == "1",
         "{}",
-        vm.read(STATUS)?
+        Status::read(&vm)?
     );
     let outcome = endure(&vm, "preempt_off cpu=1 ms=3500")?;
     ensure!(
@@ -106,6 +109,19 @@ fn no_counter(cx: &Cx) -> Verdict {
     Ok(())
 }
 
+/// Ensures that hard lockups are detected, by these.
+fn uses(status: &Status, perf: bool, buddy: bool) -> Verdict {
+    let flag = |on| if on { "1" } else { "0" };
+    status.is(key::hardlockup::ENABLED, "1")?;
+    status.is(key::hardlockup::PERF, flag(perf))?;
+    status.is(key::hardlockup::BUDDY, flag(buddy))
+}
+
+/// A pattern for the line that refuses `hardlockup_backend=perf`.
+fn no_perf(reason: &str) -> String {
+    pattern_of(messages::PerfNotAvailable::TEXT, &[("reason", reason)])
+}
+
 /// A guest in which CPUs have counters, and nobody but those finds hard lockups.
 fn counting(cx: &Cx, cpus: u32, parameters: &str) -> anyhow::Result<Vm> {
     let vm = guest(
@@ -113,13 +129,12 @@ fn counting(cx: &Cx, cpus: u32, parameters: &str) -> anyhow::Result<Vm> {
         cpus,
         &format!("watchdog_thresh=1 hardlockup_backend=perf {parameters}"),
     )?;
-    let status = vm.read(STATUS)?;
-    let last = cpus - 1;
-    ensure!(
-        status.contains(&format!("hard lockups on (perf NMI), on CPUs 0-{last}\n"))
-            && status.contains(&format!("counters of cycles: on {cpus} CPUs; ")),
-        "{status}"
-    );
+    let status = Status::read(&vm)?;
+    uses(&status, true, false)?;
+    status.is(key::hardlockup::PERF_INCOMPLETE, "0")?;
+    status.is(key::hardlockup::PERF_ERROR, "none")?;
+    status.is(key::watchdog::CPUMASK, &format!("0-{}", cpus - 1))?;
+    status.is(key::hardlockup::PERF_CPUS, &cpus.to_string())?;
     Ok(vm)
 }
 
@@ -146,7 +161,7 @@ fn only(outcome: &Outcome, cpu: u32) -> anyhow::Result<&Report> {
 fn found_by_counter(report: &Report) -> Verdict {
     report.in_order(&[
         "hard LOCKUP",
-        " s ago and takes the NMI of its counter: it runs with interrupts off",
+        messages::EVIDENCE_PERF_NMI,
         "Modules linked in: ",
         &format!("CPU: {} UID: 0 PID: ", report.cpu),
         "Call trace:",
@@ -217,10 +232,7 @@ fn panic(cx: &Cx) -> Verdict {
         "{text}"
     );
     let console = vm.console().text();
-    ensure!(
-        console.contains(" s ago and takes the NMI of its counter: it runs with interrupts off"),
-        "{console}"
-    );
+    ensure!(console.contains(messages::EVIDENCE_PERF_NMI), "{console}");
     Ok(())
 }
 
@@ -247,11 +259,7 @@ fn with_buddy(cx: &Cx) -> Verdict {
     let vm = counting(cx, 2, "unresponsive_cpu_panic=1")?;
     vm.unload()?;
     vm.load("watchdog_thresh=1 hardlockup_backend=perf,buddy")?;
-    let status = vm.read(STATUS)?;
-    ensure!(
-        status.contains("hard lockups on (perf NMI, and buddy, "),
-        "{status}"
-    );
+    uses(&Status::read(&vm)?, true, true)?;
     let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
     let words = &outcome.words;
     ensure!(
@@ -276,15 +284,16 @@ fn nmis(vm: &Vm) -> anyhow::Result<u64> {
 
 /// The same, and those of them that came too early to count.
 fn counted(vm: &Vm) -> anyhow::Result<(u64, u64)> {
-    let form =
-        regex::Regex::new(r"counters of cycles: on \d+ CPUs; (\d+) NMIs, (\d+) of them too early")?;
-    // There is no such line while the counters start anew.
-    wait_for(vm, SOON, "counters of cycles", || {
-        let status = vm.read(STATUS)?;
-        let Some(part) = form.captures(&status) else {
+    // There are none while the counters start anew.
+    wait_for(vm, SOON, "perf cycle counters", || {
+        let status = Status::read(vm)?;
+        if status.number(key::hardlockup::PERF_CPUS)? == 0 {
             return Ok(None);
-        };
-        Ok(Some((part[1].parse()?, part[2].parse()?)))
+        }
+        Ok(Some((
+            status.number(key::hardlockup::PERF_NMIS)?,
+            status.number(key::hardlockup::PERF_EARLY_NMIS)?,
+        )))
     })
 }
 
@@ -320,10 +329,7 @@ fn cpus_come_and_go(cx: &Cx) -> Verdict {
     )?;
     Words::of(&vm.dmesg_after(mark)?)?.silent()?;
     let on = |count: u32| -> Verdict {
-        let status = vm.read(STATUS)?;
-        let words = format!("counters of cycles: on {count} CPUs; ");
-        ensure!(status.contains(&words), "not {words}{status}");
-        Ok(())
+        Status::read(&vm)?.is(key::hardlockup::PERF_CPUS, &count.to_string())
     };
     on(4)?;
     vm.set_knob("watchdog_cpumask", "0-1")?;
@@ -362,7 +368,6 @@ fn throttled(cx: &Cx) -> Verdict {
 /// and looked for again when hard lockups are switched on.
 fn taken(cx: &Cx) -> Verdict {
     let counters = format!("{PROVOKE}/counters");
-    const WHY: &str = "no counter of cycles is free (error -16)";
     let vm = guest(cx, 2, "")?;
     vm.unload()?;
     vm.write(&counters, b"1")?;
@@ -371,21 +376,25 @@ fn taken(cx: &Cx) -> Verdict {
 
     let mark = vm.mark()?;
     ensure!(vm.load("hardlockup_backend=perf").is_err(), "accepted");
-    vm.wait_log_after(
-        mark,
-        &format!("^vigil: hardlockup_backend=perf: {}", regex::escape(WHY)),
-        SOON,
-    )?;
-    let why = |vm: &Vm, why: &str| -> Verdict {
-        let status = vm.read(STATUS)?;
-        ensure!(status.contains(why), "not '{why}': {status}");
-        Ok(())
+    let busy = [("reason", messages::PERF_BUSY), ("errno", "-16")];
+    let refused = pattern_of(messages::PerfNotAvailable::TEXT, &busy);
+    vm.wait_log_after(mark, &refused, SOON)?;
+    let is_busy = || -> Verdict {
+        let status = Status::read(&vm)?;
+        uses(&status, false, true)?;
+        status.is(key::hardlockup::PERF_ERRNO, "-16")?;
+        status.is(key::hardlockup::PERF_ERROR, messages::PERF_BUSY)
     };
+    let mark = vm.mark()?;
     vm.load("watchdog_thresh=1")?;
-    why(
-        &vm,
-        &format!("; not perf: {WHY}, the in-tree detector has one"),
-    )?;
+    is_busy()?;
+    Status::read(&vm)?.is(key::in_tree::HARDLOCKUP, "on")?;
+    let line = vm.wait_log_after(mark, &pattern(messages::LoadHardLockups::<()>::TEXT), SOON)?;
+    let said = format!(
+        "; not perf: {} (error -16), the in-tree detector has one",
+        messages::PERF_BUSY
+    );
+    ensure!(line.text.ends_with(&said), "{line:?}");
     let outcome = endure(&vm, "irqs_off cpu=1 ms=4000")?;
     ensure!(outcome.words.hard.len() == 1, "{:#?}", outcome.words);
 
@@ -394,12 +403,13 @@ fn taken(cx: &Cx) -> Verdict {
     vm.write(&counters, b"1")?;
     vm.set_knob("nmi_watchdog", 0)?;
     vm.set_knob("nmi_watchdog", 1)?;
-    why(&vm, &format!("; not perf: {WHY}), "))?;
+    is_busy()?;
+    Status::read(&vm)?.is(key::in_tree::HARDLOCKUP, "off")?;
 
     vm.write(&counters, b"0")?;
     vm.set_knob("nmi_watchdog", 0)?;
     vm.set_knob("nmi_watchdog", 1)?;
-    why(&vm, "hard lockups on (perf NMI), ")?;
+    uses(&Status::read(&vm)?, true, false)?;
     only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
     Ok(())
 }
@@ -429,7 +439,7 @@ fn frequency(cx: &Cx) -> Verdict {
         right >= 3 * before && many >= 2 * right,
         "{before}, {right}, {many} NMIs"
     );
-    ensure!(counted(&vm)?.1 >= many / 2, "{}", vm.read(STATUS)?);
+    ensure!(counted(&vm)?.1 >= many / 2, "{}", Status::read(&vm)?);
     endure(&vm, "irqs_off cpu=1 ms=700")?.words.silent()?;
     let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
     let report = only(&outcome, 1)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tasks that come and go while one is stuck, and pids that come again.
 
-use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, Stall, Status, SOON};
+use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, Stall, SOON};
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -58,7 +58,7 @@ fn recycled_pid_is_a_new_task(cx: &Cx) -> Verdict {
     )?;
     let pid = Stall::start(&vm, "completion")?;
     wait_for(&vm, SOON, "it to be watched", || {
-        Ok((Status::read(&vm)?.watched()? == 1).then_some(()))
+        Ok((Status::read(&vm)?.number(key::hung_task::TRACKED_TASKS)? == 1).then_some(()))
     })?;
     // Not for as long as the timeout, but seen more than once.
     finish_look(&vm)?;

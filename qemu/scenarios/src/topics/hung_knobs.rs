@@ -3,8 +3,7 @@
 //! `hung_time`; which values are taken: see `knobs`.)
 
 use super::hung_stall::{
-    finish_look, first_reports, guest, headline, reports, wait_for, wait_report, Stall, Status,
-    SOON,
+    finish_look, first_reports, guest, headline, reports, wait_for, wait_report, Stall, SOON,
 };
 use crate::prelude::*;
 
@@ -59,7 +58,11 @@ fn warnings_run_out_and_come_back(cx: &Cx) -> Verdict {
         "{}",
         vm.knob("hung_task_detect_count")?
     );
-    ensure!(Status::read(&vm)?.hung()? == 5, "{}", Status::read(&vm)?.0);
+    ensure!(
+        Status::read(&vm)?.number(key::hung_task::HUNG_TASKS)? == 5,
+        "{}",
+        Status::read(&vm)?
+    );
 
     let mark = vm.mark()?;
     vm.set_knob("hung_task_warnings", 2)?;
@@ -125,21 +128,22 @@ fn detect_count_and_off(cx: &Cx) -> Verdict {
     vm.set_knob("hung_task_timeout_secs", 0)?;
     let status = wait_for(&vm, SOON, "it to be off", || {
         let status = Status::read(&vm)?;
-        Ok((status.watched()? == 0).then_some(status))
+        Ok((status.number(key::hung_task::TRACKED_TASKS)? == 0).then_some(status))
     })?;
     ensure!(
-        status.0.starts_with("hung tasks: off\n") && status.hung()? == 0,
+        status.get(key::hung_task::ENABLED)? == "0"
+            && status.number(key::hung_task::HUNG_TASKS)? == 0,
         "{}",
-        status.0
+        status
     );
     let mark = vm.mark()?;
     // No event tells that nothing happens: longer than timeout and interval.
     vm.sh_ok("sleep 4")?;
-    let passes = Status::read(&vm)?.passes()?;
+    let passes = Status::read(&vm)?.number(key::hung_task::CHECKS)?;
     ensure!(
-        passes == status.passes()?,
+        passes == status.number(key::hung_task::CHECKS)?,
         "{passes} passes, there were {} before",
-        status.passes()?
+        status.number(key::hung_task::CHECKS)?
     );
     ensure!(
         reports(&vm.dmesg_after(mark)?)?.is_empty(),
@@ -166,9 +170,10 @@ fn check_count(cx: &Cx) -> Verdict {
     finish_look(&vm)?;
     let status = Status::read(&vm)?;
     ensure!(
-        status.watched()? == 0 && status.looked_at()? == 0,
+        status.number(key::hung_task::TRACKED_TASKS)? == 0
+            && status.number(key::hung_task::SCANNED_TASKS)? == 0,
         "{}",
-        status.0
+        status
     );
 
     let tasks = vm
@@ -191,14 +196,15 @@ fn check_count(cx: &Cx) -> Verdict {
     );
     let status = Status::read(&vm)?;
     ensure!(
-        status.walks()? >= 2,
+        status.number(key::hung_task::SCANS)? >= 2,
         "it needed one walk only:\n{}",
-        status.0
+        status
     );
     ensure!(
-        status.looked_at()? <= u64::from(share) * status.walks()?,
+        status.number(key::hung_task::SCANNED_TASKS)?
+            <= u64::from(share) * status.number(key::hung_task::SCANS)?,
         "{}",
-        status.0
+        status
     );
     Ok(())
 }
@@ -251,7 +257,7 @@ fn panic_by_count(cx: &Cx) -> Verdict {
     )?;
     Stall::start(&vm, "mutex")?;
     wait_for(&vm, SOON, "the first to be hung", || {
-        Ok((Status::read(&vm)?.hung()? == 1).then_some(()))
+        Ok((Status::read(&vm)?.number(key::hung_task::HUNG_TASKS)? == 1).then_some(()))
     })?;
     finish_look(&vm)?;
     ensure!(
@@ -316,7 +322,7 @@ fn writes_during_reports(cx: &Cx) -> Verdict {
     vm.set_knob("hung_task_timeout_secs", 0)?;
     let written = vm.uptime()?;
     wait_for(&vm, SOON, "nothing to be watched", || {
-        Ok((Status::read(&vm)?.watched()? == 0).then_some(()))
+        Ok((Status::read(&vm)?.number(key::hung_task::TRACKED_TASKS)? == 0).then_some(()))
     })?;
     let reports = reports(&vm.dmesg_after(mark)?)?;
     let late = reports

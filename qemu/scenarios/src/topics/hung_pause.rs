@@ -2,7 +2,7 @@
 //! A virtual machine that its host does not run for a while: time goes on for
 //! it, but nothing was hung in that time.
 
-use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, Stall, Status, SOON};
+use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, Stall, SOON};
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -30,7 +30,7 @@ fn a_minute_with_timeout_10(cx: &Cx) -> Verdict {
         Stall::start(&vm, "nap ms=2000 count=8")?;
     }
     wait_for(&vm, SOON, "all of them to be watched", || {
-        Ok((Status::read(&vm)?.watched()? == 5).then_some(()))
+        Ok((Status::read(&vm)?.number(key::hung_task::TRACKED_TASKS)? == 5).then_some(()))
     })?;
     // And these are asleep, but probably not seen by anybody yet.
     for _ in 0..4 {
@@ -63,7 +63,10 @@ fn a_minute_with_timeout_10(cx: &Cx) -> Verdict {
         "reported when the machine had run for {ran} s"
     );
     let status = Status::read(&vm)?;
-    let not_run = status.not_run()?;
-    ensure!((57.0..62.0).contains(&not_run), "{}", status.0);
+    let paused = status.number(key::hung_task::PAUSED_NS)?;
+    ensure!(
+        (57_000_000_000..62_000_000_000).contains(&paused),
+        "{status}"
+    );
     Ok(())
 }

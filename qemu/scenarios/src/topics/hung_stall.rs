@@ -362,11 +362,15 @@ pub(super) fn first_reports(vm: &Vm, mark: Mark, pids: &[u32]) -> anyhow::Result
 /// Waits until a look that began after the call has ended, with everything
 /// that it had to say.
 pub(super) fn finish_look(vm: &Vm) -> Verdict {
-    let looks = |status: &Status| -> anyhow::Result<u64> { Ok(status.passes()? + status.looks()?) };
-    let before = looks(&Status::read(vm)?)?;
+    let looks = || -> anyhow::Result<u64> {
+        let status = Status::read(vm)?;
+        let alone = status.number(key::hung_task::TRACKED_ONLY_CHECKS)?;
+        Ok(status.number(key::hung_task::CHECKS)? + alone)
+    };
+    let before = looks()?;
     // One may have been going on at that moment.
     wait_for(vm, SOON, "two looks of vigil", || {
-        Ok((looks(&Status::read(vm)?)? >= before + 2).then_some(()))
+        Ok((looks()? >= before + 2).then_some(()))
     })
 }
 
@@ -416,68 +420,4 @@ pub(super) fn same_as_in_tree(vm: &Vm, ours: &[Report], only_ours: &[String]) ->
         );
     }
     Ok(())
-}
-
-/// vigil's status file.
-#[derive(Debug)]
-pub(super) struct Status(pub(super) String);
-
-impl Status {
-    pub(super) fn read(vm: &Vm) -> anyhow::Result<Self> {
-        Ok(Self(vm.read("/sys/kernel/debug/vigil/status")?))
-    }
-
-    /// The number that a pattern's only group matches.
-    fn number<T: std::str::FromStr>(&self, pattern: &str) -> anyhow::Result<T> {
-        Regex::new(pattern)?
-            .captures(&self.0)
-            .and_then(|groups| groups.get(1)?.as_str().parse().ok())
-            .with_context(|| format!("no /{pattern}/ in\n{}", self.0))
-    }
-
-    pub(super) fn watched(&self) -> anyhow::Result<u64> {
-        self.number(r"watched: (\d+) ")
-    }
-
-    pub(super) fn hung(&self) -> anyhow::Result<u64> {
-        self.number(r"watched: .*, (\d+) of them hung")
-    }
-
-    pub(super) fn room(&self) -> anyhow::Result<u64> {
-        self.number(r"room for (\d+)")
-    }
-
-    pub(super) fn missed(&self) -> anyhow::Result<u64> {
-        self.number(r"(\d+) did not fit")
-    }
-
-    pub(super) fn passes(&self) -> anyhow::Result<u64> {
-        self.number(r"passes: (\d+)")
-    }
-
-    pub(super) fn looks(&self) -> anyhow::Result<u64> {
-        self.number(r"passes: .*and (\d+) looks")
-    }
-
-    pub(super) fn walks(&self) -> anyhow::Result<u64> {
-        self.number(r"walks: (\d+)")
-    }
-
-    pub(super) fn full_walks(&self) -> anyhow::Result<u64> {
-        self.number(r"walks: .*, (\d+) of them")
-    }
-
-    pub(super) fn looked_at(&self) -> anyhow::Result<u64> {
-        self.number(r"(\d+) tasks looked at")
-    }
-
-    /// Seconds.
-    pub(super) fn longest_section(&self) -> anyhow::Result<f64> {
-        self.number(r"longest RCU section ([\d.]+) s")
-    }
-
-    /// Seconds.
-    pub(super) fn not_run(&self) -> anyhow::Result<f64> {
-        self.number(r"did not run .*: ([\d.]+) s")
-    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Suspend to RAM: nothing is reported for the time asleep.
 
-use super::hung_stall::{guest, wait_for, wake_after, Stall, Status, NO_WAKING, SOON};
+use super::hung_stall::{guest, wait_for, wake_after, Stall, NO_WAKING, SOON};
 use crate::{prelude::*, splat};
 use regex::Regex;
 
@@ -27,7 +27,7 @@ fn time_asleep_does_not_count(cx: &Cx) -> Verdict {
     let stuck = Stall::start(&vm, "mutex")?;
     let nap = Stall::start(&vm, "nap ms=3000 count=5")?;
     wait_for(&vm, SOON, "both to be watched", || {
-        Ok((Status::read(&vm)?.watched()? == 2).then_some(()))
+        Ok((Status::read(&vm)?.number(key::hung_task::TRACKED_TASKS)? == 2).then_some(()))
     })?;
     vm.spawn(
         "asleep() { awk '{ print $1 }' /proc/uptime; }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! When reports come. All times are the guest's, from the stamps of its log.
 
-use super::hung_stall::{
-    guest, has_khungtaskd, reports, wait_for, wait_report, Stall, Status, SOON,
-};
+use super::hung_stall::{guest, has_khungtaskd, reports, wait_for, wait_report, Stall, SOON};
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -102,23 +100,24 @@ fn changes_take_effect_at_once(cx: &Cx) -> Verdict {
     wait_for(&vm, SOON, "nothing to be watched", || {
         // A write makes it look at the knobs, not at the tasks.
         vm.set_knob("hung_task_check_interval_secs", 1)?;
-        Ok((Status::read(&vm)?.watched()? == 0).then_some(()))
+        Ok((Status::read(&vm)?.number(key::hung_task::TRACKED_TASKS)? == 0).then_some(()))
     })?;
     vm.set_knob("hung_task_check_interval_secs", 0)?;
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "mutex")?;
-    let passes = Status::read(&vm)?.passes()?;
+    let passes = Status::read(&vm)?.number(key::hung_task::CHECKS)?;
     vm.sh_ok("sleep 3")?;
     let status = Status::read(&vm)?;
     ensure!(
-        status.passes()? == passes && status.watched()? == 0,
+        status.number(key::hung_task::CHECKS)? == passes
+            && status.number(key::hung_task::TRACKED_TASKS)? == 0,
         "{}",
-        status.0
+        status
     );
     let written = vm.uptime()?;
     vm.set_knob("hung_task_check_interval_secs", 1)?;
     wait_for(&vm, SOON, "it to be watched", || {
-        Ok((Status::read(&vm)?.watched()? == 1).then_some(()))
+        Ok((Status::read(&vm)?.number(key::hung_task::TRACKED_TASKS)? == 1).then_some(()))
     })?;
     let after = vm.uptime()? - written;
     ensure!(

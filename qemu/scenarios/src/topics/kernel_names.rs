@@ -2,7 +2,6 @@
 //! `kernel_names=1`: mainline's knobs under their own names in `/proc/sys/kernel`, where the
 //! kernel has none of the name. What a guest's kernel has decides what is to be seen.
 
-use super::hung_stall::Status;
 use super::module::nothing_left;
 use crate::prelude::*;
 use std::collections::BTreeSet;
@@ -49,11 +48,9 @@ fn only_where_free(cx: &Cx) -> Verdict {
     // Not asked for: nothing is there.
     vm.load("")?;
     ensure!(folder(&vm)? == before, "{:?}", folder(&vm)?);
-    let status = Status::read(&vm)?.0;
-    ensure!(
-        status.contains("\nkernel names: not registered (kernel_names=0)\n"),
-        "{status}"
-    );
+    let status = Status::read(&vm)?;
+    status.is(key::kernel_names::REQUESTED, "0")?;
+    status.is(key::kernel_names::REGISTERED, "none")?;
     vm.unload()?;
 
     // The values that a kernel's own detectors have, which vigil's differ from.
@@ -64,24 +61,31 @@ fn only_where_free(cx: &Cx) -> Verdict {
     let mark = vm.mark()?;
     let own = values(&theirs)?;
     vm.load("kernel_names=1 hung_task_timeout_secs=33")?;
-    let said = if ours.is_empty() {
-        "kernel names: none: the running kernel has them".to_owned()
-    } else if theirs.is_empty() {
-        format!("kernel names: all {}", ours.len())
-    } else {
-        let names: Vec<&str> = ours.iter().map(|knob| knob.name).collect();
-        format!(
-            "kernel names: {}; the running kernel has the others",
-            names.join(", ")
-        )
+    let names = |knobs: &[&KnobInfo], separator: &str| -> String {
+        let names: Vec<&str> = knobs.iter().map(|knob| knob.name).collect();
+        names.join(separator)
     };
-    vm.wait_log_after(
-        mark,
-        &format!("^vigil: {}$", regex::escape(&said)),
-        secs(30),
-    )?;
-    let status = Status::read(&vm)?.0;
-    ensure!(status.contains(&format!("\n{said}\n")), "{status}");
+    let said = if ours.is_empty() {
+        "none: the running kernel has them".to_owned()
+    } else if theirs.is_empty() {
+        format!("all {}", ours.len())
+    } else {
+        format!("{}; the running kernel has the others", names(&ours, ", "))
+    };
+    let line = pattern_of(messages::LoadKernelNames::<()>::TEXT, &[("names", &said)]);
+    vm.wait_log_after(mark, &line, secs(30))?;
+    let status = Status::read(&vm)?;
+    status.is(key::kernel_names::REQUESTED, "1")?;
+    for (key, knobs) in [
+        (key::kernel_names::REGISTERED, &ours),
+        (key::kernel_names::LEFT_TO_KERNEL, &theirs),
+    ] {
+        let names = match knobs.is_empty() {
+            true => "none".to_owned(),
+            false => names(knobs, " "),
+        };
+        status.is(key, &names)?;
+    }
     let mut expected = before.clone();
     expected.extend(ours.iter().map(|knob| knob.name.to_owned()));
     ensure!(

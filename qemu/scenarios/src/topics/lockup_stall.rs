@@ -427,13 +427,13 @@ pub(super) fn hard_well_formed(report: &Report, comm: &str, function: &str) -> V
     Ok(())
 }
 
-/// What vigil says of the in-tree detector of hard lockups: on a kernel that has it, it is
+/// What vigil's status says of the in-tree detector of hard lockups: on a kernel that has it, it is
 /// off where it finds no counter.
 pub(super) fn in_tree(vm: &Vm) -> &'static str {
     match vm.read("/proc/sys/kernel/nmi_watchdog").as_deref() {
-        Ok("0\n") => ", hard lockup off",
-        Ok(_) => ", hard lockup on",
-        Err(_) => ", hard lockup not there",
+        Ok("0\n") => "off",
+        Ok(_) => "on",
+        Err(_) => "not_built_in",
     }
 }
 
@@ -445,8 +445,10 @@ pub(super) fn tainted_by_soft_lockup(vm: &Vm) -> anyhow::Result<bool> {
 
 /// `(soft, hard, not run)`: how many reports vigil's status counts.
 pub(super) fn counts(vm: &Vm) -> anyhow::Result<(u64, u64, u64)> {
-    let status = vm.read("/sys/kernel/debug/vigil/status")?;
-    let form = Regex::new(r"reported: (\d+) soft, (\d+) hard, (\d+) CPUs that did not run")?;
-    let part = form.captures(&status).context("no counts in the status")?;
-    Ok((part[1].parse()?, part[2].parse()?, part[3].parse()?))
+    let status = Status::read(vm)?;
+    Ok((
+        status.number(key::softlockup::REPORTS)?,
+        status.number(key::hardlockup::REPORTS)?,
+        status.number(key::hardlockup::UNRESPONSIVE_CPU_REPORTS)?,
+    ))
 }

@@ -3,11 +3,12 @@
 
 use super::{
     hung_stall::{
-        finish_look, first_reports, has_khungtaskd, headline, report_on, who, Stall, Status, SOON,
+        finish_look, first_reports, has_khungtaskd, headline, report_on, who, Stall, SOON,
     },
     lockup_stall::in_tree,
 };
 use crate::prelude::*;
+use regex::Regex;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -54,7 +55,7 @@ fn of_vigil(log: &[LogLine]) -> Vec<&LogLine> {
         .collect()
 }
 
-/// One line at load says what runs, by which means, and what the kernel's own
+/// The lines at load say what is detected, by which means, and what the kernel's own
 /// detectors do; the status file says it too. The thread is an ordinary one.
 /// Loading twice is refused, and nothing comes of it.
 fn load_message_and_status(cx: &Cx) -> Verdict {
@@ -68,59 +69,105 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
         .collect();
     ensure!(bad.is_empty(), "complaints at load: {bad:#?}");
     let said = of_vigil(&log);
-    ensure!(said.len() == 1, "not one line: {said:#?}");
-    let line = &said[0].text;
-    let parts = [
-        "hung tasks: timeout 120 s, look every 7.5 s",
-        "run queue counts used",
-        "static calls: kallsyms_lookup_name, print_tainted, sys_info, ",
-        match has_khungtaskd(&vm) {
-            true => "in-tree: hung task on (timeout 120 s), soft lockup on, hard lockup ",
-            false => "in-tree: hung task not there, soft lockup not there, hard lockup not there",
-        },
-        in_tree(&vm),
-    ];
-    // The tracepoint belongs to the in-tree detector.
-    let without = "; done without: __traceiter_sched_process_hang; ";
-    let complete = match has_khungtaskd(&vm) {
-        true => !line.contains("done without"),
-        false => line.contains(without),
+    let in_tree_hard = match in_tree(&vm) {
+        "not_built_in" => "not built in",
+        on_or_off => on_or_off,
     };
-    ensure!(line.starts_with("vigil: ") && complete, "{line}");
-    let status = Status::read(&vm)?;
-    for part in parts {
+    // The tracepoint belongs to the in-tree detector.
+    let (without, in_tree_state) = match has_khungtaskd(&vm) {
+        true => (
+            "none",
+            format!("hung task on (timeout 120 s), soft lockup on, hard lockup {in_tree_hard}"),
+        ),
+        false => (
+            "__traceiter_sched_process_hang",
+            "hung task not built in, soft lockup not built in, hard lockup not built in".into(),
+        ),
+    };
+    let state = |text, state: &str| pattern_of(text, &[("state", state)]);
+    let expected = [
+        state(
+            messages::LoadHungTasks::<()>::TEXT,
+            "timeout 120 s, check interval 7.5 s, run queue counts used",
+        ),
+        state(
+            messages::LoadSoftLockups::<()>::TEXT,
+            "on, threshold 20 s, CPUs 0-1, sampled with the CPU stopper",
+        ),
+        pattern(messages::LoadHardLockups::<()>::TEXT),
+        pattern_of(
+            messages::LoadNotAvailable::<()>::TEXT,
+            &[("names", without)],
+        ),
+        state(messages::LoadInTree::<()>::TEXT, &in_tree_state),
+    ];
+    ensure!(said.len() == expected.len(), "not these lines: {said:#?}");
+    for (line, pattern) in said.iter().zip(&expected) {
         ensure!(
-            line.contains(part),
-            "no '{part}' in the line at load: {line}"
-        );
-        ensure!(
-            status.0.contains(part),
-            "no '{part}' in the status:\n{}",
-            status.0
+            Regex::new(pattern)?.is_match(&line.text),
+            "{pattern}: {line:?}"
         );
     }
-    ensure!(status.hung()? == 0 && status.missed()? == 0, "{}", status.0);
-    let clocks = vm.read("/sys/devices/system/clocksource/clocksource0/available_clocksource")?;
-    let flag = if clocks.contains("kvm-clock") {
-        "\n  guest-paused flag: read\n"
-    } else {
-        "\n  guest-paused flag: there is none (no kvmclock)\n"
+    let hard = &said[2].text;
+    ensure!(hard.contains(": on, threshold 10 s, CPUs 0-1, "), "{hard}");
+
+    let status = Status::read(&vm)?;
+    ensure!(
+        status
+            .keys()
+            .eq(key::KEYS.iter().map(|key| (key.section, key.name))),
+        "not the keys that messages.rs has:\n{status}"
+    );
+    let hung_task = match has_khungtaskd(&vm) {
+        true => ("on", "120", "on"),
+        false => ("not_built_in", "0", "not_built_in"),
     };
-    ensure!(status.0.contains(flag), "{clocks}\n{}", status.0);
+    let clocks = vm.read("/sys/devices/system/clocksource/clocksource0/available_clocksource")?;
+    let has_flag = if clocks.contains("kvm-clock") {
+        "1"
+    } else {
+        "0"
+    };
+    for (key, value) in [
+        (key::hung_task::ENABLED, "1"),
+        (key::hung_task::TIMEOUT_S, "120"),
+        (key::hung_task::CHECK_INTERVAL_MS, "7500"),
+        (key::hung_task::RUN_QUEUE_COUNTS, "1"),
+        (key::hung_task::RUN_QUEUE_COUNTS_ERROR, "none"),
+        (key::hung_task::HUNG_TASKS, "0"),
+        (key::hung_task::TABLE_OVERFLOWS, "0"),
+        (key::watchdog::GUEST_PAUSED_FLAG, has_flag),
+        (key::softlockup::ENABLED, "1"),
+        (key::softlockup::THRESHOLD_S, "20"),
+        (key::softlockup::SAMPLED_WITH, "cpu_stopper"),
+        (key::hardlockup::ENABLED, "1"),
+        (key::hardlockup::THRESHOLD_S, "10"),
+        (key::kernel_functions::NOT_AVAILABLE, without),
+        (key::in_tree::HUNG_TASK, hung_task.0),
+        (key::in_tree::HUNG_TASK_TIMEOUT_S, hung_task.1),
+        (key::in_tree::SOFTLOCKUP, hung_task.2),
+        (key::in_tree::HARDLOCKUP, in_tree(&vm)),
+    ] {
+        status.is(key, value)?;
+    }
+    let called = status.get(key::kernel_functions::CALLED)?;
+    ensure!(
+        called.starts_with("kallsyms_lookup_name print_tainted sys_info "),
+        "{called}"
+    );
     // What it says follows what is.
     vm.set_knob("hung_task_timeout_secs", 0)?;
     let in_tree = match has_khungtaskd(&vm) {
         true => {
             vm.write("/proc/sys/kernel/hung_task_timeout_secs", b"0")?;
-            "in-tree: hung task off,"
+            "off"
         }
-        false => "in-tree: hung task not there,",
+        false => "not_built_in",
     };
-    let off = Status::read(&vm)?.0;
-    ensure!(
-        off.contains("hung tasks: off\n") && off.contains(in_tree),
-        "{off}"
-    );
+    let off = Status::read(&vm)?;
+    off.is(key::hung_task::ENABLED, "0")?;
+    off.is(key::hung_task::CHECK_INTERVAL_MS, "0")?;
+    off.is(key::in_tree::HUNG_TASK, in_tree)?;
     vm.set_knob("hung_task_timeout_secs", 10)?;
     finish_look(&vm)?;
 
@@ -149,10 +196,10 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
         log.iter().all(|line| line.level > 4),
         "complaints at unload: {log:#?}"
     );
-    // The kernel says that it is tainted once; from now on the line is alone.
+    // The kernel says that it is tainted once; from now on the lines are alone.
     vm.load("")?;
     let log = vm.dmesg_after(mark)?;
-    ensure!(of_vigil(&log).len() == 1, "{log:#?}");
+    ensure!(of_vigil(&log).len() == expected.len(), "{log:#?}");
     Ok(())
 }
 
@@ -307,7 +354,7 @@ fn files_held_open(cx: &Cx) -> Verdict {
              cat <&5 && echo 'knob can be read'; echo 5 >&6 && echo 'knob can be written'
              exec 3<&- 4<&- 5<&- 6<&-"
         ))?;
-        ensure!(output.contains("read: hung tasks: "), "{output}");
+        ensure!(output.contains("read: [hung_task]\n"), "{output}");
         ensure!(!output.contains(" can be "), "{output}");
         if again.is_empty() {
             nothing_left(&vm)?;
@@ -340,7 +387,9 @@ fn load_fails_cleanly(cx: &Cx) -> Verdict {
         output.status != 0 && output.stdout.contains("Resource temporarily unavailable"),
         "{output:?}"
     );
-    let line = vm.wait_log_after(mark, "^vigil: cannot start the thread vigild/hung", SOON)?;
+    let step = [("step", "start the thread vigild/hung")];
+    let failed = pattern_of(messages::InitFailed::<()>::TEXT, &step);
+    let line = vm.wait_log_after(mark, &failed, SOON)?;
     ensure!(line.level <= 3, "{line:?}");
     nothing_left(&vm)?;
     vm.load("")?;
@@ -355,14 +404,17 @@ fn without_unexported_functions(cx: &Cx) -> Verdict {
     let mark = vm.mark()?;
     vm.load("hung_task_timeout_secs=2 hung_task_sys_info=mem use_unexported=0")?;
     vm.insmod("vigil_provoke.ko", "")?;
-    let line = vm
-        .wait_log_after(mark, "^vigil: hung tasks: timeout 2 s", SOON)?
-        .text;
-    let without = "done without: kallsyms_lookup_name, print_tainted, sys_info, __traceiter_sched_process_hang";
+    let line = vm.wait_log_after(mark, &pattern(messages::LoadHungTasks::<()>::TEXT), SOON)?;
     ensure!(
-        line.contains(without) && line.contains("run queue counts not used"),
-        "{line}"
+        line.text.contains(": timeout 2 s, ") && line.text.contains("run queue counts not used"),
+        "{line:?}"
     );
+    let line = vm.wait_log_after(mark, &pattern(messages::LoadNotAvailable::<()>::TEXT), SOON)?;
+    let without = ": kallsyms_lookup_name, print_tainted, sys_info, __traceiter_sched_process_hang";
+    ensure!(line.text.contains(without), "{line:?}");
+    let status = Status::read(&vm)?;
+    status.is(key::kernel_functions::CALLED, "none")?;
+    status.is(key::in_tree::HUNG_TASK, "unknown")?;
     let stuck = Stall::start(&vm, "mutex")?;
     let reports = first_reports(&vm, mark, &stuck.victims)?;
     let report = report_on(&reports, stuck.victim())?;
@@ -386,12 +438,14 @@ fn without_debugfs(cx: &Cx) -> Verdict {
     let vm = cx.boot_with(cx.config().append("debugfs=off"))?;
     let mark = vm.mark()?;
     vm.load("hung_task_timeout_secs=7")?;
-    vm.wait_log_after(mark, "^vigil: there is no file vigil/status: ", SOON)?;
-    vm.wait_log_after(
-        mark,
-        "^vigil: hung tasks: timeout 7 s, .*soft lockups on",
-        SOON,
-    )?;
+    vm.wait_log_after(mark, &pattern(messages::NoStatusFile::TEXT), SOON)?;
+    for (text, state) in [
+        (messages::LoadHungTasks::<()>::TEXT, ": timeout 7 s, "),
+        (messages::LoadSoftLockups::<()>::TEXT, ": on, "),
+    ] {
+        let line = vm.wait_log_after(mark, &pattern(text), SOON)?;
+        ensure!(line.text.contains(state), "{line:?}");
+    }
     vm.set_knob("watchdog_thresh", 3)?;
     ensure!(vm.knob("watchdog_thresh")? == "3");
     vm.unload()?;

@@ -67,11 +67,9 @@ fn needs_kdump(cx: &Cx) -> Verdict {
         "watchdog_thresh=1 hung_task_timeout_secs=2 hung_task_check_interval_secs=1 \
          softlockup_panic=1 hardlockup_panic=1 hung_task_panic=1 panic_needs_kdump=1",
     )?;
-    let status = vm.read("/sys/kernel/debug/vigil/status")?;
-    ensure!(
-        status.contains("crash kernel: not loaded: no panic (panic_needs_kdump=1)"),
-        "{status}"
-    );
+    let status = Status::read(&vm)?;
+    status.is(key::panic::CRASH_KERNEL_LOADED, "0")?;
+    status.is(key::panic::ALLOWED, "0")?;
     ensure!(!warned(&vm)?, "tainted before");
     for (what, report) in [
         ("preempt_off cpu=1 ms=3000", "BUG: soft lockup - CPU#1"),
@@ -101,8 +99,7 @@ fn needs_kdump(cx: &Cx) -> Verdict {
         (1..=reports).contains(&count("vigil: no panic: ")),
         "{reports} reports: {log:#?}"
     );
-    let status = vm.read("/sys/kernel/debug/vigil/status")?;
-    ensure!(status.contains("incidents: 3 noted"), "{status}");
+    Status::read(&vm)?.is(key::incidents::RECORDED, "3")?;
 
     // However many pile up, they do not push everything else out of the record.
     let many = Stall::start(&vm, "threads count=100")?;
@@ -110,13 +107,8 @@ fn needs_kdump(cx: &Cx) -> Verdict {
         let found: u32 = vm.knob("hung_task_detect_count")?.parse()?;
         Ok((found == 101).then_some(()))
     })?;
-    let status = vm.read("/sys/kernel/debug/vigil/status")?;
-    let noted: u32 = status
-        .split_once("incidents: ")
-        .and_then(|(_, rest)| rest.split(' ').next())
-        .and_then(|number| number.parse().ok())
-        .with_context(|| status.clone())?;
-    ensure!((3 + 1..3 + 80).contains(&noted), "{status}");
+    let recorded = Status::read(&vm)?.number(key::incidents::RECORDED)?;
+    ensure!((3 + 1..3 + 80).contains(&recorded), "{recorded} recorded");
     many.end(&vm)?;
 
     vm.set_knob("panic_needs_kdump", 0)?;

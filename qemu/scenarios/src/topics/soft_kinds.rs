@@ -289,11 +289,15 @@ fn not_one(cx: &Cx) -> Verdict {
 /// soft lockup; load line, status and every report say so.
 fn stand_in_for_the_stopper(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1 use_stopper=0")?;
-    let by = "soft lockups on (by FIFO-99 threads: a real-time hog looks like one)";
-    let line = vm.wait_log("^vigil: hung tasks: timeout", secs(5))?;
-    ensure!(line.text.contains(by), "{line:?}");
-    let status = vm.read("/sys/kernel/debug/vigil/status")?;
-    ensure!(status.contains(by), "{status}");
+    let line = vm.wait_log(&pattern(messages::LoadSoftLockups::<()>::TEXT), secs(5))?;
+    let (on, by) = (" on, ", ", sampled with SCHED_FIFO-99 threads");
+    ensure!(
+        line.text.contains(on) && line.text.ends_with(by),
+        "{line:?}"
+    );
+    let status = Status::read(&vm)?;
+    status.is(key::softlockup::ENABLED, "1")?;
+    status.is(key::softlockup::SAMPLED_WITH, "fifo_thread")?;
     let threads = vm.sh_ok("ps -e -o comm=,rtprio=,cls= | grep '^vigild/[0-9]'")?;
     ensure!(threads.lines().count() == 2, "{threads}");
     for thread in threads.lines() {

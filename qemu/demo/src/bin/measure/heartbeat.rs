@@ -10,6 +10,7 @@
 use anyhow::{ensure, Context, Result};
 use regex::Regex;
 use std::{process::Command, time::Duration};
+use vigil_logic::messages::status::watchdog::BYTES_PER_CPU;
 use vigil_vm::{Arch, Config, Vm};
 
 const INSTANCES: &str = "/sys/kernel/tracing/instances";
@@ -216,9 +217,11 @@ fn bytes_per_cpu(vm: &Vm) -> Result<()> {
     vm.load("")?;
     let status = vm.read("/sys/kernel/debug/vigil/status")?;
     vm.unload()?;
-    let rust: u64 = Regex::new(r"memory: (\d+) bytes for each CPU")?
-        .captures(&status)
-        .context("no memory in the status")?[1]
+    let line = format!("{}: ", BYTES_PER_CPU.name);
+    let rust: u64 = status
+        .lines()
+        .find_map(|other| other.strip_prefix(&line))
+        .context("no memory in the status")?
         .parse()?;
     let module = vm.bench().file("vigil.ko").context("no vigil.ko")?;
     let sections = Command::new("readelf").arg("-SW").arg(module).output()?;

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lines at load that say what is detected, and by which means.
+
+use super::{
+    in_tree::InTree,
+    status::{Cpumask, FunctionNames, StatusFile},
+};
+use crate::{
+    detect::{
+        hardlockup::backend::probe_error, hung_task::ctx::HungTaskCtx, lockup_ctx::LockupCtx,
+    },
+    logic::{
+        fmt::Secs,
+        hung_task::check,
+        messages::{
+            LoadHardLockups, LoadHungTasks, LoadInTree, LoadKernelNames, LoadNotAvailable,
+            LoadSoftLockups,
+        },
+        sysctl::Knob,
+    },
+    sys::{printk, runqueue::Unreadable, watchdog_timer::StopWork},
+};
+use core::fmt;
+use kernel::prelude::*;
+
+/// Prints them.
+///
+/// # Context
+///
+/// Process context.
+pub(crate) fn print(status: &StatusFile) {
+    let (hung, lockups) = (&status.hung, status.lockups.ctx());
+    let state = HungTasks(hung);
+    printk::info(format_args!("{}", LoadHungTasks { state }));
+    let thresh = hung.knobs.get_u64(Knob::WatchdogThresh);
+    let state = SoftLockups { lockups, thresh };
+    printk::info(format_args!("{}", LoadSoftLockups { state }));
+    let in_tree = InTree::read(&hung.ksyms);
+    let state = HardLockups {
+        lockups,
+        thresh,
+        in_tree_uses_perf: in_tree.uses_perf(&hung.ksyms),
+    };
+    printk::info(format_args!("{}", LoadHardLockups { state }));
+    let names = FunctionNames {
+        ksyms: &hung.ksyms,
+        called: false,
+        separator: ", ",
+    };
+    printk::info(format_args!("{}", LoadNotAvailable { names }));
+    printk::info(format_args!("{}", LoadInTree { state: in_tree }));
+    if status.kernel_names.requested() {
+        let names = &status.kernel_names;
+        printk::info(format_args!("{}", LoadKernelNames { names }));
+    }
+}
+
+/// `timeout 120 s, check interval 7.5 s, run queue counts used`
+struct HungTasks<'a>(&'a HungTaskCtx);
+
+impl fmt::Display for HungTasks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let timeout = self.0.knobs.get_u64(Knob::HungTaskTimeoutSecs);
+        let interval = self.0.knobs.get_u64(Knob::HungTaskCheckIntervalSecs);
+        match check::interval(timeout, interval) {
+            Some(ns) => write!(f, "timeout {timeout} s, check interval {} s", Secs(ns))?,
+            None => f.write_str("off")?,
+        }
+        match self.0.queues {
+            Ok(_) => f.write_str(", run queue counts used"),
+            Err(error) => write!(
+                f,
+                ", run queue counts not used ({})",
+                run_queue_error(error)
+            ),
+        }
+    }
+}
+
+/// Why the counts of the run queues cannot be used.
+pub(super) fn run_queue_error(error: Unreadable) -> &'static str {
+    match error {
+        Unreadable::NotWanted => "use_run_queues=0",
+        Unreadable::NoOffsets => "offsets unknown to this build",
+        Unreadable::NoSymbol => "symbol not found",
+    }
+}
+
+/// `on, ` and the threshold and the CPUs, or `off`.
+fn write_enabled(
+    f: &mut fmt::Formatter<'_>,
+    lockups: &LockupCtx,
+    enabled: bool,
+    threshold_s: u64,
+) -> fmt::Result {
+    if !enabled {
+        return f.write_str("off");
+    }
+    write!(
+        f,
+        "on, threshold {threshold_s} s, CPUs {}",
+        Cpumask(lockups)
+    )
+}
+
+/// `on, threshold 20 s, CPUs 0-3, sampled with the CPU stopper`
+struct SoftLockups<'a> {
+    lockups: &'a LockupCtx,
+    thresh: u64,
+}
+
+impl fmt::Display for SoftLockups<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let enabled = self.lockups.softlockup_enabled();
+        write_enabled(f, self.lockups, enabled, self.thresh.saturating_mul(2))?;
+        f.write_str(match self.lockups.stop_work() {
+            StopWork::CpuStopper => ", sampled with the CPU stopper",
+            StopWork::FifoThread(_) => ", sampled with SCHED_FIFO-99 threads",
+            StopWork::None => ", cannot be sampled: no CPU stopper and no threads",
+        })
+    }
+}
+
+/// `on, threshold 10 s, CPUs 0-3, perf NMI`; `..., buddy, confirmed by NMI`, and the like.
+struct HardLockups<'a> {
+    lockups: &'a LockupCtx,
+    thresh: u64,
+    in_tree_uses_perf: bool,
+}
+
+impl fmt::Display for HardLockups<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let enabled = self.lockups.hardlockup_enabled();
+        write_enabled(f, self.lockups, enabled, self.thresh)?;
+        let backends = self.lockups.backends();
+        let (perf, buddy) = (backends.perf(), backends.buddy());
+        if perf {
+            f.write_str(", perf NMI")?;
+            if backends.is_incomplete() {
+                f.write_str(" except on CPUs without a perf cycle counter")?;
+            }
+        }
+        if buddy || !perf {
+            f.write_str(", buddy")?;
+            f.write_str(if self.lockups.can_send_nmi() {
+                ", confirmed by NMI"
+            } else {
+                ", not confirmed: no NMI"
+            })?;
+        }
+        match backends.probe_errno() {
+            0 => Ok(()),
+            errno => {
+                write!(f, "; not perf: {} (error {errno})", probe_error(errno))?;
+                if errno == EBUSY.to_errno() && self.in_tree_uses_perf {
+                    f.write_str(", the in-tree detector has one")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
