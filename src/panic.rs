@@ -23,10 +23,11 @@ use crate::{
     sys::{
         clock::monotonic,
         context::NmiCtx,
-        ksyms::{DeferredSysInfo, Ksyms},
+        ksyms::Ksyms,
         lock_words,
         panic::{self as kernel_panic, PanicMessage},
         printk,
+        sys_info::DeferredSysInfo,
     },
 };
 use kernel::sync::{

@@ -51,9 +51,9 @@ use sys::{
     nmi::NmiSender,
     param, pm, printk,
     runqueue::RunQueues,
+    stopper::StopWork,
     sysctl::SysctlTable,
     touch::TouchProbes,
-    watchdog_timer::StopWork,
 };
 
 /// Declares the module, and [`numbers_at_load`], from the table of knobs.

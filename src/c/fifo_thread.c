@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A stand-in for the CPUs' stoppers, where work cannot be given to those: a
- * thread on each CPU with the highest real-time priority. Deadline tasks and
- * real-time throttling come before it, stoppers come before everything.
+ * A SCHED_FIFO-99 thread on each CPU: the replacement for the CPU stoppers where
+ * those are out of reach. Deadline tasks and real-time throttling preempt it;
+ * nothing preempts a stopper.
  */
 #include <linux/percpu.h>
 #include <linux/sched.h>
@@ -12,31 +12,31 @@
 
 #include "vigil.h"
 
-struct heart_work {
+struct fifo_thread_work {
 	int (*fn)(void *arg);
 	void *arg;
 };
 
-static DEFINE_PER_CPU(struct task_struct *, heart);
-static DEFINE_PER_CPU(struct heart_work, heart_work);
+static DEFINE_PER_CPU(struct task_struct *, fifo_thread);
+static DEFINE_PER_CPU(struct fifo_thread_work, fifo_thread_work);
 
-static int heart_should_run(unsigned int cpu)
+static int fifo_thread_should_run(unsigned int cpu)
 {
-	return !!READ_ONCE(this_cpu_ptr(&heart_work)->fn);
+	return !!READ_ONCE(this_cpu_ptr(&fifo_thread_work)->fn);
 }
 
-static void heart_run(unsigned int cpu)
+static void fifo_thread_fn(unsigned int cpu)
 {
-	struct heart_work *work = this_cpu_ptr(&heart_work);
+	struct fifo_thread_work *work = this_cpu_ptr(&fifo_thread_work);
 	int (*fn)(void *arg) = READ_ONCE(work->fn);
 	void *arg = work->arg;
 
-	/* Another may be queued as soon as this one has said that it ran. */
+	/* The next work may be queued as soon as @fn has stored that it ran. */
 	WRITE_ONCE(work->fn, NULL);
 	fn(arg);
 }
 
-static void heart_setup(unsigned int cpu)
+static void fifo_thread_setup(unsigned int cpu)
 {
 	const struct sched_attr attr = {
 		.size		= sizeof(attr),
@@ -47,44 +47,47 @@ static void heart_setup(unsigned int cpu)
 	WARN_ON_ONCE(sched_setattr_nocheck(current, &attr));
 }
 
-static struct smp_hotplug_thread heart_threads = {
-	.store			= &heart,
-	.thread_should_run	= heart_should_run,
-	.thread_fn		= heart_run,
-	.setup			= heart_setup,
+static struct smp_hotplug_thread fifo_threads = {
+	.store			= &fifo_thread,
+	.thread_should_run	= fifo_thread_should_run,
+	.thread_fn		= fifo_thread_fn,
+	.setup			= fifo_thread_setup,
 	.thread_comm		= "vigild/%u",
 };
 
 /**
- * vigil_heart_start() - start a thread on each CPU
+ * vigil_fifo_thread_start() - start a thread on each CPU
  *
  * Context: may sleep.
- * Return: 0 or an error; then there is none.
+ * Return: 0, or an error and no thread.
  */
-int vigil_heart_start(void)
+int vigil_fifo_thread_start(void)
 {
-	return smpboot_register_percpu_thread(&heart_threads);
+	return smpboot_register_percpu_thread(&fifo_threads);
 }
 
 /**
- * vigil_heart_stop() - end of vigil_heart_start(); returns when all are gone
+ * vigil_fifo_thread_stop() - stop the threads and wait until they have exited
  *
  * Context: may sleep.
  */
-void vigil_heart_stop(void)
+void vigil_fifo_thread_stop(void)
 {
-	smpboot_unregister_percpu_thread(&heart_threads);
+	smpboot_unregister_percpu_thread(&fifo_threads);
 }
 
 /**
- * vigil_queue_heart() - have @fn run by the thread of this CPU
+ * vigil_fifo_thread_queue() - have the thread of a CPU call @fn
+ * @cpu: the CPU that this runs on
+ * @fn: the function; its result is ignored
+ * @arg: its argument
  *
- * Context: hard interrupt on @cpu; not before the work queued last has run.
+ * Context: hard interrupt on @cpu, after the work queued before has run.
  */
-void vigil_queue_heart(unsigned int cpu, int (*fn)(void *arg), void *arg)
+void vigil_fifo_thread_queue(unsigned int cpu, int (*fn)(void *arg), void *arg)
 {
-	struct heart_work *work = per_cpu_ptr(&heart_work, cpu);
-	struct task_struct *task = *per_cpu_ptr(&heart, cpu);
+	struct fifo_thread_work *work = per_cpu_ptr(&fifo_thread_work, cpu);
+	struct task_struct *task = *per_cpu_ptr(&fifo_thread, cpu);
 
 	work->arg = arg;
 	WRITE_ONCE(work->fn, fn);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How often which interrupt came. The kernel counts that anyway, for
- * /proc/interrupts; here it is read where that file cannot be: in a hard
- * interrupt, of one CPU. Counts wrap.
+ * The interrupt counts of one CPU, as /proc/interrupts shows them, read in a hard
+ * interrupt. Counts wrap.
  */
 #include <linux/cleanup.h>
 #include <linux/hardirq.h>
@@ -19,22 +18,17 @@
 #include "vigil.h"
 
 /**
- * vigil_nr_irqs() - one more than the highest number of an interrupt, today
- */
-unsigned int vigil_nr_irqs(void)
-{
-	return irq_get_nr_irqs();
-}
-
-/**
- * vigil_irqs_sum() - how many interrupts with a number a CPU has taken
+ * vigil_irqs_sum() - count the numbered interrupts that a CPU has taken
+ * @cpu: a possible CPU
+ *
+ * Context: any, NMI included.
  */
 unsigned long vigil_irqs_sum(unsigned int cpu)
 {
 	return READ_ONCE(kstat_cpu(cpu).irqs_sum);
 }
 
-/* Caller holds rcu_read_lock(): descriptors are freed by RCU. */
+/* The caller holds rcu_read_lock(): descriptors are freed by RCU. */
 static struct irq_desc *desc_of(unsigned int irq)
 {
 	struct irq_data *data = irq_get_irq_data(irq);
@@ -43,7 +37,9 @@ static struct irq_desc *desc_of(unsigned int irq)
 }
 
 /**
- * vigil_irq_count() - how often a CPU has taken the interrupt @irq
+ * vigil_irq_count() - count how often a CPU has taken an interrupt
+ * @irq: its number
+ * @cpu: a possible CPU
  *
  * Context: any but NMI.
  * Return: the count; 0 if there is no such interrupt.
@@ -58,12 +54,11 @@ unsigned int vigil_irq_count(unsigned int irq, unsigned int cpu)
 }
 
 /**
- * vigil_irq_name() - who handles the interrupt @irq
+ * vigil_irq_name() - get the name of the first handler of an interrupt
  * @irq: its number
- * @name: room for the name
- * @size: how much; the name is cut short to fit, and ends with a NUL
- *
- * Does without the name where somebody else is at the descriptor.
+ * @name: set to the name, or to an empty one: if the interrupt has no handler, and
+ *	if another CPU holds the lock of its descriptor
+ * @size: room in @name; the name is cut to fit, and ends with a NUL
  *
  * Context: interrupts off, not NMI.
  */
@@ -74,7 +69,7 @@ void vigil_irq_name(unsigned int irq, char *name, unsigned int size)
 	name[0] = '\0';
 	guard(rcu)();
 	desc = desc_of(irq);
-	/* The action and its name stay for as long as the lock is held. */
+	/* The lock keeps the action and its name. */
 	if (!desc || !raw_spin_trylock(&desc->lock))
 		return;
 	if (desc->action && desc->action->name)
@@ -83,16 +78,16 @@ void vigil_irq_name(unsigned int irq, char *name, unsigned int size)
 }
 
 /*
- * Interrupts without a number: those between CPUs and of the CPU's own timer.
- * Elsewhere than on x86 they have numbers. What is counted besides another one
- * (TLB comes with CAL), or is no interrupt (retries, polls), is left out.
+ * Interrupts without a number: IPIs, the local timer, and the like. On other
+ * architectures than x86 they have numbers. Left out is what counts another one's
+ * part (TLB is a part of CAL), and what is no interrupt (retries, polls).
  */
-struct local {
-	unsigned int which;
+struct local_irq {
+	unsigned int index;
 	const char *name;
 };
 
-static const struct local locals[] = {
+static const struct local_irq local_irqs[] = {
 #ifdef CONFIG_X86
 	{ IRQ_COUNT_NMI, "NMI" },
 #ifdef CONFIG_X86_LOCAL_APIC
@@ -129,37 +124,43 @@ static const struct local locals[] = {
 	{ IRQ_COUNT_POSTED_MSI_NOTIFICATION, "PMN, posted MSIs" },
 #endif
 #else
-	/* An array of nothing is none. */
+	/* C has no empty arrays. */
 	{ 0, NULL },
 #endif
 };
 
 /**
- * vigil_local_irqs() - how many kinds of interrupts have no number
+ * vigil_nr_local_irqs() - count the kinds of interrupts that have no number
+ *
+ * Context: any.
  */
-unsigned int vigil_local_irqs(void)
+unsigned int vigil_nr_local_irqs(void)
 {
-	return IS_ENABLED(CONFIG_X86) ? ARRAY_SIZE(locals) : 0;
+	return IS_ENABLED(CONFIG_X86) ? ARRAY_SIZE(local_irqs) : 0;
 }
 
 /**
- * vigil_local_irq_name() - what /proc/interrupts calls one, and what it is
- * @kind: below vigil_local_irqs()
+ * vigil_local_irq_name() - get the name in /proc/interrupts, and what it means
+ * @kind: below vigil_nr_local_irqs()
+ *
+ * Context: any.
  */
 const char *vigil_local_irq_name(unsigned int kind)
 {
-	return locals[kind].name;
+	return local_irqs[kind].name;
 }
 
 /**
- * vigil_local_irq_count() - how often a CPU has taken one
- * @kind: below vigil_local_irqs()
- * @cpu: the CPU
+ * vigil_local_irq_count() - count how often a CPU has taken an interrupt of a kind
+ * @kind: below vigil_nr_local_irqs()
+ * @cpu: a possible CPU
+ *
+ * Context: any, NMI included.
  */
 unsigned int vigil_local_irq_count(unsigned int kind, unsigned int cpu)
 {
 #ifdef CONFIG_X86
-	return READ_ONCE(per_cpu(irq_stat, cpu).counts[locals[kind].which]);
+	return READ_ONCE(per_cpu(irq_stat, cpu).counts[local_irqs[kind].index]);
 #else
 	return 0;
 #endif

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Module parameters that are text. The module! macro of the kernel crate has
- * numbers only. Each entry stands for a list knob of logic/knobs.rs, where its
- * value is checked; scenario knobs::every_knob_has_a_parameter compares them.
+ * Module parameters that are text: the module! macro of the kernel crate has
+ * numbers only. Each stands for a list knob of logic/sysctl.rs, where its value is
+ * checked; scenario knobs::every_knob_has_a_parameter compares the two.
  */
 #include <linux/moduleparam.h>
 #include <linux/module.h>
 
 #include "vigil.h"
 
-/* Longer than all words of lib/sys_info.c together. */
+/* Room for all words of lib/sys_info.c together. */
 #define VIGIL_WORDS	128
-/* A list of one CPU in two, of a thousand. */
+/* Room for every second CPU of a thousand. */
 #define VIGIL_CPU_LIST	4096
 
 #define VIGIL_TEXT_PARAM(name, size, help)				\

@@ -1,88 +1,62 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Stacks as addresses, and the clocks that are told with them: for the record
- * of incidents, which is written where nothing may be waited for.
+ * Stacks: saved as addresses, and printed by the CPU that they are on.
  */
-#include <linux/kexec.h>
+#include <linux/cpumask.h>
 #include <linux/kprobes.h>
 #include <linux/minmax.h>
-#include <linux/percpu.h>
+#include <linux/nmi.h>
 #include <linux/ptrace.h>
-#include <linux/sched.h>
-#include <linux/sched/clock.h>
+#include <linux/sched/debug.h>
 #include <linux/stacktrace.h>
+#include <linux/static_call.h>
 #include <linux/string.h>
-#include <linux/timekeeping.h>
 
 #include <asm/irq_regs.h>
+#ifdef CONFIG_ARM64
+#include <asm/cpufeature.h>
+#endif
 
+#include "internal.h"
 #include "vigil.h"
 
-/* What an interrupt adds on top of the stack that it has interrupted. */
+DEFINE_STATIC_CALL_NULL(vigil_show_regs, show_regs);
+DEFINE_STATIC_CALL_NULL(vigil_trigger_backtrace, arch_trigger_cpumask_backtrace);
+
+void vigil_bind_show_regs(void *entry)
+{
+	static_call_update(vigil_show_regs, entry);
+}
+
+void vigil_bind_trigger_backtrace(void *entry)
+{
+	static_call_update(vigil_trigger_backtrace, entry);
+}
+
+/* Addresses that an interrupt puts on top of the stack that it interrupts. */
 #define INTERRUPT_DEPTH	40
 
 /**
- * vigil_log_clock() - nanoseconds on the clock that stamps the log
- *
- * Context: any.
- */
-unsigned long long vigil_log_clock(void)
-{
-	return local_clock();
-}
-
-/**
- * vigil_wall_clock() - nanoseconds since 1970
- *
- * Context: any.
- */
-unsigned long long vigil_wall_clock(void)
-{
-	return ktime_get_real_fast_ns();
-}
-
-/**
- * vigil_crash_kernel_loaded() - whether a panic would start a crash kernel
- *
- * Context: any.
- */
-int vigil_crash_kernel_loaded(void)
-{
-	return kexec_crash_loaded();
-}
-
-/**
- * vigil_stack_of() - the stack of a task that sleeps
- * @task: the task
- * @stack: set to addresses, innermost first
+ * vigil_stack_save_regs() - save the stack that an interrupt interrupted
+ * @regs: the registers that the running interrupt found, or NULL
+ * @stack: set to the addresses, innermost first
  * @size: how many fit
  *
- * Context: any.
- * Return: how many there are in @stack.
+ * The unwinder begins at the interrupt's own stack and passes the interrupted
+ * place on its way down. If it does not get that far, only the place is saved; so
+ * it is if that is user code.
+ *
+ * Context: the interrupt or NMI that found @regs.
+ * Return: how many addresses are in @stack.
  */
-unsigned int vigil_stack_of(struct task_struct *task, unsigned long *stack, unsigned int size)
+unsigned int vigil_stack_save_regs(struct pt_regs *regs, unsigned long *stack, unsigned int size)
 {
 #ifdef CONFIG_STACKTRACE
-	return stack_trace_save_tsk(task, stack, size, 0);
-#else
-	return 0;
-#endif
-}
-
-/*
- * The stack below the place that @regs show. The unwinder begins here, above
- * the interrupt, and passes through that place on its way down. Where it does
- * not, the place is all that is known.
- */
-static unsigned int stack_below(struct pt_regs *regs, unsigned long *stack, unsigned int size)
-{
-#ifdef CONFIG_STACKTRACE
-	unsigned long whole[INTERRUPT_DEPTH + VIGIL_STACK];
+	unsigned long whole[INTERRUPT_DEPTH + VIGIL_STACK_DEPTH];
 	unsigned int from, n;
 
 	if (!regs || !size)
 		return 0;
-	/* Below a program's own code there is nothing of the kernel's. */
 	n = user_mode(regs) ? 0 : stack_trace_save(whole, ARRAY_SIZE(whole), 0);
 	for (from = 0; from < n; from++) {
 		if (whole[from] == instruction_pointer(regs))
@@ -99,60 +73,70 @@ static unsigned int stack_below(struct pt_regs *regs, unsigned long *stack, unsi
 	return 0;
 #endif
 }
+NOKPROBE_SYMBOL(vigil_stack_save_regs);
 
 /**
- * vigil_stack_interrupted() - the stack that the running interrupt has
- *	interrupted
- * @stack: set to addresses, innermost first
+ * vigil_stack_save_interrupted() - save the stack that this interrupt interrupted
+ * @stack: set to the addresses, innermost first
  * @size: how many fit
  *
  * Context: hard interrupt.
- * Return: how many there are in @stack.
+ * Return: how many addresses are in @stack.
  */
-unsigned int vigil_stack_interrupted(unsigned long *stack, unsigned int size)
+unsigned int vigil_stack_save_interrupted(unsigned long *stack, unsigned int size)
 {
-	return stack_below(get_irq_regs(), stack, size);
+	return vigil_stack_save_regs(get_irq_regs(), stack, size);
 }
 
 /**
- * vigil_stack_print() - print a stack
+ * vigil_show_regs() - print registers, and on x86 the stack that they point to
+ * @regs: the registers
  *
- * Context: any in which a lot may be printed.
+ * Context: any, NMI included; prints a lot.
  */
-void vigil_stack_print(const unsigned long *stack, unsigned int depth)
+void vigil_show_regs(struct pt_regs *regs)
 {
-#ifdef CONFIG_STACKTRACE
-	stack_trace_print(stack, depth, 1);
+	static_call_cond(vigil_show_regs)(regs);
+}
+
+/**
+ * vigil_backtrace_cpu() - have a CPU print its registers and stack, by NMI
+ * @cpu: a possible CPU
+ *
+ * Waits up to ten seconds for the CPU.
+ *
+ * Context: any, NMI included.
+ */
+void vigil_backtrace_cpu(unsigned int cpu)
+{
+	static_call_cond(vigil_trigger_backtrace)(cpumask_of(cpu), -1);
+}
+
+/**
+ * vigil_backtrace_others() - have all online CPUs but one print registers and stack
+ * @cpu: the one that is left out
+ *
+ * As vigil_backtrace_cpu().
+ */
+void vigil_backtrace_others(unsigned int cpu)
+{
+	static_call_cond(vigil_trigger_backtrace)(cpu_online_mask, cpu);
+}
+
+/**
+ * vigil_backtrace_is_nmi() - tell whether vigil_backtrace_cpu() reaches a CPU with
+ *	interrupts off on an architecture where vigil_nmi_send() cannot
+ *
+ * arm64 sends the kernel's own backtrace request as a pseudo-NMI, if it has those:
+ * ipi_should_be_nmi().
+ *
+ * Context: any, NMI included.
+ */
+int vigil_backtrace_is_nmi(void)
+{
+#ifdef CONFIG_ARM64
+	return system_uses_irq_prio_masking();
+#else
+	return 0;
 #endif
-}
-
-/* What each CPU was at when it was last asked by NMI. */
-static DEFINE_PER_CPU(struct vigil_snapshot, snapshots);
-
-/**
- * vigil_snapshot_take() - keep what this CPU is at
- *
- * Context: the NMI that has found @regs.
- */
-void vigil_snapshot_take(struct pt_regs *regs)
-{
-	struct vigil_snapshot *snapshot = this_cpu_ptr(&snapshots);
-
-	snapshot->pid = current->pid;
-	memcpy(snapshot->comm, current->comm, sizeof(snapshot->comm));
-	snapshot->depth = stack_below(regs, snapshot->stack, VIGIL_STACK);
-}
-NOKPROBE_SYMBOL(vigil_snapshot_take);
-
-/**
- * vigil_snapshot_read() - what a CPU was at when it was last asked by NMI
- *
- * It may be asked again meanwhile; at worst the two mix.
- *
- * Context: any; @cpu has to be possible.
- */
-void vigil_snapshot_read(unsigned int cpu, struct vigil_snapshot *snapshot)
-{
-	*snapshot = *per_cpu_ptr(&snapshots, cpu);
-	snapshot->depth = min(snapshot->depth, VIGIL_STACK);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A look at which files procfs has. Headers that bindgen does not see.
+ * Look-ups in procfs: which sysctls the kernel has.
  */
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -12,10 +12,10 @@
 #include "vigil.h"
 
 /**
- * vigil_proc_mount() - mount procfs where nobody else sees it
+ * vigil_proc_mount() - mount procfs in no namespace
  *
- * The one that a machine has is in the mount namespace of whoever loads the
- * module, or somewhere else, or shows a part only (subset=pid).
+ * The machine's own mount may be missing in the mount namespace of the task that
+ * loads the module, or be somewhere else, or show a part only (subset=pid).
  *
  * Context: may sleep.
  * Return: the mount, or an error pointer.
@@ -34,12 +34,12 @@ struct vfsmount *vigil_proc_mount(void)
 }
 
 /**
- * vigil_proc_lookup() - whether there is a file
- * @mount: what vigil_proc_mount() returned
+ * vigil_proc_lookup() - test whether a file exists
+ * @mount: the result of vigil_proc_mount()
  * @path: its path in there
  *
  * Context: may sleep.
- * Return: 0, -ENOENT if there is none, or another error.
+ * Return: 0; -ENOENT if it does not exist; or another error.
  */
 int vigil_proc_lookup(struct vfsmount *mount, const char *path)
 {
@@ -53,7 +53,8 @@ int vigil_proc_lookup(struct vfsmount *mount, const char *path)
 }
 
 /**
- * vigil_proc_unmount() - end of vigil_proc_mount()
+ * vigil_proc_unmount() - undo vigil_proc_mount()
+ * @mount: its result
  *
  * Context: may sleep.
  */

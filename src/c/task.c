@@ -5,7 +5,6 @@
  */
 #include <linux/idr.h>
 #include <linux/mm.h>
-#include <linux/nmi.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/radix-tree.h>
@@ -87,6 +86,17 @@ int vigil_virt_addr_valid(unsigned long address)
 }
 
 /**
+ * vigil_task_cpu() - get the CPU on which a task runs, or ran last
+ * @task: the task
+ *
+ * Context: any.
+ */
+unsigned int vigil_task_cpu(const struct task_struct *task)
+{
+	return task_cpu(task);
+}
+
+/**
  * vigil_sched_show_task() - print the state and the stack of a task
  * @task: the task
  *
@@ -95,16 +105,6 @@ int vigil_virt_addr_valid(unsigned long address)
 void vigil_sched_show_task(struct task_struct *task)
 {
 	sched_show_task(task);
-}
-
-/**
- * vigil_touch_watchdogs() - reset the in-tree lockup detectors of this CPU
- *
- * Context: any.
- */
-void vigil_touch_watchdogs(void)
-{
-	touch_nmi_watchdog();
 }
 
 /**

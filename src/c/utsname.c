@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How the kernel calls itself: a macro, and a struct that bindgen does not see.
+ * The names of the running kernel: struct uts_namespace is opaque to Rust, and
+ * the package's name is a macro.
  */
 #include <linux/utsname.h>
 #if __has_include("generated/package.h")
@@ -9,13 +10,15 @@
 
 #include "vigil.h"
 
-/* Debian's kernels have it, from a patch of theirs. */
+/* From a patch that Debian's kernels carry. */
 #ifndef LINUX_PACKAGE_ID
 #define LINUX_PACKAGE_ID ""
 #endif
 
 /**
- * vigil_release() - as uname -r says
+ * vigil_release() - get what uname -r prints
+ *
+ * Context: any.
  */
 const char *vigil_release(void)
 {
@@ -23,7 +26,9 @@ const char *vigil_release(void)
 }
 
 /**
- * vigil_version() - as uname -v says
+ * vigil_version() - get what uname -v prints
+ *
+ * Context: any.
  */
 const char *vigil_version(void)
 {
@@ -31,7 +36,10 @@ const char *vigil_version(void)
 }
 
 /**
- * vigil_package_id() - what the packager adds to the version in reports
+ * vigil_package_id() - get what the distribution adds to the version in reports
+ *
+ * Context: any.
+ * Return: a text that begins with a blank, or an empty one.
  */
 const char *vigil_package_id(void)
 {

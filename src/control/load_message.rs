@@ -19,7 +19,7 @@ use crate::{
         },
         sysctl::Knob,
     },
-    sys::{printk, runqueue::Unreadable, watchdog_timer::StopWork},
+    sys::{printk, runqueue::Unreadable, stopper::StopWork},
 };
 use core::fmt;
 use kernel::prelude::*;

@@ -33,7 +33,7 @@ use crate::{
         debugfs::{Text, TextFile},
         ksyms::Ksyms,
         panic as kernel_panic,
-        watchdog_timer::StopWork,
+        stopper::StopWork,
     },
 };
 use core::fmt::{self, Display};

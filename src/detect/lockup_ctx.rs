@@ -20,8 +20,7 @@ use crate::{
         session::{DumpOptions, ReportLock, REPORT_LOCK_TIMEOUT_NS},
     },
     sys::{
-        buffer::Buffer, cpu, ksyms::Ksyms, nmi::NmiSender, touch::TouchProbes,
-        watchdog_timer::StopWork,
+        buffer::Buffer, cpu, ksyms::Ksyms, nmi::NmiSender, stopper::StopWork, touch::TouchProbes,
     },
 };
 use kernel::{

@@ -17,8 +17,8 @@ use crate::{
         softlockup::{self as text, SoftlockupDetails},
     },
     sys::{
-        clock::monotonic, context::HardirqCtx, cpu, crash_record, panic as kernel_panic, task,
-        watchdog_timer::StopWork,
+        clock::monotonic, context::HardirqCtx, cpu, panic as kernel_panic, stacktrace,
+        stopper::StopWork, task,
     },
 };
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -199,7 +199,7 @@ impl CpuSoftlockup {
         };
         session.add(finding, now, || Incident {
             task: Some(task::current_id()),
-            stack: crash_record::stack_interrupted(irq),
+            stack: stacktrace::save_interrupted(irq),
             ..incident::new(IncidentKind::SoftLockup, cpu, lockup.duration)
         });
         let details = SoftlockupDetails {

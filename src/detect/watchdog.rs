@@ -44,7 +44,8 @@ use crate::{
         cpuhp::{self, Instance},
         panic as kernel_panic,
         perf_event::PerfEvents,
-        watchdog_timer::{StopWork, TimerCallback, WatchdogTimer, WatchdogTimers},
+        stopper::StopWork,
+        watchdog_timer::{TimerCallback, WatchdogTimer, WatchdogTimers},
     },
 };
 use kernel::{
@@ -153,7 +154,7 @@ impl CpuWatchdog {
                 };
                 self.ctx.hardlockups.fetch_add(1, Relaxed);
                 incident::record(&super::hardlockup::hardlockup_incident(&lockup));
-                lockup.print_over(&self.ctx.ksyms);
+                lockup.print_over();
             }
             State::Reported | State::Unresponsive => hardlockup::print_recovered(self.cpu, age),
             State::Healthy | State::NmiSent(_) => (),

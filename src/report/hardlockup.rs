@@ -14,7 +14,7 @@ use crate::{
         },
         NSEC_PER_SEC,
     },
-    sys::{context::NmiCtx, ksyms::Ksyms, nmi, printk, printk::PrintkCpuSync},
+    sys::{context::NmiCtx, ksyms::Ksyms, nmi, printk, printk::PrintkCpuSync, stacktrace},
 };
 
 /// What shows that a CPU runs with interrupts off.
@@ -111,7 +111,7 @@ impl Hardlockup {
     /// # Context
     ///
     /// The timer interrupt.
-    pub(crate) fn print_over(&self, ksyms: &Ksyms) {
+    pub(crate) fn print_over(&self) {
         let _lines = PrintkCpuSync::new();
         self.print_head();
         printk::emerg(format_args!(
@@ -129,7 +129,7 @@ impl Hardlockup {
                     task,
                 }
             ));
-            ksyms.print_stack(&stack);
+            stacktrace::print(&stack);
         }
     }
 }

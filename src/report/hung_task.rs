@@ -47,9 +47,9 @@ use crate::{
     panic::PanicControl,
     sys::{
         clock::monotonic,
-        crash_record,
         ksyms::Ksyms,
         printk,
+        stacktrace,
         task,
         touch,
         utsname, //
@@ -289,7 +289,7 @@ fn incident_of(found: &HungTask<'_>) -> Incident {
             owner: blocker.owner.as_deref().map(task::id),
         }),
         flags: if task::in_iowait(task) { IN_IOWAIT } else { 0 },
-        stack: crash_record::stack_of(task),
+        stack: stacktrace::save_task(task),
         ..incident::new(IncidentKind::HungTask, task::cpu(task), found.age)
     }
 }

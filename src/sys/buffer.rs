@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory of a fixed number of elements.
+//! Memory for a fixed number of elements.
 //!
-//! `KVVec` would do, but its growing is generic code whose arithmetic is compiled into the module
-//! with overflow checks, and so with panic paths; nothing here ever grows.
+//! Instead of `KVVec`, whose growing is generic code: its arithmetic is compiled into the module
+//! with overflow checks, and so with panic paths. A [`Buffer`] does not grow.
+//!
+//! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
 use core::{
     alloc::Layout,
-    ops::{Deref, DerefMut},
+    ops::{
+        Deref,
+        DerefMut, //
+    },
     ptr::NonNull,
 };
 use kernel::{
-    alloc::{allocator::KVmalloc, Allocator, Flags, NumaNode},
+    alloc::{
+        allocator::KVmalloc,
+        Allocator,
+        Flags,
+        NumaNode, //
+    },
     prelude::*,
 };
 
-/// A fixed number of elements on the heap (`kvmalloc()`).
+/// A fixed number of elements on the heap (`kvmalloc()`). Dropping it drops them.
 ///
 /// # Invariants
 ///
@@ -28,13 +38,13 @@ pub(crate) struct Buffer<T> {
     len: usize,
 }
 
-// SAFETY: It owns its elements, as `Vec` does.
+// SAFETY: It owns its elements, which are `Send`, as `Vec` does.
 unsafe impl<T: Send> Send for Buffer<T> {}
 // SAFETY: As above.
 unsafe impl<T: Sync> Sync for Buffer<T> {}
 
 impl<T> Buffer<T> {
-    /// `len` elements, each made by `make` from its place.
+    /// Creates `len` elements, each by a call of `make` with its index.
     ///
     /// # Errors
     ///
@@ -42,7 +52,7 @@ impl<T> Buffer<T> {
     ///
     /// # Context
     ///
-    /// Process context; may sleep if `flags` say so.
+    /// That of `flags`; to be dropped in any context but NMI.
     pub(crate) fn new(
         len: usize,
         flags: Flags,
@@ -56,12 +66,12 @@ impl<T> Buffer<T> {
             layout,
             len: 0,
         };
-        for place in 0..len {
-            let element = make(place)?;
-            // SAFETY: `place` is below `len`, for as many of which the memory was allocated.
-            unsafe { new.start.add(place).write(element) };
+        for index in 0..len {
+            let element = make(index)?;
+            // SAFETY: `index` is below `len`, and the memory has room for `len` elements.
+            unsafe { new.start.add(index).write(element) };
             // INVARIANT: One more is initialised.
-            new.len = place.wrapping_add(1);
+            new.len = index.wrapping_add(1);
         }
         Ok(new)
     }
@@ -85,7 +95,7 @@ impl<T> DerefMut for Buffer<T> {
 
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants these are initialised, and nobody uses them any more.
+        // SAFETY: By the type invariants these are initialised; they are not used afterwards.
         unsafe { core::ptr::drop_in_place(&mut **self) };
         // SAFETY: By the type invariants this is the memory from `alloc`, with its layout.
         unsafe { KVmalloc::free(self.start.cast(), self.layout) };
@@ -95,9 +105,12 @@ impl<T> Drop for Buffer<T> {
 #[kunit_tests(vigil_buffer)]
 mod tests {
     use super::*;
-    use kernel::sync::atomic::{Atomic, Relaxed};
+    use kernel::sync::atomic::{
+        Atomic,
+        Relaxed, //
+    };
 
-    /// Counts how often it is dropped.
+    /// Counts its drops.
     struct Counted<'a>(&'a Atomic<i32>);
 
     impl Drop for Counted<'_> {
@@ -107,8 +120,8 @@ mod tests {
     }
 
     #[test]
-    fn holds_what_was_made() -> Result {
-        let mut buffer = Buffer::new(5, GFP_KERNEL, |place| Ok(place.wrapping_mul(3)))?;
+    fn elements_are_those_that_make_returned() -> Result {
+        let mut buffer = Buffer::new(5, GFP_KERNEL, |index| Ok(index.wrapping_mul(3)))?;
         assert_eq!(&*buffer, &[0, 3, 6, 9, 12]);
         if let Some(last) = buffer.last_mut() {
             *last = 1;
@@ -129,51 +142,51 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_midway_drops_what_was_made() {
+    fn an_error_drops_the_elements_made_before() {
         let dropped = Atomic::new(0);
-        let mut asked = 0;
-        let failed = Buffer::new(7, GFP_KERNEL, |place| {
-            asked = place;
-            if place < 3 {
+        let mut last = 0;
+        let failed = Buffer::new(7, GFP_KERNEL, |index| {
+            last = index;
+            if index < 3 {
                 Ok(Counted(&dropped))
             } else {
                 Err(EBUSY)
             }
         });
         assert_eq!(failed.err(), Some(EBUSY));
-        assert_eq!(asked, 3);
+        assert_eq!(last, 3);
         assert_eq!(dropped.load(Relaxed), 3);
     }
 
     #[test]
-    fn may_be_empty_or_of_no_size() -> Result {
+    fn length_and_element_size_may_be_zero() -> Result {
         let none = Buffer::<u64>::new(0, GFP_KERNEL, |_| Err(EINVAL))?;
         assert!(none.is_empty());
         let dropped = Atomic::new(0);
-        let of_no_size = Buffer::new(1000, GFP_KERNEL, |_| {
+        let zero_sized = Buffer::new(1000, GFP_KERNEL, |_| {
             dropped.add(1, Relaxed);
             Ok(())
         })?;
-        assert_eq!(of_no_size.len(), 1000);
+        assert_eq!(zero_sized.len(), 1000);
         assert_eq!(dropped.load(Relaxed), 1000);
         Ok(())
     }
 
     #[test]
-    fn more_than_all_memory_is_refused() {
-        let mut asked = false;
+    fn more_than_the_address_space_is_enomem() {
+        let mut called = false;
         let failed = Buffer::<u64>::new(usize::MAX, GFP_KERNEL, |_| {
-            asked = true;
+            called = true;
             Ok(0)
         });
         assert_eq!(failed.err(), Some(ENOMEM));
-        assert!(!asked);
+        assert!(!called);
     }
 
-    /// Longer than `kmalloc()` has it: from `vmalloc()`, and given back to that.
+    /// Longer than `kmalloc()` allows, so that it comes from `vmalloc()`, and is freed there.
     #[test]
-    fn may_be_long() -> Result {
-        let buffer = Buffer::new(16 << 20, GFP_KERNEL, |place| Ok(place as u8))?;
+    fn a_long_buffer_comes_from_vmalloc() -> Result {
+        let buffer = Buffer::new(16 << 20, GFP_KERNEL, |index| Ok(index as u8))?;
         assert_eq!(buffer.get(0x12345), Some(&0x45));
         Ok(())
     }

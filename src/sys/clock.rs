@@ -2,54 +2,60 @@
 
 //! Clocks, read as plain nanoseconds, and the kernel's tick rate.
 //!
-//! C header: [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
+//! C headers: [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h),
+//! [`include/linux/sched/clock.h`](srctree/include/linux/sched/clock.h)
 
-use kernel::{bindings, prelude::*};
+use super::ffi;
+use kernel::{
+    bindings,
+    prelude::*, //
+};
 
 /// Ticks a second.
 // `bindings::HZ` is the one of user space, always 100.
 pub(crate) const HZ: i64 = bindings::CONFIG_HZ as i64;
 
-/// `CLOCK_MONOTONIC`: stands still during suspend, goes on while a virtual machine is stopped.
+/// Reads `CLOCK_MONOTONIC`, which stops during suspend and goes on while a virtual machine is
+/// paused.
 ///
 /// # Context
 ///
-/// Any but NMI (`ktime_get()` waits for the timekeeper's writer).
+/// Any but NMI: `ktime_get()` waits for the timekeeper's writer.
 pub(crate) fn monotonic() -> u64 {
-    // SAFETY: Timekeeping runs since long before modules can be loaded.
+    // SAFETY: Timekeeping runs since before modules can be loaded.
     let ns = unsafe { bindings::ktime_get() };
     u64::try_from(ns).unwrap_or(0)
 }
 
-/// The same clock, by way of a copy that is always whole: may be a few nanoseconds behind
-/// [`monotonic`], or jump back by as much.
+/// Reads `CLOCK_MONOTONIC` without waiting for its writer (`ktime_get_mono_fast_ns()`): the result
+/// may be a few nanoseconds behind [`monotonic`], or jump back by as much.
 ///
 /// # Context
 ///
 /// Any, NMI included.
 pub(crate) fn monotonic_in_nmi() -> u64 {
-    // SAFETY: May be called from any context.
+    // SAFETY: May be called in any context.
     unsafe { bindings::ktime_get_mono_fast_ns() }
 }
 
-/// The clock that stamps the log, for what is to be found there.
+/// Reads the clock that stamps the log.
 ///
 /// # Context
 ///
 /// Any, NMI included.
 pub(crate) fn log_clock() -> u64 {
-    // SAFETY: May be called from any context.
-    unsafe { super::ffi::vigil_log_clock() }
+    // SAFETY: May be called in any context.
+    unsafe { ffi::vigil_local_clock() }
 }
 
-/// Nanoseconds since 1970.
+/// Reads the nanoseconds since 1970.
 ///
 /// # Context
 ///
 /// Any, NMI included.
 pub(crate) fn wall_clock() -> u64 {
-    // SAFETY: May be called from any context.
-    unsafe { super::ffi::vigil_wall_clock() }
+    // SAFETY: May be called in any context.
+    unsafe { bindings::ktime_get_real_fast_ns() }
 }
 
 #[kunit_tests(vigil_clock)]
@@ -57,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_have_a_known_rate() {
+    fn hz_is_a_configured_rate() {
         assert!(matches!(HZ, 100 | 250 | 300 | 1000));
     }
 

@@ -1,68 +1,76 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Context tokens: a value of one of these types is the evidence that the code runs in that context.
+//! Context tokens: a value of one of these types proves that the code runs in that context.
+//!
+//! A function that is sound in one context only takes the token of it, so that no other context
+//! can call it. Tokens cannot be sent to another CPU or kept: they borrow the interrupt.
 
 use super::ffi;
 use core::marker::PhantomData;
 use kernel::bindings;
 
-/// Evidence of running in a hard timer interrupt of a CPU, from its beginning to its end.
+/// Proof of running in a hard timer interrupt, and on which CPU.
 ///
 /// # Invariants
 ///
-/// Exists on the stack of such an interrupt only.
+/// Exists only while the interrupt runs, on the stack of the CPU `cpu`, which runs it.
 pub(crate) struct HardirqCtx<'a> {
     cpu: u32,
-    _not_send: PhantomData<&'a *mut ()>,
-}
-
-impl HardirqCtx<'_> {
-    /// # Safety
-    ///
-    /// To be called in a hard timer interrupt, which the result must not outlive.
-    pub(super) unsafe fn new() -> Self {
-        Self {
-            // SAFETY: In an interrupt, nothing moves to another CPU.
-            cpu: unsafe { ffi::vigil_this_cpu() },
-            _not_send: PhantomData,
-        }
-    }
-
-    /// The CPU.
-    pub(crate) fn cpu(&self) -> u32 {
-        self.cpu
-    }
-
-    /// The registers of what was interrupted, for the printing functions; may be null.
-    pub(super) fn regs(&self) -> *mut bindings::pt_regs {
-        // SAFETY: By the type invariant this is a hard interrupt.
-        unsafe { ffi::vigil_irq_regs() }
-    }
-}
-
-/// Evidence of running in the interrupt of a counter, from its beginning to its end.
-///
-/// # Invariants
-///
-/// Exists on the stack of such an interrupt only; `regs` is what that was given.
-pub(crate) struct NmiCtx<'a> {
-    regs: *mut bindings::pt_regs,
     _interrupt: PhantomData<&'a *mut ()>,
 }
 
-impl NmiCtx<'_> {
+impl HardirqCtx<'_> {
+    /// Creates the token.
+    ///
     /// # Safety
     ///
-    /// To be called in an NMI that was given `regs`, which the result must not outlive.
-    pub(super) unsafe fn new(regs: *mut bindings::pt_regs) -> Self {
-        // INVARIANT: By the function's own requirement.
+    /// The caller is a hard timer interrupt, and the token does not outlive that.
+    pub(super) unsafe fn new() -> Self {
+        // INVARIANT: By the function's safety requirement.
         Self {
-            regs,
+            // SAFETY: Reads the number of this CPU, which the interrupt does not leave.
+            cpu: unsafe { bindings::raw_smp_processor_id() },
             _interrupt: PhantomData,
         }
     }
 
-    /// The registers of what was interrupted.
+    /// Returns the number of the CPU that runs the interrupt.
+    pub(crate) fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    /// Returns the registers that the interrupt found, or null, for the printing functions.
+    pub(super) fn regs(&self) -> *mut bindings::pt_regs {
+        // SAFETY: Reads a per-CPU variable of this CPU.
+        unsafe { ffi::vigil_irq_regs() }
+    }
+}
+
+/// Proof of running in an NMI: the overflow interrupt of a cycle counter.
+///
+/// # Invariants
+///
+/// Exists only while the NMI runs, on its stack; `regs` are the registers that the NMI found.
+pub(crate) struct NmiCtx<'a> {
+    regs: *mut bindings::pt_regs,
+    _nmi: PhantomData<&'a *mut ()>,
+}
+
+impl NmiCtx<'_> {
+    /// Creates the token.
+    ///
+    /// # Safety
+    ///
+    /// The caller is an NMI that found `regs`, and the token does not outlive that.
+    pub(super) unsafe fn new(regs: *mut bindings::pt_regs) -> Self {
+        // INVARIANT: By the function's safety requirement.
+        Self {
+            regs,
+            _nmi: PhantomData,
+        }
+    }
+
+    /// Returns the registers that the NMI found, for the printing functions.
     pub(super) fn regs(&self) -> *mut bindings::pt_regs {
         self.regs
     }

@@ -1,63 +1,85 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CPUs: which there are, and what they spend their time on.
+//! CPUs: which exist, and what they spend their time on.
+//!
+//! C headers: [`include/linux/cpumask.h`](srctree/include/linux/cpumask.h),
+//! [`include/linux/kernel_stat.h`](srctree/include/linux/kernel_stat.h), `src/c/vigil.h`
 
 use super::ffi;
+use kernel::bindings;
 
-/// The CPU that this runs on; where the task may move, another one the next moment.
-pub(crate) fn this() -> u32 {
-    // SAFETY: Reads one variable.
-    unsafe { ffi::vigil_this_cpu() }
-}
-
-/// One more than the number of the highest CPU that there may ever be.
-pub(crate) fn count() -> u32 {
-    // SAFETY: Reads a variable that does not change after boot.
-    unsafe { ffi::vigil_nr_cpus() }
-}
-
-/// How many CPUs a kernel built like this one could have at most.
-pub(crate) fn most() -> u32 {
-    // SAFETY: Returns a constant.
-    unsafe { ffi::vigil_most_cpus() }
-}
-
-/// Whether there may ever be a CPU of this number.
-pub(crate) fn possible(cpu: u32) -> bool {
-    // SAFETY: Any number will do.
-    unsafe { ffi::vigil_cpu_possible(cpu) != 0 }
-}
-
-/// Whether a CPU may be disturbed by timers of the kernel's own: not if `nohz_full=` names it.
-pub(crate) fn housekeeping(cpu: u32) -> bool {
-    // SAFETY: A possible CPU's number is a bit of every mask.
-    possible(cpu) && unsafe { ffi::vigil_cpu_housekeeping(cpu) != 0 }
-}
-
-/// Nanoseconds that the hypervisor took from a CPU so far.
+/// Returns the number of the CPU that runs this; a task that may migrate can be on another one
+/// right afterwards.
 ///
 /// # Context
 ///
-/// Any.
+/// Any, NMI included.
+pub(crate) fn this() -> u32 {
+    // SAFETY: Reads the number of this CPU.
+    unsafe { bindings::raw_smp_processor_id() }
+}
+
+/// Returns one more than the number of the highest possible CPU: `nr_cpu_ids`.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn count() -> u32 {
+    kernel::cpu::nr_cpu_ids()
+}
+
+/// Returns how many CPUs a kernel built like this one supports: `CONFIG_NR_CPUS`.
+pub(crate) fn most() -> u32 {
+    bindings::CONFIG_NR_CPUS
+}
+
+/// Returns whether a CPU is possible: whether it is present, or may be plugged in.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn possible(cpu: u32) -> bool {
+    if cpu >= count() {
+        return false;
+    }
+    let mask = &raw mut bindings::__cpu_possible_mask;
+    // SAFETY: The number is below `nr_cpu_ids`, so that its bit is in the mask, which does not
+    // change after boot.
+    unsafe { bindings::cpumask_test_cpu(cpu as i32, mask) }
+}
+
+/// Returns whether a CPU is possible and the kernel may run its timers there: not on one of
+/// `nohz_full=`.
+pub(crate) fn housekeeping(cpu: u32) -> bool {
+    // SAFETY: The CPU is possible, so that its bit is in the mask.
+    possible(cpu) && unsafe { ffi::vigil_cpu_housekeeping(cpu) != 0 }
+}
+
+/// Returns the steal time of a CPU so far, in nanoseconds: how long its hypervisor ran something
+/// else.
+///
+/// # Context
+///
+/// Any, NMI included.
 pub(crate) fn stolen(cpu: u32) -> u64 {
     if !possible(cpu) {
         return 0;
     }
-    // SAFETY: Each possible CPU has its part of per-CPU variables.
-    unsafe { ffi::vigil_stolen_ns(cpu) }
+    // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
+    unsafe { ffi::vigil_steal_ns(cpu) }
 }
 
-/// Whether kvmclock's flag is set that the hypervisor has stopped a CPU, which stays set until the
-/// kernel's own detector, if that runs, has seen it; `None` if the CPU has no kvmclock.
+/// Returns whether kvmclock's flag is set that the hypervisor paused a CPU; `None` if the CPU has
+/// no kvmclock. The flag stays set until an in-tree watchdog, if one runs, clears it.
 ///
 /// # Context
 ///
-/// Any.
+/// Any, NMI included.
 pub(crate) fn guest_paused(cpu: u32) -> Option<bool> {
     if !possible(cpu) {
         return None;
     }
-    // SAFETY: Each possible CPU has its part of per-CPU variables.
+    // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
     match unsafe { ffi::vigil_guest_paused(cpu) } {
         0 => Some(false),
         1 => Some(true),
@@ -65,16 +87,16 @@ pub(crate) fn guest_paused(cpu: u32) -> Option<bool> {
     }
 }
 
-/// Nanoseconds of system, softirq, hardirq and idle time of a CPU so far, as the kernel counts
-/// them: by the tick, so that what lasts less than a tick is chance.
+/// Returns the system, softirq, hardirq and idle time of a CPU so far, in nanoseconds. Most kernels
+/// count it by the tick, so that what lasts less than a tick is chance.
 ///
 /// # Context
 ///
-/// Any.
-pub(crate) fn times(cpu: u32) -> [u64; 4] {
-    let mut times = [0; 4];
+/// Any but NMI.
+pub(crate) fn times(cpu: u32) -> [u64; ffi::vigil_cpu_time_VIGIL_NR_CPU_TIMES as usize] {
+    let mut times = [0; ffi::vigil_cpu_time_VIGIL_NR_CPU_TIMES as usize];
     if possible(cpu) {
-        // SAFETY: As in `stolen`; there is room for the four numbers.
+        // SAFETY: The CPU is possible; the array has the length that the function writes.
         unsafe { ffi::vigil_cpu_times(cpu, times.as_mut_ptr()) };
     }
     times
@@ -85,10 +107,9 @@ mod tests {
     use super::{super::testing::*, *};
 
     #[test]
-    fn cpus_are_counted() {
+    fn count_is_behind_the_last_possible_cpu() {
         assert!(count() >= 1);
         assert!(count() <= most());
-        // The last one below is what the count is about.
         assert!(possible(count().wrapping_sub(1)));
         assert!(!possible(count()));
         assert!(!possible(u32::MAX));
@@ -98,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_nothing_beyond_them() {
+    fn an_impossible_cpu_reads_as_nothing() {
         for cpu in [count(), most(), u32::MAX] {
             assert_eq!(times(cpu), [0; 4]);
             assert_eq!(stolen(cpu), 0);
@@ -108,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn times_add_up_and_grow() {
+    fn cpu_times_grow() {
         let sum = || -> u64 {
             cpus_online()
                 .map(|cpu| {

@@ -1,79 +1,111 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The frequency of the CPUs, and a notifier that reports a change of it.
+//! The frequency of the CPUs, and a notifier for its change.
 //!
-//! C header: [`include/linux/cpufreq.h`](srctree/include/linux/cpufreq.h), by `src/c/vigil.h`
+//! C headers: [`include/linux/cpufreq.h`](srctree/include/linux/cpufreq.h), `src/c/vigil.h`
 
-use super::{cpu, ffi};
-use kernel::{error::to_result, ffi::c_void, prelude::*};
+use super::{
+    cpu,
+    ffi, //
+};
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::c_void,
+    prelude::*, //
+};
 
-/// The frequency of a CPU's cycles in kHz, by which a threshold is turned into their number; 0 if
-/// it is not known.
+/// Returns the frequency in kHz by which a threshold is turned into a number of cycles, as the
+/// kernel's own `hw_nmi_get_sample_period()` has it; 0 if it is not known.
 ///
 /// # Context
 ///
 /// Process context, may sleep.
 pub(crate) fn khz(cpu: u32) -> u64 {
     if cpu::possible(cpu) {
-        // SAFETY: There is such a CPU; whoever calls this may sleep.
-        unsafe { ffi::vigil_cpu_khz(cpu) as u64 }
+        max_khz(cpu).into()
     } else {
         0
     }
 }
 
-/// Somebody who wants to know when [`khz`] may have changed.
+/// On x86: the nominal frequency, one for all CPUs.
+#[cfg(CONFIG_X86)]
+fn max_khz(_cpu: u32) -> u32 {
+    // SAFETY: The kernel writes it at boot, before modules can be loaded, and where the TSC is
+    // refined soon after: an integer, in one piece.
+    unsafe { (&raw const bindings::cpu_khz).read_volatile() }
+}
+
+/// Elsewhere: the highest frequency of the CPU.
+#[cfg(all(not(CONFIG_X86), CONFIG_CPU_FREQ))]
+fn max_khz(cpu: u32) -> u32 {
+    // SAFETY: The caller has checked that the CPU is possible, and may sleep.
+    unsafe { bindings::cpufreq_get_hw_max_freq(cpu) }
+}
+
+/// Elsewhere, without cpufreq: not known.
+#[cfg(not(any(CONFIG_X86, CONFIG_CPU_FREQ)))]
+fn max_khz(_cpu: u32) -> u32 {
+    0
+}
+
+/// The callback of a [`PolicyNotifier`].
 pub(crate) trait FrequencyListener: Send + Sync {
-    /// It may have.
+    /// Called when [`khz`] may have changed.
     ///
     /// # Context
     ///
-    /// A kernel thread, may sleep.
+    /// A kernel worker, may sleep.
     fn khz_changed(&self);
 }
 
-/// Being told of changes; dropping it waits until nobody is being told any more.
+/// A registered cpufreq policy notifier. Dropping it unregisters it and waits for a running call of
+/// [`FrequencyListener::khz_changed`].
 ///
 /// # Invariants
 ///
-/// Registered for as long as this value lives, with the address of `who`; there is no second one.
+/// Registered for as long as this value lives, with the address of `listener`. There is at most one
+/// in the module.
 pub(crate) struct PolicyNotifier<T: FrequencyListener> {
-    _who: Pin<KBox<T>>,
+    _listener: Pin<KBox<T>>,
 }
 
 impl<T: FrequencyListener> PolicyNotifier<T> {
-    /// Begins to tell `who`.
+    /// Registers `listener`.
     ///
     /// # Errors
     ///
-    /// Whatever `cpufreq_register_notifier()` says.
+    /// `ENOMEM`, and what `cpufreq_register_notifier()` returns.
     ///
     /// # Context
     ///
     /// Process context, at load.
-    pub(crate) fn new(who: T) -> Result<Self> {
-        let who = KBox::pin(who, GFP_KERNEL)?;
-        let arg = core::ptr::from_ref(&*who).cast_mut().cast::<c_void>();
-        // SAFETY: `who` does not move, and lives until `drop` has seen the last call end. The module
-        // makes one of these.
-        to_result(unsafe { ffi::vigil_khz_watch(Some(changed::<T>), arg) })?;
+    pub(crate) fn new(listener: T) -> Result<Self> {
+        let listener = KBox::pin(listener, GFP_KERNEL)?;
+        let arg = core::ptr::from_ref(&*listener).cast_mut().cast::<c_void>();
+        // SAFETY: `listener` is pinned and lives until `drop` has waited for the last call. The
+        // module makes one of these.
+        to_result(unsafe { ffi::vigil_cpufreq_register(Some(khz_changed::<T>), arg) })?;
         // INVARIANT: Just registered.
-        Ok(Self { _who: who })
+        Ok(Self {
+            _listener: listener,
+        })
     }
 }
 
 impl<T: FrequencyListener> Drop for PolicyNotifier<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { ffi::vigil_khz_unwatch() };
+        // SAFETY: By the type invariant it is registered. Waits for a running call.
+        unsafe { ffi::vigil_cpufreq_unregister() };
     }
 }
 
 /// # Safety
 ///
-/// `arg` is a `T` that lives.
-unsafe extern "C" fn changed<T: FrequencyListener>(arg: *mut c_void) {
-    // SAFETY: By the function's own requirement.
+/// `arg` points to a `T` that lives until this returns.
+unsafe extern "C" fn khz_changed<T: FrequencyListener>(arg: *mut c_void) {
+    // SAFETY: By the function's safety requirement.
     unsafe { &*arg.cast::<T>() }.khz_changed();
 }
 
@@ -82,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cpu_that_cannot_be_has_no_frequency() {
+    fn an_impossible_cpu_has_no_frequency() {
         assert_eq!(khz(cpu::count()), 0);
     }
 }

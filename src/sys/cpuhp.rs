@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CPUs coming and going.
+//! CPU hotplug callbacks.
 //!
 //! C header: [`include/linux/cpuhotplug.h`](srctree/include/linux/cpuhotplug.h)
 
@@ -8,44 +8,52 @@ use core::mem::transmute;
 use kernel::{
     bindings, container_of,
     error::to_result,
-    ffi::{c_int, c_uint},
+    ffi::{
+        c_int,
+        c_uint, //
+    },
     prelude::*,
     str::CStr,
     sync::Arc,
     types::Opaque,
 };
 
-/// Somebody who has something to do on each CPU.
+/// The callbacks of an [`Instance`]. For each CPU they alternate, beginning with `online`.
 ///
 /// # Context
 ///
-/// Both are called on the CPU concerned, in process context, which cannot go away meanwhile; for
-/// one CPU one after the other, in pairs.
+/// Process context, may sleep; in the hotplug thread of the CPU in question, which does not go
+/// offline meanwhile.
 pub(crate) trait Callbacks: Send + Sync {
-    /// The CPU has come online, or was online already.
+    /// Called when the CPU has come online, and by [`Instance::enable`] if it is online already.
     fn online(&self, cpu: u32);
 
-    /// The CPU is about to go offline, or the registration is.
+    /// Called when the CPU is about to go offline, and by [`Instance::disable`].
     fn offline(&self, cpu: u32);
 }
 
-/// A place in the order in which CPUs are brought up and down: after, and before, everything that
-/// has a fixed one.
+/// A multi-instance state of CPU hotplug (`CPUHP_AP_ONLINE_DYN`): a CPU that comes up reaches it
+/// after all fixed states, and one that goes down leaves it before them. Dropping it removes the
+/// state, which waits for a running hotplug operation.
 ///
 /// # Invariants
 ///
 /// `state` is the number of a multi-instance state that was set up with the callbacks for `T`.
 pub(crate) struct MultiState<T: Callbacks> {
     state: bindings::cpuhp_state,
-    _owner: core::marker::PhantomData<fn(T)>,
+    _callbacks: core::marker::PhantomData<fn(T)>,
 }
 
 impl<T: Callbacks> MultiState<T> {
-    /// Sets it up. Dropping it gives it back.
+    /// Sets the state up.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` when there is no such place left.
+    /// `ENOSPC` when all dynamic states are taken; `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep; to be dropped there too.
     pub(crate) fn new(name: &'static CStr) -> Result<Arc<Self>> {
         type Single = unsafe extern "C" fn(c_uint) -> c_int;
         type Multi = unsafe extern "C" fn(c_uint, *mut bindings::hlist_node) -> c_int;
@@ -58,8 +66,8 @@ impl<T: Callbacks> MultiState<T> {
                 transmute::<Multi, Single>(offline::<T>),
             )
         };
-        // SAFETY: The name is static and the callbacks fit; as a multi-instance state none of them
-        // is called before an instance is added.
+        // SAFETY: The name is static, and the callbacks have the types that the kernel calls; in a
+        // multi-instance state none is called before an instance is added.
         let state = unsafe {
             bindings::__cpuhp_setup_state(
                 bindings::cpuhp_state_CPUHP_AP_ONLINE_DYN,
@@ -75,7 +83,7 @@ impl<T: Callbacks> MultiState<T> {
         Ok(Arc::new(
             Self {
                 state: state as bindings::cpuhp_state,
-                _owner: core::marker::PhantomData,
+                _callbacks: core::marker::PhantomData,
             },
             GFP_KERNEL,
         )?)
@@ -84,39 +92,40 @@ impl<T: Callbacks> MultiState<T> {
 
 impl<T: Callbacks> Drop for MultiState<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant; instances hold an `Arc` of it, so that none is left.
+        // SAFETY: By the type invariant it is set up. Each instance holds an `Arc` of it, so that
+        // none is left.
         unsafe { bindings::__cpuhp_remove_state(self.state, false) };
     }
 }
 
-/// A registration that can be switched on and off. While it is on, [`Callbacks::online`] has been called
-/// on every online CPU, and is called on each that comes; switching it off, or dropping it, calls
-/// [`Callbacks::offline`] on every online CPU.
+/// An instance of a [`MultiState`]. While it is enabled, [`Callbacks::online`] has run on every online
+/// CPU. Dropping it disables it, which waits until [`Callbacks::offline`] has run on every online
+/// CPU.
 ///
 /// # Invariants
 ///
-/// `node` is an instance of `state` exactly while `on` is set.
+/// `node` is an instance of `state` exactly while `enabled` is set.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Instance<T: Callbacks> {
-    owner: Arc<T>,
+    callbacks: Arc<T>,
     state: Arc<MultiState<T>>,
-    on: bool,
+    enabled: bool,
     #[pin]
     node: Opaque<bindings::hlist_node>,
 }
 
-// SAFETY: The node is only used by the kernel, under its own lock.
+// SAFETY: Only the kernel uses the node, under its own lock. `T` is `Send` and `Sync`.
 unsafe impl<T: Callbacks> Send for Instance<T> {}
 // SAFETY: As above; no method takes `&self`.
 unsafe impl<T: Callbacks> Sync for Instance<T> {}
 
 impl<T: Callbacks> Instance<T> {
-    /// One that is off.
-    pub(crate) fn new(state: Arc<MultiState<T>>, owner: Arc<T>) -> impl PinInit<Self> {
+    /// Creates an instance that is disabled.
+    pub(crate) fn new(state: Arc<MultiState<T>>, callbacks: Arc<T>) -> impl PinInit<Self> {
         pin_init!(Self {
-            owner,
+            callbacks,
             state,
-            on: false,
+            enabled: false,
             node <- Opaque::ffi_init(|slot: *mut bindings::hlist_node| {
                 // SAFETY: `slot` is valid for writes.
                 unsafe { slot.write(pin_init::zeroed()) }
@@ -124,47 +133,47 @@ impl<T: Callbacks> Instance<T> {
         })
     }
 
-    /// Calls [`Callbacks::online`] on every online CPU, and on each that comes, until
-    /// [`Instance::disable`]. Returns when it has run on all. Does nothing if it is enabled already.
+    /// Runs [`Callbacks::online`] on every online CPU, and on each that comes online, until
+    /// [`Instance::disable`]. Does nothing if it is enabled.
     ///
     /// # Errors
     ///
-    /// None that is known: it needs no memory, and the callbacks do not fail.
+    /// None is known: it needs no memory, and the callbacks do not fail.
     ///
     /// # Context
     ///
-    /// Process context, with no lock that the callbacks take.
+    /// Process context, may sleep; without a lock that the callbacks take.
     pub(crate) fn enable(self: Pin<&mut Self>) -> Result {
         // SAFETY: Nothing is moved out of the pinned value.
         let this = unsafe { self.get_unchecked_mut() };
-        if !this.on {
-            // SAFETY: The node is pinned and, by the type invariant, no instance yet; `Drop` takes
-            // it out. `owner` is there for the callbacks.
+        if !this.enabled {
+            // SAFETY: The node is pinned and, by the type invariant, not an instance yet; `Drop`
+            // removes it. `callbacks` is initialised and lives as long.
             to_result(unsafe {
                 bindings::__cpuhp_state_add_instance(this.state.state, this.node.get(), true)
             })?;
             // INVARIANT: It is an instance now.
-            this.on = true;
+            this.enabled = true;
         }
         Ok(())
     }
 
-    /// Calls [`Callbacks::offline`] on every online CPU, and none of the callbacks any more. Does
-    /// nothing if it is disabled already.
+    /// Runs [`Callbacks::offline`] on every online CPU, and calls no callback after that. Does
+    /// nothing if it is disabled.
     ///
     /// # Context
     ///
-    /// Process context, with no lock that the callbacks take.
+    /// Process context, may sleep; without a lock that the callbacks take.
     pub(crate) fn disable(self: Pin<&mut Self>) {
         // SAFETY: Nothing is moved out of the pinned value.
         let this = unsafe { self.get_unchecked_mut() };
-        if this.on {
+        if this.enabled {
             // SAFETY: By the type invariant it is an instance.
             unsafe {
                 bindings::__cpuhp_state_remove_instance(this.state.state, this.node.get(), true)
             };
-            // INVARIANT: It is none any more.
-            this.on = false;
+            // INVARIANT: It is no instance any more.
+            this.enabled = false;
         }
     }
 }
@@ -178,19 +187,19 @@ impl<T: Callbacks> PinnedDrop for Instance<T> {
 
 /// # Safety
 ///
-/// `node` is that of an [`Instance<T>`] whose `owner` is initialised.
-unsafe fn owner<'a, T: Callbacks>(node: *mut bindings::hlist_node) -> &'a T {
+/// `node` is that of an [`Instance<T>`] whose `callbacks` is initialised, and which outlives `'a`.
+unsafe fn callbacks<'a, T: Callbacks>(node: *mut bindings::hlist_node) -> &'a T {
     let opaque = node.cast::<Opaque<bindings::hlist_node>>();
-    // SAFETY: By the function's own requirement.
-    unsafe { &(*container_of!(opaque, Instance<T>, node)).owner }
+    // SAFETY: By the function's safety requirement.
+    unsafe { &(*container_of!(opaque, Instance<T>, node)).callbacks }
 }
 
 /// # Safety
 ///
 /// As the kernel calls it for an instance of a [`MultiState<T>`].
 unsafe extern "C" fn online<T: Callbacks>(cpu: c_uint, node: *mut bindings::hlist_node) -> c_int {
-    // SAFETY: `owner` is initialised before the instance is added.
-    unsafe { owner::<T>(node) }.online(cpu);
+    // SAFETY: `callbacks` is initialised before the instance is added, and lives longer.
+    unsafe { callbacks::<T>(node) }.online(cpu);
     0
 }
 
@@ -199,61 +208,70 @@ unsafe extern "C" fn online<T: Callbacks>(cpu: c_uint, node: *mut bindings::hlis
 /// As [`online`].
 unsafe extern "C" fn offline<T: Callbacks>(cpu: c_uint, node: *mut bindings::hlist_node) -> c_int {
     // SAFETY: As in `online`.
-    unsafe { owner::<T>(node) }.offline(cpu);
+    unsafe { callbacks::<T>(node) }.offline(cpu);
     0
 }
 
 #[kunit_tests(vigil_cpuhp)]
 mod tests {
     use super::{
-        super::{buffer::Buffer, cpu, testing::*},
+        super::{
+            buffer::Buffer,
+            cpu,
+            testing::*, //
+        },
         *,
     };
-    use kernel::sync::atomic::{Atomic, Relaxed};
+    use kernel::sync::atomic::{
+        Atomic,
+        Relaxed, //
+    };
 
-    /// For each CPU: whether it is on, and how often something was not as promised.
+    /// Whether each CPU is online by the callbacks, and how many callbacks were out of order.
     struct Seen {
-        on: Buffer<Atomic<i32>>,
+        online: Buffer<Atomic<i32>>,
         wrong: Atomic<i32>,
     }
 
     impl Seen {
         fn new() -> Result<Arc<Self>> {
-            let on = Buffer::new(cpu::count() as usize, GFP_KERNEL, |_| Ok(Atomic::new(0)))?;
+            let online = Buffer::new(cpu::count() as usize, GFP_KERNEL, |_| Ok(Atomic::new(0)))?;
             Ok(Arc::new(
                 Self {
-                    on,
+                    online,
                     wrong: Atomic::new(0),
                 },
                 GFP_KERNEL,
             )?)
         }
 
-        /// In pairs, and on the CPU itself.
-        fn note(&self, cpu: u32, on: i32) {
-            let before = self.on.get(cpu as usize).map(|seen| seen.xchg(on, Relaxed));
-            if before != Some(on ^ 1) || this_cpu() != cpu {
+        /// Checks that the callbacks alternate, and run on the CPU itself.
+        fn record(&self, cpu: u32, online: i32) {
+            let state = self.online.get(cpu as usize);
+            let before = state.map(|state| state.xchg(online, Relaxed));
+            if before != Some(online ^ 1) || cpu::this() != cpu {
                 self.wrong.add(1, Relaxed);
             }
         }
 
-        fn is_on(&self, cpu: u32) -> bool {
-            let on = self.on.get(cpu as usize);
-            on.is_some_and(|on| on.load(Relaxed) == 1)
+        fn is_online(&self, cpu: u32) -> bool {
+            let state = self.online.get(cpu as usize);
+            state.is_some_and(|state| state.load(Relaxed) == 1)
         }
 
         fn count(&self) -> usize {
-            self.on.iter().filter(|on| on.load(Relaxed) == 1).count()
+            let states = self.online.iter();
+            states.filter(|state| state.load(Relaxed) == 1).count()
         }
     }
 
     impl Callbacks for Seen {
         fn online(&self, cpu: u32) {
-            self.note(cpu, 1);
+            self.record(cpu, 1);
         }
 
         fn offline(&self, cpu: u32) {
-            self.note(cpu, 0);
+            self.record(cpu, 0);
         }
     }
 
@@ -265,11 +283,11 @@ mod tests {
     }
 
     #[test]
-    fn is_called_on_every_cpu() -> Result {
+    fn callbacks_run_on_every_cpu() -> Result {
         let seen = Seen::new()?;
         let mut instance = instance(&MultiState::new(c"vigil/kunit")?, &seen)?;
         assert_eq!(seen.count(), 0);
-        // Switching twice is as good as once.
+        // Enabling what is enabled does nothing, nor does disabling what is disabled.
         for on in [true, true, false, false, true] {
             if on {
                 instance.as_mut().enable()?;
@@ -302,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_that_comes_and_goes_is_told() -> Result {
+    fn callbacks_run_when_a_cpu_comes_and_goes() -> Result {
         let Some(cpu) = cpus_online().filter(|&cpu| cpu != 0).last() else {
             return Ok(());
         };
@@ -311,11 +329,11 @@ mod tests {
         instance.as_mut().enable()?;
         // SAFETY: Process context; the CPU exists and is not the boot CPU.
         to_result(unsafe { bindings::remove_cpu(cpu) })?;
-        let (gone, rest) = (!seen.is_on(cpu), seen.count() == cpus_online().count());
+        let (gone, rest) = (!seen.is_online(cpu), seen.count() == cpus_online().count());
         // SAFETY: As above.
         to_result(unsafe { bindings::add_cpu(cpu) })?;
         assert!(gone && rest);
-        assert!(seen.is_on(cpu));
+        assert!(seen.is_online(cpu));
         drop(instance);
         assert_eq!(seen.wrong.load(Relaxed), 0);
         Ok(())

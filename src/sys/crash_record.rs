@@ -7,18 +7,13 @@
 //! so that it is there also if the machine dies in the middle of the report. The layout is that of
 //! [`crate::logic::incident`].
 
-use super::ffi;
 use crate::logic::incident::{
-    self, Incident, Stack, ENTRIES, FLAGS_WORD, HEADER_ADDRESS, HEADER_NEXT, HEADER_WORDS, PANIC,
-    WORDS,
+    self, Incident, ENTRIES, FLAGS_WORD, HEADER_ADDRESS, HEADER_NEXT, HEADER_WORDS, PANIC, WORDS,
 };
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Full, Relaxed, Release},
-    task::Task,
 };
-
-static_assert!(incident::STACK == ffi::VIGIL_STACK as usize);
 
 /// The record. It begins a page, so that whoever has no symbols need not look anywhere else.
 #[repr(C, align(4096))]
@@ -124,34 +119,15 @@ pub(crate) fn record(incident: &Incident) -> RecordId {
     noted
 }
 
-/// Fills a [`Stack`]: `fill` writes at most so many addresses and returns how many.
-fn stack(fill: impl FnOnce(*mut usize, u32) -> u32) -> Stack {
-    let mut stack = Stack::default();
-    stack.depth = fill(stack.addresses.as_mut_ptr(), ffi::VIGIL_STACK).min(ffi::VIGIL_STACK);
-    stack
-}
-
-/// The stack of a task that sleeps.
-///
-/// # Context
-///
-/// Any.
-pub(crate) fn stack_of(task: &Task) -> Stack {
-    // SAFETY: A `&Task` is a valid task; a stack that is gone is noticed
-    // (`try_get_task_stack()`), and one that is running gives some addresses or none. At most
-    // `size` addresses are written to `addresses`, which has as many.
-    stack(|addresses, size| unsafe { ffi::vigil_stack_of(task.as_ptr(), addresses, size) })
-}
-
-/// The stack that a timer interrupt has interrupted.
-pub(crate) fn stack_interrupted(_timer: &super::context::HardirqCtx<'_>) -> Stack {
-    // SAFETY: In a hard interrupt, as `_timer` shows; for the rest as in `stack_of`.
-    stack(|addresses, size| unsafe { ffi::vigil_stack_interrupted(addresses, size) })
-}
-
 #[kunit_tests(vigil_crash_record)]
 mod tests {
-    use super::{super::task, *};
+    use super::{
+        super::{
+            stacktrace,
+            task, //
+        },
+        *,
+    };
     use crate::logic::incident::IncidentKind;
 
     fn word(place: usize) -> u64 {
@@ -173,7 +149,7 @@ mod tests {
             wall: 4,
             wait: None,
             flags: 0,
-            stack: stack_of(current!()),
+            stack: stacktrace::save_task(current!()),
         }
     }
 
@@ -205,15 +181,6 @@ mod tests {
             let flags = entry.get(FLAGS_WORD).map_or(0, |word| word.load(Relaxed));
             assert_eq!(flags, incident::flags_word(PANIC, depth));
         }
-    }
-
-    /// A task's own stack, while it looks, is not empty.
-    #[test]
-    #[cfg(CONFIG_STACKTRACE)]
-    fn a_stack_has_addresses() {
-        let stack = stack_of(current!());
-        assert!(stack.depth > 1);
-        assert!(stack.addresses.iter().take(2).all(|&address| address != 0));
     }
 
     /// One that has come around since is left alone.

@@ -1,91 +1,101 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How often which interrupt came, as the kernel counts it for `/proc/interrupts`.
+//! Interrupt counts, as `/proc/interrupts` shows them.
 //!
-//! C header: `src/c/vigil.h`
+//! C headers: [`include/linux/kernel_stat.h`](srctree/include/linux/kernel_stat.h), `src/c/vigil.h`
 
-use super::{bytes_of, cpu, ffi};
+use super::{
+    bytes_of,
+    cpu,
+    ffi, //
+};
+use kernel::bindings;
 
-/// One more than the highest number of an interrupt, today.
-pub(crate) fn count() -> u32 {
-    // SAFETY: Reads a variable.
-    unsafe { ffi::vigil_nr_irqs() }
-}
-
-/// How many interrupts with a number a CPU has taken.
+/// Returns one more than the highest interrupt number so far.
 ///
 /// # Context
 ///
-/// Any.
+/// Any, NMI included.
+pub(crate) fn count() -> u32 {
+    // SAFETY: Reads a variable.
+    unsafe { bindings::irq_get_nr_irqs() }
+}
+
+/// Returns how many numbered interrupts a CPU has taken.
+///
+/// # Context
+///
+/// Any, NMI included.
 pub(crate) fn sum(cpu: u32) -> u64 {
     if cpu::possible(cpu) {
-        // SAFETY: Each possible CPU has its part of per-CPU variables.
+        // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
         unsafe { ffi::vigil_irqs_sum(cpu) as u64 }
     } else {
         0
     }
 }
 
-/// How often a CPU has taken an interrupt; 0 if there is none of the number. Wraps.
+/// Returns how often a CPU has taken an interrupt; 0 if there is none of that number. Wraps.
 ///
 /// # Context
 ///
 /// Any but NMI.
 pub(crate) fn taken(irq: u32, cpu: u32) -> u32 {
     if cpu::possible(cpu) {
-        // SAFETY: The CPU exists, and any number of an interrupt will do.
+        // SAFETY: The CPU is possible; any interrupt number is allowed.
         unsafe { ffi::vigil_irq_count(irq, cpu) }
     } else {
         0
     }
 }
 
-/// Who handles an interrupt; more than 31 bytes of that are cut off.
+/// The name of an interrupt's first handler, cut to 31 bytes.
 pub(crate) struct Name([u8; 32]);
 
 impl Name {
-    /// Asks for it. It is empty if nobody handles the interrupt, and if it cannot be had right now.
+    /// Reads the name. It is empty if the interrupt has no handler, and if another CPU holds the lock
+    /// of the interrupt's descriptor.
     ///
     /// # Context
     ///
     /// Interrupts off, not NMI.
     pub(crate) fn of(irq: u32) -> Self {
         let mut name = Self([0; 32]);
-        // SAFETY: Any number will do; there is room for as many bytes as it says, a constant.
+        // SAFETY: Any interrupt number is allowed; the array has room for as many bytes.
         unsafe { ffi::vigil_irq_name(irq, name.0.as_mut_ptr(), 32) };
         name
     }
 
-    /// The text.
+    /// Returns the text.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.split(|&b| b == 0).next().unwrap_or_default()
     }
 }
 
-/// How many kinds of interrupts have no number.
+/// Returns how many kinds of interrupts have no number, such as IPIs on x86.
 pub(crate) fn local_kinds() -> u32 {
     // SAFETY: Returns a constant.
-    unsafe { ffi::vigil_local_irqs() }
+    unsafe { ffi::vigil_nr_local_irqs() }
 }
 
-/// What one of these kinds is called; nothing if there is none of that number.
+/// Returns the name of a kind of interrupts without a number; empty if there is no such kind.
 pub(crate) fn local_name(kind: u32) -> &'static [u8] {
     if kind < local_kinds() {
-        // SAFETY: There is such a kind, and all have string literals for names.
+        // SAFETY: The kind exists; its name is a string literal.
         unsafe { bytes_of(ffi::vigil_local_irq_name(kind)) }
     } else {
         b""
     }
 }
 
-/// How often a CPU has taken one of these kinds. Wraps.
+/// Returns how often a CPU has taken an interrupt of a kind without a number. Wraps.
 ///
 /// # Context
 ///
-/// Any.
+/// Any, NMI included.
 pub(crate) fn local_taken(kind: u32, cpu: u32) -> u32 {
     if kind < local_kinds() && cpu::possible(cpu) {
-        // SAFETY: There are such a kind and such a CPU.
+        // SAFETY: The kind exists, and the CPU is possible.
         unsafe { ffi::vigil_local_irq_count(kind, cpu) }
     } else {
         0
@@ -101,6 +111,7 @@ mod tests {
     fn interrupts_have_names() {
         let mut named = 0;
         for irq in 0..count() {
+            // Turns interrupts off.
             let printk_sync = PrintkCpuSync::new();
             let name = Name::of(irq);
             drop(printk_sync);
@@ -116,9 +127,8 @@ mod tests {
         }
     }
 
-    /// No more for one than there are for all.
     #[test]
-    fn interrupts_are_counted() {
+    fn one_interrupt_counts_at_most_as_much_as_all() {
         for cpu in cpus_online() {
             for irq in 0..count() {
                 let one = u64::from(taken(irq, cpu));
@@ -130,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_nothing_beyond_them() {
+    fn an_impossible_cpu_or_interrupt_counts_nothing() {
         let cpus = cpu::count();
         assert_eq!(sum(cpus), 0);
         assert_eq!(taken(0, cpus), 0);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Safe abstractions over what the `kernel` crate does not have yet, in its style: one concept a
-//! file, each value owns what it registers and undoes it when dropped.
+//! Safe abstractions over the parts of the kernel that the `kernel` crate does not cover yet, in its
+//! style: one concept of the kernel a file, under the kernel's name for it. A value owns what it
+//! registers; dropping it unregisters that and waits until the kernel calls no code of it any more,
+//! as the docs of each type say.
 //!
-//! This is the only place with `unsafe` code and raw bindings. Nothing in here knows a detector.
+//! This is the only place with `unsafe` code and raw bindings. It knows no detector.
 
 mod ffi;
 
@@ -16,6 +18,7 @@ pub(crate) mod cpuhp;
 pub(crate) mod crash_record;
 pub(crate) mod debugfs;
 pub(crate) mod errno;
+mod fifo_thread;
 pub(crate) mod irqstat;
 pub(crate) mod ksyms;
 pub(crate) mod kthread;
@@ -28,26 +31,34 @@ pub(crate) mod perf_event;
 pub(crate) mod pm;
 pub(crate) mod printk;
 pub(crate) mod runqueue;
+pub(crate) mod stacktrace;
+pub(crate) mod stopper;
+pub(crate) mod sys_info;
 pub(crate) mod sysctl;
+pub(crate) mod taint;
 pub(crate) mod task;
 #[cfg(CONFIG_KUNIT = "y")]
 mod testing;
 pub(crate) mod touch;
+mod tracepoint;
 pub(crate) mod utsname;
 pub(crate) mod watchdog_timer;
 
-use kernel::{bindings, ffi::c_char};
+use kernel::{
+    bindings,
+    ffi::c_char, //
+};
 
-/// The bytes of a text from C, without its NUL.
+/// Returns the bytes of a C string, without its NUL.
 ///
-/// As `CStr::from_char_ptr().to_bytes()`, whose arithmetic would bring a panic path along.
+/// As `CStr::from_char_ptr().to_bytes()`, whose arithmetic would add a panic path.
 ///
 /// # Safety
 ///
-/// `text` points to a NUL-terminated text that is neither freed nor cut short during `'a`.
+/// `text` points to a NUL-terminated string that does not change during `'a`.
 unsafe fn bytes_of<'a>(text: *const c_char) -> &'a [u8] {
-    // SAFETY: By the function's own requirement.
+    // SAFETY: By the function's safety requirement.
     let len = unsafe { bindings::strlen(text) };
-    // SAFETY: As many bytes stand before the NUL.
+    // SAFETY: As many bytes are in front of the NUL.
     unsafe { core::slice::from_raw_parts(text, len) }
 }

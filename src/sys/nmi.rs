@@ -1,70 +1,88 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Asking a CPU by NMI whether it runs at all, and what it was running.
+//! NMIs to other CPUs: whether a CPU runs at all, and what it was running.
 //!
 //! C header: `src/c/vigil.h`
 
-use super::{context::NmiCtx, cpu, ffi};
+use super::{
+    context::NmiCtx,
+    cpu,
+    ffi, //
+};
 use crate::logic::{
     incident::Stack,
-    task::{Comm, TaskId},
+    task::{
+        Comm,
+        TaskId, //
+    },
 };
 use core::mem::MaybeUninit;
-use kernel::{error::to_result, prelude::*};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
-/// The way to ask; dropping it waits for handlers that are running.
+/// The registered NMI handlers, and the right to send an NMI. Dropping it unregisters them and waits
+/// for running handlers.
 ///
 /// # Invariants
 ///
-/// The handler is registered for as long as this value lives; there is no second one.
+/// The handlers are registered for as long as this value lives. There is at most one in the module.
 pub(crate) struct NmiSender(());
 
 impl NmiSender {
+    /// Registers the handlers.
+    ///
     /// # Errors
     ///
-    /// `ENODEV` where the architecture cannot send an NMI to another CPU.
+    /// `ENODEV` on an architecture that cannot send an NMI to another CPU.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep; to be dropped there too.
     pub(crate) fn new() -> Result<Self> {
         // SAFETY: Process context; the module makes one of these, at load.
-        to_result(unsafe { ffi::vigil_nmi_start() })?;
+        to_result(unsafe { ffi::vigil_nmi_register() })?;
         // INVARIANT: Just registered.
         Ok(Self(()))
     }
 
-    /// Sends an NMI to a CPU. [`NmiSender::done`] tells later whether it came.
+    /// Sends an NMI to a CPU. [`NmiSender::entered`] and [`NmiSender::done`] show later whether it
+    /// arrived.
     ///
     /// # Context
     ///
-    /// Hard interrupt.
+    /// Interrupts off, until the CPU is known to be online: see `vigil_nmi_send()`.
     pub(crate) fn send(&self, cpu: u32) {
         if cpu::possible(cpu) {
-            // SAFETY: By the type invariant there is a handler that takes it.
-            unsafe { ffi::vigil_nmi_ask(cpu) };
+            // SAFETY: By the type invariant there is a handler that claims the NMI.
+            unsafe { ffi::vigil_nmi_send(cpu) };
         }
     }
 
-    /// How many NMIs a CPU has begun to take so far; wraps.
+    /// Returns how many NMIs a CPU has begun to handle so far; wraps.
     ///
     /// # Context
     ///
-    /// Any.
+    /// Any, NMI included.
     pub(crate) fn entered(&self, cpu: u32) -> u32 {
         if cpu::possible(cpu) {
-            // SAFETY: As in `taken`.
-            unsafe { ffi::vigil_nmis_begun(cpu) }
+            // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
+            unsafe { ffi::vigil_nmi_entered(cpu) }
         } else {
             0
         }
     }
 
-    /// How many NMIs a CPU has taken so far; wraps.
+    /// Returns how many NMIs a CPU has handled so far; wraps.
     ///
     /// # Context
     ///
-    /// Any.
+    /// Any, NMI included.
     pub(crate) fn done(&self, cpu: u32) -> u32 {
         if cpu::possible(cpu) {
-            // SAFETY: Each possible CPU has its part of per-CPU variables.
-            unsafe { ffi::vigil_nmis_taken(cpu) }
+            // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
+            unsafe { ffi::vigil_nmi_done(cpu) }
         } else {
             0
         }
@@ -73,37 +91,39 @@ impl NmiSender {
 
 impl Drop for NmiSender {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant it is registered.
-        unsafe { ffi::vigil_nmi_stop() };
+        // SAFETY: By the type invariant they are registered. Waits for running handlers.
+        unsafe { ffi::vigil_nmi_unregister() };
     }
 }
 
-/// Keeps what this CPU is at, for [`snapshot`].
+/// Saves what this CPU is running, for [`snapshot`].
 ///
 /// # Context
 ///
 /// NMI.
 pub(crate) fn take_snapshot(nmi: &NmiCtx<'_>) {
     // SAFETY: The registers of the running NMI.
-    unsafe { ffi::vigil_snapshot_take(nmi.regs()) };
+    unsafe { ffi::vigil_nmi_snapshot_take(nmi.regs()) };
 }
 
-/// What a CPU was at when it last took one of our NMIs: the running task and its stack.
+/// Returns the task and the stack that a CPU was running at its last snapshot: an NMI that
+/// [`NmiSender::send`] sent, or [`take_snapshot`].
 ///
 /// # Context
 ///
-/// Any.
+/// Any, NMI included.
 pub(crate) fn snapshot(cpu: u32) -> Option<(TaskId, Stack)> {
     if !cpu::possible(cpu) {
         return None;
     }
-    let mut snapshot = MaybeUninit::<ffi::vigil_snapshot>::uninit();
-    // SAFETY: The CPU has its part of per-CPU variables; all of `snapshot` is written.
+    let mut snapshot = MaybeUninit::<ffi::vigil_nmi_snapshot>::uninit();
+    // SAFETY: The CPU is possible, so that it has its part of per-CPU variables; all of `snapshot`
+    // is written.
     let snapshot = unsafe {
-        ffi::vigil_snapshot_read(cpu, snapshot.as_mut_ptr());
+        ffi::vigil_nmi_snapshot_read(cpu, snapshot.as_mut_ptr());
         snapshot.assume_init()
     };
-    let who = TaskId {
+    let task = TaskId {
         comm: Comm::new(snapshot.comm),
         pid: snapshot.pid,
     };
@@ -111,40 +131,42 @@ pub(crate) fn snapshot(cpu: u32) -> Option<(TaskId, Stack)> {
         addresses: snapshot.stack,
         depth: snapshot.depth,
     };
-    Some((who, stack))
+    Some((task, stack))
 }
 
 #[kunit_tests(vigil_nmi)]
 mod tests {
     use super::{
         super::{
-            cpu::HardirqCtx,
-            ksyms::Ksyms,
+            context::HardirqCtx,
             testing::*,
-            watchdog_timer::{TimerCallback, WatchdogTimer},
+            watchdog_timer::{
+                TimerCallback,
+                WatchdogTimer, //
+            },
         },
         *,
     };
     use core::mem::ManuallyDrop;
-    use kernel::{
-        str::CString,
-        sync::{
-            atomic::{Atomic, Relaxed},
-            Arc,
+    use kernel::sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
         },
+        Arc,
     };
 
-    /// The module's own way to ask, which lives longer than any test.
-    // INVARIANT: It is registered, and this one does not unregister it.
+    /// Returns the module's own sender, which lives longer than any test.
+    // INVARIANT: The handlers are registered, and this value does not unregister them.
     fn own() -> ManuallyDrop<NmiSender> {
         ManuallyDrop::new(NmiSender(()))
     }
 
-    /// Asks every CPU, once, from the first interrupt that comes.
-    struct Asker(Arc<Atomic<bool>>);
+    /// Sends an NMI to every CPU, once, from the first timer interrupt.
+    struct SendToAll(Arc<Atomic<bool>>);
 
-    impl TimerCallback for Asker {
-        fn timer_fn(&self, _beat: &WatchdogTimer<Self>, _timer: &HardirqCtx<'_>) -> Option<u64> {
+    impl TimerCallback for SendToAll {
+        fn timer_fn(&self, _timer: &WatchdogTimer<Self>, _irq: &HardirqCtx<'_>) -> Option<u64> {
             if !self.0.xchg(true, Relaxed) {
                 for cpu in cpus_online() {
                     own().send(cpu);
@@ -156,19 +178,19 @@ mod tests {
         fn stop_work_ran(&self) {}
     }
 
-    /// The asking CPU itself included.
+    /// The sending CPU included.
     #[test]
     #[cfg(CONFIG_X86)]
-    fn every_cpu_answers() -> Result {
+    fn every_cpu_handles_an_nmi() -> Result {
         for _ in 0..5 {
             let mut before = KVec::new();
             for cpu in cpus_online() {
                 before.push((cpu, own().done(cpu)), GFP_KERNEL)?;
             }
-            let asked = Arc::new(Atomic::new(false), GFP_KERNEL)?;
-            let (running, _site) = run_on_each(|_| Asker(asked.clone()))?;
-            for &(cpu, taken) in before.iter() {
-                assert!(until(|| own().done(cpu) != taken));
+            let sent = Arc::new(Atomic::new(false), GFP_KERNEL)?;
+            let (running, _timers) = run_on_each(|_| SendToAll(sent.clone()))?;
+            for &(cpu, done) in before.iter() {
+                assert!(until(|| own().done(cpu) != done));
                 let (_, stack) = snapshot(cpu).ok_or(EINVAL)?;
                 assert!(stack.depth > 0 && stack.addresses.first() != Some(&0));
             }
@@ -178,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_that_cannot_be_is_not_asked() {
+    fn an_impossible_cpu_gets_no_nmi() {
         assert!(snapshot(u32::MAX).is_none());
         own().send(u32::MAX);
         assert_eq!(own().done(u32::MAX), 0);

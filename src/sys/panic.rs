@@ -28,7 +28,7 @@ pub(crate) fn died_or_panicking() -> bool {
 /// Any.
 pub(crate) fn crash_kernel_loaded() -> bool {
     // SAFETY: Reads one variable.
-    unsafe { ffi::vigil_crash_kernel_loaded() != 0 }
+    unsafe { ffi::vigil_kexec_crash_loaded() != 0 }
 }
 
 /// The message of a panic, behind `Kernel panic - not syncing: `.

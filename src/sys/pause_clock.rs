@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(paused, 0);
         drop(guard);
         let last = clock.last.load(Acquire);
-        pause(30);
+        sleep_ms(30);
         assert_eq!(clock.last.load(Acquire), last);
         Ok(())
     }
@@ -226,7 +226,7 @@ mod tests {
         let before = monotonic();
         let guard = clock.clone().start();
         let after = monotonic();
-        pause(50);
+        sleep_ms(50);
         drop(guard);
         let start = clock.last.load(Acquire).wrapping_sub(clock.paused_ns());
         assert!(before <= start && start <= after);

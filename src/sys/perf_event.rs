@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A counter of a CPU's cycles, whose overflow interrupts the CPU, by NMI where the hardware has it.
+//! Cycle counters, whose overflow interrupts their CPU: by NMI where the hardware has it.
 //!
-//! C header: [`include/linux/perf_event.h`](srctree/include/linux/perf_event.h), by `src/c/vigil.h`
+//! C headers: [`include/linux/perf_event.h`](srctree/include/linux/perf_event.h), `src/c/vigil.h`
 
-use super::{buffer::Buffer, context::NmiCtx, cpu, ffi};
+use super::{
+    buffer::Buffer,
+    context::NmiCtx,
+    cpu,
+    ffi, //
+};
 use crate::logic::hardlockup::perf::Arch;
 use core::marker::PhantomPinned;
 use kernel::{
@@ -12,7 +17,12 @@ use kernel::{
     error::to_result,
     ffi::c_void,
     prelude::*,
-    sync::atomic::{Acquire, Atomic, Release},
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Release, //
+    },
     types::Opaque,
 };
 
@@ -25,33 +35,35 @@ pub(crate) const ARCH: Arch = if cfg!(target_arch = "x86_64") {
     Arch::Other
 };
 
-/// Tries whether a counter interrupts a CPU when nothing else does. Interrupts are off there
-/// meanwhile: for a millisecond if it does, 50 ms if not, a few times if it does not come at all.
+/// Tests whether the overflow of a counter interrupts a CPU that has interrupts off. For that, one
+/// CPU has interrupts off: for a millisecond if it does, for 50 ms if not, for a few times that if
+/// there is no overflow at all.
 ///
 /// # Errors
 ///
-/// `ENODEV`: it counts, and interrupts as everything else does, or not at all. `EBUSY`: other pinned
-/// counters take all there is. What else `perf_event_create_kernel_counter()` says: `ENOENT` and
-/// `EOPNOTSUPP` where no cycles can be counted.
+/// - `ENODEV` if the overflow is an ordinary interrupt, or does not come.
+/// - `EBUSY` if other pinned counters occupy the hardware.
+/// - What else `perf_event_create_kernel_counter()` returns: `ENOENT` or `EOPNOTSUPP` where it
+///   cannot count cycles.
 ///
 /// # Context
 ///
 /// Process context, may sleep.
 pub(crate) fn probe() -> Result {
-    // SAFETY: Leaves nothing behind.
-    to_result(unsafe { ffi::vigil_counter_try() })
+    // SAFETY: Process context. The counter that it starts is gone when it returns.
+    to_result(unsafe { ffi::vigil_perf_event_probe() })
 }
 
-/// What is done when a CPU has used up its cycles.
+/// The callbacks of one CPU's [`PerfEvent`].
 pub(crate) trait OverflowHandler: Send + Sync + Sized {
-    /// The interrupt of the counter.
+    /// Called when the counter overflows.
     ///
     /// # Context
     ///
     /// NMI on the counter's CPU.
     fn overflow(&self, nmi: &NmiCtx<'_>);
 
-    /// The interrupt of the counter is no NMI on its CPU.
+    /// Called when the counter overflows and its interrupt is not an NMI.
     ///
     /// # Context
     ///
@@ -59,89 +71,93 @@ pub(crate) trait OverflowHandler: Send + Sync + Sized {
     fn no_nmi(&self);
 }
 
-/// The counter of one CPU, with what it is for.
+/// The cycle counter of one CPU, with the data of its callbacks. Dropping it stops it and waits for
+/// a running callback.
 ///
 /// # Invariants
 ///
-/// - `counter` has the function for `T` and this value's address; while `running` is set it has an
+/// - `event` has the callback for `T` and this value's address. While `running` is set it has a perf
 ///   event, and otherwise none.
-/// - `running` is changed by [`PerfEvent::start`] and [`PerfEvent::stop`] only, of which no two run at a
+/// - Only [`PerfEvent::start`] and [`PerfEvent::stop`] change `running`, and no two of them run at a
 ///   time.
 #[pin_data(PinnedDrop)]
 pub(crate) struct PerfEvent<T: OverflowHandler> {
     #[pin]
-    counter: Opaque<ffi::vigil_counter>,
+    event: Opaque<ffi::vigil_perf_event>,
     running: Atomic<bool>,
-    what: T,
+    data: T,
     #[pin]
     _pin: PhantomPinned,
 }
 
-// SAFETY: The counter is only touched by `start` and `stop`, one at a time, from any thread; the
-// kernel's part of it is locked by itself.
+// SAFETY: `event` is used by `start` and `stop` only, one at a time, from any thread; the kernel
+// locks its part. `T` is `Send`.
 unsafe impl<T: OverflowHandler> Send for PerfEvent<T> {}
-// SAFETY: As above.
+// SAFETY: As above. `T` is `Sync`.
 unsafe impl<T: OverflowHandler> Sync for PerfEvent<T> {}
 
 impl<T: OverflowHandler> PerfEvent<T> {
-    fn new(what: T) -> impl PinInit<Self> {
+    fn new(data: T) -> impl PinInit<Self> {
+        // INVARIANT: Stopped, with the callback for `T` and the address of the place that is
+        // initialised.
         pin_init!(&this in Self {
-            counter <- Opaque::ffi_init(|slot: *mut ffi::vigil_counter| {
-                let counter = ffi::vigil_counter {
+            event <- Opaque::ffi_init(|slot: *mut ffi::vigil_perf_event| {
+                let event = ffi::vigil_perf_event {
                     event: core::ptr::null_mut(),
-                    fn_: Some(overflow::<T>),
+                    overflow: Some(overflow::<T>),
                     arg: this.as_ptr().cast::<c_void>(),
                 };
                 // SAFETY: `slot` is valid for writes.
-                unsafe { slot.write(counter) }
+                unsafe { slot.write(event) }
             }),
             running: Atomic::new(false),
-            what,
+            data,
             _pin: PhantomPinned,
         })
     }
 
-    /// What it is for.
+    /// Returns the data of the callbacks.
     pub(crate) fn data(&self) -> &T {
-        &self.what
+        &self.data
     }
 
-    /// Starts to count the cycles of a CPU, with an interrupt after each `period` of them.
+    /// Starts to count the cycles of this CPU, with an overflow after each `period` of them.
     ///
     /// # Errors
     ///
-    /// As [`probe`], which tells whether the interrupt is an NMI.
+    /// `EBUSY` if it is running, and those of [`probe`] but for `ENODEV`: this does not test for an
+    /// NMI.
     ///
     /// # Context
     ///
-    /// Process context on the CPU, without being moved; may sleep. Not while another call of this or
-    /// of [`PerfEvent::stop`] runs.
+    /// Process context on `cpu`, where the task cannot migrate; may sleep. Not while another call of
+    /// this or of [`PerfEvent::stop`] runs.
     pub(crate) fn start(&self, cpu: u32, period: u64) -> Result {
         if self.running.load(Acquire) {
             return Err(EBUSY);
         }
-        // SAFETY: By the type invariant it does not run; it is pinned, and runs until `stop` at the
-        // latest, which whoever drops it calls.
-        to_result(unsafe { ffi::vigil_counter_start(self.counter.get(), cpu, period) })?;
-        // INVARIANT: It has an event now.
+        // SAFETY: By the type invariant it is stopped. It is pinned, and stopped when it is dropped
+        // at the latest.
+        to_result(unsafe { ffi::vigil_perf_event_start(self.event.get(), cpu, period) })?;
+        // INVARIANT: It has a perf event now.
         self.running.store(true, Release);
         Ok(())
     }
 
-    /// Stops it, if it runs, and waits until its interrupt is over.
+    /// Stops the counter if it is running, and waits for a running callback.
     ///
     /// # Context
     ///
-    /// Process context, may sleep. As [`PerfEvent::start`].
+    /// Process context, may sleep. Not while another call of this or of [`PerfEvent::start`] runs.
     pub(crate) fn stop(&self) {
-        // INVARIANT: It has none any more at the end.
-        if self.running.xchg(false, kernel::sync::atomic::Full) {
-            // SAFETY: By the type invariant it runs.
-            unsafe { ffi::vigil_counter_stop(self.counter.get()) };
+        // INVARIANT: It has no perf event when this returns.
+        if self.running.xchg(false, Full) {
+            // SAFETY: By the type invariant it has one.
+            unsafe { ffi::vigil_perf_event_stop(self.event.get()) };
         }
     }
 
-    /// Whether it runs.
+    /// Returns whether it is running.
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Acquire)
     }
@@ -154,7 +170,8 @@ impl<T: OverflowHandler> PinnedDrop for PerfEvent<T> {
     }
 }
 
-/// One [`PerfEvent`] for each possible CPU. Dropping it stops all.
+/// The [`PerfEvent`] of each possible CPU. Dropping it stops them all and waits for running
+/// callbacks.
 pub(crate) struct PerfEvents<T: OverflowHandler>(Buffer<Pin<KBox<PerfEvent<T>>>>);
 
 impl<T: OverflowHandler> PerfEvents<T> {
@@ -162,44 +179,51 @@ impl<T: OverflowHandler> PerfEvents<T> {
     pub(crate) const BYTES_PER_CPU: usize =
         size_of::<Pin<KBox<PerfEvent<T>>>>() + size_of::<PerfEvent<T>>();
 
-    /// Makes them; `what` is told the number of the CPU.
+    /// Creates stopped counters; `data` makes the data of the CPU with the given number.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(mut what: impl FnMut(u32) -> T) -> Result<Self> {
-        let count = cpu::count() as usize;
-        Ok(Self(Buffer::new(count, GFP_KERNEL, |cpu| {
-            let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
-            KBox::pin_init(PerfEvent::new(what(cpu)), GFP_KERNEL)
-        })?))
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep; to be dropped there too.
+    pub(crate) fn new(mut data: impl FnMut(u32) -> T) -> Result<Self> {
+        Ok(Self(Buffer::new(
+            cpu::count() as usize,
+            GFP_KERNEL,
+            |cpu| {
+                let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
+                KBox::pin_init(PerfEvent::new(data(cpu)), GFP_KERNEL)
+            },
+        )?))
     }
 
-    /// That of one CPU.
+    /// Returns the counter of a CPU; `None` if there is no such CPU.
     pub(crate) fn get(&self, cpu: u32) -> Option<&PerfEvent<T>> {
-        self.0.get(cpu as usize).map(|counter| &**counter)
+        self.0.get(cpu as usize).map(|event| &**event)
     }
 
-    /// All, in the order of the CPUs.
+    /// Iterates over the counters, in the order of the CPUs.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &PerfEvent<T>> {
-        self.0.iter().map(|counter| &**counter)
+        self.0.iter().map(|event| &**event)
     }
 }
 
 /// # Safety
 ///
-/// `arg` is a pinned [`PerfEvent<T>`] that has not been dropped, `regs` what the running NMI of its
-/// counter has found, or null in an ordinary interrupt.
+/// `arg` is a pinned [`PerfEvent<T>`] that lives, and the caller is its interrupt: an NMI that found
+/// `regs`, or an ordinary interrupt if `regs` is null.
 unsafe extern "C" fn overflow<T: OverflowHandler>(arg: *mut c_void, regs: *mut bindings::pt_regs) {
-    // SAFETY: By the function's own requirement.
+    // SAFETY: By the function's safety requirement.
     let this = unsafe { &*arg.cast::<PerfEvent<T>>() };
     if regs.is_null() {
-        this.what.no_nmi();
+        this.data.no_nmi();
         return;
     }
-    // SAFETY: This is that NMI, and `nmi` ends with it.
+    // SAFETY: By the function's safety requirement; `nmi` ends with this callback.
     let nmi = unsafe { NmiCtx::new(regs) };
-    this.what.overflow(&nmi);
+    this.data.overflow(&nmi);
 }
 
 #[kunit_tests(vigil_perf_event)]
@@ -212,34 +236,34 @@ mod tests {
 
     struct Probe {
         cpu: u32,
-        interrupts: Atomic<u32>,
-        /// Those on another CPU, or without registers.
-        astray: Atomic<u32>,
+        overflows: Atomic<u32>,
+        /// Callbacks on another CPU than this, or that were not an NMI.
+        misplaced: Atomic<u32>,
     }
 
     impl OverflowHandler for Probe {
         fn overflow(&self, nmi: &NmiCtx<'_>) {
-            if this_cpu() != self.cpu || nmi.regs().is_null() {
-                self.astray.fetch_add(1, Relaxed);
+            if cpu::this() != self.cpu || nmi.regs().is_null() {
+                self.misplaced.fetch_add(1, Relaxed);
             }
-            self.interrupts.fetch_add(1, Relaxed);
+            self.overflows.fetch_add(1, Relaxed);
         }
 
         fn no_nmi(&self) {
-            self.astray.fetch_add(1, Relaxed);
+            self.misplaced.fetch_add(1, Relaxed);
         }
     }
 
     fn counters() -> Result<PerfEvents<Probe>> {
         PerfEvents::new(|cpu| Probe {
             cpu,
-            interrupts: Atomic::new(0),
-            astray: Atomic::new(0),
+            overflows: Atomic::new(0),
+            misplaced: Atomic::new(0),
         })
     }
 
     #[test]
-    fn there_is_one_for_each_cpu() -> Result {
+    fn each_cpu_has_one() -> Result {
         let counters = counters()?;
         let mut cpu = 0;
         for counter in counters.iter() {
@@ -252,30 +276,29 @@ mod tests {
         Ok(())
     }
 
-    /// What the try says is what comes of it. Emulated x86 CPUs count nothing, and nothing is left
-    /// of what was refused.
+    /// Emulated x86 CPUs count nothing; a counter that was refused leaves nothing behind.
     #[test]
-    fn counts_where_it_says_so() -> Result {
+    fn a_counter_does_what_the_probe_found() -> Result {
         stay_on(0)?;
-        let tried = probe();
+        let probed = probe();
         let counters = counters()?;
         let counter = counters.get(0).ok_or(EINVAL)?;
         let started = counter.start(0, PERIOD);
         assert_eq!(counter.is_running(), started.is_ok());
-        if tried.is_ok() {
+        if probed.is_ok() {
             assert!(started.is_ok());
             assert_eq!(counter.start(0, PERIOD), Err(EBUSY));
-            assert!(until(|| counter.data().interrupts.load(Relaxed) >= 5));
-        } else if let (Err(tried), Err(started)) = (tried, started) {
-            assert_eq!(tried.to_errno(), started.to_errno());
+            assert!(until(|| counter.data().overflows.load(Relaxed) >= 5));
+        } else if let (Err(probed), Err(started)) = (probed, started) {
+            assert_eq!(probed.to_errno(), started.to_errno());
         }
         counter.stop();
         assert!(!counter.is_running());
-        let interrupts = counter.data().interrupts.load(Relaxed);
-        pause(20);
-        assert_eq!(counter.data().interrupts.load(Relaxed), interrupts);
-        assert_eq!(counter.data().astray.load(Relaxed), 0);
-        // Once more does no harm.
+        let overflows = counter.data().overflows.load(Relaxed);
+        sleep_ms(20);
+        assert_eq!(counter.data().overflows.load(Relaxed), overflows);
+        assert_eq!(counter.data().misplaced.load(Relaxed), 0);
+        // Stopping a stopped counter does nothing.
         counter.stop();
         Ok(())
     }

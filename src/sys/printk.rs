@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Log lines without the module's name in front.
+//! Log lines without the module's name in front, and `printk_cpu_sync`, which keeps them together.
 //!
-//! Mainline's report lines have none, and existing parsers match them as they are. Lines of
-//! vigil's own are printed with the `pr_*!` macros, which put `vigil: ` in front.
+//! Mainline's report lines have no module name, and existing parsers match them as they are. The
+//! `pr_*!` macros, which put `vigil: ` in front, print the lines of vigil's own.
 //!
-//! C header: [`include/linux/printk.h`](srctree/include/linux/printk.h)
+//! C headers: [`include/linux/printk.h`](srctree/include/linux/printk.h), `src/c/vigil.h`
 
-use super::ffi;
+use super::{
+    clock::monotonic_in_nmi,
+    ffi,
+    ksyms::Ksyms, //
+};
 use core::fmt;
-use kernel::{bindings, ffi::c_void, prelude::*, types::NotThreadSafe};
+use kernel::{
+    bindings,
+    ffi::c_void,
+    prelude::*,
+    types::NotThreadSafe, //
+};
 
-/// Prints one line at level "error". No line break in the text; at most about 1000 bytes.
+/// Prints one line at level "error". The text has no line break and at most about 1000 bytes.
 ///
 /// # Context
 ///
-/// Any in which the arguments can be formatted; see `printk()` for NMI.
+/// Any in which the arguments can be formatted. In an NMI `printk()` stores the line, and prints it
+/// later.
 pub(crate) fn err(text: fmt::Arguments<'_>) {
     print(c"\x013%pA\n", text);
 }
@@ -40,20 +50,42 @@ pub(crate) fn crit(text: fmt::Arguments<'_>) {
     print(c"\x012%pA\n", text);
 }
 
-/// From now on everything that is logged reaches the console: a panic is about to be.
+/// Has all that is logged from now on printed on the console, for a panic that follows.
+///
+/// # Context
+///
+/// Any, NMI included.
 pub(crate) fn console_verbose() {
     // SAFETY: Sets one variable.
     unsafe { bindings::console_verbose() };
 }
 
-/// Keeps the lines of other CPUs out of what is printed while this lives. Interrupts are off.
+impl Ksyms {
+    /// Prints the line of loaded modules; nothing if `print_modules()` is not available.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn print_modules(&self) {
+        if self.print_modules {
+            // SAFETY: May be called in any context.
+            unsafe { ffi::vigil_print_modules() };
+        }
+    }
+}
+
+/// How long [`PrintkCpuSync::new`] waits for another CPU, in nanoseconds.
+const PRINTK_CPU_SYNC_TIMEOUT_NS: u64 = 2_000_000_000;
+
+/// Keeps the lines of other CPUs out of what this CPU prints (`printk_cpu_sync_get_irqsave()`).
+/// Interrupts are off until it is dropped.
 ///
-/// A CPU that stopped while it kept others' lines out is waited for for two seconds; then the lines
-/// may mix.
+/// A CPU may get stuck while it prints. So there is a limit to the wait for another CPU; behind
+/// that, the lines of the two may mix.
 ///
 /// # Invariants
 ///
-/// `locked` says whether the lock is held by this CPU.
+/// `locked` and `flags` are what `vigil_printk_cpu_sync_try_get()` returned last, on this CPU.
 pub(crate) struct PrintkCpuSync {
     locked: bool,
     flags: usize,
@@ -61,33 +93,41 @@ pub(crate) struct PrintkCpuSync {
 }
 
 impl PrintkCpuSync {
-    /// Waits until nobody else has it, or for as long as that takes at most.
+    /// Waits until no other CPU has it, for two seconds at most.
     ///
     /// # Context
     ///
-    /// Any; may be held by one CPU more than once. An NMI waits for other CPUs too: for a panic, or
-    /// where nobody else is left to report.
+    /// Any, NMI included. Nests on one CPU. An NMI waits for other CPUs like everything else: it
+    /// prints only for a panic, or where no other CPU is left to report.
     pub(crate) fn new() -> Self {
+        let until = monotonic_in_nmi().wrapping_add(PRINTK_CPU_SYNC_TIMEOUT_NS);
         let mut flags = 0;
-        // SAFETY: Given back in `drop`, on the same CPU, since interrupts stay off.
-        let locked = unsafe { ffi::vigil_log_lock(&raw mut flags) } != 0;
-        // INVARIANT: Taken here, or not.
-        Self {
-            locked,
-            flags,
-            _not_send: NotThreadSafe,
+        loop {
+            // SAFETY: Undone below, or in `drop`: on this CPU, since interrupts stay off.
+            let locked = unsafe { ffi::vigil_printk_cpu_sync_try_get(&raw mut flags) } != 0;
+            if locked || monotonic_in_nmi() > until {
+                // INVARIANT: Just set.
+                return Self {
+                    locked,
+                    flags,
+                    _not_send: NotThreadSafe,
+                };
+            }
+            // SAFETY: Undoes the call above.
+            unsafe { ffi::vigil_printk_cpu_sync_put(0, flags) };
+            core::hint::spin_loop();
         }
     }
 }
 
 impl Drop for PrintkCpuSync {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { ffi::vigil_log_unlock(self.locked.into(), self.flags) };
+        // SAFETY: By the type invariant this undoes the last call, on the same CPU.
+        unsafe { ffi::vigil_printk_cpu_sync_put(self.locked.into(), self.flags) };
     }
 }
 
-/// `format` has exactly one conversion, `%pA`.
+/// Prints `text` by a `format` whose only conversion is `%pA`.
 fn print(format: &'static CStr, text: fmt::Arguments<'_>) {
     // SAFETY: `format` is NUL-terminated and its one conversion, `%pA`, takes a pointer to a
     // `fmt::Arguments`, which lives until the call returns (`rust_fmt_argument()`).
@@ -103,28 +143,28 @@ fn print(format: &'static CStr, text: fmt::Arguments<'_>) {
 mod tests {
     use super::{super::testing::*, *};
 
-    /// Scenario `module::kunit` looks for these lines in the log.
+    /// Scenario `kunit::all_pass` looks for these lines in the log.
     #[test]
-    fn lines_are_printed_as_they_are() {
+    fn lines_are_printed_unchanged() {
         info(fmt!("kunit line: {}, {}%s", "one", 2));
         err(fmt!("kunit error"));
     }
 
-    /// Cut off somewhere, and nothing else happens; the next line is whole.
+    /// The line is cut, and the next one is whole.
     #[test]
-    fn a_long_line_is_cut_off() {
+    fn a_long_line_is_cut() {
         info(fmt!("kunit long: {:a>5000}", ""));
         info(fmt!("kunit next"));
     }
 
-    /// One CPU may take it again; all is as before in the end, or the sleep would be complained of.
+    /// Interrupts are on again in the end, or a debug kernel would warn about the sleep.
     #[test]
-    fn undisturbed_can_be_nested() {
+    fn printk_cpu_sync_nests() {
         let outer = PrintkCpuSync::new();
         let inner = PrintkCpuSync::new();
-        info(fmt!("kunit undisturbed"));
+        info(fmt!("kunit printk_cpu_sync"));
         drop(inner);
         drop(outer);
-        pause(1);
+        sleep_ms(1);
     }
 }

@@ -287,7 +287,7 @@ mod tests {
         assert!(name(me)?.to_bytes().starts_with(b"kunit"));
         assert_eq!(sample(me).state, bindings::TASK_RUNNING);
         let before = sample(me).switch_count;
-        pause(1);
+        sleep_ms(1);
         assert!(sample(me).switch_count != before);
         assert!(!in_iowait(me));
         assert!(!in_coredump(me));

@@ -2,114 +2,132 @@
 
 //! What the KUnit tests of this folder share.
 //!
-//! The tests stand beside what they test and are there in kernels with `CONFIG_KUNIT=y` only. The
-//! suites run when the module has been loaded, so the module itself is at work meanwhile: what
-//! there may be only one of is borrowed from it.
+//! The tests are compiled into kernels with `CONFIG_KUNIT=y` only. The suites run when the module
+//! has been loaded, and the module itself runs meanwhile: a test uses the module's own value of a
+//! type that may exist once only.
 
 use super::{
     cpu,
-    cpuhp::{Callbacks, Instance, MultiState},
-    ffi,
-    kthread::{KThread, ThreadControl, ThreadFn},
+    cpuhp::{
+        Callbacks,
+        Instance,
+        MultiState, //
+    },
+    kthread::{
+        KThread,
+        ThreadControl,
+        ThreadFn, //
+    },
     task,
-    watchdog_timer::{TimerCallback, WatchdogTimers},
+    watchdog_timer::{
+        TimerCallback,
+        WatchdogTimers, //
+    },
 };
 use core::ffi::CStr;
 use kernel::{
     bindings,
-    error::{from_err_ptr, to_result},
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     ffi::c_void,
     new_mutex,
     prelude::*,
-    str::{CStrExt, CString},
+    str::{
+        CStrExt,
+        CString, //
+    },
     sync::{
         aref::ARef,
-        atomic::{Acquire, Atomic, Release},
-        Arc, Mutex,
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        Arc,
+        Mutex, //
     },
     task::Task,
-    time::{delay::fsleep, Delta},
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
 };
 
-/// Waits until it is so; false if that takes longer than anything should.
-pub(super) fn until(mut so: impl FnMut() -> bool) -> bool {
+/// Waits until `condition` returns true, for some twenty seconds. Returns whether it did.
+pub(super) fn until(mut condition: impl FnMut() -> bool) -> bool {
     for _ in 0..20_000 {
-        if so() {
+        if condition() {
             return true;
         }
-        pause(1);
+        sleep_ms(1);
     }
     false
 }
 
-/// Sleeps.
-pub(super) fn pause(millis: i64) {
+/// Sleeps for so many milliseconds.
+pub(super) fn sleep_ms(millis: i64) {
     fsleep(Delta::from_millis(millis));
 }
 
-/// The CPUs that are online.
+/// Iterates over the online CPUs.
 pub(super) fn cpus_online() -> impl Iterator<Item = u32> {
     (0..cpu::count()).filter(|&cpu| {
         let mask = &raw mut bindings::__cpu_online_mask;
-        // SAFETY: The number is below `nr_cpu_ids`. The mask may be changing.
+        // SAFETY: The CPU is possible, so that its bit is in the mask, which may be changing.
         cpu::possible(cpu) && unsafe { bindings::cpumask_test_cpu(cpu as i32, mask) }
     })
 }
 
-/// The CPU that this runs on, as long as the task is not moved.
-pub(super) fn this_cpu() -> u32 {
-    // SAFETY: Reads a number.
-    unsafe { ffi::vigil_this_cpu() }
-}
-
-/// Keeps the running task on one CPU for the rest of its life: the test's.
+/// Binds the running task, which is the test's, to one CPU.
 pub(super) fn stay_on(cpu: u32) -> Result {
     // SAFETY: A mask of no CPUs is all zeroes.
     let mut mask: bindings::cpumask = unsafe { core::mem::zeroed() };
     if !cpu::possible(cpu) {
         return Err(EINVAL);
     }
-    // SAFETY: The CPU exists, so that its bit is in the mask.
+    // SAFETY: The CPU is possible, so that its bit is in the mask.
     unsafe { bindings::cpumask_set_cpu(cpu, &raw mut mask) };
-    // SAFETY: The task is the running one, the mask is copied.
+    // SAFETY: The task is the running one; the mask is copied.
     to_result(unsafe { bindings::set_cpus_allowed_ptr(current!().as_ptr(), &raw const mask) })
 }
 
-/// A task's name.
+/// Returns a task's name.
 pub(super) fn name(task: &Task) -> Result<CString> {
     let comm = task::id(task).comm;
     CString::try_from_fmt(format_args!("{comm}"))
 }
 
-/// One [`WatchdogTimers`] that runs on all CPUs for as long as somebody has it.
-pub(super) struct Site<T: TimerCallback>(pub(super) WatchdogTimers<T>);
+/// A [`WatchdogTimers`] whose timers run on the online CPUs.
+pub(super) struct TimerPerCpu<T: TimerCallback>(pub(super) WatchdogTimers<T>);
 
-impl<T: TimerCallback> Callbacks for Site<T> {
+impl<T: TimerCallback> Callbacks for TimerPerCpu<T> {
     fn online(&self, cpu: u32) {
-        if let Some(beat) = self.0.get(cpu) {
-            beat.start(0);
+        if let Some(timer) = self.0.get(cpu) {
+            timer.start(0);
         }
     }
 
     fn offline(&self, cpu: u32) {
-        if let Some(beat) = self.0.get(cpu) {
-            beat.stop();
+        if let Some(timer) = self.0.get(cpu) {
+            timer.stop();
         }
     }
 }
 
-/// What makes a [`Site`] run: dropping it stops the timers.
-pub(super) type Running<T> = Pin<KBox<Instance<Site<T>>>>;
+/// Keeps the timers of a [`TimerPerCpu`] running. Dropping it stops them.
+pub(super) type Running<T> = Pin<KBox<Instance<TimerPerCpu<T>>>>;
 
-/// Starts a timer on each CPU; the first interrupt comes at once.
+/// Starts a timer on each CPU, which expires at once.
 pub(super) fn run_on_each<T: TimerCallback + 'static>(
-    what: impl FnMut(u32) -> T,
-) -> Result<(Running<T>, Arc<Site<T>>)> {
-    let site = Arc::new(Site(WatchdogTimers::new(what)?), GFP_KERNEL)?;
+    data: impl FnMut(u32) -> T,
+) -> Result<(Running<T>, Arc<TimerPerCpu<T>>)> {
+    let timers = Arc::new(TimerPerCpu(WatchdogTimers::new(data)?), GFP_KERNEL)?;
     let state = MultiState::new(c"vigil/kunit")?;
-    let mut running = KBox::pin_init(Instance::new(state, site.clone()), GFP_KERNEL)?;
+    let mut running = KBox::pin_init(Instance::new(state, timers.clone()), GFP_KERNEL)?;
     running.as_mut().enable()?;
-    Ok((running, site))
+    Ok((running, timers))
 }
 
 /// A lock that a test holds, and a thread that waits for it.
@@ -125,14 +143,14 @@ pub(super) struct Trap {
 struct Victim(Arc<Trap>);
 
 impl ThreadFn for Victim {
-    fn run(&mut self, _bell: &ThreadControl) {
+    fn run(&mut self, _control: &ThreadControl) {
         self.0.victim.store(task::key(current!()), Release);
         drop(self.0.lock.lock());
     }
 }
 
 impl Trap {
-    /// One that nobody is in.
+    /// Creates an unlocked one.
     pub(super) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -143,8 +161,8 @@ impl Trap {
         )
     }
 
-    /// Starts a thread that wants the lock, and returns when it sleeps. The caller has the lock,
-    /// and gives it back before it drops the thread.
+    /// Starts a thread that takes the lock, and returns when it sleeps. The caller holds the lock, and
+    /// releases it before it drops the thread.
     pub(super) fn catch(this: &Arc<Self>) -> Result<(KThread, ARef<Task>)> {
         let thread = KThread::spawn(c"vigild/kunit", ThreadControl::new()?, Victim(this.clone()))?;
         let mut victim = None;
@@ -156,7 +174,7 @@ impl Trap {
         });
         match victim {
             Some(victim) if asleep => Ok((thread, victim)),
-            // The thread would be waited for while it waits for the caller.
+            // Dropping the thread would wait for it, while it waits for the caller.
             _ => {
                 core::mem::forget(thread);
                 Err(ETIMEDOUT)
@@ -165,7 +183,8 @@ impl Trap {
     }
 }
 
-/// An open file of a file system of the kernel's own. A test's thread sees no mounted ones.
+/// An open file on a mount of its own: a test's thread sees none of the machine's. Dropping it
+/// closes the file and unmounts.
 ///
 /// # Invariants
 ///
@@ -176,22 +195,22 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Opens it for reading and writing, or for reading only.
+    /// Opens a file, for reading only unless `write` is set.
     pub(super) fn open((system, path): (&CStr, &CStr), write: bool) -> Result<Self> {
         let flags = if write { bindings::O_RDWR } else { 0 };
-        // SAFETY: The name is NUL-terminated. File systems that are built in need not be put.
+        // SAFETY: The name is NUL-terminated. A file system that is built in has no module to put.
         let system = unsafe { bindings::get_fs_type(system.as_char_ptr()) };
         if system.is_null() {
             return Err(ENODEV);
         }
-        // SAFETY: `system` was found right now.
+        // SAFETY: `system` was just found.
         let mount = from_err_ptr(unsafe { bindings::kern_mount(system) })?;
         let root = bindings::path {
             mnt: mount,
             // SAFETY: Just mounted.
             dentry: unsafe { (*mount).mnt_root },
         };
-        // SAFETY: The root is mounted, the path NUL-terminated; no file is made.
+        // SAFETY: The root is mounted, the path NUL-terminated; no file is created.
         let file = from_err_ptr(unsafe {
             bindings::file_open_root(&raw const root, path.as_char_ptr(), flags as i32, 0)
         });
@@ -199,40 +218,40 @@ impl File {
             // INVARIANT: Just opened.
             Ok(file) => Ok(Self { file, mount }),
             Err(e) => {
-                // SAFETY: Mounted above, and not used any more.
+                // SAFETY: Mounted above, and not used afterwards.
                 unsafe { bindings::kern_unmount(mount) };
                 Err(e)
             }
         }
     }
 
-    /// Reads into memory of the kernel.
+    /// Reads into kernel memory.
     pub(super) fn read(&self, to: &mut [u8], pos: &mut i64) -> Result<usize> {
-        // SAFETY: By the type invariant; there is room for as many bytes.
+        // SAFETY: By the type invariant it is open; `to` has room for as many bytes.
         size(unsafe {
             bindings::kernel_read(self.file, to.as_mut_ptr().cast::<c_void>(), to.len(), pos)
         })
     }
 
-    /// Writes from memory of the kernel.
+    /// Writes from kernel memory.
     pub(super) fn write(&self, from: &[u8], pos: &mut i64) -> Result<usize> {
-        // SAFETY: By the type invariant; there are as many bytes.
+        // SAFETY: By the type invariant it is open; `from` has as many bytes.
         size(unsafe {
             bindings::kernel_write(self.file, from.as_ptr().cast::<c_void>(), from.len(), pos)
         })
     }
 
-    /// Reads as a program does, and copies what came to `to`: for files that know no other way.
-    /// At most a page.
+    /// Reads at most a page into user memory, and copies that to `to`: for files without
+    /// `read_iter`.
     pub(super) fn read_as_user(&self, to: &mut [u8], pos: &mut i64) -> Result<usize> {
         const PAGE: usize = kernel::page::PAGE_SIZE;
         /// `PROT_READ | PROT_WRITE`, `MAP_PRIVATE | MAP_ANONYMOUS` of `uapi/asm-generic/mman*.h`.
         const PROT: usize = 0x3;
         const MAP: usize = 0x22;
         let len = to.len().min(PAGE);
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant it is open.
         let read = unsafe { (*(*self.file).f_op).read }.ok_or(EINVAL)?;
-        // SAFETY: A test is running; its memory goes when it ends.
+        // SAFETY: A test is running; its memory is unmapped when it ends.
         let page = unsafe {
             let test = bindings::kunit_get_current_test();
             bindings::kunit_vm_mmap(test, core::ptr::null_mut(), 0, PAGE, PROT, MAP, 0)
@@ -240,9 +259,9 @@ impl File {
         if page == 0 {
             return Err(ENOMEM);
         }
-        // SAFETY: As the kernel calls it for a file that is open; the memory is the user's.
+        // SAFETY: As the kernel calls it, for an open file; the memory is user memory.
         let got = size(unsafe { read(self.file, page as *mut kernel::ffi::c_char, len, pos) })?;
-        // SAFETY: No more than `len` bytes came, for which there is room.
+        // SAFETY: At most `len` bytes are copied, for which `to` has room.
         let left = unsafe {
             bindings::copy_from_user(
                 to.as_mut_ptr().cast::<c_void>(),
@@ -260,14 +279,14 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant; nobody uses it any more.
+        // SAFETY: By the type invariant it is open; it is not used afterwards.
         unsafe { bindings::filp_close(self.file, core::ptr::null_mut()) };
         // SAFETY: By the type invariant it is mounted. The file holds its own reference.
         unsafe { bindings::kern_unmount(self.mount) };
     }
 }
 
-/// What a read or a write returned.
+/// Converts the result of a read or a write.
 fn size(result: isize) -> Result<usize> {
     usize::try_from(result).map_err(|_| Error::from_errno(i32::try_from(result).unwrap_or(-1)))
 }

@@ -2,78 +2,90 @@
 
 //! Touches: the calls by which slow code resets the lockup detectors, counted by kprobes on them.
 //!
-//! C header: [`include/linux/nmi.h`](srctree/include/linux/nmi.h), by `src/c/vigil.h`
+//! C headers: [`include/linux/nmi.h`](srctree/include/linux/nmi.h), `src/c/vigil.h`
 
-use super::{bytes_of, cpu, ffi};
+use super::{
+    bytes_of,
+    cpu,
+    ffi, //
+};
 use kernel::prelude::*;
 
-/// Tells the in-tree lockup detectors that long output is on its way.
+/// Resets the in-tree lockup detectors of this CPU, because long output follows.
+///
+/// # Context
+///
+/// Any, NMI included.
 pub(crate) fn touch_nmi_watchdog() {
-    // SAFETY: May be called from any context.
-    unsafe { ffi::vigil_touch_watchdogs() };
+    // SAFETY: May be called in any context.
+    unsafe { ffi::vigil_touch_nmi_watchdog() };
 }
 
-/// Counts the calls by which slow code asks lockup detectors for patience.
+/// How many functions are probed.
+const TOUCHES: u32 = ffi::vigil_touch_VIGIL_NR_TOUCHES;
+
+/// The registered kprobes on the touch functions. Dropping it unregisters them and waits for running
+/// handlers.
 ///
 /// # Invariants
 ///
-/// The probes whose flag is set are registered for as long as this value lives.
+/// The kprobes whose flag is set in `probed` are registered for as long as this value lives. There
+/// is at most one with flags set in the module.
 pub(crate) struct TouchProbes {
-    probed: [bool; ffi::vigil_touch_VIGIL_TOUCHES as usize],
+    probed: [bool; TOUCHES as usize],
 }
 
 impl TouchProbes {
-    /// Probes what can be probed, if that is `wanted`.
+    /// Registers the kprobes that the kernel accepts; none if `use_unexported` (the module
+    /// parameter) is not set.
     ///
     /// # Context
     ///
-    /// Process context. There is no second one.
-    pub(crate) fn new(wanted: bool) -> Self {
+    /// Process context, may sleep; to be dropped there too. Not while another one lives.
+    pub(crate) fn new(use_unexported: bool) -> Self {
         let mut this = Self {
             probed: Default::default(),
         };
-        for (probed, which) in this
-            .probed
-            .iter_mut()
-            .zip(0..ffi::vigil_touch_VIGIL_TOUCHES)
-        {
-            // SAFETY: `which` is one of the header's constants, and is not registered.
-            // INVARIANT: Set if it is.
-            *probed = wanted && unsafe { ffi::vigil_touch_start(which) } == 0;
+        for (probed, touch) in this.probed.iter_mut().zip(0..TOUCHES) {
+            // SAFETY: `touch` is one of the header's constants, and not probed, by the caller's
+            // promise.
+            // INVARIANT: Set if the kprobe is registered.
+            *probed = use_unexported && unsafe { ffi::vigil_touch_probe(touch) } == 0;
         }
         this
     }
 
-    /// Each function's name, and whether its calls are counted.
+    /// Returns each function's name, and whether its calls are counted.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&'static [u8], bool)> + '_ {
-        self.probed
-            .iter()
-            .zip(0..ffi::vigil_touch_VIGIL_TOUCHES)
-            .map(|(&probed, which)| {
-                // SAFETY: As in `new`; the result is a string literal.
-                (unsafe { bytes_of(ffi::vigil_touch_name(which)) }, probed)
-            })
+        self.probed.iter().zip(0..TOUCHES).map(|(&probed, touch)| {
+            // SAFETY: `touch` is one of the header's constants; the result is a string literal.
+            (unsafe { bytes_of(ffi::vigil_touch_name(touch)) }, probed)
+        })
     }
 
-    /// How often patience with the stopper of a CPU was asked for; wraps.
+    /// Returns how often the soft-lockup detector of a CPU was touched so far; wraps.
     ///
     /// # Context
     ///
-    /// Any.
+    /// Any, NMI included.
     pub(crate) fn softlockup(&self, cpu: u32) -> u32 {
         if cpu::possible(cpu) {
-            // SAFETY: Each possible CPU has its part of per-CPU variables.
-            unsafe { ffi::vigil_soft_touches(cpu) }
+            // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
+            unsafe { ffi::vigil_softlockup_touches(cpu) }
         } else {
             0
         }
     }
 
-    /// The same for its timer interrupt.
+    /// Returns how often the hard-lockup detector of a CPU was touched so far; wraps.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
     pub(crate) fn hardlockup(&self, cpu: u32) -> u32 {
         if cpu::possible(cpu) {
-            // SAFETY: As in `soft`.
-            unsafe { ffi::vigil_hard_touches(cpu) }
+            // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
+            unsafe { ffi::vigil_hardlockup_touches(cpu) }
         } else {
             0
         }
@@ -83,24 +95,27 @@ impl TouchProbes {
 impl Drop for TouchProbes {
     fn drop(&mut self) {
         let mut touches = 0;
-        for (&probed, which) in self.probed.iter().zip(0..ffi::vigil_touch_VIGIL_TOUCHES) {
-            touches |= u32::from(probed) << which;
+        for (&probed, touch) in self.probed.iter().zip(0..TOUCHES) {
+            touches |= u32::from(probed) << touch;
         }
-        // SAFETY: By the type invariant these are registered.
-        unsafe { ffi::vigil_touch_stop(touches) };
+        // SAFETY: By the type invariant these are registered. Waits for running handlers.
+        unsafe { ffi::vigil_touch_unprobe(touches) };
     }
 }
 
 #[kunit_tests(vigil_touch)]
 mod tests {
     use super::{
-        super::{ksyms::Ksyms, testing::*},
+        super::{
+            ksyms::Ksyms,
+            testing::*, //
+        },
         *,
     };
     use kernel::str::CString;
 
     #[test]
-    fn no_touch_is_probed_unless_wanted() {
+    fn nothing_is_probed_without_use_unexported() {
         let touches = TouchProbes::new(false);
         assert!(touches.each().all(|(_, probed)| !probed));
         assert_eq!(touches.each().count(), touches.probed.len());
@@ -108,13 +123,13 @@ mod tests {
         assert_eq!(touches.hardlockup(u32::MAX), 0);
     }
 
-    /// The module's own probes count, if there is something to be probed.
+    /// The module's own kprobes count, where the kernel has the functions.
     #[test]
     fn touches_are_counted() -> Result {
         stay_on(0)?;
         let touches = TouchProbes::new(false);
         let ksyms = Ksyms::resolve(true);
-        let there = |name: &[u8]| -> Result<bool> {
+        let exists = |name: &[u8]| -> Result<bool> {
             let name = core::str::from_utf8(name).map_err(|_| EINVAL)?;
             Ok(ksyms
                 .lookup(&CString::try_from_fmt(fmt!("{name}"))?)
@@ -122,12 +137,12 @@ mod tests {
         };
         let (soft, hard) = (touches.softlockup(0), touches.hardlockup(0));
         touch_nmi_watchdog();
-        if there(b"touch_softlockup_watchdog")? {
+        if exists(b"touch_softlockup_watchdog")? {
             assert!(touches.softlockup(0) != soft);
         } else {
             assert_eq!(touches.softlockup(0), soft);
         }
-        if there(b"arch_touch_nmi_watchdog")? {
+        if exists(b"arch_touch_nmi_watchdog")? {
             assert!(touches.hardlockup(0) != hard);
         } else {
             assert_eq!(touches.hardlockup(0), hard);

@@ -2,26 +2,33 @@
 
 //! The names of the running kernel, as reports print them.
 //!
-//! C header: [`include/linux/utsname.h`](srctree/include/linux/utsname.h)
+//! C headers: [`include/linux/utsname.h`](srctree/include/linux/utsname.h), `src/c/vigil.h`
 
-use super::{bytes_of, ffi};
+use super::{
+    bytes_of,
+    ffi, //
+};
 use kernel::prelude::*;
 
-/// How the kernel calls itself in reports.
+/// The names of the running kernel.
 pub(crate) struct KernelName {
-    /// As `uname -r` says.
+    /// What `uname -r` prints.
     pub(crate) release: &'static [u8],
-    /// As `uname -v` says.
+    /// What `uname -v` prints.
     pub(crate) version: &'static [u8],
-    /// What a distribution's kernel adds to that (`LINUX_PACKAGE_ID`), with a blank in front; often
-    /// nothing.
+    /// What a distribution adds to the version in reports (`LINUX_PACKAGE_ID`), with a blank in
+    /// front; often empty.
     pub(crate) package: &'static [u8],
 }
 
-/// How the kernel calls itself.
+/// Returns the names of the running kernel.
+///
+/// # Context
+///
+/// Any, NMI included.
 pub(crate) fn kernel_name() -> KernelName {
-    // SAFETY: Each is a NUL-terminated array that lives for ever, which `sethostname()` and its
-    // like do not change.
+    // SAFETY: Each is a static NUL-terminated array that the kernel does not change after boot:
+    // `sethostname()` and the like change other ones.
     unsafe {
         KernelName {
             release: bytes_of(ffi::vigil_release()),

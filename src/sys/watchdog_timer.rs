@@ -1,197 +1,170 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A timer interrupt on a CPU of one's choice, which says itself when it wants to come again; and
-//! work that the CPU's stopper does.
+//! The watchdog timer: a pinned hrtimer on a CPU, whose callback queues stop work to its CPU.
 //!
-//! The `kernel` crate's timer moves by whole intervals only, and its time arithmetic is compiled
-//! into the module with panic paths.
+//! The callback itself decides when the timer expires next. The `kernel` crate's `HrTimer` cannot
+//! serve: it moves on by whole intervals only, and its time arithmetic is compiled into the module
+//! with panic paths.
 //!
-//! C headers: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h),
-//! [`include/linux/stop_machine.h`](srctree/include/linux/stop_machine.h)
+//! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
-use super::{buffer::Buffer, context::HardirqCtx, ffi, ksyms::Ksyms};
+use super::{
+    buffer::Buffer,
+    context::HardirqCtx,
+    cpu,
+    stopper::StopWork, //
+};
 use core::marker::PhantomPinned;
 use kernel::{
     bindings, container_of,
-    ffi::{c_int, c_void},
+    ffi::{
+        c_int,
+        c_void, //
+    },
     prelude::*,
-    sync::atomic::{Acquire, Atomic, Full, Release},
-    time::{delay::fsleep, Delta},
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Release, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
     types::Opaque,
 };
 
-/// What is done on one CPU.
+/// The callbacks of one CPU's [`WatchdogTimer`].
 pub(crate) trait TimerCallback: Send + Sync + Sized {
-    /// The timer interrupt. Returns when it wants to come again, in nanoseconds of the monotonic
-    /// clock; `None` for not at all.
+    /// Called when the timer expires. Returns when it expires next, in nanoseconds of the monotonic
+    /// clock, or `None` to leave it stopped.
     ///
     /// # Context
     ///
-    /// Hard interrupt on the CPU, also on a `-rt` kernel.
-    fn timer_fn(&self, beat: &WatchdogTimer<Self>, timer: &HardirqCtx<'_>) -> Option<u64>;
+    /// Hard interrupt on the timer's CPU, also on a `-rt` kernel.
+    fn timer_fn(&self, timer: &WatchdogTimer<Self>, irq: &HardirqCtx<'_>) -> Option<u64>;
 
-    /// The stopper got to run.
+    /// Called by the stop work that [`WatchdogTimer::queue_stop_work`] queued.
     ///
     /// # Context
     ///
-    /// The CPU's stopper thread, preemption disabled.
+    /// The thread of [`StopWork`] on the timer's CPU; in a CPU stopper with preemption disabled.
     fn stop_work_ran(&self);
 }
 
-/// Threads that stand in for the stoppers; dropping it ends them.
-///
-/// # Invariants
-///
-/// The threads are registered for as long as this value lives; there is no second one.
-pub(crate) struct FifoThread(());
-
-impl Drop for FifoThread {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { ffi::vigil_heart_stop() };
-    }
-}
-
-/// Who shows that a CPU gets to run what is most urgent.
-pub(crate) enum StopWork {
-    /// The CPU's stopper.
-    CpuStopper,
-    /// A real-time thread of ours, which a more urgent one keeps from running.
-    FifoThread(FifoThread),
-    /// Nobody: soft lockups cannot be seen.
-    None,
-}
-
-impl StopWork {
-    /// The stoppers if they can be reached and are `wanted`, else stand-ins.
-    ///
-    /// # Context
-    ///
-    /// Process context, at load.
-    pub(crate) fn find(ksyms: &Ksyms, wanted: bool) -> Self {
-        if wanted && ksyms.has_stopper() {
-            return Self::CpuStopper;
-        }
-        // SAFETY: Process context; the module makes one of these.
-        if unsafe { ffi::vigil_heart_start() } == 0 {
-            // INVARIANT: Just registered.
-            Self::FifoThread(FifoThread(()))
-        } else {
-            Self::None
-        }
-    }
-}
-
-/// The timer of one CPU and the work of its stopper, with what they are for.
+/// The watchdog timer and the stop work of one CPU, with the data of their callbacks.
 ///
 /// # Invariants
 ///
 /// - `timer` is set up, with the callback for `T`.
-/// - `queued` is set from when the work is given to the stopper until it has run.
+/// - `queued` is set from when the stop work is queued until it has run.
 #[pin_data]
 pub(crate) struct WatchdogTimer<T: TimerCallback> {
     #[pin]
     timer: Opaque<bindings::hrtimer>,
     queued: Atomic<bool>,
-    what: T,
+    data: T,
     #[pin]
     _pin: PhantomPinned,
 }
 
-// SAFETY: The timer is used on its CPU, and cancelled from anywhere, as hrtimers may be.
+// SAFETY: An hrtimer may be cancelled from any CPU; it is started on its own CPU only. `T` is
+// `Send`.
 unsafe impl<T: TimerCallback> Send for WatchdogTimer<T> {}
-// SAFETY: As above.
+// SAFETY: As above; the kernel locks the timer. `T` is `Sync`.
 unsafe impl<T: TimerCallback> Sync for WatchdogTimer<T> {}
 
 impl<T: TimerCallback> WatchdogTimer<T> {
-    /// One that does not run.
-    pub(crate) fn new(what: T) -> impl PinInit<Self> {
+    /// Creates a timer that is stopped.
+    pub(crate) fn new(data: T) -> impl PinInit<Self> {
+        // INVARIANT: The timer is set up here; no work is queued.
         pin_init!(Self {
             timer <- Opaque::ffi_init(|slot: *mut bindings::hrtimer| {
                 // SAFETY: `slot` is valid for writes and pinned.
                 unsafe {
                     bindings::hrtimer_setup(
                         slot,
-                        Some(timer::<T>),
+                        Some(timer_fn::<T>),
                         bindings::CLOCK_MONOTONIC as bindings::clockid_t,
                         bindings::hrtimer_mode_HRTIMER_MODE_ABS_HARD,
                     )
                 }
             }),
             queued: Atomic::new(false),
-            what,
+            data,
             _pin: PhantomPinned,
         })
     }
 
-    /// What it is for.
+    /// Returns the data of the callbacks.
     pub(crate) fn data(&self) -> &T {
-        &self.what
+        &self.data
     }
 
-    /// Starts the timer on this CPU.
+    /// Starts the timer on this CPU, to expire at `expires` on the monotonic clock.
     ///
     /// # Context
     ///
-    /// Process context on the CPU, without being moved; the timer does not run.
-    pub(crate) fn start(&self, at: u64) {
-        self.arm(at);
+    /// Process context on the timer's CPU, where the task cannot migrate. The timer is stopped.
+    pub(crate) fn start(&self, expires: u64) {
+        self.arm(expires);
     }
 
-    fn arm(&self, at: u64) {
+    fn arm(&self, expires: u64) {
         // SAFETY: By the type invariant the timer is set up.
         unsafe {
             bindings::hrtimer_start_range_ns(
                 self.timer.get(),
-                i64::try_from(at).unwrap_or(i64::MAX),
+                i64::try_from(expires).unwrap_or(i64::MAX),
                 0,
                 bindings::hrtimer_mode_HRTIMER_MODE_ABS_PINNED_HARD,
             )
         };
     }
 
-    /// Stops the timer and waits until the stopper is through with the last work.
+    /// Stops the timer, and waits for a running callback and for queued stop work to run.
     ///
     /// # Context
     ///
     /// Process context, may sleep.
     pub(crate) fn stop(&self) {
-        // SAFETY: By the type invariant. Waits for a running callback, and takes out a timer that
-        // this has started again.
+        // SAFETY: By the type invariant the timer is set up. Waits for a running callback, and
+        // cancels the timer also if that has started it again.
         unsafe { bindings::hrtimer_cancel(self.timer.get()) };
-        // The stopper outranks everything, so this is short unless the CPU is stuck.
+        // The stopper preempts everything, so this is short unless the CPU is stuck.
         while self.queued.load(Acquire) {
             fsleep(Delta::from_millis(1));
         }
     }
 
-    /// Has the stopper run [`TimerCallback::stop_work_ran`], unless the last time has not come yet. Returns
-    /// whether it had come.
+    /// Queues [`TimerCallback::stop_work_ran`] as stop work, unless the work queued before has not
+    /// run yet. Returns whether that had run; true also if there is no thread to run it.
     ///
     /// # Context
     ///
-    /// The timer interrupt of this CPU.
-    pub(crate) fn queue_stop_work(&self, timer: &HardirqCtx<'_>, stopper: &StopWork) -> bool {
-        let queue = match stopper {
-            StopWork::CpuStopper => ffi::vigil_queue_stopper,
-            StopWork::FifoThread(_) => ffi::vigil_queue_heart,
-            StopWork::None => return true,
+    /// The timer interrupt of the timer's CPU.
+    pub(crate) fn queue_stop_work(&self, irq: &HardirqCtx<'_>, stop_work: &StopWork) -> bool {
+        let Some(queue) = stop_work.queue_fn() else {
+            return true;
         };
+        // INVARIANT: Set before the work is queued.
         if self.queued.xchg(true, Full) {
             return false;
         }
         let this = core::ptr::from_ref(self).cast_mut().cast::<c_void>();
-        // SAFETY: The work queued last on this CPU has run, or `queued` would have been set. `self`
-        // is pinned, and stays until `stop` has seen that this work has run; what the stopper then
-        // still executes of this module is waited for by `synchronize_rcu()` before that goes
-        // (it runs with preemption disabled; a stand-in's thread is gone before that).
-        unsafe { queue(timer.cpu(), Some(ran::<T>), this) };
+        // SAFETY: `irq` is this CPU's interrupt. The work queued before has run, or `queued` would
+        // have been set. `self` is pinned, and lives until `stop` has seen that this work has run.
+        // A stopper that is still returning from this module's code then has preemption disabled,
+        // and `WatchdogTimers::drop` waits for it by `synchronize_rcu()`; a SCHED_FIFO thread exits
+        // before the module goes, in `FifoThread::drop`.
+        unsafe { queue(irq.cpu(), Some(stop_work_fn::<T>), this) };
         true
     }
 }
 
-/// One [`WatchdogTimer`] for each possible CPU. Dropping it stops all, and waits until no stopper executes
-/// code of this module any more.
+/// The [`WatchdogTimer`] of each possible CPU. Dropping it stops them all, waits for their callbacks
+/// and their stop work, and then for an RCU grace period: until no stopper runs code of this module.
 pub(crate) struct WatchdogTimers<T: TimerCallback>(Buffer<Pin<KBox<WatchdogTimer<T>>>>);
 
 impl<T: TimerCallback> WatchdogTimers<T> {
@@ -199,52 +172,59 @@ impl<T: TimerCallback> WatchdogTimers<T> {
     pub(crate) const BYTES_PER_CPU: usize =
         size_of::<Pin<KBox<WatchdogTimer<T>>>>() + size_of::<WatchdogTimer<T>>();
 
-    /// Makes them; `what` is told the number of the CPU.
+    /// Creates stopped timers; `data` makes the data of the CPU with the given number.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(mut what: impl FnMut(u32) -> T) -> Result<Self> {
-        let count = super::cpu::count() as usize;
-        Ok(Self(Buffer::new(count, GFP_KERNEL, |cpu| {
-            let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
-            KBox::pin_init(WatchdogTimer::new(what(cpu)), GFP_KERNEL)
-        })?))
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep; to be dropped there too.
+    pub(crate) fn new(mut data: impl FnMut(u32) -> T) -> Result<Self> {
+        Ok(Self(Buffer::new(
+            cpu::count() as usize,
+            GFP_KERNEL,
+            |cpu| {
+                let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
+                KBox::pin_init(WatchdogTimer::new(data(cpu)), GFP_KERNEL)
+            },
+        )?))
     }
 
-    /// That of one CPU.
+    /// Returns the timer of a CPU; `None` if there is no such CPU.
     pub(crate) fn get(&self, cpu: u32) -> Option<&WatchdogTimer<T>> {
-        self.0.get(cpu as usize).map(|beat| &**beat)
+        self.0.get(cpu as usize).map(|timer| &**timer)
     }
 }
 
 impl<T: TimerCallback> Drop for WatchdogTimers<T> {
     fn drop(&mut self) {
-        for beat in self.0.iter() {
-            beat.stop();
+        for timer in self.0.iter() {
+            timer.stop();
         }
-        // A stopper that has said that it is through may still be on its way out of `ran`; it
-        // runs with preemption disabled.
-        // SAFETY: Process context, no RCU read lock held: whoever drops this may sleep (`stop`).
+        // `queued` is cleared before `stop_work_fn` returns. A stopper runs that with preemption
+        // disabled, which is an RCU read-side critical section.
+        // SAFETY: Process context without an RCU read lock: dropping may sleep, as `stop` does.
         unsafe { bindings::synchronize_rcu() };
     }
 }
 
 /// # Safety
 ///
-/// `timer` is that of a pinned [`WatchdogTimer<T>`] that has not been dropped.
-unsafe extern "C" fn timer<T: TimerCallback>(
+/// `timer` is that of a pinned [`WatchdogTimer<T>`] that lives, and the caller is its interrupt.
+unsafe extern "C" fn timer_fn<T: TimerCallback>(
     timer: *mut bindings::hrtimer,
 ) -> bindings::hrtimer_restart {
     let opaque = timer.cast::<Opaque<bindings::hrtimer>>();
-    // SAFETY: By the function's own requirement.
+    // SAFETY: By the function's safety requirement.
     let this = unsafe { &*container_of!(opaque, WatchdogTimer<T>, timer) };
-    // SAFETY: The timer is a hard one, and this ends with its callback.
-    let context = unsafe { HardirqCtx::new() };
-    if let Some(at) = this.what.timer_fn(this, &context) {
-        this.arm(at);
+    // SAFETY: The timer's mode is a hard one, and `irq` ends with this callback.
+    let irq = unsafe { HardirqCtx::new() };
+    // A callback may start its own timer, and then returns `HRTIMER_NORESTART`.
+    if let Some(expires) = this.data.timer_fn(this, &irq) {
+        this.arm(expires);
     }
-    // Started again by itself where it is wanted: a callback may do that.
     // SAFETY: A C enum, bound as a number in 7.2 and as a wrapped one in 7.3, of which zero is
     // `HRTIMER_NORESTART`.
     unsafe { core::mem::zeroed() }
@@ -252,12 +232,13 @@ unsafe extern "C" fn timer<T: TimerCallback>(
 
 /// # Safety
 ///
-/// `arg` is the [`WatchdogTimer<T>`] that queued this.
-unsafe extern "C" fn ran<T: TimerCallback>(arg: *mut c_void) -> c_int {
-    // SAFETY: By the function's own requirement.
+/// `arg` is the pinned [`WatchdogTimer<T>`] that queued this.
+unsafe extern "C" fn stop_work_fn<T: TimerCallback>(arg: *mut c_void) -> c_int {
+    // SAFETY: By the function's safety requirement.
     let this = unsafe { &*arg.cast::<WatchdogTimer<T>>() };
-    this.what.stop_work_ran();
-    // The last access to `this`: `stop` may let go of it from here on.
+    this.data.stop_work_ran();
+    // The last access to `this`: from here on `stop` may return, and its caller may free it.
+    // INVARIANT: The work has run.
     this.queued.store(false, Release);
     0
 }
@@ -265,111 +246,122 @@ unsafe extern "C" fn ran<T: TimerCallback>(arg: *mut c_void) -> c_int {
 #[kunit_tests(vigil_watchdog_timer)]
 mod tests {
     use super::{
-        super::{clock::monotonic, task, testing::*},
+        super::{
+            clock::monotonic,
+            ksyms::Ksyms,
+            task,
+            testing::*, //
+        },
         *,
     };
-    use kernel::sync::{atomic::Relaxed, Arc};
+    use kernel::sync::{
+        atomic::Relaxed,
+        Arc, //
+    };
 
-    /// From one interrupt to the next, in nanoseconds.
+    /// Nanoseconds from one expiry to the next.
     const PERIOD: u64 = 5_000_000;
 
-    /// What is seen of one CPU.
+    /// Counts the callbacks of one CPU.
     struct Probe {
         cpu: u32,
-        /// How long the interrupt lasts, in nanoseconds.
+        /// How long the timer callback lasts, in nanoseconds.
         length: u64,
-        stopper: Arc<StopWork>,
-        ticks: Atomic<i32>,
-        /// Interrupts on another CPU, or that were none.
-        astray: Atomic<i32>,
-        inside: Atomic<bool>,
+        stop_work: Arc<StopWork>,
+        /// Calls of the timer callback.
+        expired: Atomic<i32>,
+        /// Callbacks on another CPU than this, or without registers.
+        misplaced: Atomic<i32>,
+        /// Set while the timer callback runs.
+        in_timer_fn: Atomic<bool>,
+        /// Calls of the stop work.
         ran: Atomic<i32>,
-        /// [`task::key`] of who ran the work last.
+        /// [`task::key`] of the task that ran the stop work last.
         runner: Atomic<usize>,
     }
 
     impl TimerCallback for Probe {
-        fn timer_fn(&self, beat: &WatchdogTimer<Self>, timer: &HardirqCtx<'_>) -> Option<u64> {
-            self.inside.store(true, Release);
-            if timer.cpu() != self.cpu || this_cpu() != self.cpu || timer.regs().is_null() {
-                self.astray.add(1, Relaxed);
+        fn timer_fn(&self, timer: &WatchdogTimer<Self>, irq: &HardirqCtx<'_>) -> Option<u64> {
+            self.in_timer_fn.store(true, Release);
+            if irq.cpu() != self.cpu || cpu::this() != self.cpu || irq.regs().is_null() {
+                self.misplaced.add(1, Relaxed);
             }
             let end = monotonic().wrapping_add(self.length);
             while monotonic() < end {
                 core::hint::spin_loop();
             }
-            beat.queue_stop_work(timer, &self.stopper);
-            self.ticks.add(1, Relaxed);
-            self.inside.store(false, Release);
+            timer.queue_stop_work(irq, &self.stop_work);
+            self.expired.add(1, Relaxed);
+            self.in_timer_fn.store(false, Release);
             Some(monotonic().wrapping_add(PERIOD))
         }
 
         fn stop_work_ran(&self) {
-            if this_cpu() != self.cpu {
-                self.astray.add(1, Relaxed);
+            if cpu::this() != self.cpu {
+                self.misplaced.add(1, Relaxed);
             }
             self.runner.store(task::key(current!()), Relaxed);
             self.ran.add(1, Relaxed);
         }
     }
 
-    fn run(stopper: StopWork, length: u64) -> Result<(Running<Probe>, Arc<Site<Probe>>)> {
-        let stopper = Arc::new(stopper, GFP_KERNEL)?;
+    fn run(stop_work: StopWork, length: u64) -> Result<(Running<Probe>, Arc<TimerPerCpu<Probe>>)> {
+        let stop_work = Arc::new(stop_work, GFP_KERNEL)?;
         run_on_each(|cpu| Probe {
             cpu,
             length,
-            stopper: stopper.clone(),
-            ticks: Atomic::new(0),
-            astray: Atomic::new(0),
-            inside: Atomic::new(false),
+            stop_work: stop_work.clone(),
+            expired: Atomic::new(0),
+            misplaced: Atomic::new(0),
+            in_timer_fn: Atomic::new(false),
             ran: Atomic::new(0),
             runner: Atomic::new(0),
         })
     }
 
-    /// The sum over all CPUs.
-    fn sum(site: &Site<Probe>, of: fn(&Probe) -> &Atomic<i32>) -> i32 {
-        (0..super::super::cpu::count())
-            .filter_map(|cpu| site.0.get(cpu))
-            .fold(0, |sum, beat| {
-                sum.wrapping_add(of(beat.data()).load(Relaxed))
+    /// Adds up one counter of all CPUs.
+    fn sum(timers: &TimerPerCpu<Probe>, of: fn(&Probe) -> &Atomic<i32>) -> i32 {
+        (0..cpu::count())
+            .filter_map(|cpu| timers.0.get(cpu))
+            .fold(0, |sum, timer| {
+                sum.wrapping_add(of(timer.data()).load(Relaxed))
             })
     }
 
     #[test]
-    fn the_timer_interrupts_its_cpu_again_and_again() -> Result {
-        let (running, site) = run(StopWork::None, 0)?;
+    fn the_timer_expires_periodically_on_its_cpu() -> Result {
+        let (running, timers) = run(StopWork::None, 0)?;
         for cpu in cpus_online() {
-            let beat = site.0.get(cpu).ok_or(EINVAL)?;
-            assert!(until(|| beat.data().ticks.load(Relaxed) >= 5));
+            let timer = timers.0.get(cpu).ok_or(EINVAL)?;
+            assert!(until(|| timer.data().expired.load(Relaxed) >= 5));
         }
-        assert!(site.0.get(super::super::cpu::count()).is_none());
+        assert!(timers.0.get(cpu::count()).is_none());
         drop(running);
-        let ticks = sum(&site, |probe| &probe.ticks);
-        pause(30);
-        assert_eq!(sum(&site, |probe| &probe.ticks), ticks);
-        assert_eq!(sum(&site, |probe| &probe.astray), 0);
-        // Without a stopper there is nobody to run.
-        assert_eq!(sum(&site, |probe| &probe.ran), 0);
+        let expired = sum(&timers, |probe| &probe.expired);
+        sleep_ms(30);
+        assert_eq!(sum(&timers, |probe| &probe.expired), expired);
+        assert_eq!(sum(&timers, |probe| &probe.misplaced), 0);
+        // Without a thread there is no stop work.
+        assert_eq!(sum(&timers, |probe| &probe.ran), 0);
         Ok(())
     }
 
     #[test]
-    fn stop_waits_for_a_running_interrupt() -> Result {
+    fn stop_waits_for_a_running_callback() -> Result {
         let Some(cpu) = cpus_online().filter(|&cpu| cpu != 0).last() else {
             return Ok(());
         };
         stay_on(0)?;
-        let (mut running, site) = run(StopWork::None, 2_000_000)?;
-        let beat = site.0.get(cpu).ok_or(EINVAL)?;
+        let (mut running, timers) = run(StopWork::None, 2_000_000)?;
+        let timer = timers.0.get(cpu).ok_or(EINVAL)?;
         for _ in 0..20 {
-            assert!(until(|| beat.data().inside.load(Acquire)));
-            beat.stop();
-            assert!(!beat.data().inside.load(Acquire));
-            let ticks = beat.data().ticks.load(Relaxed);
-            pause(10);
-            assert_eq!(beat.data().ticks.load(Relaxed), ticks);
-            // Started on its CPU again.
+            assert!(until(|| timer.data().in_timer_fn.load(Acquire)));
+            timer.stop();
+            assert!(!timer.data().in_timer_fn.load(Acquire));
+            let expired = timer.data().expired.load(Relaxed);
+            sleep_ms(10);
+            assert_eq!(timer.data().expired.load(Relaxed), expired);
+            // Starts it on its CPU again.
             running.as_mut().disable();
             running.as_mut().enable()?;
         }
@@ -377,40 +369,41 @@ mod tests {
         Ok(())
     }
 
-    /// The work is done on its CPU, by a thread whose name begins like this.
-    fn works(stopper: StopWork, by: &[u8]) -> Result<bool> {
-        let (running, site) = run(stopper, 0)?;
+    /// Returns whether the stop work of each CPU runs there, in a thread whose name begins with
+    /// `comm`, and as often as it was queued.
+    fn stop_work_runs(stop_work: StopWork, comm: &[u8]) -> Result<bool> {
+        let (running, timers) = run(stop_work, 0)?;
         let mut good = true;
         for cpu in cpus_online() {
-            let probe = site.0.get(cpu).ok_or(EINVAL)?.data();
+            let probe = timers.0.get(cpu).ok_or(EINVAL)?.data();
             good &= until(|| probe.ran.load(Relaxed) >= 5);
             let runner = task::by_address(probe.runner.load(Relaxed)).ok_or(ESRCH)?;
-            good &= name(&runner)?.to_bytes().starts_with(by);
+            good &= name(&runner)?.to_bytes().starts_with(comm);
         }
         drop(running);
-        // All that was queued has run, and nothing is queued any more.
-        let ran = sum(&site, |probe| &probe.ran);
-        pause(10);
-        good &= sum(&site, |probe| &probe.ran) == ran;
-        good &= ran <= sum(&site, |probe| &probe.ticks);
-        Ok(good && sum(&site, |probe| &probe.astray) == 0)
+        // All that was queued has run, and no more is queued.
+        let ran = sum(&timers, |probe| &probe.ran);
+        sleep_ms(10);
+        good &= sum(&timers, |probe| &probe.ran) == ran;
+        good &= ran <= sum(&timers, |probe| &probe.expired);
+        Ok(good && sum(&timers, |probe| &probe.misplaced) == 0)
     }
 
     #[test]
-    fn the_stopper_runs_the_work() -> Result {
-        let stopper = StopWork::find(&Ksyms::resolve(true), true);
-        assert!(matches!(stopper, StopWork::CpuStopper));
-        assert!(works(stopper, b"migration/")?);
+    fn the_cpu_stopper_runs_stop_work() -> Result {
+        let stop_work = StopWork::find(&Ksyms::resolve(true), true);
+        assert!(matches!(stop_work, StopWork::CpuStopper));
+        assert!(stop_work_runs(stop_work, b"migration/")?);
         Ok(())
     }
 
-    /// The module itself uses the stoppers in this test's scenario, so there is no second one.
+    /// There may be one [`StopWork::FifoThread`]: the module itself uses the stoppers here.
     #[test]
-    fn a_stand_in_runs_the_work() -> Result {
-        let stopper = StopWork::find(&Ksyms::resolve(true), false);
-        assert!(matches!(stopper, StopWork::FifoThread(_)));
-        assert!(works(stopper, b"vigild/")?);
-        // They are gone, and can be there again.
+    fn the_fifo_thread_runs_stop_work() -> Result {
+        let stop_work = StopWork::find(&Ksyms::resolve(true), false);
+        assert!(matches!(stop_work, StopWork::FifoThread(_)));
+        assert!(stop_work_runs(stop_work, b"vigild/")?);
+        // The threads have exited, and can be started again.
         drop(StopWork::find(&Ksyms::resolve(false), true));
         Ok(())
     }

@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 24] = sources![
+const SOURCES: [(&str, &str); 27] = sources![
     "buffer",
     "clock",
     "cpu",
@@ -46,7 +46,10 @@ const SOURCES: [(&str, &str); 24] = sources![
     "pm",
     "printk",
     "runqueue",
+    "stacktrace",
+    "sys_info",
     "sysctl",
+    "taint",
     "task",
     "touch",
     "utsname",

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Per-CPU state of the kernel: housekeeping, CPU time, steal time, kvmclock.
+ */
+#include <linux/cpumask.h>
+#include <linux/kernel_stat.h>
+#include <linux/percpu.h>
+#include <linux/sched/isolation.h>
+#ifdef CONFIG_KVM_GUEST
+#include <asm/pvclock.h>
+/* Needs asm/pvclock.h, and does not include it. */
+#include <asm/kvmclock.h>
+#endif
+
+#include "vigil.h"
+
+/**
+ * vigil_cpu_housekeeping() - tell whether the kernel may run its timers on a CPU
+ * @cpu: a possible CPU
+ *
+ * Context: any.
+ * Return: 0 for a CPU of nohz_full=, else 1.
+ */
+int vigil_cpu_housekeeping(unsigned int cpu)
+{
+	return cpumask_test_cpu(cpu, housekeeping_cpumask(HK_TYPE_KERNEL_NOISE));
+}
+
+/**
+ * vigil_steal_ns() - read how long the hypervisor ran something else, in nanoseconds
+ * @cpu: a possible CPU
+ *
+ * Context: any, NMI included.
+ */
+unsigned long long vigil_steal_ns(unsigned int cpu)
+{
+	return kcpustat_cpu(cpu).cpustat[CPUTIME_STEAL];
+}
+
+/**
+ * vigil_guest_paused() - read kvmclock's flag that the hypervisor paused a vCPU
+ * @cpu: a possible CPU
+ *
+ * KVM sets the flag at a pause that it is told of. Only
+ * kvm_check_and_clear_guest_paused() clears it, which the in-tree watchdogs call.
+ *
+ * Context: any, NMI included.
+ * Return: 1 if it is set, 0 if not, -1 if the CPU has no kvmclock.
+ */
+int vigil_guest_paused(unsigned int cpu)
+{
+#ifdef CONFIG_KVM_GUEST
+	const struct pvclock_vsyscall_time_info *clock = per_cpu(hv_clock_per_cpu, cpu);
+
+	if (clock)
+		return !!(READ_ONCE(clock->pvti.flags) & PVCLOCK_GUEST_STOPPED);
+#endif
+	return -1;
+}
+
+/**
+ * vigil_cpu_times() - read what a CPU has spent its time on, in nanoseconds
+ * @cpu: a possible CPU
+ * @times: set to the time of each enum vigil_cpu_time. The kernel counts them by
+ *	the tick, unless it was built with IRQ_TIME_ACCOUNTING.
+ *
+ * Context: any but NMI.
+ */
+void vigil_cpu_times(unsigned int cpu, unsigned long long times[VIGIL_NR_CPU_TIMES])
+{
+	struct kernel_cpustat stat;
+
+	/* Adds what a CPU without a tick has not accounted yet. */
+	kcpustat_cpu_fetch(&stat, cpu);
+	times[VIGIL_CPU_TIME_SYSTEM] = stat.cpustat[CPUTIME_SYSTEM];
+	times[VIGIL_CPU_TIME_SOFTIRQ] = stat.cpustat[CPUTIME_SOFTIRQ];
+	times[VIGIL_CPU_TIME_HARDIRQ] = stat.cpustat[CPUTIME_IRQ];
+	times[VIGIL_CPU_TIME_IDLE] = stat.cpustat[CPUTIME_IDLE];
+}
