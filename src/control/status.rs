@@ -107,10 +107,10 @@ pub(super) struct Cpumask<'a>(pub(super) &'a LockupCtx);
 
 impl Display for Cpumask<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !(0..cpu::count()).any(|cpu| self.0.in_mask(cpu)) {
+        if !(0..cpu::nr_cpu_ids()).any(|cpu| self.0.in_mask(cpu)) {
             return f.write_str("none");
         }
-        cpulist::show(cpu::count(), |cpu| self.0.in_mask(cpu), f)
+        cpulist::show(cpu::nr_cpu_ids(), |cpu| self.0.in_mask(cpu), f)
     }
 }
 
@@ -207,7 +207,7 @@ impl StatusFile {
         let ctx = self.lockups.ctx();
         let (backends, reports) = (ctx.backends(), ctx.report_counts());
         let (mut cpus, mut nmis, mut early) = (0u32, 0u64, 0u64);
-        for counts in (0..cpu::count()).filter_map(|cpu| self.lockups.nmi_counts(cpu)) {
+        for counts in (0..cpu::nr_cpu_ids()).filter_map(|cpu| self.lockups.nmi_counts(cpu)) {
             cpus = cpus.wrapping_add(1);
             nmis = nmis.saturating_add(counts.total.into());
             early = early.saturating_add(counts.early.into());

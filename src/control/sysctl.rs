@@ -25,11 +25,11 @@ use kernel::{prelude::*, sync::Arc};
 ///
 /// Process context, may sleep.
 pub(crate) fn parse_cpumask(text: &[u8]) -> Result<CpuMask> {
-    cpulist::parse(text, cpu::most(), |_, _| ()).map_err(|_| EINVAL)?;
+    cpulist::parse(text, cpu::NR_CPUS, |_, _| ()).map_err(|_| EINVAL)?;
     CpuMask::new(|cpu| {
         let mut has = false;
         let range = |first, last| has |= (first..=last).contains(&cpu);
-        let _ = cpulist::parse(text, cpu::most(), range);
+        let _ = cpulist::parse(text, cpu::NR_CPUS, range);
         has
     })
 }
@@ -97,7 +97,7 @@ impl SysctlOps for SysctlHandler {
         let knob = info(index).map_err(|_| fmt::Error)?;
         if knob.kind == KnobKind::Cpus {
             let ctx = self.lockups.ctx();
-            return cpulist::show(cpu::count(), |cpu| ctx.in_mask(cpu), out);
+            return cpulist::show(cpu::nr_cpu_ids(), |cpu| ctx.in_mask(cpu), out);
         }
         write!(out, "{}", knob.show(self.effective(knob.id)))
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// CPUs to watch: a flag for each CPU number below [`cpu::count`].
+/// CPUs to watch: a flag for each CPU number below [`cpu::nr_cpu_ids`].
 pub(crate) struct CpuMask(Buffer<bool>);
 
 impl CpuMask {
@@ -28,7 +28,11 @@ impl CpuMask {
             let number = u32::try_from(number).map_err(|_| EINVAL)?;
             Ok(cpu::possible(number) && has(number))
         };
-        Ok(Self(Buffer::new(cpu::count() as usize, GFP_KERNEL, flag)?))
+        Ok(Self(Buffer::new(
+            cpu::nr_cpu_ids() as usize,
+            GFP_KERNEL,
+            flag,
+        )?))
     }
 
     /// The flags in the order of the CPU numbers.

@@ -107,7 +107,7 @@ impl LockupCtx {
     ///
     /// Process context, may sleep.
     pub(super) fn new(parts: Parts) -> Result<Self> {
-        let count = cpu::count() as usize;
+        let count = cpu::nr_cpu_ids() as usize;
         Ok(Self {
             knobs: parts.knobs,
             ksyms: parts.ksyms,
@@ -278,7 +278,7 @@ impl LockupCtx {
 
     /// Whether another watched CPU took a timer interrupt on time from `from` until before `to`.
     pub(super) fn other_cpu_on_time(&self, me: u32, from: u64, to: u64) -> bool {
-        (0..cpu::count()).any(|other| {
+        (0..cpu::nr_cpu_ids()).any(|other| {
             other != me
                 && self.heartbeat(other).is_some_and(|heartbeat| {
                     heartbeat.active.load(Relaxed) && heartbeat.on_time().any_within(from, to)

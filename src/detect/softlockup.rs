@@ -95,7 +95,7 @@ impl CpuSoftlockup {
     /// Process context on the CPU, while the timer does not run.
     pub(super) fn reset(&self, ctx: &LockupCtx, cpu: u32, now: u64) {
         self.recorded.store(false, Relaxed);
-        self.save(SoftlockupState::new(now, cpu::stolen(cpu)));
+        self.save(SoftlockupState::new(now, cpu::steal_ns(cpu)));
         self.touches.store(ctx.touches.softlockup(cpu), Relaxed);
         self.usage.reset(cpu, now);
     }
@@ -116,7 +116,7 @@ impl CpuSoftlockup {
     /// The stopper thread of the CPU, preemption disabled.
     pub(super) fn stop_work_ran(&self, cpu: u32) {
         self.recorded.store(false, Relaxed);
-        self.save(SoftlockupState::new(monotonic(), cpu::stolen(cpu)));
+        self.save(SoftlockupState::new(monotonic(), cpu::steal_ns(cpu)));
     }
 
     /// Takes a sample of what the CPU spends its time on, once each sample period.
@@ -147,7 +147,7 @@ impl CpuSoftlockup {
         let sample = Sample {
             now,
             paused,
-            steal: cpu::stolen(cpu),
+            steal: cpu::steal_ns(cpu),
             touched: self.touches.xchg(touches, Relaxed) != touches || timer.restart,
         };
         let threshold = softlockup::threshold(ctx.thresh());

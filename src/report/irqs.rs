@@ -63,7 +63,9 @@ impl IrqCountPool {
     ///
     /// Process context, may sleep.
     pub(crate) fn new() -> Result<Self> {
-        let len = irqstat::count().saturating_add(HEADROOM).min(MAX_NUMBERED) as usize;
+        let len = irqstat::nr_irqs()
+            .saturating_add(HEADROOM)
+            .min(MAX_NUMBERED) as usize;
         let entry = || -> Result<IrqCounts> {
             Ok(IrqCounts {
                 in_use: Atomic::new(false),
@@ -129,15 +131,15 @@ impl IrqSnapshot {
 
     fn read_counts(&self, pool: &IrqCountPool, cpu: u32, now: u64) {
         self.taken_at.store(now.max(1), Relaxed);
-        self.sum.store(irqstat::sum(cpu), Relaxed);
-        for (count, kind) in self.local.iter().zip(0..irqstat::local_kinds()) {
-            count.store(irqstat::local_taken(kind, cpu), Relaxed);
+        self.sum.store(irqstat::irqs_sum(cpu), Relaxed);
+        for (count, kind) in self.local.iter().zip(0..irqstat::nr_local_irqs()) {
+            count.store(irqstat::local_irq_count(kind, cpu), Relaxed);
         }
-        let numbered = irqstat::count();
+        let numbered = irqstat::nr_irqs();
         self.numbered.store(numbered, Relaxed);
         if let Some(entry) = pool.get(self.entry.load(Relaxed)) {
             for (count, irq) in entry.counts.iter().zip(0..numbered) {
-                count.store(irqstat::taken(irq, cpu), Relaxed);
+                count.store(irqstat::irq_count(irq, cpu), Relaxed);
             }
         }
     }
@@ -172,17 +174,17 @@ impl IrqSnapshot {
         }
         let ns = now.saturating_sub(taken_at);
         let mut top = TopIrqs::new();
-        let mut total = irqstat::sum(cpu).saturating_sub(self.sum.load(Relaxed));
+        let mut total = irqstat::irqs_sum(cpu).saturating_sub(self.sum.load(Relaxed));
         if let Some(entry) = pool.get(self.entry.load(Relaxed)) {
             for (old, irq) in entry.counts.iter().zip(0..self.numbered.load(Relaxed)) {
-                let count = delta(old.load(Relaxed), irqstat::taken(irq, cpu));
+                let count = delta(old.load(Relaxed), irqstat::irq_count(irq, cpu));
                 top.add(IrqSource::Numbered(irq), count.into());
             }
         } else {
             top.add(IrqSource::AllNumbered, total);
         }
-        for (old, kind) in self.local.iter().zip(0..irqstat::local_kinds()) {
-            let count = delta(old.load(Relaxed), irqstat::local_taken(kind, cpu)).into();
+        for (old, kind) in self.local.iter().zip(0..irqstat::nr_local_irqs()) {
+            let count = delta(old.load(Relaxed), irqstat::local_irq_count(kind, cpu)).into();
             top.add(IrqSource::Local(kind), count);
             total = total.saturating_add(count);
         }
@@ -218,7 +220,7 @@ struct IrqName(IrqSource);
 impl fmt::Display for IrqName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            IrqSource::Local(kind) => Bytes(irqstat::local_name(kind)).fmt(f),
+            IrqSource::Local(kind) => Bytes(irqstat::local_irq_name(kind)).fmt(f),
             IrqSource::AllNumbered => {
                 f.write_str("devices (not known which: too many CPUs are stuck)")
             }

@@ -24,14 +24,12 @@ pub(crate) fn this() -> u32 {
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn count() -> u32 {
+pub(crate) fn nr_cpu_ids() -> u32 {
     kernel::cpu::nr_cpu_ids()
 }
 
-/// Returns how many CPUs a kernel built like this one supports: `CONFIG_NR_CPUS`.
-pub(crate) fn most() -> u32 {
-    bindings::CONFIG_NR_CPUS
-}
+/// How many CPUs the kernel supports as it is built.
+pub(crate) const NR_CPUS: u32 = bindings::CONFIG_NR_CPUS;
 
 /// Returns whether a CPU is possible: whether it is present, or may be plugged in.
 ///
@@ -39,7 +37,7 @@ pub(crate) fn most() -> u32 {
 ///
 /// Any, NMI included.
 pub(crate) fn possible(cpu: u32) -> bool {
-    if cpu >= count() {
+    if cpu >= nr_cpu_ids() {
         return false;
     }
     let mask = &raw mut bindings::__cpu_possible_mask;
@@ -61,7 +59,7 @@ pub(crate) fn housekeeping(cpu: u32) -> bool {
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn stolen(cpu: u32) -> u64 {
+pub(crate) fn steal_ns(cpu: u32) -> u64 {
     if !possible(cpu) {
         return 0;
     }
@@ -107,11 +105,11 @@ mod tests {
     use super::{super::testing::*, *};
 
     #[test]
-    fn count_is_behind_the_last_possible_cpu() {
-        assert!(count() >= 1);
-        assert!(count() <= most());
-        assert!(possible(count().wrapping_sub(1)));
-        assert!(!possible(count()));
+    fn nr_cpu_ids_follows_the_last_possible_cpu() {
+        assert!(nr_cpu_ids() >= 1);
+        assert!(nr_cpu_ids() <= NR_CPUS);
+        assert!(possible(nr_cpu_ids().wrapping_sub(1)));
+        assert!(!possible(nr_cpu_ids()));
         assert!(!possible(u32::MAX));
         for cpu in cpus_online() {
             assert!(possible(cpu));
@@ -120,9 +118,9 @@ mod tests {
 
     #[test]
     fn an_impossible_cpu_reads_as_nothing() {
-        for cpu in [count(), most(), u32::MAX] {
+        for cpu in [nr_cpu_ids(), NR_CPUS, u32::MAX] {
             assert_eq!(times(cpu), [0; 4]);
-            assert_eq!(stolen(cpu), 0);
+            assert_eq!(steal_ns(cpu), 0);
             assert!(!housekeeping(cpu));
             assert_eq!(guest_paused(cpu), None);
         }

@@ -235,7 +235,9 @@ mod tests {
 
     impl Seen {
         fn new() -> Result<Arc<Self>> {
-            let online = Buffer::new(cpu::count() as usize, GFP_KERNEL, |_| Ok(Atomic::new(0)))?;
+            let online = Buffer::new(cpu::nr_cpu_ids() as usize, GFP_KERNEL, |_| {
+                Ok(Atomic::new(0))
+            })?;
             Ok(Arc::new(
                 Self {
                     online,

@@ -4,14 +4,14 @@
 //!
 //! C headers: [`include/linux/smpboot.h`](srctree/include/linux/smpboot.h), `src/c/vigil.h`
 
-use super::{
-    ffi,
-    stopper::QueueFn, //
-};
+use super::ffi;
 use kernel::{
     error::to_result,
     prelude::*, //
 };
+
+/// Has the thread of a CPU call a function: a [`QueueFn`](super::stopper::QueueFn).
+pub(super) use ffi::vigil_fifo_thread_queue as queue;
 
 /// The running threads `vigild/N`. Dropping it stops them and waits until they have exited.
 ///
@@ -21,9 +21,6 @@ use kernel::{
 pub(crate) struct FifoThread(());
 
 impl FifoThread {
-    /// Queues work for the thread of a CPU.
-    pub(super) const QUEUE: QueueFn = ffi::vigil_fifo_thread_queue;
-
     /// Starts a thread on each CPU, and on each that comes online later.
     ///
     /// # Errors

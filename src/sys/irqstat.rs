@@ -16,7 +16,7 @@ use kernel::bindings;
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn count() -> u32 {
+pub(crate) fn nr_irqs() -> u32 {
     // SAFETY: Reads a variable.
     unsafe { bindings::irq_get_nr_irqs() }
 }
@@ -26,7 +26,7 @@ pub(crate) fn count() -> u32 {
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn sum(cpu: u32) -> u64 {
+pub(crate) fn irqs_sum(cpu: u32) -> u64 {
     if cpu::possible(cpu) {
         // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
         unsafe { ffi::vigil_irqs_sum(cpu) as u64 }
@@ -40,7 +40,7 @@ pub(crate) fn sum(cpu: u32) -> u64 {
 /// # Context
 ///
 /// Any but NMI.
-pub(crate) fn taken(irq: u32, cpu: u32) -> u32 {
+pub(crate) fn irq_count(irq: u32, cpu: u32) -> u32 {
     if cpu::possible(cpu) {
         // SAFETY: The CPU is possible; any interrupt number is allowed.
         unsafe { ffi::vigil_irq_count(irq, cpu) }
@@ -73,14 +73,14 @@ impl Name {
 }
 
 /// Returns how many kinds of interrupts have no number, such as IPIs on x86.
-pub(crate) fn local_kinds() -> u32 {
+pub(crate) fn nr_local_irqs() -> u32 {
     // SAFETY: Returns a constant.
     unsafe { ffi::vigil_nr_local_irqs() }
 }
 
 /// Returns the name of a kind of interrupts without a number; empty if there is no such kind.
-pub(crate) fn local_name(kind: u32) -> &'static [u8] {
-    if kind < local_kinds() {
+pub(crate) fn local_irq_name(kind: u32) -> &'static [u8] {
+    if kind < nr_local_irqs() {
         // SAFETY: The kind exists; its name is a string literal.
         unsafe { bytes_of(ffi::vigil_local_irq_name(kind)) }
     } else {
@@ -93,8 +93,8 @@ pub(crate) fn local_name(kind: u32) -> &'static [u8] {
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn local_taken(kind: u32, cpu: u32) -> u32 {
-    if kind < local_kinds() && cpu::possible(cpu) {
+pub(crate) fn local_irq_count(kind: u32, cpu: u32) -> u32 {
+    if kind < nr_local_irqs() && cpu::possible(cpu) {
         // SAFETY: The kind exists, and the CPU is possible.
         unsafe { ffi::vigil_local_irq_count(kind, cpu) }
     } else {
@@ -122,8 +122,8 @@ mod tests {
         }
         // The serial console's, at least.
         assert!(named != 0);
-        for kind in 0..local_kinds() {
-            assert!(!local_name(kind).is_empty());
+        for kind in 0..nr_local_irqs() {
+            assert!(!local_irq_name(kind).is_empty());
         }
     }
 
@@ -131,23 +131,23 @@ mod tests {
     fn one_interrupt_counts_at_most_as_much_as_all() {
         for cpu in cpus_online() {
             for irq in 0..count() {
-                let one = u64::from(taken(irq, cpu));
-                assert!(one <= sum(cpu));
+                let one = u64::from(irq_count(irq, cpu));
+                assert!(one <= irqs_sum(cpu));
             }
         }
-        let all = || (0..local_kinds()).any(|kind| local_taken(kind, 0) != 0);
+        let all = || (0..nr_local_irqs()).any(|kind| local_irq_count(kind, 0) != 0);
         assert!(until(all));
     }
 
     #[test]
     fn an_impossible_cpu_or_interrupt_counts_nothing() {
-        let cpus = cpu::count();
-        assert_eq!(sum(cpus), 0);
-        assert_eq!(taken(0, cpus), 0);
-        assert_eq!(taken(u32::MAX, 0), 0);
-        assert_eq!(local_taken(0, cpus), 0);
-        assert_eq!(local_taken(local_kinds(), 0), 0);
-        assert_eq!(local_name(local_kinds()), b"");
+        let cpus = cpu::nr_cpu_ids();
+        assert_eq!(irqs_sum(cpus), 0);
+        assert_eq!(irq_count(0, cpus), 0);
+        assert_eq!(irq_count(u32::MAX, 0), 0);
+        assert_eq!(local_irq_count(0, cpus), 0);
+        assert_eq!(local_irq_count(nr_local_irqs(), 0), 0);
+        assert_eq!(local_irq_name(nr_local_irqs()), b"");
         let printk_sync = PrintkCpuSync::new();
         let name = Name::of(u32::MAX);
         drop(printk_sync);

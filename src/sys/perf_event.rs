@@ -190,7 +190,7 @@ impl<T: OverflowHandler> PerfEvents<T> {
     /// Process context, may sleep; to be dropped there too.
     pub(crate) fn new(mut data: impl FnMut(u32) -> T) -> Result<Self> {
         Ok(Self(Buffer::new(
-            cpu::count() as usize,
+            cpu::nr_cpu_ids() as usize,
             GFP_KERNEL,
             |cpu| {
                 let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
@@ -271,7 +271,7 @@ mod tests {
             assert!(!counter.is_running());
             cpu += 1;
         }
-        assert_eq!(cpu, cpu::count());
+        assert_eq!(cpu, cpu::nr_cpu_ids());
         assert!(counters.get(cpu).is_none());
         Ok(())
     }

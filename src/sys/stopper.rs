@@ -10,7 +10,10 @@
 
 use super::{
     ffi,
-    fifo_thread::FifoThread,
+    fifo_thread::{
+        self,
+        FifoThread, //
+    },
     ksyms::Ksyms, //
 };
 use kernel::ffi::{
@@ -63,7 +66,7 @@ impl StopWork {
     pub(super) fn queue_fn(&self) -> Option<QueueFn> {
         match self {
             Self::CpuStopper => Some(ffi::vigil_stopper_queue),
-            Self::FifoThread(_) => Some(FifoThread::QUEUE),
+            Self::FifoThread(_) => Some(fifo_thread::queue),
             Self::None => None,
         }
     }

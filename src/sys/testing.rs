@@ -73,7 +73,7 @@ pub(super) fn sleep_ms(millis: i64) {
 
 /// Iterates over the online CPUs.
 pub(super) fn cpus_online() -> impl Iterator<Item = u32> {
-    (0..cpu::count()).filter(|&cpu| {
+    (0..cpu::nr_cpu_ids()).filter(|&cpu| {
         let mask = &raw mut bindings::__cpu_online_mask;
         // SAFETY: The CPU is possible, so that its bit is in the mask, which may be changing.
         cpu::possible(cpu) && unsafe { bindings::cpumask_test_cpu(cpu as i32, mask) }

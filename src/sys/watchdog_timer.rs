@@ -183,7 +183,7 @@ impl<T: TimerCallback> WatchdogTimers<T> {
     /// Process context, may sleep; to be dropped there too.
     pub(crate) fn new(mut data: impl FnMut(u32) -> T) -> Result<Self> {
         Ok(Self(Buffer::new(
-            cpu::count() as usize,
+            cpu::nr_cpu_ids() as usize,
             GFP_KERNEL,
             |cpu| {
                 let cpu = u32::try_from(cpu).map_err(|_| EINVAL)?;
@@ -321,7 +321,7 @@ mod tests {
 
     /// Adds up one counter of all CPUs.
     fn sum(timers: &TimerPerCpu<Probe>, of: fn(&Probe) -> &Atomic<i32>) -> i32 {
-        (0..cpu::count())
+        (0..cpu::nr_cpu_ids())
             .filter_map(|cpu| timers.0.get(cpu))
             .fold(0, |sum, timer| {
                 sum.wrapping_add(of(timer.data()).load(Relaxed))
@@ -335,7 +335,7 @@ mod tests {
             let timer = timers.0.get(cpu).ok_or(EINVAL)?;
             assert!(until(|| timer.data().expired.load(Relaxed) >= 5));
         }
-        assert!(timers.0.get(cpu::count()).is_none());
+        assert!(timers.0.get(cpu::nr_cpu_ids()).is_none());
         drop(running);
         let expired = sum(&timers, |probe| &probe.expired);
         sleep_ms(30);

@@ -58,7 +58,7 @@ struct Target<'a> {
 pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, grace_ts: u64) -> u64 {
     let period = ctx.sample_period();
     let limit = buddy::limit(ctx.thresh());
-    let count = cpu::count();
+    let count = cpu::nr_cpu_ids();
     let mut check_at = u64::MAX;
     let mut other = me;
     let began = monotonic();
