@@ -85,10 +85,10 @@ kmod:
 	@test -n "$(DIR)" || { echo "usage: make kmod DIR=path [KERNEL=...]" >&2; exit 2; }
 	scripts/kmod $(KERNEL) $(DIR) $(out)
 
-# Everything that a guest needs, in $(out): see scripts/bench-dir.
-.PHONY: bench-dir
-bench-dir:
-	@scripts/bench-dir $(KERNEL) $(out)
+# Everything that a guest needs, in $(out): see scripts/artifacts.
+.PHONY: artifacts
+artifacts:
+	@scripts/artifacts $(KERNEL) $(out)
 
 # make turns every failure into its own 2; the script's status gets out through
 # a function that ends make itself. A make that cannot load it ends with 2.
@@ -102,18 +102,18 @@ vm: vm-run
 	@$(eval status := $(shell cat $(vm_status); rm -f $(vm_status))) \
 	$(if $(filter-out 0,$(status)),$(exit-with $(status))) exit $(status)
 
-vm-run: bench-dir
+vm-run: artifacts
 	@scripts/vm $(out) run --cpus $(CPUS) --mem $(MEM) --timeout $(TIMEOUT) \
 		$(if $(APPEND),--append "$(APPEND)") $(if $(SCRIPT),--script "$(SCRIPT)") \
 		$(foreach f,$(FILES),--file "$(f)"); echo $$? > $(vm_status)
 
 .PHONY: demo
-demo: bench-dir
+demo: artifacts
 	@scripts/vm $(out) demo
 
 # Without debug information there are no stacks; what the report says then.
 .PHONY: kdump-demo
-kdump-demo: bench-dir
+kdump-demo: artifacts
 	@scripts/vmcore-report --prepare >/dev/null
 	@scripts/vm $(out) kdump $(KIND) "$$(scripts/kernel-debuginfo $(KERNEL) || echo 'going on without debug information' >&2)"
 
@@ -123,11 +123,11 @@ kdump-trial:
 	@scripts/kdump-trial $(KERNEL) $(out)
 
 .PHONY: measure
-measure: bench-dir
+measure: artifacts
 	@scripts/vm $(out) measure $(PART)
 
 .PHONY: soak
-soak: bench-dir
+soak: artifacts
 	@scripts/new-cases $$(($(MINUTES) * 1000))
 	@VIGIL_SOAK_MINUTES=$(MINUTES) scripts/vm $(out) scenarios soak:: --test-threads 1
 

@@ -55,7 +55,7 @@ fn main() -> anyhow::Result<()> {
     let cpus = Cpus::settle().context("cannot settle on a CPU")?;
     let agent = Arc::new(Port::open(AGENT_PORT)?);
     let log = Port::open(LOG_PORT)?;
-    // Out-of-memory tests shall not end the guest's only witness.
+    // Out-of-memory tests shall not end the guest's only observer.
     std::fs::write("/proc/self/oom_score_adj", "-1000").context("oom_score_adj")?;
 
     // As long as somebody has the console open, what is typed waits for a reader.

@@ -12,7 +12,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vigil_vm::{BootError, Config, LogLine, Vm, Witness};
+use vigil_vm::{BootError, Config, LogLine, Observer, Vm};
 
 /// Lines of the log shown with a failure.
 const TAIL: usize = 25;
@@ -31,7 +31,7 @@ pub(crate) struct Cx {
 #[derive(Debug, Default)]
 struct Guests {
     started: u32,
-    witnesses: Vec<Witness>,
+    observers: Vec<Observer>,
 }
 
 impl Cx {
@@ -53,7 +53,7 @@ impl Cx {
             1 => self.name.clone(),
             n => format!("{}-{n}", self.name),
         };
-        // The guest's limit is the scenario's, at the kernel's pace already.
+        // The guest's limit is what is left of the scenario's, which has been multiplied by the kernel's slowdown.
         Config::new(name)
             .limit(self.deadline.saturating_duration_since(Instant::now()))
             .alike()
@@ -61,7 +61,7 @@ impl Cx {
 
     /// Waits while its guests stand still (frozen by the harness), and lets another
     /// scenario use the processor time meanwhile.
-    pub(crate) fn stand_still(&self, time: Duration) {
+    pub(crate) fn sleep_yielding_slot(&self, time: Duration) {
         // One that is alone stays so.
         let share = self.share.filter(|share| *share != Share::Alone);
         let _lent = share.map(Lent::new);
@@ -76,14 +76,14 @@ impl Cx {
     /// Boots a guest.
     pub(crate) fn boot_with(&self, config: Config) -> Result<Vm, BootError> {
         let vm = Vm::boot(config)?;
-        self.guests().witnesses.push(vm.witness());
+        self.guests().observers.push(vm.observer());
         Ok(vm)
     }
 
     /// Kills every guest: whatever the scenario waits for fails then.
     pub(crate) fn kill_all(&self) {
-        for witness in &self.guests().witnesses {
-            witness.kill();
+        for observer in &self.guests().observers {
+            observer.kill();
         }
     }
 
@@ -91,15 +91,15 @@ impl Cx {
     pub(crate) fn splats(&self, allowed: &[Splat]) -> Vec<String> {
         let guests = self.guests();
         let mut found = Vec::new();
-        for witness in &guests.witnesses {
-            for line in witness.log().lines() {
+        for observer in &guests.observers {
+            for line in observer.log().lines() {
                 // Programs may write anything to the log.
                 let splat = splat::classify(&line.text).filter(|_| line.facility == 0);
                 if let Some(splat) = splat.filter(|splat| !allowed.contains(splat)) {
                     found.push(format!("{splat:?}: [{:.6}] {}", line.time, line.text));
                 }
             }
-            let panicked = witness.console().panic().is_some() && !witness.panic_was_awaited();
+            let panicked = observer.console().panic().is_some() && !observer.panic_was_awaited();
             if panicked && !allowed.contains(&Splat::Panic) {
                 found.push("Panic: the guest panicked, which nobody waited for".to_owned());
             }
@@ -110,9 +110,9 @@ impl Cx {
     /// Where to look after a failure: each guest's console and last lines.
     pub(crate) fn evidence(&self) -> String {
         let mut text = String::new();
-        for witness in &self.guests().witnesses {
-            let console = witness.console();
-            let log = witness.log();
+        for observer in &self.guests().observers {
+            let console = observer.console();
+            let log = observer.log();
             let lines = log.lines();
             if let Some(path) = console.path() {
                 let _ = writeln!(text, "console: {}", path.display());

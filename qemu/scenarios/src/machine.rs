@@ -3,24 +3,24 @@
 //! slow it is.
 
 use std::sync::OnceLock;
-use vigil_vm::{Arch, Bench};
+use vigil_vm::{Arch, Artifacts};
 
-/// The bench's machine, whether CPUs with interrupts off can be interrupted, and its
-/// kernel's pace.
+/// The architecture that is tested, whether CPUs with interrupts off can be interrupted, and its
+/// kernel's slowdown.
 fn found() -> (Arch, bool, u32) {
     static FOUND: OnceLock<(Arch, bool, u32)> = OnceLock::new();
-    // Without a bench, or with a strange one, no guest boots and says why.
+    // Without artifacts, or with some of an unknown architecture, booting a guest fails and says why.
     *FOUND.get_or_init(|| {
-        let Ok(bench) = Bench::from_env() else {
+        let Ok(artifacts) = Artifacts::from_env() else {
             return (Arch::X86_64, true, 1);
         };
-        let arch = bench.arch().unwrap_or(Arch::X86_64);
-        let nmi = arch == Arch::X86_64 || bench.kernel_has("CONFIG_ARM64_PSEUDO_NMI");
-        (arch, nmi, bench.pace())
+        let arch = artifacts.arch().unwrap_or(Arch::X86_64);
+        let nmi = arch == Arch::X86_64 || artifacts.kernel_has("CONFIG_ARM64_PSEUDO_NMI");
+        (arch, nmi, artifacts.slowdown())
     })
 }
 
-/// The machine of the bench.
+/// The architecture of the kernel under test.
 pub(crate) fn arch() -> Arch {
     found().0
 }
@@ -30,8 +30,8 @@ pub(crate) fn has_nmi() -> bool {
     found().1
 }
 
-/// How much slower than a stock kernel the bench's is: see [`Bench::pace`].
-pub(crate) fn pace() -> u32 {
+/// How much slower than a stock kernel the kernel under test is: see [`Artifacts::slowdown`].
+pub(crate) fn slowdown() -> u32 {
     found().2
 }
 

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `topics` | the list of topics, and a file for each |
 //! | `scenario` | what a scenario is |
-//! | `machine` | what a kernel's words look like on this kind of machine, and its pace |
+//! | `machine` | what a kernel's words look like on this architecture, and how slow the kernel is |
 //! | `host` | the machine that all this runs on, and whether it has time for it |
 //! | `context` | what it is given: guests that die with it |
 //! | `runner` | runs one: time limit, second try, verdict |
@@ -54,14 +54,14 @@ mod prelude {
     pub(crate) use vigil_logic::messages::{self, status as key};
     #[allow(unused_imports)]
     pub(crate) use vigil_vm::{
-        qapi::qmp, Arch, Bench, Config, Errno, Error, Job, LogLine, Mark, Output, Vm,
+        qapi::qmp, Arch, Artifacts, Config, Errno, Error, Job, LogLine, Mark, Output, Vm,
     };
 }
 
 use libtest_mimic::Arguments;
 use report::Report;
 use std::{cmp::Reverse, collections::BTreeMap, env, process::ExitCode, sync::Arc};
-use vigil_vm::Bench;
+use vigil_vm::Artifacts;
 
 /// Scenarios at once, unless the command line says otherwise. Most of them wait for
 /// their turn (see `turns`): there are so many that whichever share of the machine
@@ -80,9 +80,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let bench = Bench::from_env().ok();
+    let artifacts = Artifacts::from_env().ok();
     // What a kernel does not have cannot be tried on it.
-    let has = |option: &str| bench.as_ref().is_none_or(|bench| bench.kernel_has(option));
+    let has = |option: &str| {
+        artifacts
+            .as_ref()
+            .is_none_or(|artifacts| artifacts.kernel_has(option))
+    };
     let report = Arc::new(Report::default());
     let mut left_out = BTreeMap::<String, Vec<String>>::new();
     let mut scenarios: Vec<_> = topics::all()

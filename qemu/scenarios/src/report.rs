@@ -57,13 +57,13 @@ impl Report {
     }
 
     /// Prints the table and writes `$VIGIL_OUT/junit.xml` (without that
-    /// variable: in the bench), and `unsteady.txt` beside it: what did not pass at
+    /// variable: in the artifacts folder), and `flaky.txt` beside it: what did not pass at
     /// the first try, and why.
     pub(crate) fn finish(&self) -> anyhow::Result<()> {
         let mut records = self.records();
         records.sort_by_key(|record| std::cmp::Reverse(record.time));
         print_table(&records);
-        let folder = env::var_os("VIGIL_OUT").or_else(|| env::var_os("VIGIL_BENCH"));
+        let folder = env::var_os("VIGIL_OUT").or_else(|| env::var_os("VIGIL_ARTIFACTS"));
         match folder.map(PathBuf::from) {
             Some(folder) => {
                 write_junit(&records, &folder)?;
@@ -173,6 +173,6 @@ fn write_unsteady(records: &[Record], folder: &std::path::Path) -> anyhow::Resul
             lines.join("\n  ")
         ));
     }
-    let path = folder.join("unsteady.txt");
+    let path = folder.join("flaky.txt");
     fs::write(&path, said).with_context(|| format!("cannot write {}", path.display()))
 }

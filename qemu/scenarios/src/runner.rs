@@ -122,7 +122,7 @@ fn attempt(topic: &str, scenario: &Scenario, number: u32, share: Option<Share>) 
     if number > 1 {
         name.push_str(&format!("-try{number}"));
     }
-    let limit = scenario.limit * machine::pace();
+    let limit = scenario.limit * machine::slowdown();
     let cx = Arc::new(Cx::new(name, limit, share));
     match run_limited(scenario, limit, &cx) {
         Ok(()) => {

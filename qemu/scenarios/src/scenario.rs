@@ -100,7 +100,7 @@ impl Scenario {
     pub(crate) fn share(&self) -> Option<Share> {
         match self.share {
             // A kernel that checks all that it does hardly ever waits.
-            Some(Share::Light) if machine::pace() != 1 => Some(Share::Work),
+            Some(Share::Light) if machine::slowdown() != 1 => Some(Share::Work),
             share => share,
         }
     }

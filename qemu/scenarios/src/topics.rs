@@ -3,10 +3,10 @@
 
 use crate::scenario::Scenario;
 
-mod bench;
 mod contract;
 mod hard_kinds;
 mod hard_perf;
+mod harness;
 mod hung_exit;
 mod hung_knobs;
 mod hung_many;
@@ -38,7 +38,7 @@ mod soft_knobs;
 /// All topics with their scenarios.
 pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
     vec![
-        ("bench", bench::scenarios()),
+        ("harness", harness::scenarios()),
         ("contract", contract::scenarios()),
         ("hard_kinds", hard_kinds::scenarios()),
         ("hard_perf", hard_perf::scenarios()),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What kind of machine a guest is, and what depends on that.
 
-/// A kind of machine. The bench says which its kernel is for.
+/// A machine architecture that guests can have. The artifacts folder says which one its kernel is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
     /// x86, 64 bits.

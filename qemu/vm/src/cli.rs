@@ -27,9 +27,9 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct Run {
-    /// Folder with vmlinuz, guest.cpio and the modules [default: $VIGIL_BENCH].
+    /// Folder with vmlinuz, guest.cpio and the modules [default: $VIGIL_ARTIFACTS].
     #[arg(long, value_name = "DIR")]
-    pub(crate) bench: Option<PathBuf>,
+    pub(crate) artifacts: Option<PathBuf>,
 
     /// Run this script as root in the guest; without it, an interactive shell.
     #[arg(long, value_name = "FILE")]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a guest is made of.
 
-use crate::{dump, Arch, Bench, BootError};
+use crate::{dump, Arch, Artifacts, BootError};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -12,7 +12,7 @@ use vigil_wire::CPU_WORD;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) name: String,
-    pub(crate) bench: Option<Bench>,
+    pub(crate) artifacts: Option<Artifacts>,
     pub(crate) cpus: u32,
     pub(crate) mem_mib: u32,
     pub(crate) append: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Config {
 /// Where the serial console goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ConsoleTo {
-    /// Into a file in the bench's logs.
+    /// Into a file in the `logs` folder of the artifacts.
     LogFile,
     /// Into a file without a name: the caller prints it as it comes.
     Memory,
@@ -43,7 +43,7 @@ impl Config {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            bench: None,
+            artifacts: None,
             cpus: 2,
             mem_mib: 1024,
             append: Vec::new(),
@@ -88,7 +88,7 @@ impl Config {
     }
 
     /// Files of the host that appear in the guest under `/vm`, by their own
-    /// name and with their mode. The bench's modules are always there.
+    /// name and with their mode. The modules of the artifacts are always there.
     #[must_use]
     pub fn files<P: AsRef<Path>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
         self.files
@@ -146,14 +146,14 @@ impl Config {
         self
     }
 
-    /// The bench to boot from, instead of the one that `VIGIL_BENCH` names.
+    /// The artifacts to boot from, instead of the one that `VIGIL_ARTIFACTS` names.
     #[must_use]
-    pub fn bench(mut self, bench: Bench) -> Self {
-        self.bench = Some(bench);
+    pub fn artifacts(mut self, artifacts: Artifacts) -> Self {
+        self.artifacts = Some(artifacts);
         self
     }
 
-    /// Keeps the console out of the bench's logs; see [`crate::Console`].
+    /// Keeps the console in memory, not in the artifacts' `logs` folder; see [`crate::Console`].
     #[must_use]
     pub fn console_in_memory(mut self) -> Self {
         self.console = ConsoleTo::Memory;
@@ -182,25 +182,25 @@ impl Config {
     }
 
     /// Where the dump goes, if there is to be one.
-    pub(crate) fn dump_path(&self, bench: &Bench) -> Option<PathBuf> {
+    pub(crate) fn dump_path(&self, artifacts: &Artifacts) -> Option<PathBuf> {
         let name = format!("{}.flat", self.file_name());
-        self.kdump.then(|| bench.dumps().join(name))
+        self.kdump.then(|| artifacts.dumps().join(name))
     }
 
     /// All files that appear under `/vm`.
-    pub(crate) fn all_files(&self, bench: &Bench) -> Result<Vec<PathBuf>, BootError> {
-        let mut files = bench.modules();
+    pub(crate) fn all_files(&self, artifacts: &Artifacts) -> Result<Vec<PathBuf>, BootError> {
+        let mut files = artifacts.modules();
         files.extend(self.files.iter().cloned());
         if self.kdump {
-            files.extend(bench.kdump_files()?);
+            files.extend(artifacts.kdump_files()?);
         }
         Ok(files)
     }
 
-    pub(crate) fn resolve_bench(&self) -> Result<Bench, BootError> {
-        match &self.bench {
-            Some(bench) => Ok(bench.clone()),
-            None => Bench::from_env(),
+    pub(crate) fn resolve_artifacts(&self) -> Result<Artifacts, BootError> {
+        match &self.artifacts {
+            Some(artifacts) => Ok(artifacts.clone()),
+            None => Artifacts::from_env(),
         }
     }
 
@@ -217,12 +217,12 @@ impl Config {
     /// does not answer, takes it for unstable. The HPET, which it goes on with, costs an
     /// exit each time that it is read, and is at the same place again after 43 s: what a
     /// longer pause of the guest took is not to be seen then.
-    pub(crate) fn command_line(&self, bench: &Bench, arch: Arch) -> String {
+    pub(crate) fn command_line(&self, artifacts: &Artifacts, arch: Arch) -> String {
         let console = arch.serial();
         let mut words = vec![format!(
             "console={console} panic=-1 loglevel=7 printk.devkmsg=on log_buf_len=4M"
         )];
-        if bench.kernel_has("CONFIG_KUNIT") {
+        if artifacts.kernel_has("CONFIG_KUNIT") {
             words.push("kunit.filter_glob=none".to_owned());
         }
         if arch == Arch::X86_64 {
@@ -231,10 +231,10 @@ impl Config {
         // identify_cpu() empties the boot CPU's feature bits for a moment, and
         // KASAN asks them how many levels page tables have: at times an early
         // interrupt is reported as a wild access.
-        if bench.kernel_has("CONFIG_KASAN") && arch == Arch::X86_64 {
+        if artifacts.kernel_has("CONFIG_KASAN") && arch == Arch::X86_64 {
             words.push("no5lvl".to_owned());
         }
-        if bench.kernel_has("CONFIG_ARM64_PSEUDO_NMI") {
+        if artifacts.kernel_has("CONFIG_ARM64_PSEUDO_NMI") {
             words.push("irqchip.gicv3_pseudo_nmi=1".to_owned());
         }
         words.extend(self.append.iter().cloned());

@@ -24,7 +24,7 @@ impl Console {
         Self { file, path }
     }
 
-    /// The file in the bench's logs, if it is kept there.
+    /// The file in the artifacts' `logs` folder, if the console goes there.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }

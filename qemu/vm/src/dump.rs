@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a guest needs, in the bench: scripts/kdump-dir puts it there.
+/// What a guest needs, in the artifacts folder: scripts/kdump-dir puts it there.
 pub(crate) const FOLDER: &str = "kdump";
 
 /// The port's name in the guest.
@@ -127,7 +127,7 @@ impl Vm {
         self.dump_path()?;
         let console = self.arch().serial();
         // The system call that takes files is an option of the kernel's.
-        let call = match self.bench().kernel_has("CONFIG_KEXEC_FILE") {
+        let call = match self.artifacts().kernel_has("CONFIG_KEXEC_FILE") {
             true => "-s",
             false => "-c",
         };
@@ -239,7 +239,7 @@ impl Vm {
 
     /// Waits for something on the console; says why it will not come.
     fn until(&self, limit: Duration, mut there: impl FnMut() -> bool) -> Result<(), String> {
-        let limit = limit.saturating_mul(self.bench().pace());
+        let limit = limit.saturating_mul(self.artifacts().slowdown());
         let start = Instant::now();
         loop {
             // What it said last comes before its end.

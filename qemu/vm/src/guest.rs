@@ -8,7 +8,7 @@ use crate::{
     qemu::{self, Qemu},
     qmp::Control,
     template::{self, Begin, First},
-    vcpu, Arch, Bench, BootError, Config, Error, FrozenVcpu, Job, Output, Result, Witness,
+    vcpu, Arch, Artifacts, BootError, Config, Error, FrozenVcpu, Job, Observer, Output, Result,
 };
 use nix::{errno::Errno, sys::signal::Signal};
 use qapi::{qmp, Command};
@@ -61,11 +61,11 @@ const ANSWER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Vm {
     guest: Arc<Guest>,
-    bench: Bench,
+    artifacts: Artifacts,
     arch: Arch,
     dump: Option<PathBuf>,
     boot_time: Duration,
-    went_on: bool,
+    restored: bool,
     marks: AtomicU32,
     /// Dropped with the guest: ends the thread that enforces the limit.
     _end_of_limit: Sender<()>,
@@ -75,7 +75,7 @@ pub struct Vm {
 #[derive(Debug)]
 pub struct Booting {
     guest: Guest,
-    bench: Bench,
+    artifacts: Artifacts,
     arch: Arch,
     dump: Option<PathBuf>,
     terminal: Option<UnixStream>,
@@ -95,11 +95,11 @@ pub(crate) struct Guest {
     console: Console,
     limit: Duration,
     deadline: Instant,
-    /// What limits are multiplied by: [`Bench::pace`].
-    pace: u32,
+    /// What limits are multiplied by: [`Artifacts::slowdown`].
+    slowdown: u32,
     frozen: AtomicBool,
     /// Somebody will want to read the log to its end.
-    witnessed: AtomicBool,
+    observed: AtomicBool,
     panic_awaited: AtomicBool,
 }
 
@@ -119,11 +119,11 @@ impl Vm {
     ///
     /// When QEMU does not start.
     pub fn power_on(config: Config) -> Result<Booting, BootError> {
-        let bench = config.resolve_bench()?;
-        let arch = bench.arch()?;
-        let pace = bench.pace();
+        let artifacts = config.resolve_artifacts()?;
+        let arch = artifacts.arch()?;
+        let slowdown = artifacts.slowdown();
         let deadline = Instant::now() + config.limit;
-        let begin = template::begin(&config, &bench, arch)?;
+        let begin = template::begin(&config, &artifacts, arch)?;
         let start = Instant::now();
         let (qemu, sockets, console) = qemu::start(&config, &begin)?;
         let qemu = Arc::new(qemu);
@@ -146,15 +146,15 @@ impl Vm {
             console,
             limit: config.limit,
             deadline,
-            pace,
+            slowdown,
             frozen: AtomicBool::new(false),
-            witnessed: AtomicBool::new(false),
+            observed: AtomicBool::new(false),
             panic_awaited: AtomicBool::new(false),
         };
         Ok(Booting {
             guest,
-            dump: config.dump_path(&bench),
-            bench,
+            dump: config.dump_path(&artifacts),
+            artifacts,
             arch,
             terminal: sockets.terminal,
             begin,
@@ -361,7 +361,7 @@ impl Vm {
     /// What became of the guest.
     pub fn uptime(&self) -> Result<f64> {
         let number = self.marks.fetch_add(1, Ordering::Relaxed);
-        let text = format!("vigil-bench: time mark {number}");
+        let text = format!("vigil-harness: time mark {number}");
         self.write("/dev/kmsg", format!("<7>{text}\n").as_bytes())?;
         let line = self.guest.wait("a mark in the log", ANSWER, |state| {
             state
@@ -395,7 +395,7 @@ impl Vm {
     ///
     /// [`Error::Timeout`], or [`Error::Gone`] when it ended without a panic.
     pub fn wait_panic(&self, limit: Duration) -> Result<String> {
-        let limit = limit.saturating_mul(self.guest.pace);
+        let limit = limit.saturating_mul(self.guest.slowdown);
         let deadline = self.guest.deadline.min(Instant::now() + limit);
         loop {
             let ended = self.guest.qemu.ended();
@@ -564,9 +564,9 @@ impl Vm {
         self.guest.qemu.kill();
     }
 
-    /// The bench that it was booted from.
-    pub fn bench(&self) -> &Bench {
-        &self.bench
+    /// The artifacts that it was booted from.
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.artifacts
     }
 
     /// What kind of machine it is.
@@ -575,8 +575,8 @@ impl Vm {
     }
 
     /// Whether it went on from where another had come up: see [`Config::alike`].
-    pub fn went_on(&self) -> bool {
-        self.went_on
+    pub fn restored(&self) -> bool {
+        self.restored
     }
 
     /// Whether its instructions are translated, and not run by the processor.
@@ -602,9 +602,9 @@ impl Vm {
     }
 
     /// What stays of this guest when it is dropped.
-    pub fn witness(&self) -> Witness {
-        self.guest.witnessed.store(true, Ordering::Relaxed);
-        Witness {
+    pub fn observer(&self) -> Observer {
+        self.guest.observed.store(true, Ordering::Relaxed);
+        Observer {
             guest: Arc::clone(&self.guest),
         }
     }
@@ -627,7 +627,7 @@ impl Booting {
     ///
     /// When it does not come up. Nothing is left running then.
     pub fn up(self) -> Result<Vm, BootError> {
-        let went_on = matches!(self.begin, Begin::From(..));
+        let restored = matches!(self.begin, Begin::From(..));
         match self.begin {
             Begin::Boot => self.guest.wait_hello(self.boot_limit)?,
             Begin::First(first) => {
@@ -654,11 +654,11 @@ impl Booting {
         }
         Ok(Vm {
             guest: Arc::new(self.guest),
-            bench: self.bench,
+            artifacts: self.artifacts,
             arch: self.arch,
             dump: self.dump,
             boot_time: self.start.elapsed(),
-            went_on,
+            restored,
             marks: AtomicU32::new(0),
             _end_of_limit: self.end_of_limit,
         })
@@ -669,7 +669,7 @@ impl Vm {
     /// Has a kernel with kmemleak look for leaks: it says in its log if it finds
     /// some, and which is written there for whoever reads the log afterwards.
     fn look_for_leaks(&self) {
-        if self.bench.kernel_has("CONFIG_DEBUG_KMEMLEAK") {
+        if self.artifacts.kernel_has("CONFIG_DEBUG_KMEMLEAK") {
             let found = self.spawn(
                 // A record of the log has a kilobyte at most: a line each.
                 "cd /sys/kernel/debug && echo scan > kmemleak &&
@@ -683,8 +683,7 @@ impl Vm {
 
 impl Drop for Vm {
     fn drop(&mut self) {
-        if self.guest.witnessed.load(Ordering::Relaxed)
-            && !self.guest.frozen.load(Ordering::Relaxed)
+        if self.guest.observed.load(Ordering::Relaxed) && !self.guest.frozen.load(Ordering::Relaxed)
         {
             // Fails at once when the guest is gone or panicked.
             self.look_for_leaks();
@@ -722,7 +721,7 @@ impl Guest {
         limit: Duration,
         mut find: impl FnMut(&mut State) -> Option<T>,
     ) -> Result<T> {
-        let limit = limit.saturating_mul(self.pace);
+        let limit = limit.saturating_mul(self.slowdown);
         let deadline = self.deadline.min(Instant::now() + limit);
         let mut next_look = Instant::now() + LOOK;
         let mut state = self.channel.lock();

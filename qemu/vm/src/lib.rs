@@ -19,7 +19,7 @@
 //! | file | |
 //! |---|---|
 //! | `config` | what a guest is made of |
-//! | `bench` | the folder with kernel, image and modules |
+//! | `artifacts` | the folder with kernel, image and modules |
 //! | `arch` | what kind of machine it is |
 //! | `accel` | whether KVM works here |
 //! | `cpio` | the archive with the run's own files |
@@ -36,14 +36,14 @@
 //! | `vcpu` | stopping one virtual CPU |
 //! | `dump` | a guest that leaves a crash dump when it panics |
 //! | `flat` | the format in which the dump arrives |
-//! | `witness` | what stays of a guest that is gone |
+//! | `observer` | what stays of a guest that is gone |
 //! | `error` | what can go wrong |
 //!
 //! QEMU is the one in PATH: run inside the build root (`scripts/in-root`).
 
 pub mod accel;
 mod arch;
-mod bench;
+mod artifacts;
 mod channel;
 mod child;
 mod config;
@@ -55,15 +55,15 @@ mod flat;
 mod guest;
 mod job;
 mod log;
+mod observer;
 mod qemu;
 mod qmp;
 mod template;
 mod vcpu;
 mod vigil;
-mod witness;
 
 pub use arch::Arch;
-pub use bench::Bench;
+pub use artifacts::Artifacts;
 pub use config::Config;
 pub use console::Console;
 pub use dump::{Dump, DumpError, Stage};
@@ -72,6 +72,6 @@ pub use guest::{Booting, Vm};
 pub use job::{Job, Output};
 pub use log::{Log, LogLine, Mark};
 pub use nix::errno::Errno;
+pub use observer::Observer;
 pub use qapi;
 pub use vcpu::FrozenVcpu;
-pub use witness::Witness;

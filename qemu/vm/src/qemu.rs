@@ -51,14 +51,14 @@ pub(crate) struct Sockets {
 /// Starts QEMU. Everything that it is connected to is handed over as open
 /// descriptors: no socket to wait for, no file that a killed run leaves behind.
 pub(crate) fn start(config: &Config, begin: &Begin) -> Result<(Qemu, Sockets, Console), BootError> {
-    let bench = config.resolve_bench()?;
-    let arch = bench.arch()?;
-    let kernel = bench.need("vmlinuz")?;
+    let artifacts = config.resolve_artifacts()?;
+    let arch = artifacts.arch()?;
+    let kernel = artifacts.need("vmlinuz")?;
     check_kernel(&kernel, arch)?;
-    let image = bench.need("guest.cpio")?;
-    let initramfs = initramfs(&image, &config.all_files(&bench)?)?;
+    let image = artifacts.need("guest.cpio")?;
+    let initramfs = initramfs(&image, &config.all_files(&artifacts)?)?;
     let messages = memory_file("messages")?;
-    let console = console(config, &bench.logs())?;
+    let console = console(config, &artifacts.logs())?;
 
     let mut args = Arguments::default();
     args.words([
@@ -88,7 +88,7 @@ pub(crate) fn start(config: &Config, begin: &Begin) -> Result<(Qemu, Sockets, Co
     args.words(["-kernel", &kernel.to_string_lossy()]);
     let initramfs = args.inherit(initramfs);
     args.words(["-initrd", &initramfs]);
-    args.words(["-append", &config.command_line(&bench, arch)]);
+    args.words(["-append", &config.command_line(&artifacts, arch)]);
 
     let console_fd = console.1;
     let terminal = match config.console {
@@ -124,7 +124,7 @@ pub(crate) fn start(config: &Config, begin: &Begin) -> Result<(Qemu, Sockets, Co
         "-device",
         &format!("virtserialport,chardev=log,name={LOG_PORT}"),
     ]);
-    if let Some(path) = config.dump_path(&bench) {
+    if let Some(path) = config.dump_path(&artifacts) {
         let file = args.inherit(dump_file(&path)?);
         args.words(["-chardev", &format!("file,id=dump,path={file}")]);
         args.words([

@@ -12,7 +12,7 @@ use std::{
     thread,
     time::Duration,
 };
-use vigil_vm::{Bench, BootError, Config, Console, Error, Vm};
+use vigil_vm::{Artifacts, BootError, Config, Console, Error, Vm};
 
 const PANICKED: u8 = 123;
 const TIMED_OUT: u8 = 124;
@@ -58,8 +58,8 @@ fn config(options: &cli::Run, limit: Duration) -> Config {
     for words in &options.append {
         config = config.append(words);
     }
-    match &options.bench {
-        Some(folder) => config.bench(Bench::at(folder)),
+    match &options.artifacts {
+        Some(folder) => config.artifacts(Artifacts::at(folder)),
         None => config,
     }
 }
@@ -90,8 +90,8 @@ fn run_shell(options: &cli::Run) -> Result<u8, Failure> {
     // what makes Ctrl-C and job control work.
     let job = vm.spawn_on_terminal(&format!("{size}setsid -c /bin/bash -l"))?;
     eprint!("vm: a root shell; 'exit' ends the machine, so does Ctrl-A x\r\n");
-    let witness = vm.witness();
-    let _raw = terminal::type_into(output, move || witness.kill()).map_err(unusable)?;
+    let observer = vm.observer();
+    let _raw = terminal::type_into(output, move || observer.kill()).map_err(unusable)?;
     Ok(exit_status(job.wait(vm.time_left())?.status))
 }
 

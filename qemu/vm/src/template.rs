@@ -15,7 +15,7 @@ use crate::{
     accel::{self, Accel},
     cpio,
     qmp::Control,
-    Arch, Bench, BootError, Config, Error, Log, Result,
+    Arch, Artifacts, BootError, Config, Error, Log, Result,
 };
 use qapi::qmp;
 use std::{
@@ -87,14 +87,18 @@ type Templates = BTreeMap<Key, Known>;
 
 /// How a guest that is made of that is to begin. While the first one boots, this waits
 /// for it, as long as booting may take, but not for more than half of the guest's limit.
-pub(crate) fn begin(config: &Config, bench: &Bench, arch: Arch) -> Result<Begin, BootError> {
-    let Some(key) = key(config, bench, arch)? else {
+pub(crate) fn begin(
+    config: &Config,
+    artifacts: &Artifacts,
+    arch: Arch,
+) -> Result<Begin, BootError> {
+    let Some(key) = key(config, artifacts, arch)? else {
         return Ok(Begin::Boot);
     };
     let boots = |templates: &mut Templates| matches!(templates.get(&key), Some(Known::Boots));
     let most = config
         .boot_limit
-        .saturating_mul(bench.pace())
+        .saturating_mul(artifacts.slowdown())
         .min(config.limit / 2);
     let (mut templates, _) = NEWS
         .wait_timeout_while(templates(), most, boots)
@@ -103,7 +107,7 @@ pub(crate) fn begin(config: &Config, bench: &Bench, arch: Arch) -> Result<Begin,
         Some(Known::Ready(template)) => Begin::From(key, Arc::clone(template)),
         Some(Known::Boots | Known::Nothing) => Begin::Boot,
         None => {
-            let file = tempfile::tempfile_in(bench.folder())
+            let file = tempfile::tempfile_in(artifacts.folder())
                 .map_err(|error| BootError::io("a file for a guest's state", &error))?;
             templates.insert(key.clone(), Known::Boots);
             Begin::First(First { key, file })
@@ -162,7 +166,7 @@ fn templates() -> MutexGuard<'static, Templates> {
 
 /// What the guest is made of, if others may go on from it: one that is emulated, without
 /// devices of its own.
-fn key(config: &Config, bench: &Bench, arch: Arch) -> Result<Option<Key>, BootError> {
+fn key(config: &Config, artifacts: &Artifacts, arch: Arch) -> Result<Option<Key>, BootError> {
     if !config.alike
         || config.kdump
         || config.time_is_instructions
@@ -171,22 +175,22 @@ fn key(config: &Config, bench: &Bench, arch: Arch) -> Result<Option<Key>, BootEr
     {
         return Ok(None);
     }
-    let kernel = bench.need("vmlinuz")?;
+    let kernel = artifacts.need("vmlinuz")?;
     if accel::get(arch, &kernel)? != Accel::Tcg {
         return Ok(None);
     }
     // Kernel and image stay as they are while a run lasts; modules are made anew at times.
     let mut files = DefaultHasher::new();
-    cpio::archive(&config.all_files(bench)?)
+    cpio::archive(&config.all_files(artifacts)?)
         .map_err(|error| BootError::io("/vm", &error))?
         .hash(&mut files);
     Ok(Some(Key(format!(
         "{} {} {} {} {} {:x}",
-        bench.folder().display(),
+        artifacts.folder().display(),
         arch.name(),
         config.cpus,
         config.mem_mib,
-        config.command_line(bench, arch),
+        config.command_line(artifacts, arch),
         files.finish()
     ))))
 }

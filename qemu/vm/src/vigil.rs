@@ -11,7 +11,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] when the bench has none, [`Error::Script`] when the
+    /// [`Error::Missing`] when the artifacts folder has none, [`Error::Script`] when the
     /// kernel refuses it.
     pub fn load(&self, parameters: &str) -> Result<()> {
         self.insmod("vigil.ko", parameters)
@@ -26,14 +26,14 @@ impl Vm {
         self.sh_ok("rmmod vigil").map(drop)
     }
 
-    /// Loads a module of the bench that is under `/vm` in the guest.
+    /// Loads a module of the artifacts folder that is under `/vm` in the guest.
     ///
     /// # Errors
     ///
     /// As [`Vm::load`].
     pub fn insmod(&self, name: &str, parameters: &str) -> Result<()> {
-        if self.bench().file(name).is_none() {
-            let folder = self.bench().folder().display();
+        if self.artifacts().file(name).is_none() {
+            let folder = self.artifacts().folder().display();
             return Err(Error::Missing(format!(
                 "{folder} has no {name}: it has to be built first"
             )));

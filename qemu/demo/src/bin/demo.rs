@@ -89,7 +89,7 @@ fn main() -> Result<()> {
     let vm = Vm::boot(config).context("the guest did not boot")?;
     println!(
         "Guest with {} up after {:.1} s; vigil is loaded with a timeout of {TIMEOUT} s.\n",
-        vm.bench().release().unwrap_or_default(),
+        vm.artifacts().release().unwrap_or_default(),
         vm.boot_time().as_secs_f64()
     );
     vm.insmod("vigil_provoke.ko", "")?;

@@ -60,9 +60,9 @@ fn main() -> Result<()> {
         .kdump()
         .limit(Duration::from_secs(400));
     let vm = Vm::boot(config).context("the guest did not boot")?;
-    let release = vm.bench().release().unwrap_or_default();
+    let release = vm.artifacts().release().unwrap_or_default();
     stage(&format!("boot of {release}"), vm.boot_time());
-    let out = vm.bench().folder().join("kdump-demo");
+    let out = vm.artifacts().folder().join("kdump-demo");
 
     let start = Instant::now();
     vm.arm_kdump("")

@@ -121,22 +121,22 @@ fn status_output_and_options(_: &Cx) -> Verdict {
 }
 
 fn bad_kernel_is_125(_: &Cx) -> Verdict {
-    let bench = tempfile::tempdir()?;
-    fs::write(bench.path().join("vmlinuz"), vec![0x5a; 100_000])?;
-    let image = Bench::from_env()?
+    let artifacts = tempfile::tempdir()?;
+    fs::write(artifacts.path().join("vmlinuz"), vec![0x5a; 100_000])?;
+    let image = Artifacts::from_env()?
         .file("guest.cpio")
-        .context("the bench has no guest.cpio")?;
-    std::os::unix::fs::symlink(image, bench.path().join("guest.cpio"))?;
-    fs::write(bench.path().join("arch"), machine::arch().name())?;
-    let folder = bench.path().to_string_lossy().into_owned();
+        .context("the artifacts folder has no guest.cpio")?;
+    std::os::unix::fs::symlink(image, artifacts.path().join("guest.cpio"))?;
+    fs::write(artifacts.path().join("arch"), machine::arch().name())?;
+    let folder = artifacts.path().to_string_lossy().into_owned();
     let start = Instant::now();
-    let (status, _, stderr) = run("true", &["--bench", &folder])?;
+    let (status, _, stderr) = run("true", &["--artifacts", &folder])?;
     ensure!(
         status == 125 && !stderr.is_empty(),
         "status {status}: {stderr}"
     );
     ensure!(start.elapsed() < secs(20), "took {:?}", start.elapsed());
-    let (status, _, stderr) = run("true", &["--bench", "/nonexistent"])?;
+    let (status, _, stderr) = run("true", &["--artifacts", "/nonexistent"])?;
     ensure!(
         status == 125 && stderr.contains("vmlinuz"),
         "status {status}: {stderr}"

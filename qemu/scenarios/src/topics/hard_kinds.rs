@@ -6,7 +6,7 @@ use super::{
     hung_stall::{wait_for, PROVOKE, SOON},
     lockup_pause::NO_ASKING,
     lockup_stall::{
-        counts, endure, guest, guest_of, hard_in_time, hard_well_formed, in_tree, loud_guest_of,
+        counts, guest, guest_of, hard_in_time, hard_well_formed, in_tree, loud_guest_of, provoke,
         Lockup, Outcome, Words,
     },
 };
@@ -84,7 +84,7 @@ fn one_each(outcome: &Outcome, tag: &str, function: &str, thresh: f64) -> Verdic
 
 fn irqs_off(vm: &Vm, cpus: &str, thresh: f64) -> Verdict {
     let ms = LONG.max((thresh * 2500.0) as u32);
-    let outcome = endure(vm, &format!("irqs_off cpus={cpus} ms={ms}"))?;
+    let outcome = provoke(vm, &format!("irqs_off cpus={cpus} ms={ms}"))?;
     one_each(&outcome, "prov_irqs", "prov_irqs_off", thresh)
         .with_context(|| format!("CPUs {cpus}, thresh {thresh}"))
 }
@@ -112,7 +112,7 @@ fn two_cpus(cx: &Cx) -> Verdict {
     }
     status.is(key::in_tree::HARDLOCKUP, in_tree(&vm))?;
     irqs_off(&vm, "1", 1.0)?;
-    let outcome = endure(&vm, &format!("spinlock irqsave=1 cpu=1 ms={LONG}"))?;
+    let outcome = provoke(&vm, &format!("spinlock irqsave=1 cpu=1 ms={LONG}"))?;
     one_each(&outcome, "prov_spin", "prov_spinlock_irqsave", 1.0)?;
     irqs_off(&vm, "1", 1.0)?;
     ensure!(counts(&vm)? == (0, 3, 0), "{:?}", counts(&vm)?);
@@ -133,7 +133,7 @@ fn many_at_once(cx: &Cx) -> Verdict {
     for cpus in ["1,2", "2,3", "1,3", "1-3"] {
         irqs_off(&vm, cpus, 1.0)?;
     }
-    let outcome = endure(
+    let outcome = provoke(
         &vm,
         &format!("spinlock irqsave=1 cpus=1,2 target=0 ms={LONG}"),
     )?;
@@ -171,13 +171,13 @@ fn thresholds(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=3")?;
     for thresh in [3_u32, 2] {
         vm.set_knob("watchdog_thresh", thresh)?;
-        let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={}", thresh * 800 - 100))?;
+        let outcome = provoke(&vm, &format!("irqs_off cpu=1 ms={}", thresh * 800 - 100))?;
         outcome.words.silent()?;
         irqs_off(&vm, "1", f64::from(thresh))?;
     }
     vm.set_knob("watchdog_thresh", 0)?;
     // At its end it is a soft lockup, as for mainline: the stopper did not run either.
-    let words = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?.words;
+    let words = provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?.words;
     ensure!(
         words.hard.is_empty() && words.not_run.is_empty() && words.recovered.is_empty(),
         "not silent: {words:#?}"
@@ -190,21 +190,21 @@ fn thresholds(cx: &Cx) -> Verdict {
 fn not_one(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1")?;
     // Without the in-tree detector there is nobody whom one could ask for patience.
-    let touches = vm.bench().kernel_has("CONFIG_HARDLOCKUP_DETECTOR");
+    let touches = vm.artifacts().kernel_has("CONFIG_HARDLOCKUP_DETECTOR");
     for what in [
         "touch_nmi cpu=1 ms=5000 touch_ms=500",
         "flaps cpu=1 ms=600 gap_ms=50 count=8",
         "irqs_off cpu=1 ms=700",
     ] {
         if touches || !what.starts_with("touch") {
-            endure(&vm, what)?.words.silent().context(what)?;
+            provoke(&vm, what)?.words.silent().context(what)?;
         }
     }
     irqs_off(&vm, "1", 1.0)?;
     vm.set_knob("nmi_watchdog", 0)?;
     ensure!(vm.knob("nmi_watchdog")? == "0" && vm.knob("watchdog")? == "1");
     // At its end it is a soft lockup, as for mainline: the stopper did not run either.
-    let words = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?.words;
+    let words = provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?.words;
     ensure!(
         words.hard.is_empty() && words.not_run.is_empty() && words.recovered.is_empty(),
         "not silent: {words:#?}"
@@ -226,7 +226,7 @@ fn more_is_shown(cx: &Cx) -> Verdict {
         cx.config().cpus(4),
         "watchdog_thresh=1 hardlockup_all_cpu_backtrace=1 hardlockup_sys_info=mem",
     )?;
-    let outcome = endure(&vm, "irqs_off cpu=2 ms=8000")?;
+    let outcome = provoke(&vm, "irqs_off cpu=2 ms=8000")?;
     one_each(&outcome, "prov_irqs", "prov_irqs_off", 1.0)?;
     let report = &outcome.words.hard[0];
     for cpu in 0..4 {
@@ -241,7 +241,7 @@ fn more_is_shown(cx: &Cx) -> Verdict {
 
     vm.set_knob("hardlockup_all_cpu_backtrace", 0)?;
     vm.set_knob("hardlockup_sys_info", "\n")?;
-    let outcome = endure(&vm, &format!("irqs_off cpu=2 ms={LONG}"))?;
+    let outcome = provoke(&vm, &format!("irqs_off cpu=2 ms={LONG}"))?;
     one_each(&outcome, "prov_irqs", "prov_irqs_off", 1.0)?;
     let report = &outcome.words.hard[0];
     ensure!(!report.mentions("Mem-Info:"), "{report:#?}");
@@ -284,7 +284,7 @@ fn a_long_report(cx: &Cx) -> Verdict {
 /// if anything can; the report says what cannot be shown.
 fn without_unexported_functions(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1 use_unexported=0")?;
-    let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
+    let outcome = provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
     let words = &outcome.words;
     ensure!(
         words.hard.len() == 1 && words.recovered.len() == 1,

@@ -4,7 +4,9 @@
 
 use super::{
     hung_stall::{wait_for, PROVOKE, SOON},
-    lockup_stall::{counts, endure, guest, guest_of, hard_in_time, Lockup, Outcome, Report, Words},
+    lockup_stall::{
+        counts, guest, guest_of, hard_in_time, provoke, Lockup, Outcome, Report, Words,
+    },
     module::nothing_left,
 };
 use crate::prelude::*;
@@ -64,7 +66,7 @@ fn no_counter(cx: &Cx) -> Verdict {
                 && (backend != "buddy" || line.text.ends_with(&by)),
             "{backend}: {line:?}"
         );
-        let outcome = endure(&vm, "irqs_off cpu=1 ms=3000")?;
+        let outcome = provoke(&vm, "irqs_off cpu=1 ms=3000")?;
         ensure!(outcome.words.hard.len() == 1, "{:#?}", outcome.words);
         hard_in_time(&outcome.words.hard[0], outcome.span()?, 1.0, 0)?;
         vm.unload()?;
@@ -100,7 +102,7 @@ fn no_counter(cx: &Cx) -> Verdict {
         "{}",
         Status::read(&vm)?
     );
-    let outcome = endure(&vm, "preempt_off cpu=1 ms=3500")?;
+    let outcome = provoke(&vm, "preempt_off cpu=1 ms=3500")?;
     ensure!(
         outcome.words.only_soft(1)?.len() == 1,
         "{:#?}",
@@ -173,8 +175,8 @@ fn found_by_counter(report: &Report) -> Verdict {
 /// chosen where there are some.
 fn one_cpu(cx: &Cx) -> Verdict {
     let vm = counting(cx, 2, "hardlockup_backend=auto")?;
-    endure(&vm, "irqs_off cpu=1 ms=700")?.words.silent()?;
-    let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
+    provoke(&vm, "irqs_off cpu=1 ms=700")?.words.silent()?;
+    let outcome = provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
     let report = only(&outcome, 1)?;
     ensure!(report.by == 0, "{report:#?}");
     println!(
@@ -190,7 +192,7 @@ fn one_cpu(cx: &Cx) -> Verdict {
 fn all_cpus(cx: &Cx) -> Verdict {
     let vm = counting(cx, 2, "")?;
     vm.sh_ok("echo 1 > /proc/sys/kernel/watchdog_thresh; grep -q 1 /proc/sys/kernel/nmi_watchdog")?;
-    let outcome = endure(&vm, &format!("irqs_off cpus=0-1 ms={LONG}"))?;
+    let outcome = provoke(&vm, &format!("irqs_off cpus=0-1 ms={LONG}"))?;
     let words = &outcome.words;
     for span in &outcome.spans {
         let by_cpu = |reports: &[Report]| -> Vec<Report> {
@@ -239,17 +241,17 @@ fn panic(cx: &Cx) -> Verdict {
 /// What slow code asks for, and what is off.
 fn patience(cx: &Cx) -> Verdict {
     let vm = counting(cx, 2, "")?;
-    endure(&vm, &format!("touch_nmi cpu=1 ms={LONG} touch_ms=500"))?
+    provoke(&vm, &format!("touch_nmi cpu=1 ms={LONG} touch_ms=500"))?
         .words
         .silent()?;
     vm.set_knob("nmi_watchdog", 0)?;
-    let words = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?.words;
+    let words = provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?.words;
     ensure!(
         words.hard.is_empty() && words.recovered.is_empty(),
         "{words:#?}"
     );
     vm.set_knob("nmi_watchdog", 1)?;
-    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    only(&provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
     Ok(())
 }
 
@@ -260,7 +262,7 @@ fn with_buddy(cx: &Cx) -> Verdict {
     vm.unload()?;
     vm.load("watchdog_thresh=1 hardlockup_backend=perf,buddy")?;
     uses(&Status::read(&vm)?, true, true)?;
-    let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
+    let outcome = provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
     let words = &outcome.words;
     ensure!(
         words.hard.len() == 1 && words.recovered.len() == 1,
@@ -269,7 +271,7 @@ fn with_buddy(cx: &Cx) -> Verdict {
     // Of the two, the neighbour has the better clock.
     hard_in_time(&words.hard[0], outcome.span()?, 1.0, 0)?;
     // And what it cannot see: nobody is there to look.
-    let words = endure(&vm, &format!("irqs_off cpus=0-1 ms={LONG}"))?.words;
+    let words = provoke(&vm, &format!("irqs_off cpus=0-1 ms={LONG}"))?.words;
     ensure!(
         words.hard.len() == 2 && words.hard.iter().all(|report| report.by == report.cpu),
         "{words:#?}"
@@ -305,7 +307,7 @@ fn thresholds(cx: &Cx) -> Verdict {
     }
     // A busy CPU counts: with 60 s none would come.
     let before = nmis(&vm)?;
-    endure(&vm, &format!("touch_nmi cpu=1 ms={LONG} touch_ms=500"))?
+    provoke(&vm, &format!("touch_nmi cpu=1 ms={LONG} touch_ms=500"))?
         .words
         .silent()?;
     ensure!(nmis(&vm)? > before, "no NMI in {LONG} ms");
@@ -315,7 +317,7 @@ fn thresholds(cx: &Cx) -> Verdict {
         }
     }
     vm.set_knob("watchdog_thresh", 1)?;
-    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    only(&provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
     Ok(())
 }
 
@@ -341,7 +343,7 @@ fn cpus_come_and_go(cx: &Cx) -> Verdict {
     on(4)?;
     // Four emulated CPUs are more than there are: one that gets no time may look
     // like a soft lockup, which is not what this is about.
-    let words = endure(&vm, &format!("irqs_off cpu=2 ms={LONG}"))?.words;
+    let words = provoke(&vm, &format!("irqs_off cpu=2 ms={LONG}"))?.words;
     ensure!(
         words.hard.len() == 1 && words.hard[0].cpu == 2,
         "{words:#?}"
@@ -356,11 +358,11 @@ fn throttled(cx: &Cx) -> Verdict {
     vm.write("/proc/sys/kernel/perf_event_max_sample_rate", b"1")?;
     let before = nmis(&vm)?;
     let busy = format!("touch_nmi cpu=1 ms={LONG} touch_ms=500");
-    endure(&vm, &busy)?.words.silent()?;
+    provoke(&vm, &busy)?.words.silent()?;
     // One alone would be the one by which it is stopped.
     let taken = nmis(&vm)? - before;
     ensure!(taken >= 2, "{taken} NMIs in {LONG} ms");
-    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    only(&provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
     Ok(())
 }
 
@@ -395,7 +397,7 @@ fn taken(cx: &Cx) -> Verdict {
         messages::PERF_BUSY
     );
     ensure!(line.text.ends_with(&said), "{line:?}");
-    let outcome = endure(&vm, "irqs_off cpu=1 ms=4000")?;
+    let outcome = provoke(&vm, "irqs_off cpu=1 ms=4000")?;
     ensure!(outcome.words.hard.len() == 1, "{:#?}", outcome.words);
 
     vm.write("/proc/sys/kernel/nmi_watchdog", b"0")?;
@@ -410,7 +412,7 @@ fn taken(cx: &Cx) -> Verdict {
     vm.set_knob("nmi_watchdog", 0)?;
     vm.set_knob("nmi_watchdog", 1)?;
     uses(&Status::read(&vm)?, true, false)?;
-    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    only(&provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
     Ok(())
 }
 
@@ -422,7 +424,7 @@ fn frequency(cx: &Cx) -> Verdict {
     let while_busy = || -> anyhow::Result<u64> {
         let before = nmis(&vm)?;
         let busy = format!("touch_nmi cpu=1 ms={LONG} touch_ms=500");
-        endure(&vm, &busy)?.words.silent()?;
+        provoke(&vm, &busy)?.words.silent()?;
         Ok(nmis(&vm)? - before)
     };
     let khz = |khz: u32| vm.write(&format!("{PROVOKE}/khz"), khz.to_string().as_bytes());
@@ -440,8 +442,8 @@ fn frequency(cx: &Cx) -> Verdict {
         "{before}, {right}, {many} NMIs"
     );
     ensure!(counted(&vm)?.1 >= many / 2, "{}", Status::read(&vm)?);
-    endure(&vm, "irqs_off cpu=1 ms=700")?.words.silent()?;
-    let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
+    provoke(&vm, "irqs_off cpu=1 ms=700")?.words.silent()?;
+    let outcome = provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
     let report = only(&outcome, 1)?;
     let after = report.time - outcome.span()?.began;
     // At 5 GHz it takes as many seconds and more.
@@ -458,7 +460,7 @@ fn no_frequencies(cx: &Cx) -> Verdict {
         cx.config().append("cpufreq.off=1"),
         "watchdog_thresh=1 hardlockup_backend=perf",
     )?;
-    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    only(&provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
     vm.unload()?;
     nothing_left(&vm)
 }
@@ -472,6 +474,6 @@ fn hundred_times(cx: &Cx) -> Verdict {
          rmmod vigil || exit; done",
     )?;
     vm.load("watchdog_thresh=1 hardlockup_backend=perf")?;
-    only(&endure(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
+    only(&provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?, 1)?;
     Ok(())
 }

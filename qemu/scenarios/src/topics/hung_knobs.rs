@@ -298,7 +298,7 @@ fn panic_by_count(cx: &Cx) -> Verdict {
 /// switching the detector off ends them.
 fn writes_during_reports(cx: &Cx) -> Verdict {
     // Where the kernel is slow, so are the reports.
-    let stuck = 1000 / machine::pace();
+    let stuck = 1000 / machine::slowdown();
     let vm = cx.boot_with(cx.config().append("log_buf_len=64M"))?;
     vm.insmod("vigil_provoke.ko", "")?;
     vm.load(&format!(

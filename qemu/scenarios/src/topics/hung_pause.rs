@@ -38,7 +38,7 @@ fn a_minute_with_timeout_10(cx: &Cx) -> Verdict {
     }
     let before = vm.uptime()?;
     vm.freeze()?;
-    cx.stand_still(PAUSE);
+    cx.sleep_yielding_slot(PAUSE);
     vm.thaw()?;
     let jump = vm.uptime()? - before;
     ensure!(

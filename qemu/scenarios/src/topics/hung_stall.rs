@@ -172,7 +172,7 @@ pub(super) fn wait_for<T>(
     what: &str,
     mut look: impl FnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    let limit = limit * machine::pace();
+    let limit = limit * machine::slowdown();
     let start = Instant::now();
     loop {
         if let Some(result) = look()? {
@@ -376,7 +376,7 @@ pub(super) fn finish_look(vm: &Vm) -> Verdict {
 
 /// Whether the kernel has khungtaskd.
 pub(super) fn has_khungtaskd(vm: &Vm) -> bool {
-    vm.bench().kernel_has("CONFIG_DETECT_HUNG_TASK")
+    vm.artifacts().kernel_has("CONFIG_DETECT_HUNG_TASK")
 }
 
 /// Ensures that the in-tree detector, if the kernel has it, says the same of

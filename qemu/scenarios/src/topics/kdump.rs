@@ -114,7 +114,7 @@ fn story(vm: &Vm, dump: &Dump, panic: &str, report: &str) -> anyhow::Result<Inci
 
     let json = vmcore_report(&["--json"], &[&dump.vmcore])?;
     let record: Record = serde_json::from_str(&json).with_context(|| json.clone())?;
-    let release = vm.bench().release().unwrap_or_default();
+    let release = vm.artifacts().release().unwrap_or_default();
     ensure!(
         record.release == release && record.being_written == 0,
         "{json}"
@@ -239,12 +239,13 @@ fn hung_task(cx: &Cx) -> Verdict {
     };
     ensure!(calls("kthread"), "{incident:#?}");
 
-    if vm.bench().kernel_has("CONFIG_DEBUG_INFO_NONE") {
+    if vm.artifacts().kernel_has("CONFIG_DEBUG_INFO_NONE") {
         return Ok(dump.remove()?);
     }
     // With debug information there are names of modules' functions, and whole stacks.
-    let vmlinux = vm.bench().file("vmlinux");
-    let vmlinux = vmlinux.context("no vmlinux in the bench: scripts/test puts one there")?;
+    let vmlinux = vm.artifacts().file("vmlinux");
+    let vmlinux =
+        vmlinux.context("no vmlinux in the artifacts folder: scripts/test puts one there")?;
     let text = vmcore_report(&[], &[&dump.vmcore, &vmlinux])?;
     let (record, stacks) = text.split_once("The hung task: ").context("no stack")?;
     let (victim, rest) = stacks

@@ -24,7 +24,7 @@ fn hz(vm: &Vm) -> anyhow::Result<i64> {
     if !has_khungtaskd(vm) {
         return [100, 250, 300, 1000]
             .into_iter()
-            .find(|hz| vm.bench().kernel_has(&format!("CONFIG_HZ_{hz}")))
+            .find(|hz| vm.artifacts().kernel_has(&format!("CONFIG_HZ_{hz}")))
             .context("the kernel's HZ is not known");
     }
     let path = "/proc/sys/kernel/hung_task_timeout_secs";

@@ -3,7 +3,7 @@
 //! watched at all.
 
 use super::{
-    lockup_stall::{counts, endure, guest, guest_of, Words},
+    lockup_stall::{counts, guest, guest_of, provoke, Words},
     module::nothing_left,
 };
 use crate::prelude::*;
@@ -57,7 +57,7 @@ pub(super) fn torture(times: u32) -> String {
 /// once.
 pub(super) fn each_is_watched(vm: &Vm) -> Verdict {
     for (what, soft) in [("preempt_off", true), ("irqs_off", false)] {
-        let outcome = endure(vm, &format!("{what} cpus=1-3 ms=3500"))?;
+        let outcome = provoke(vm, &format!("{what} cpus=1-3 ms=3500"))?;
         let words = &outcome.words;
         let found = if soft { &words.soft } else { &words.hard };
         for cpu in 1..4 {
@@ -128,7 +128,7 @@ fn mask(cx: &Cx) -> Verdict {
     let tried = |cpu: u32, watched: u64| -> Verdict {
         for (what, soft) in [("preempt_off", true), ("irqs_off", false)] {
             let before = counts(&vm)?;
-            let outcome = endure(&vm, &format!("{what} cpu={cpu} ms=3500"))?;
+            let outcome = provoke(&vm, &format!("{what} cpu={cpu} ms=3500"))?;
             let words = &outcome.words;
             let (n_soft, n_hard) = if soft { (watched, 0) } else { (0, watched) };
             ensure!(
@@ -156,9 +156,9 @@ fn nohz_full(cx: &Cx) -> Verdict {
     ensure!(isolated == "2-3\n", "{isolated}");
     let read = vm.knob("watchdog_cpumask")?;
     ensure!(read == "0-1", "{read}");
-    endure(&vm, "irqs_off cpu=3 ms=3000")?.words.silent()?;
+    provoke(&vm, "irqs_off cpu=3 ms=3000")?.words.silent()?;
     vm.set_knob("watchdog_cpumask", "0-3")?;
-    let outcome = endure(&vm, "irqs_off cpu=3 ms=3000")?;
+    let outcome = provoke(&vm, "irqs_off cpu=3 ms=3000")?;
     let words = &outcome.words;
     ensure!(
         words.hard.len() == 1 && words.hard[0].cpu == 3,

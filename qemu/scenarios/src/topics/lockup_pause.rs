@@ -5,7 +5,7 @@
 use super::{
     hung_stall::SOON,
     lockup_stall::{
-        counts, endure, grace, guest, hard_in_time, soft_in_time, tainted_by_soft_lockup, Lockup,
+        counts, grace, guest, hard_in_time, provoke, soft_in_time, tainted_by_soft_lockup, Lockup,
         Words, PERIOD,
     },
 };
@@ -39,10 +39,10 @@ fn busy(vm: &Vm) -> anyhow::Result<[Job; 2]> {
 /// Ensures that a soft and a hard lockup of CPU 1 are found, each in time.
 fn still_finds(vm: &Vm) -> Verdict {
     vm.set_knob("watchdog_thresh", 1)?;
-    let outcome = endure(vm, "preempt_off cpu=1 ms=3500")?;
+    let outcome = provoke(vm, "preempt_off cpu=1 ms=3500")?;
     let report = outcome.words.only_soft(1)?.first().context("no report")?;
     soft_in_time(report, outcome.span()?, 1.0)?;
-    let outcome = endure(vm, "irqs_off cpu=1 ms=4000")?;
+    let outcome = provoke(vm, "irqs_off cpu=1 ms=4000")?;
     let words = &outcome.words;
     ensure!(
         words.hard.len() == 1 && words.hard[0].cpu == 1,
@@ -61,7 +61,7 @@ fn whole_machine(cx: &Cx) -> Verdict {
     let mark = vm.mark()?;
     let before = vm.uptime()?;
     vm.freeze()?;
-    cx.stand_still(pause);
+    cx.sleep_yielding_slot(pause);
     vm.thaw()?;
     let jump = vm.uptime()? - before;
     ensure!(
@@ -96,7 +96,7 @@ fn one_cpu(cx: &Cx) -> Verdict {
         "{line:?}"
     );
     // The other one has nothing to do.
-    cx.stand_still(secs(12));
+    cx.sleep_yielding_slot(secs(12));
     drop(frozen);
     vm.wait_log_after(mark, "^vigil: CPU1 recovered", SOON)?;
     vm.sh_on(0, "sleep 4")?.ok()?;
@@ -185,7 +185,7 @@ fn flag_of_the_hypervisor(cx: &Cx) -> Verdict {
     Status::read(&vm)?.is(key::watchdog::GUEST_PAUSED_FLAG, "1")?;
 
     // Old news.
-    let outcome = endure(&vm, "preempt_off cpu=1 ms=6000")?;
+    let outcome = provoke(&vm, "preempt_off cpu=1 ms=6000")?;
     let report = outcome.words.only_soft(1)?.first().context("no report")?;
     soft_in_time(report, outcome.span()?, 2.0)?;
     if !in_tree {

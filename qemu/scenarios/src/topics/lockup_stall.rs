@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// What vigil may be late by besides what it promises: the reaction of a machine
 /// that is emulated on a busy one, and of a kernel that checks all that it does.
 pub(super) fn grace() -> f64 {
-    0.5 * f64::from(machine::pace())
+    0.5 * f64::from(machine::slowdown())
 }
 
 /// How a sample period relates to `watchdog_thresh`.
@@ -164,7 +164,7 @@ impl Outcome {
 }
 
 /// Has CPUs stuck, from begin to end.
-pub(super) fn endure(vm: &Vm, what: &str) -> anyhow::Result<Outcome> {
+pub(super) fn provoke(vm: &Vm, what: &str) -> anyhow::Result<Outcome> {
     let mark = vm.mark()?;
     let lockup = Lockup::start(vm, what)?;
     let (targets, spans): (Vec<Span>, Vec<Span>) =

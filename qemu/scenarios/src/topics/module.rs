@@ -223,7 +223,7 @@ fn unload_while_it_reports(cx: &Cx) -> Verdict {
     // one unloading look slow; one that is slow by itself is so each time.
     const TRIES: u32 = 8;
     // So many that their reports take longer than rmmod needs to come to the point.
-    let threads = 4000 / machine::pace() as usize;
+    let threads = 4000 / machine::slowdown() as usize;
     let vm = cx.boot_with(cx.config().append("log_buf_len=64M"))?;
     vm.insmod("vigil_provoke.ko", "")?;
     let stuck = Stall::start(&vm, &format!("threads count={threads}"))?;
@@ -310,7 +310,7 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
     )?;
     load_and_unload(
         &vm,
-        100 / machine::pace(),
+        100 / machine::slowdown(),
         "hung_task_timeout_secs=1 hung_task_check_interval_secs=1",
     )?;
     ensure!(!writers.ended(), "the writers ended: {}", writers.output());
@@ -319,7 +319,7 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
     vm.sh_ok("ls /tmp/written /tmp/read")
         .context("they never met the module")?;
     stuck.end(&vm)?;
-    if vm.bench().kernel_has("CONFIG_KASAN") {
+    if vm.artifacts().kernel_has("CONFIG_KASAN") {
         // It keeps what was freed for a while, and counts it. Such a kernel has kmemleak, which
         // finds tasks that nobody knows of.
         return Ok(());
@@ -474,7 +474,7 @@ fn number(said: &str, name: &str) -> anyhow::Result<u32> {
 /// the same, or nothing of it is there. In the end all works, and nothing leaked.
 fn insmod_fail_nth(cx: &Cx) -> Verdict {
     let vm = cx.boot()?;
-    let kmemleak = vm.bench().kernel_has("CONFIG_DEBUG_KMEMLEAK");
+    let kmemleak = vm.artifacts().kernel_has("CONFIG_DEBUG_KMEMLEAK");
     vm.sh_ok(
         "cd /sys/kernel/debug
          for kind in failslab fail_page_alloc; do

@@ -259,7 +259,7 @@ fn only_one(cx: &Cx) -> Verdict {
         "watchdog_thresh=1 softlockup_panic=1 hardlockup_panic=1 hardlockup_all_cpu_backtrace=1",
     )?;
     // Long enough for the second to begin and to be found.
-    vm.set_knob("panic_delay_ms", 6000 * machine::pace())?;
+    vm.set_knob("panic_delay_ms", 6000 * machine::slowdown())?;
     let mark = vm.mark()?;
     Lockup::start(&vm, "irqs_off cpu=1 ms=60000")?;
     vm.wait_log_after(

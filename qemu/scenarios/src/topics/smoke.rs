@@ -8,7 +8,7 @@
 use super::{
     hung_stall::{first_reports, report_on, who, Stall, SOON},
     lockup_stall::{
-        counts, endure, guest, hard_in_time, hard_well_formed, soft_in_time, soft_well_formed,
+        counts, provoke, guest, hard_in_time, hard_well_formed, soft_in_time, soft_well_formed,
     },
     module::nothing_left,
 };
@@ -44,7 +44,7 @@ fn load_and_unload(cx: &Cx) -> Verdict {
 /// kernel records one: not on a kernel with PREEMPT_RT, whose mutexes are real-time mutexes.
 fn hung_task(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, &format!("hung_task_timeout_secs={THRESH}"))?;
-    let records_owner = !vm.bench().kernel_has("CONFIG_PREEMPT_RT");
+    let records_owner = !vm.artifacts().kernel_has("CONFIG_PREEMPT_RT");
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "mutex")?;
     let reports = first_reports(&vm, mark, &[stall.victim()])?;
@@ -73,7 +73,7 @@ fn hung_task(cx: &Cx) -> Verdict {
 fn soft_lockup(cx: &Cx) -> Verdict {
     let thresh = f64::from(THRESH);
     let vm = guest(cx, 2, &format!("watchdog_thresh={THRESH}"))?;
-    let outcome = endure(&vm, "preempt_off cpu=1 ms=3500")?;
+    let outcome = provoke(&vm, "preempt_off cpu=1 ms=3500")?;
     let span = outcome.span()?;
     let [report] = outcome.words.only_soft(1)? else {
         bail!("not one report: {:#?}", outcome.words);
@@ -95,7 +95,7 @@ fn soft_lockup(cx: &Cx) -> Verdict {
 fn hard_lockup(cx: &Cx) -> Verdict {
     let thresh = f64::from(THRESH);
     let vm = guest(cx, 2, &format!("watchdog_thresh={THRESH}"))?;
-    let outcome = endure(&vm, "irqs_off cpu=1 ms=4000")?;
+    let outcome = provoke(&vm, "irqs_off cpu=1 ms=4000")?;
     let (words, span) = (&outcome.words, outcome.span()?);
     ensure!(
         words.hard.len() == 1

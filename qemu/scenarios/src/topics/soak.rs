@@ -4,7 +4,7 @@
 use super::{
     hung_stall::{wait_report, Stall},
     lockup_hotplug::{coming_and_going, each_is_watched, torture},
-    lockup_stall::{endure, guest, guest_of, hard_in_time, load, soft_in_time, Words},
+    lockup_stall::{guest, guest_of, hard_in_time, load, provoke, soft_in_time, Words},
     soak_judge::{Host, Judgement, Kind, Record, THRESH, TIMEOUT},
 };
 use crate::prelude::*;
@@ -110,21 +110,25 @@ fn load_and_unload(cx: &Cx) -> Verdict {
     vm.sh_ok("for switch in /sys/devices/system/cpu/cpu[123]/online; do echo 1 > $switch; done")?;
     load(&vm, "watchdog_thresh=1")?;
     vm.sh_ok("sleep 1")?;
-    let outcome = endure(&vm, "irqs_off cpus=1-3 ms=3500")?;
+    let outcome = provoke(&vm, "irqs_off cpus=1-3 ms=3500")?;
     ensure!(outcome.words.hard.len() == 3, "{:#?}", outcome.words);
     Ok(())
 }
 
 /// The files of the load, and the disks' images: sparse, made anew each time.
 fn load_files(config: Config) -> anyhow::Result<Config> {
-    let bench = Bench::from_env()?;
-    let folder = bench.folder().join("load");
+    let artifacts = Artifacts::from_env()?;
+    let folder = artifacts.folder().join("load");
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)
         .with_context(|| format!("{}: made by scripts/load-dir", folder.display()))?
         .flatten()
         .map(|entry| entry.path())
         .collect();
-    files.push(bench.file("vigil-witness").context("no vigil-witness")?);
+    files.push(
+        artifacts
+            .file("vigil-observer")
+            .context("no vigil-observer")?,
+    );
     let mut config = config.files(files);
     // The first is as slow as those that are rented by the month: what is written
     // piles up in front of it.
@@ -132,7 +136,7 @@ fn load_files(config: Config) -> anyhow::Result<Config> {
         ("disk", 512, ",throttling.bps-total=8388608"),
         ("swap", 256, ""),
     ] {
-        let path = bench.folder().join(format!("{name}.img"));
+        let path = artifacts.folder().join(format!("{name}.img"));
         File::create(&path)?.set_len(mib << 20)?;
         let drive = format!(
             "if=none,id={name},format=raw,file={}{limit}",
@@ -185,21 +189,21 @@ fn thresholds(cx: &Cx) -> Verdict {
         vm.set_knob("watchdog_thresh", thresh)?;
         let limit = f64::from(thresh);
         let ms = thresh * 1000;
-        let outcome = endure(&vm, &format!("irqs_off cpu=1 ms={}", ms * 8 / 10 - 100))?;
+        let outcome = provoke(&vm, &format!("irqs_off cpu=1 ms={}", ms * 8 / 10 - 100))?;
         outcome.words.silent()?;
-        let outcome = endure(
+        let outcome = provoke(
             &vm,
             &format!("irqs_off cpu=1 ms={}", ms + ms * 4 / 10 + 1000),
         )?;
         let hard = &outcome.words.hard;
         ensure!(hard.len() == 1 && hard[0].cpu == 1, "{:#?}", outcome.words);
         hard_in_time(&hard[0], outcome.span()?, limit, 0)?;
-        let outcome = endure(
+        let outcome = provoke(
             &vm,
             &format!("preempt_off cpu=1 ms={}", ms * 2 - ms * 4 / 10 - 100),
         )?;
         outcome.words.silent()?;
-        let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={}", ms * 2 + 1000))?;
+        let outcome = provoke(&vm, &format!("preempt_off cpu=1 ms={}", ms * 2 + 1000))?;
         let soft = outcome.words.only_soft(1)?;
         ensure!(soft.len() == 1, "{soft:#?}");
         soft_in_time(&soft[0], outcome.span()?, limit)?;
@@ -230,9 +234,9 @@ fn quiet(cx: &Cx) -> Verdict {
     }
     let script = |name: &str| format!("{LOAD}\n{name}");
     vm.sh_ok(&script("prepare"))?;
-    let witnesses = [
-        vm.spawn("exec chrt -f 99 /vm/vigil-witness cpus")?,
-        vm.spawn("exec chrt -f 50 /vm/vigil-witness tasks")?,
+    let observers = [
+        vm.spawn("exec chrt -f 99 /vm/vigil-observer cpus")?,
+        vm.spawn("exec chrt -f 50 /vm/vigil-observer tasks")?,
     ];
 
     let mut hosts = Hosts::new(&vm)?;
@@ -259,8 +263,12 @@ fn quiet(cx: &Cx) -> Verdict {
             );
         }
     }
-    for witness in &witnesses {
-        ensure!(!witness.ended(), "a witness ended: {}", witness.output());
+    for observer in &observers {
+        ensure!(
+            !observer.ended(),
+            "an observer ended: {}",
+            observer.output()
+        );
     }
     let done = vm.sh_ok(&script("progress"))?;
     let to = vm.uptime()?;
@@ -273,9 +281,9 @@ fn quiet(cx: &Cx) -> Verdict {
     // The same rule has to find for reports that are right.
     let controls = vm.uptime()?;
     hosts.look(&vm)?;
-    endure(&vm, "preempt_off cpu=1 ms=4500")?;
+    provoke(&vm, "preempt_off cpu=1 ms=4500")?;
     vm.sh_ok("sleep 1")?;
-    endure(&vm, "irqs_off cpu=1 ms=3500")?;
+    provoke(&vm, "irqs_off cpu=1 ms=3500")?;
     let mark = vm.mark()?;
     let stuck = Stall::start(&vm, "completion")?;
     wait_report(&vm, mark, stuck.victim())?;
@@ -316,7 +324,7 @@ fn keep(vm: &Vm, log: &[LogLine]) -> Verdict {
         let who = if line.facility == 0 { "kernel" } else { "user" };
         format!("[{:12.6}] {who}: {}\n", line.time, line.text)
     });
-    let path = vm.bench().logs().join("soak-quiet.log");
+    let path = vm.artifacts().logs().join("soak-quiet.log");
     fs::write(path, lines.collect::<String>())?;
     Ok(())
 }
@@ -358,7 +366,7 @@ fn summary(record: &Record, load: &[Judgement], from: f64, to: f64) {
     let (gaps, longest) = record.gaps(from, to);
     let (sleeps, asleep) = record.sleeps(from, to);
     println!(
-        "quiet: the witness missed its CPU for more than 0.5 s {gaps} times, at most for {longest:.1} s, \
+        "quiet: the observer missed its CPU for more than 0.5 s {gaps} times, at most for {longest:.1} s, \
          and saw {sleeps} sleeps in D state of {TIMEOUT} s and more, the longest {asleep:.1} s"
     );
 }

@@ -5,7 +5,7 @@
 //!
 //! - the in-tree detector, with the same thresholds in the same kernel, said the
 //!   same of the same CPU or task within [`BESIDE`] seconds;
-//! - the witness in the guest (`vigil-witness`, which shares nothing with vigil)
+//! - the observer in the guest (`vigil-observer`, which shares nothing with vigil)
 //!   measured it: for a CPU, its own real-time thread of the highest priority did
 //!   not get that CPU during the time that the report is about; for a task, it saw
 //!   it in D state without a context switch since long enough before the report.
@@ -25,8 +25,8 @@ pub(super) const TIMEOUT: f64 = 2.0;
 const BESIDE: f64 = 3.0;
 
 /// Of a soft lockup (2 s without the stopper) at least this much has to be in a
-/// gap of the witness: the stopper may have run last up to a sample period
-/// (0.4 s) before the CPU got stuck; the witness looks each 0.05 s.
+/// gap of the observer: the stopper may have run last up to a sample period
+/// (0.4 s) before the CPU got stuck; the observer looks each 0.05 s.
 const GAP_SOFT: f64 = 2.0 * THRESH - 0.4 * THRESH - 0.1;
 
 /// Of a hard lockup: the last timer interrupt may have been two sample periods
@@ -36,11 +36,11 @@ const GAP_HARD: f64 = 0.8 * THRESH - 0.1;
 /// How far apart the stamps of two CPUs may be.
 const CLOCKS: f64 = 0.1;
 
-/// How far the witness' looks at the tasks may be from the begin of a sleep, and
+/// How far the observer's looks at the tasks may be from the begin of a sleep, and
 /// from the report: it looks twice a second, if it gets to.
 const LATE_LOOK: f64 = 0.8;
 
-/// The witness' thread on that CPU did not run from `from` to `to`.
+/// The observer's thread on that CPU did not run from `from` to `to`.
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     cpu: u32,
@@ -48,7 +48,7 @@ struct Gap {
     to: f64,
 }
 
-/// At `at` a task had been in D state since `since`, as the witness saw it.
+/// At `at` a task had been in D state since `since`, as the observer saw it.
 #[derive(Clone, Debug)]
 struct Sleep {
     pid: u32,
@@ -112,9 +112,9 @@ pub(super) enum Kind {
 
 impl Record {
     pub(super) fn of(lines: &[LogLine], host: Vec<Host>) -> anyhow::Result<Self> {
-        let gap = Regex::new(r"^vigil-witness: CPU(\d+) did not run its thread for ([\d.]+) s$")?;
+        let gap = Regex::new(r"^vigil-observer: CPU(\d+) did not run its thread for ([\d.]+) s$")?;
         let sleep =
-            Regex::new(r"^vigil-witness: .*:(\d+) has been in D state for ([\d.]+) s, in (\S*)$")?;
+            Regex::new(r"^vigil-observer: .*:(\d+) has been in D state for ([\d.]+) s, in (\S*)$")?;
         let (mut gaps, mut sleeps) = (Vec::new(), Vec::new());
         for line in lines.iter().filter(|line| line.facility != 0) {
             if let Some(part) = gap.captures(&line.text) {
@@ -213,7 +213,7 @@ impl Record {
             });
             if let Some(sleep) = seen {
                 reasons.push(format!(
-                    "the witness saw it at [{:.3}] in D state since [{:.3}], in {}",
+                    "the observer saw it at [{:.3}] in D state since [{:.3}], in {}",
                     sleep.at, sleep.since, sleep.place
                 ));
             }
@@ -276,7 +276,7 @@ impl Record {
         (soft, hung, alone)
     }
 
-    /// Gaps of the witness between these times: how many, and the longest.
+    /// Gaps of the observer between these times: how many, and the longest.
     pub(super) fn gaps(&self, from: f64, to: f64) -> (usize, f64) {
         let gaps = self.gaps.iter().filter(|gap| (from..to).contains(&gap.to));
         gaps.fold((0, 0.0), |(n, most), gap| {
@@ -284,7 +284,7 @@ impl Record {
         })
     }
 
-    /// Tasks that the witness saw in D state for the timeout and longer between
+    /// Tasks that the observer saw in D state for the timeout and longer between
     /// these times: how many sleeps, and the longest.
     pub(super) fn sleeps(&self, from: f64, to: f64) -> (usize, f64) {
         let mut long: Vec<(u32, i64)> = Vec::new();
@@ -302,7 +302,7 @@ impl Record {
         (long.len(), most)
     }
 
-    /// A gap of the witness that had begun `least` seconds before `time` and was
+    /// A gap of the observer that had begun `least` seconds before `time` and was
     /// not over yet.
     fn gap(&self, cpu: u32, time: f64, least: f64) -> Vec<String> {
         let covers =
@@ -312,7 +312,7 @@ impl Record {
             .filter(covers)
             .map(|gap| {
                 format!(
-                    "the witness did not get CPU{cpu} from [{:.3}] to [{:.3}]",
+                    "the observer did not get CPU{cpu} from [{:.3}] to [{:.3}]",
                     gap.from, gap.to
                 )
             })
@@ -441,7 +441,7 @@ mod tests {
     #[test]
     fn a_soft_lockup_needs_a_gap_or_the_other_detector() {
         assert_eq!(reasons(&[(10.0, 0, SOFT), (10.0, 0, OURS)]), [0]);
-        let gap = "vigil-witness: CPU1 did not run its thread for 3.000 s";
+        let gap = "vigil-observer: CPU1 did not run its thread for 3.000 s";
         assert_eq!(
             reasons(&[(10.0, 0, SOFT), (10.0, 0, OURS), (11.0, 1, gap)]),
             [1]
@@ -455,7 +455,7 @@ mod tests {
             reasons(&[(10.0, 0, SOFT), (10.0, 0, OURS), (12.0, 1, gap)]),
             [0]
         );
-        let other = "vigil-witness: CPU0 did not run its thread for 3.000 s";
+        let other = "vigil-observer: CPU0 did not run its thread for 3.000 s";
         assert_eq!(
             reasons(&[(10.0, 0, SOFT), (10.0, 0, OURS), (11.0, 1, other)]),
             [0]
@@ -471,12 +471,12 @@ mod tests {
         let head = "INFO: task dd:77 blocked for more than 2 seconds.";
         let ours = "vigil: task dd:77 last got a CPU at [7.9] of this log";
         assert_eq!(reasons(&[(10.0, 0, head), (10.0, 0, ours)]), [0]);
-        let seen = "vigil-witness: dd:77 has been in D state for 1.6 s, in folio_wait_bit_common";
+        let seen = "vigil-observer: dd:77 has been in D state for 1.6 s, in folio_wait_bit_common";
         assert_eq!(
             reasons(&[(9.8, 1, seen), (10.0, 0, head), (10.0, 0, ours)]),
             [1]
         );
-        let young = "vigil-witness: dd:77 has been in D state for 1.0 s, in folio_wait_bit_common";
+        let young = "vigil-observer: dd:77 has been in D state for 1.0 s, in folio_wait_bit_common";
         assert_eq!(
             reasons(&[(10.0, 0, head), (10.0, 0, ours), (10.5, 1, young)]),
             [0]

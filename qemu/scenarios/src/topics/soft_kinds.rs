@@ -4,7 +4,7 @@
 use super::{
     hung_stall::SOON,
     lockup_stall::{
-        counts, endure, grace, guest, guest_of, hard_in_time, soft_in_time, soft_well_formed,
+        counts, grace, guest, guest_of, hard_in_time, provoke, soft_in_time, soft_well_formed,
         tainted_by_soft_lockup, Lockup, Outcome, Span, Words, PERIOD,
     },
 };
@@ -63,7 +63,7 @@ fn every_kind(cx: &Cx) -> Verdict {
         ("softirq_hog", "prov_softirq", "prov_softirq_spin+0x"),
         ("spinlock", "prov_spin", "prov_spinlock+0x"),
     ] {
-        let outcome = endure(&vm, &format!("{kind} cpu=1 ms={ONE_REPORT}"))?;
+        let outcome = provoke(&vm, &format!("{kind} cpu=1 ms={ONE_REPORT}"))?;
         one_each(&outcome, tag, 1.0).context(kind)?;
         let report = &outcome.words.only_soft(1)?[0];
         ensure!(
@@ -77,7 +77,7 @@ fn every_kind(cx: &Cx) -> Verdict {
     // a lull, in which the stopper runs, when the host has no time for its timer.
     let (mut tries, mut count) = (0, 4);
     let outcome = loop {
-        let outcome = endure(&vm, &format!("hrtimer_storm cpu=1 ms={ONE_REPORT}"))?;
+        let outcome = provoke(&vm, &format!("hrtimer_storm cpu=1 ms={ONE_REPORT}"))?;
         let reports = outcome.words.only_soft(1)?;
         count += reports.len() as u64;
         tries += 1;
@@ -109,7 +109,7 @@ fn every_kind(cx: &Cx) -> Verdict {
 fn every_cpu(cx: &Cx) -> Verdict {
     let vm = guest(cx, 4, "watchdog_thresh=1")?;
     for cpus in ["2", "3", "1-3"] {
-        let outcome = endure(&vm, &format!("preempt_off cpus={cpus} ms={ONE_REPORT}"))?;
+        let outcome = provoke(&vm, &format!("preempt_off cpus={cpus} ms={ONE_REPORT}"))?;
         one_each(&outcome, "prov_preempt", 1.0).with_context(|| format!("CPUs {cpus}"))?;
         ensure!(outcome.words.hard.is_empty(), "{:#?}", outcome.words);
     }
@@ -117,7 +117,7 @@ fn every_cpu(cx: &Cx) -> Verdict {
     // Whoever is on CPU 0 hears nothing of it while it lasts.
     let vm = guest_of(cx, cx.config().cpus(4).agent_cpu(1), "watchdog_thresh=1")?;
     for cpus in ["0", "0,2-3"] {
-        let outcome = endure(&vm, &format!("preempt_off cpus={cpus} ms={ONE_REPORT}"))?;
+        let outcome = provoke(&vm, &format!("preempt_off cpus={cpus} ms={ONE_REPORT}"))?;
         one_each(&outcome, "prov_preempt", 1.0).with_context(|| format!("CPUs {cpus}"))?;
         ensure!(outcome.words.hard.is_empty(), "{:#?}", outcome.words);
     }
@@ -151,7 +151,7 @@ fn interrupts_off(cx: &Cx) -> Verdict {
 /// a soft lockup, the second a hard one.
 fn waiting_for_another_cpu(cx: &Cx) -> Verdict {
     let vm = guest(cx, 4, "watchdog_thresh=1")?;
-    let outcome = endure(&vm, &format!("ipi_wait cpu=1 target=3 ms={ONE_REPORT}"))?;
+    let outcome = provoke(&vm, &format!("ipi_wait cpu=1 target=3 ms={ONE_REPORT}"))?;
     let words = &outcome.words;
     let span = outcome.span()?;
     ensure!(words.soft.len() == 1 && words.hard.len() == 1, "{words:#?}");
@@ -177,7 +177,7 @@ fn waiting_for_another_cpu(cx: &Cx) -> Verdict {
 /// length.
 fn again_after_each_threshold(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1")?;
-    let outcome = endure(&vm, "preempt_off cpu=1 ms=12000")?;
+    let outcome = provoke(&vm, "preempt_off cpu=1 ms=12000")?;
     let span = outcome.span()?;
     let reports = outcome.words.only_soft(1)?;
     let count = reports.len();
@@ -212,8 +212,8 @@ fn again_after_each_threshold(cx: &Cx) -> Verdict {
 /// that has none cannot show that; the report comes in time there, too.
 fn not_later_than_in_tree(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1")?;
-    if !vm.bench().kernel_has("CONFIG_SOFTLOCKUP_DETECTOR") {
-        let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
+    if !vm.artifacts().kernel_has("CONFIG_SOFTLOCKUP_DETECTOR") {
+        let outcome = provoke(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
         return one_each(&outcome, "prov_preempt", 1.0);
     }
     let in_tree =
@@ -223,7 +223,7 @@ fn not_later_than_in_tree(cx: &Cx) -> Verdict {
         // Alone: a report, and what it takes to print it, are touches.
         vm.set_knob("soft_watchdog", 0)?;
         in_tree("soft_watchdog", "1")?;
-        let outcome = endure(&vm, "preempt_off cpu=1 ms=4500")?;
+        let outcome = provoke(&vm, "preempt_off cpu=1 ms=4500")?;
         outcome.words.silent()?;
         let theirs = outcome
             .words
@@ -234,7 +234,7 @@ fn not_later_than_in_tree(cx: &Cx) -> Verdict {
 
         vm.set_knob("soft_watchdog", 1)?;
         in_tree("soft_watchdog", "0")?;
-        let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
+        let outcome = provoke(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
         ensure!(
             outcome.words.in_tree_soft.is_empty(),
             "{:#?}",
@@ -248,7 +248,7 @@ fn not_later_than_in_tree(cx: &Cx) -> Verdict {
         );
 
         in_tree("soft_watchdog", "1")?;
-        let outcome = endure(&vm, "preempt_off cpu=1 ms=4500")?;
+        let outcome = provoke(&vm, "preempt_off cpu=1 ms=4500")?;
         let ours = outcome.words.soft.first().context("vigil is silent")?;
         soft_in_time(ours, outcome.span()?, 1.0)?;
         if let Some(theirs) = outcome.words.in_tree_soft.first() {
@@ -263,7 +263,7 @@ fn not_later_than_in_tree(cx: &Cx) -> Verdict {
 fn not_one(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1")?;
     // Without the in-tree detector there is nobody whom one could ask for patience.
-    let touches = vm.bench().kernel_has("CONFIG_SOFTLOCKUP_DETECTOR");
+    let touches = vm.artifacts().kernel_has("CONFIG_SOFTLOCKUP_DETECTOR");
     for what in [
         "fifo_hog cpu=1 ms=5000",
         "fifo_hog cpu=1 ms=5000 prio=99",
@@ -274,14 +274,14 @@ fn not_one(cx: &Cx) -> Verdict {
         if what.starts_with("touch") && !touches {
             continue;
         }
-        let outcome = endure(&vm, what)?;
+        let outcome = provoke(&vm, what)?;
         outcome.words.silent().context(what)?;
         ensure!(
             counts(&vm)?.0 == 0 && !tainted_by_soft_lockup(&vm)?,
             "{what}"
         );
     }
-    let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
+    let outcome = provoke(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
     one_each(&outcome, "prov_preempt", 1.0)
 }
 
@@ -308,7 +308,7 @@ fn stand_in_for_the_stopper(cx: &Cx) -> Verdict {
         ("fifo_hog prio=99", "prov_fifo"),
         ("preempt_off", "prov_preempt"),
     ] {
-        let outcome = endure(&vm, &format!("{what} cpu=1 ms={ONE_REPORT}"))?;
+        let outcome = provoke(&vm, &format!("{what} cpu=1 ms={ONE_REPORT}"))?;
         one_each(&outcome, tag, 1.0).context(what)?;
         let report = &outcome.words.soft[0];
         report.in_order(&[
@@ -318,7 +318,7 @@ fn stand_in_for_the_stopper(cx: &Cx) -> Verdict {
         ])?;
     }
     // Below its priority there is nothing to be seen.
-    endure(&vm, "fifo_hog prio=98 cpu=1 ms=3000")?
+    provoke(&vm, "fifo_hog prio=98 cpu=1 ms=3000")?
         .words
         .silent()?;
     // Unloading takes the threads away, even past a hog of their priority.
@@ -422,7 +422,7 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
     );
 
     // It is over, and another cause is none of theirs.
-    let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
+    let outcome = provoke(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
     let report = outcome.words.only_soft(1)?.first().context("no report")?;
     ensure!(!report.mentions("the busiest:"), "{report:#?}");
     // With a mask of other CPUs, and back.
@@ -432,7 +432,7 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
     let mut reported = false;
     for _ in 0..3 {
         let before = timer_interrupts(&vm, 1)?;
-        let outcome = endure(&vm, &format!("hrtimer_storm cpu=1 ms={ONE_REPORT}"))?;
+        let outcome = provoke(&vm, &format!("hrtimer_storm cpu=1 ms={ONE_REPORT}"))?;
         let came = timer_interrupts(&vm, 1)? - before;
         if let Some(report) = outcome.words.only_soft(1)?.first() {
             if report.mentions("; the busiest:") {

@@ -3,7 +3,7 @@
 
 use super::{
     hung_stall::SOON,
-    lockup_stall::{counts, endure, grace, guest, loud_guest_of, soft_in_time, Lockup, PERIOD},
+    lockup_stall::{counts, grace, guest, loud_guest_of, provoke, soft_in_time, Lockup, PERIOD},
 };
 use crate::prelude::*;
 
@@ -27,13 +27,13 @@ fn thresholds(cx: &Cx) -> Verdict {
         vm.set_knob("watchdog_thresh", thresh)?;
         // In a stall that begins right after a run of the stopper.
         let shorter = thresh * 2000 - (thresh * 400) - 100;
-        let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={shorter}"))?;
+        let outcome = provoke(&vm, &format!("preempt_off cpu=1 ms={shorter}"))?;
         outcome
             .words
             .silent()
             .with_context(|| format!("{thresh}: {shorter} ms"))?;
         let longer = thresh * 2000 + 800;
-        let outcome = endure(&vm, &format!("preempt_off cpu=1 ms={longer}"))?;
+        let outcome = provoke(&vm, &format!("preempt_off cpu=1 ms={longer}"))?;
         let reports = outcome.words.only_soft(1)?;
         ensure!(reports.len() == 1, "{thresh}: {reports:#?}");
         soft_in_time(&reports[0], outcome.span()?, limit)?;
@@ -47,7 +47,7 @@ fn thresholds(cx: &Cx) -> Verdict {
         for value in read {
             ensure!(value? == expected, "with watchdog_thresh={thresh}");
         }
-        endure(&vm, "preempt_off cpu=1 ms=7000")?.words.silent()?;
+        provoke(&vm, "preempt_off cpu=1 ms=7000")?.words.silent()?;
     }
     ensure!(counts(&vm)? == (3, 0, 0), "{:?}", counts(&vm)?);
     Ok(())
@@ -58,9 +58,9 @@ fn thresholds(cx: &Cx) -> Verdict {
 /// change that takes effect on a stuck CPU waits until it is there.
 fn off_and_on(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1 soft_watchdog=0")?;
-    let silent = || endure(&vm, "preempt_off cpu=1 ms=3500")?.words.silent();
+    let silent = || provoke(&vm, "preempt_off cpu=1 ms=3500")?.words.silent();
     let found = || -> Verdict {
-        let outcome = endure(&vm, "preempt_off cpu=1 ms=3500")?;
+        let outcome = provoke(&vm, "preempt_off cpu=1 ms=3500")?;
         let reports = outcome.words.only_soft(1)?;
         ensure!(reports.len() == 1, "{reports:#?}");
         soft_in_time(&reports[0], outcome.span()?, 1.0)
@@ -113,7 +113,7 @@ fn more_is_shown(cx: &Cx) -> Verdict {
         cx.config().cpus(4),
         "watchdog_thresh=1 softlockup_all_cpu_backtrace=1",
     )?;
-    let outcome = endure(&vm, "preempt_off cpu=1 ms=3000")?;
+    let outcome = provoke(&vm, "preempt_off cpu=1 ms=3000")?;
     let report = outcome.words.only_soft(1)?.first().context("no report")?;
     soft_in_time(report, outcome.span()?, 1.0)?;
     for cpu in [0, 2, 3] {
@@ -127,7 +127,7 @@ fn more_is_shown(cx: &Cx) -> Verdict {
 
     vm.set_knob("softlockup_all_cpu_backtrace", 0)?;
     vm.set_knob("softlockup_sys_info", "mem,all_bt")?;
-    let outcome = endure(&vm, "preempt_off cpu=1 ms=3000")?;
+    let outcome = provoke(&vm, "preempt_off cpu=1 ms=3000")?;
     let report = outcome.words.only_soft(1)?.first().context("no report")?;
     for words in [
         "Mem-Info:",
@@ -138,7 +138,7 @@ fn more_is_shown(cx: &Cx) -> Verdict {
     }
 
     vm.set_knob("softlockup_sys_info", "\n")?;
-    let outcome = endure(&vm, "preempt_off cpu=1 ms=3000")?;
+    let outcome = provoke(&vm, "preempt_off cpu=1 ms=3000")?;
     let report = outcome.words.only_soft(1)?.first().context("no report")?;
     for words in ["Mem-Info:", "NMI backtrace"] {
         ensure!(!report.mentions(words), "'{words}': {report:#?}");
@@ -146,7 +146,7 @@ fn more_is_shown(cx: &Cx) -> Verdict {
 
     // Three at once: one at a time shows all CPUs, the others among them.
     vm.set_knob("softlockup_all_cpu_backtrace", 1)?;
-    let outcome = endure(&vm, "preempt_off cpus=1-3 ms=5000")?;
+    let outcome = provoke(&vm, "preempt_off cpus=1-3 ms=5000")?;
     let words = &outcome.words;
     ensure!(
         !words.soft.is_empty() && words.hard.is_empty() && words.not_run.is_empty(),
@@ -207,7 +207,7 @@ fn panic_at_two_thresholds(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1 softlockup_panic=2")?;
     // Not even the third of a few that are short.
     for _ in 0..3 {
-        let outcome = endure(&vm, "preempt_off cpu=1 ms=3500")?;
+        let outcome = provoke(&vm, "preempt_off cpu=1 ms=3500")?;
         ensure!(
             outcome.words.only_soft(1)?.len() == 1,
             "{:#?}",

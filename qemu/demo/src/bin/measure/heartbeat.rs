@@ -223,7 +223,7 @@ fn bytes_per_cpu(vm: &Vm) -> Result<()> {
         .find_map(|other| other.strip_prefix(&line))
         .context("no memory in the status")?
         .parse()?;
-    let module = vm.bench().file("vigil.ko").context("no vigil.ko")?;
+    let module = vm.artifacts().file("vigil.ko").context("no vigil.ko")?;
     let sections = Command::new("readelf").arg("-SW").arg(module).output()?;
     let sections = String::from_utf8_lossy(&sections.stdout).into_owned();
     let size = Regex::new(r"\.data\.\.percpu +PROGBITS +\w+ +\w+ +(\w+)")?

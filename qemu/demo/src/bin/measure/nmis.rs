@@ -6,7 +6,7 @@
 use super::lateness::{self, PROVOKE, THRESH};
 use anyhow::{Context, Result};
 use std::{collections::BTreeMap, time::Duration};
-use vigil_vm::{Bench, Config, Vm};
+use vigil_vm::{Artifacts, Config, Vm};
 
 /// For how long NMIs are counted.
 const SECONDS: u32 = 120;
@@ -20,9 +20,9 @@ const CALLBACKS: [(&str, &str); 2] = [
 ];
 
 pub(crate) fn run_all() -> Result<()> {
-    let bench = Bench::from_env()?;
+    let artifacts = Artifacts::from_env()?;
     for option in ["CONFIG_ARM64_PSEUDO_NMI", "CONFIG_FUNCTION_PROFILER"] {
-        if !bench.kernel_has(option) {
+        if !artifacts.kernel_has(option) {
             println!("left out: the kernel has no {option}");
             return Ok(());
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The bench itself: what the other topics lean on.
+//! The test harness itself: what the other topics rely on.
 
 use crate::prelude::*;
 use std::{
@@ -101,12 +101,12 @@ fn goes_on_from_another(cx: &Cx) -> Verdict {
     let make = format!("vigil_try={}", TRY.fetch_add(1, Ordering::Relaxed));
     let config = || cx.config().append(make.as_str());
     let first = cx.boot_with(config())?;
-    ensure!(!first.went_on(), "there is nobody it could go on from");
+    ensure!(!first.restored(), "there is nobody it could go on from");
     let past = first.dmesg()?;
     first.sh_ok("echo first > /tmp/mine; echo first > /dev/kmsg")?;
     let second = cx.boot_with(config())?;
     let may = first.is_emulated()? && env::var_os("VIGIL_BOOT").is_none();
-    ensure!(second.went_on() == may, "{may} was expected");
+    ensure!(second.restored() == may, "{may} was expected");
     second.sh_ok("! cat /tmp/mine")?;
     second.sh_ok("echo second > /dev/kmsg")?;
     let all = second.dmesg()?;
@@ -276,7 +276,7 @@ fn userspace(cx: &Cx) -> Verdict {
 
 /// A guest that is over its limit is dead, and says so.
 fn own_limit(cx: &Cx) -> Verdict {
-    let limit = secs(75) * machine::pace();
+    let limit = secs(75) * machine::slowdown();
     let vm = cx.boot_with(cx.config().limit(limit))?;
     let start = Instant::now();
     let result = vm.sh("sleep 300");

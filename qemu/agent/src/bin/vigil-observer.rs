@@ -4,10 +4,10 @@
 //! are those of the reports.
 //!
 //! ```text
-//! chrt -f 99 vigil-witness cpus    a thread bound to each CPU sleeps for a
+//! chrt -f 99 vigil-observer cpus    a thread bound to each CPU sleeps for a
 //!     twentieth of a second, again and again; one that comes late by more than
 //!     half a second says so: its CPU ran nothing that it should have run.
-//! chrt -f 50 vigil-witness tasks   looks twice a second for processes in D
+//! chrt -f 50 vigil-observer tasks   looks twice a second for processes in D
 //!     state; one that has been there for a second without getting a CPU, as far
 //!     as can be seen, is named at each look.
 //! ```
@@ -36,12 +36,12 @@ fn main() -> anyhow::Result<()> {
     match env::args().nth(1).as_deref() {
         Some("cpus") => cpus(),
         Some("tasks") => tasks(),
-        _ => bail!("usage: vigil-witness cpus|tasks"),
+        _ => bail!("usage: vigil-observer cpus|tasks"),
     }
 }
 
 fn say(text: &str) {
-    let _ = fs::write("/dev/kmsg", format!("<6>vigil-witness: {text}\n"));
+    let _ = fs::write("/dev/kmsg", format!("<6>vigil-observer: {text}\n"));
 }
 
 /// Seconds of the clock that goes on while anything could run.

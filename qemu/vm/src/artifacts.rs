@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The folder with everything that a guest is booted from.
+//! The artifacts: the folder with everything that a guest is booted from.
 
 use crate::{dump, Arch, BootError};
 use std::{
@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Name of the environment variable that says where the bench is.
-const VARIABLE: &str = "VIGIL_BENCH";
+/// Name of the environment variable that says where the artifacts folder is.
+const VARIABLE: &str = "VIGIL_ARTIFACTS";
 
 /// A folder that `make` fills, one for each kernel (links are fine):
 ///
@@ -25,12 +25,12 @@ const VARIABLE: &str = "VIGIL_BENCH";
 /// dumps/            what they left when they panicked
 /// ```
 #[derive(Clone, Debug)]
-pub struct Bench {
+pub struct Artifacts {
     folder: PathBuf,
 }
 
-impl Bench {
-    /// The bench that `VIGIL_BENCH` names.
+impl Artifacts {
+    /// The folder that `VIGIL_ARTIFACTS` names.
     ///
     /// # Errors
     ///
@@ -43,26 +43,26 @@ impl Bench {
         })
     }
 
-    /// The bench in that folder.
+    /// The artifacts in `folder`.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
         }
     }
 
-    /// A file of the bench, if it is there.
+    /// The path of a file in the folder, if it exists.
     pub fn file(&self, name: &str) -> Option<PathBuf> {
         let path = self.folder.join(name);
         path.is_file().then_some(path)
     }
 
-    /// A file of the bench without which nothing boots.
+    /// The path of a file that every guest needs to boot.
     pub(crate) fn need(&self, name: &str) -> Result<PathBuf, BootError> {
         self.file(name)
             .ok_or_else(|| BootError::new(format!("{} has no {name}", self.folder.display())))
     }
 
-    /// The modules that are there, to be put into the guest.
+    /// The modules that exist in the folder, to be put into the guest.
     pub fn modules(&self) -> Vec<PathBuf> {
         ["vigil.ko", "vigil_provoke.ko"]
             .into_iter()
@@ -70,17 +70,17 @@ impl Bench {
             .collect()
     }
 
-    /// What `uname -r` says in the guest, if the bench knows.
+    /// What `uname -r` says in the guest, if the folder says so.
     pub fn release(&self) -> Option<String> {
         let text = fs::read_to_string(self.folder.join("release")).ok()?;
         Some(text.trim().to_owned())
     }
 
-    /// What kind of machine the kernel is for.
+    /// The architecture that the kernel is for.
     ///
     /// # Errors
     ///
-    /// When it is none that the harness knows.
+    /// When the harness does not support it.
     pub fn arch(&self) -> Result<Arch, BootError> {
         let Some(path) = self.file("arch") else {
             return Ok(Arch::X86_64);
@@ -90,7 +90,7 @@ impl Bench {
         let name = name.trim();
         Arch::from_name(name).ok_or_else(|| {
             let path = path.display();
-            BootError::new(format!("{path} names no known kind of machine: '{name}'"))
+            BootError::new(format!("{path} names no known architecture: '{name}'"))
         })
     }
 
@@ -103,8 +103,8 @@ impl Bench {
 
     /// How much slower than a stock kernel this one is, roughly: what all limits
     /// are multiplied by. One that checks every memory access and every lock
-    /// needs patience.
-    pub fn pace(&self) -> u32 {
+    /// takes about four times as long.
+    pub fn slowdown(&self) -> u32 {
         if self.kernel_has("CONFIG_KASAN") || self.kernel_has("CONFIG_PROVE_LOCKING") {
             4
         } else {

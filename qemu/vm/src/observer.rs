@@ -8,11 +8,11 @@ use std::sync::Arc;
 /// another thread. The log has its last lines once the guest's [`crate::Vm`] is
 /// dropped.
 #[derive(Clone, Debug)]
-pub struct Witness {
+pub struct Observer {
     pub(crate) guest: Arc<Guest>,
 }
 
-impl Witness {
+impl Observer {
     /// What came through of the kernel's log.
     pub fn log(&self) -> Log {
         self.guest.channel.lock().log.clone()
