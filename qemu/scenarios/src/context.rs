@@ -56,7 +56,7 @@ impl Cx {
         // The guest's limit is what is left of the scenario's, which has been multiplied by the kernel's slowdown.
         Config::new(name)
             .limit(self.deadline.saturating_duration_since(Instant::now()))
-            .alike()
+            .share_snapshot()
     }
 
     /// Waits while its guests stand still (frozen by the harness), and lets another

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Whether KVM works here.
 //!
-//! That /dev/kvm exists says little: nested in other virtual machines it may
-//! refuse to run what it is given, hang, or fail at an instruction that only a whole
-//! kernel uses. So QEMU runs the shortest program that there is, as its firmware, and
-//! then the kernel, as far as that gets without a disk, each within a time limit: the
-//! first finds out quickly that it cannot, the second that it can. The answer holds until
-//! the machine is booted again and is kept in the cache for that long. Machines of
-//! another kind than this one, which is x86, are always emulated.
+//! The existence of /dev/kvm is not enough: nested in another virtual machine, KVM may
+//! refuse to run a guest, hang, or fail at an instruction that only a whole kernel uses.
+//! So QEMU runs a program of four instructions as its firmware, and then the kernel, up to
+//! its panic for want of a root file system, each within a time limit. The first probe
+//! fails quickly where KVM does not work; the second proves that it does. The answer is
+//! cached until the host is booted again. Guests of another architecture than x86-64,
+//! which is the host's, are always emulated.
 
-use crate::{child, Arch, BootError};
+use crate::{arch::Arch, child, error::BootError};
 use std::{
     env, fs,
     io::{self, Write},
@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How instructions of the guest are run.
+/// How the guest's instructions are executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accel {
     /// By the processor.
@@ -35,7 +35,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(3);
 /// A working KVM needs two seconds; emulation five, so that a KVM which is no faster is of no use.
 const BOOT_LIMIT: Duration = Duration::from_secs(15);
 
-/// What a kernel says that comes to its end for want of a disk.
+/// What a kernel prints that finds no root file system.
 const BOOT_END: &str = "Kernel panic - not syncing: VFS";
 
 /// What the probe's program makes QEMU exit with: (0x10 << 1) | 1.
@@ -64,9 +64,8 @@ impl Accel {
     }
 }
 
-/// What to use on this machine for one of that kind. The environment's
-/// `VIGIL_ACCEL` (`kvm` or `tcg`) overrides it. KVM has to be able to run this
-/// kernel.
+/// The accelerator to use for guests of this architecture. `VIGIL_ACCEL` (`kvm` or `tcg`)
+/// in the environment overrides it. KVM is used only if it can run this kernel.
 ///
 /// # Errors
 ///
@@ -84,7 +83,7 @@ pub fn get(arch: Arch, kernel: &Path) -> Result<Accel, BootError> {
         let name = arch.name();
         return match wanted {
             Some(Accel::Kvm) => Err(BootError::new(format!(
-                "VIGIL_ACCEL=kvm: a machine of {name} can only be emulated here"
+                "VIGIL_ACCEL=kvm: {name} can only be emulated here"
             ))),
             _ => Ok(Accel::Tcg),
         };
@@ -99,10 +98,10 @@ fn find(kernel: &Path) -> Accel {
     if !can_open_kvm() {
         return Accel::Tcg;
     }
-    let note = note();
-    let known = note
+    let cached = cache_file();
+    let known = cached
         .as_deref()
-        .and_then(|note| fs::read_to_string(note).ok())
+        .and_then(|file| fs::read_to_string(file).ok())
         .and_then(|text| Accel::from_name(text.trim()));
     if let Some(known) = known {
         return known;
@@ -112,9 +111,9 @@ fn find(kernel: &Path) -> Accel {
         Ok(true) => Accel::Kvm,
         Ok(false) | Err(_) => Accel::Tcg,
     };
-    if let Some(note) = note {
-        // Without the note the next run probes again, and nothing else.
-        let _ = write_note(&note, accel);
+    if let Some(file) = cached {
+        // Without the file the next run probes again, which costs time only.
+        let _ = write_cache(&file, accel);
     }
     accel
 }
@@ -127,8 +126,8 @@ fn can_open_kvm() -> bool {
         .is_ok()
 }
 
-/// The file with the answer for this boot of the machine.
-fn note() -> Option<PathBuf> {
+/// The file that caches the answer for this boot of the machine.
+fn cache_file() -> Option<PathBuf> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     // As scripts/lib.sh finds the cache.
     let cache = env::var_os("VIGIL_CACHE").map(PathBuf::from).or_else(|| {
@@ -140,12 +139,12 @@ fn note() -> Option<PathBuf> {
     Some(cache.join(format!("accel-{}", boot.trim())))
 }
 
-fn write_note(note: &Path, accel: Accel) -> io::Result<()> {
-    let folder = note.parent().ok_or(io::ErrorKind::NotFound)?;
+fn write_cache(path: &Path, accel: Accel) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
     fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     writeln!(file, "{}", accel.name())?;
-    file.persist(note)?;
+    file.persist(path)?;
     Ok(())
 }
 
@@ -196,7 +195,7 @@ fn boots(kernel: &Path) -> io::Result<bool> {
     Ok(ended && String::from_utf8_lossy(&said).contains(BOOT_END))
 }
 
-/// How a program ended; `None`: it had to be ended.
+/// How a program ended; `None` if it was killed at the limit.
 fn status_within(command: Command, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let mut child = child::spawn(command, Vec::new())?;
     let deadline = Instant::now() + limit;

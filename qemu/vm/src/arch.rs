@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What kind of machine a guest is, and what depends on that.
+//! The architecture of a guest, and what depends on it.
 
 /// A machine architecture that guests can have. The artifacts folder says which one its kernel is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Arch {
 impl Arch {
     const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
 
-    /// As `uname -m` says there.
+    /// The name that `uname -m` prints.
     pub fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -21,12 +21,12 @@ impl Arch {
         }
     }
 
-    /// The one of that name.
+    /// The architecture of this name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|arch| arch.name() == name)
     }
 
-    /// QEMU, looked up in PATH.
+    /// Name of the QEMU program, looked up in PATH.
     pub(crate) fn program(self) -> &'static str {
         match self {
             Self::X86_64 => "qemu-system-x86_64",
@@ -34,9 +34,9 @@ impl Arch {
         }
     }
 
-    /// QEMU's machine. That of x86 makes no difference in time; this one has
-    /// hot-plug slots. ARM's interrupts have priorities, of which NMIs are made, from
-    /// this version of their controller on.
+    /// QEMU's machine type. For x86 q35, which has hot-plug slots; pc is no faster. For ARM
+    /// with a GICv3, the first interrupt controller whose priorities make pseudo-NMIs
+    /// possible.
     pub(crate) fn machine(self) -> &'static str {
         match self {
             Self::X86_64 => "q35",
@@ -44,8 +44,8 @@ impl Arch {
         }
     }
 
-    /// Whether a file that begins like this may be a kernel. For x86 QEMU looks
-    /// itself; for ARM it takes anything for a program, which then runs into nowhere.
+    /// Whether a file that begins with these bytes may be a kernel. For x86 QEMU checks
+    /// that itself; for ARM it executes any file.
     pub(crate) fn may_be_kernel(self, head: &[u8]) -> bool {
         let at = |offset: usize, magic: &[u8]| {
             head.get(offset..)
@@ -53,12 +53,12 @@ impl Arch {
         };
         match self {
             Self::X86_64 => true,
-            // As it is, compressed by gzip, or unpacking itself.
+            // Image, Image.gz, or an EFI zboot image.
             Self::Aarch64 => at(56, b"ARM\x64") || at(0, b"\x1f\x8b") || at(4, b"zimg"),
         }
     }
 
-    /// The name of the machine's serial line in the guest.
+    /// Name of the serial console's device in the guest.
     pub fn serial(self) -> &'static str {
         match self {
             Self::X86_64 => "ttyS0",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The artifacts: the folder with everything that a guest is booted from.
 
-use crate::{dump, Arch, BootError};
+use crate::{arch::Arch, error::BootError};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -16,13 +16,13 @@ const VARIABLE: &str = "VIGIL_ARTIFACTS";
 /// vmlinuz           the kernel
 /// guest.cpio        the image that scripts/guest-image made
 /// vigil.ko          the module                          (may be missing)
-/// vigil_provoke.ko  the module that makes things hang   (may be missing)
-/// release           what uname -r says there            (may be missing)
+/// vigil_provoke.ko  the module that provokes stalls     (may be missing)
+/// release           what uname -r prints in the guest   (may be missing)
 /// config            what the kernel was built with      (may be missing)
-/// arch              what uname -m says there            (x86_64 if missing)
-/// kdump/            what a guest needs to leave a dump  (may be missing)
+/// arch              what uname -m prints in the guest   (x86_64 if missing)
+/// kdump/            the crash kernel and its tools      (may be missing)
 /// logs/             consoles of the guests
-/// dumps/            what they left when they panicked
+/// dumps/            crash dumps of the guests
 /// ```
 #[derive(Clone, Debug)]
 pub struct Artifacts {
@@ -101,9 +101,8 @@ impl Artifacts {
             .is_ok_and(|config| config.lines().any(|line| line == format!("{option}=y")))
     }
 
-    /// How much slower than a stock kernel this one is, roughly: what all limits
-    /// are multiplied by. One that checks every memory access and every lock
-    /// takes about four times as long.
+    /// How many times slower than a stock kernel this kernel is, roughly: all time limits
+    /// are multiplied by it. A kernel with KASAN or lockdep is about four times slower.
     pub fn slowdown(&self) -> u32 {
         if self.kernel_has("CONFIG_KASAN") || self.kernel_has("CONFIG_PROVE_LOCKING") {
             4
@@ -112,21 +111,21 @@ impl Artifacts {
         }
     }
 
-    /// Where the consoles of guests are kept.
+    /// The folder for the consoles of guests.
     pub fn logs(&self) -> PathBuf {
         self.folder.join("logs")
     }
 
-    /// What a guest needs to leave a crash dump.
+    /// The files that a guest needs to leave a crash dump: scripts/kdump-dir makes them.
     pub(crate) fn kdump_files(&self) -> Result<Vec<PathBuf>, BootError> {
-        let folder = self.folder.join(dump::FOLDER);
+        let folder = self.folder.join("kdump");
         let entries = fs::read_dir(&folder)
             .map_err(|error| BootError::io(&folder.to_string_lossy(), &error))?;
         let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
         Ok(files.filter(|path| !path.ends_with("stamp")).collect())
     }
 
-    /// Where the dumps of guests are kept.
+    /// The folder for the crash dumps of guests.
     pub fn dumps(&self) -> PathBuf {
         self.folder.join("dumps")
     }

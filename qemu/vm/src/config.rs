@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a guest is made of.
+//! The configuration of a guest.
 
-use crate::{dump, Arch, Artifacts, BootError};
+use crate::{arch::Arch, artifacts::Artifacts, error::BootError};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 use vigil_wire::CPU_WORD;
 
-/// What a guest is made of. Every setting has a default.
+/// Memory that a guest with [`Config::kdump`] reserves for the crash kernel. 96 MiB is just
+/// enough for a stock kernel.
+const CRASHKERNEL: &str = "crashkernel=128M";
+
+/// The configuration of a guest. Every setting has a default.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) name: String,
@@ -23,7 +27,7 @@ pub struct Config {
     pub(crate) console: ConsoleTo,
     pub(crate) time_is_instructions: bool,
     pub(crate) kdump: bool,
-    pub(crate) alike: bool,
+    pub(crate) share_snapshot: bool,
 }
 
 /// Where the serial console goes.
@@ -38,8 +42,8 @@ pub(crate) enum ConsoleTo {
 }
 
 impl Config {
-    /// A guest of that name. The name is for people: it shows in `ps` and names
-    /// the console's file, so no two guests of a run should share one.
+    /// A guest with this name, which `ps` shows and which the console's file is named
+    /// after: it should be unique within a run.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -54,7 +58,7 @@ impl Config {
             console: ConsoleTo::LogFile,
             time_is_instructions: false,
             kdump: false,
-            alike: false,
+            share_snapshot: false,
         }
     }
 
@@ -79,9 +83,8 @@ impl Config {
         self
     }
 
-    /// The CPU that the guest's agent stays on (default 0). Nothing is heard of
-    /// the guest while that one is stuck, so a scenario that stops CPU 0 moves
-    /// the agent elsewhere.
+    /// The CPU that the guest's agent is bound to (default 0). The agent does not answer
+    /// while that CPU is stuck, so a scenario that stops CPU 0 binds it elsewhere.
     #[must_use]
     pub fn agent_cpu(self, cpu: u32) -> Self {
         self.append(format!("{CPU_WORD}{cpu}"))
@@ -96,8 +99,8 @@ impl Config {
         self
     }
 
-    /// How long the guest may live, in real time (default 180 s), from when it is asked
-    /// for. QEMU is killed then, and everything that waits for the guest fails.
+    /// How long the guest may live, in real time (default 180 s), counted from the request
+    /// to start it. Then QEMU is killed, and every call that waits for the guest fails.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -118,35 +121,35 @@ impl Config {
         self
     }
 
-    /// Makes the guest's clocks count its instructions, one a nanosecond, and skip
-    /// the time in which it has nothing to do. Slow while it has; its virtual CPUs
-    /// run one at a time.
+    /// Makes the guest's clocks count its instructions, one per nanosecond, and skip idle
+    /// time (QEMU's `-icount`). Busy guests are slow; the virtual CPUs run one at a time.
     #[must_use]
     pub fn time_is_instructions(mut self) -> Self {
         self.time_is_instructions = true;
         self
     }
 
-    /// Makes the guest fit to leave a crash dump: memory for a crash kernel, that
-    /// kernel and what loads it, and a port for the dump. See
+    /// Prepares the guest to leave a crash dump: memory for a crash kernel, that kernel,
+    /// kexec, and a port for the dump. See
     /// [`crate::Vm::arm_kdump`] and [`crate::Vm::wait_dump`].
     #[must_use]
     pub fn kdump(mut self) -> Self {
         self.kdump = true;
-        self.append(dump::RESERVE)
+        self.append(CRASHKERNEL)
     }
 
-    /// Lets the guest go on from where another of this process's that is made of the
-    /// same had come up, if there is one, and others go on from it. It has the log and
-    /// the console's text of the first one's boot then. One that is booting is waited for,
-    /// as long as booting may take, but no longer than half of the limit.
+    /// Restores the guest from a snapshot of an earlier guest of this process with the same
+    /// configuration, if there is one; otherwise it boots, and its snapshot is taken. A
+    /// restored guest has the log and the console's text of the boot that was saved. A guest
+    /// with the same configuration that is booting is waited for, as long as booting may
+    /// take, but no longer than half of the limit.
     #[must_use]
-    pub fn alike(mut self) -> Self {
-        self.alike = true;
+    pub fn share_snapshot(mut self) -> Self {
+        self.share_snapshot = true;
         self
     }
 
-    /// The artifacts to boot from, instead of the one that `VIGIL_ARTIFACTS` names.
+    /// The artifacts to boot from, instead of the folder that `VIGIL_ARTIFACTS` names.
     #[must_use]
     pub fn artifacts(mut self, artifacts: Artifacts) -> Self {
         self.artifacts = Some(artifacts);
@@ -160,14 +163,14 @@ impl Config {
         self
     }
 
-    /// Leads the console to [`crate::Booting::take_terminal`].
+    /// Connects the console to [`crate::Booting::take_terminal`].
     #[must_use]
     pub fn console_interactive(mut self) -> Self {
         self.console = ConsoleTo::Interactive;
         self
     }
 
-    /// The name as part of a file's.
+    /// The guest's name with characters that are safe in the name of a file.
     pub(crate) fn file_name(&self) -> String {
         self.name
             .chars()
@@ -181,9 +184,9 @@ impl Config {
             .collect()
     }
 
-    /// Where the dump goes, if there is to be one.
+    /// The file for the crash dump, if the guest is to leave one.
     pub(crate) fn dump_path(&self, artifacts: &Artifacts) -> Option<PathBuf> {
-        let name = format!("{}.flat", self.file_name());
+        let name = format!("{}.flattened", self.file_name());
         self.kdump.then(|| artifacts.dumps().join(name))
     }
 
@@ -206,17 +209,18 @@ impl Config {
 
     /// The kernel's command line.
     ///
-    /// A panic reboots at once (`panic=-1`), which ends QEMU (`-no-reboot`). What
-    /// programs write to /dev/kmsg would be dropped after ten lines in five
-    /// seconds; the harness and scripts mark places in the log there. It has room for
-    /// what is logged while CPUs are stuck and nobody can read it. The module's KUnit
-    /// tests would run at each load: who wants some names them in another
-    /// `kunit.filter_glob=`. A kernel for ARM that can have NMIs has them if told so.
-    ///
-    /// The TSC of a virtual machine is good, but a kernel that is slow, or has a CPU that
-    /// does not answer, takes it for unstable. The HPET, which it goes on with, costs an
-    /// exit each time that it is read, and is at the same place again after 43 s: what a
-    /// longer pause of the guest took is not to be seen then.
+    /// - `panic=-1`: a panic reboots at once, which ends QEMU (`-no-reboot`).
+    /// - `printk.devkmsg=on`: the kernel drops what programs write to /dev/kmsg after ten
+    ///   lines in five seconds otherwise; the harness and scripts mark places in the log there.
+    /// - `log_buf_len`: holds what is logged while CPUs are stuck and the agent cannot read it.
+    /// - `kunit.filter_glob=none`: the module's KUnit tests would run at each load. A scenario
+    ///   that wants them appends another filter.
+    /// - `irqchip.gicv3_pseudo_nmi=1`: an ARM kernel that supports pseudo-NMIs uses them only
+    ///   with this.
+    /// - `tsc=reliable`: a kernel that is slow, or has a stuck CPU, marks the TSC unstable,
+    ///   although it is good in a virtual machine. The HPET, which would replace it, costs an
+    ///   exit for each read and wraps after 43 s, so that a longer pause of the guest could
+    ///   not be measured.
     pub(crate) fn command_line(&self, artifacts: &Artifacts, arch: Arch) -> String {
         let console = arch.serial();
         let mut words = vec![format!(

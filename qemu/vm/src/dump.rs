@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Crash dumps: a guest that leaves one when it panics.
 //!
-//! The kernel that panics starts another one, which was loaded before into memory
-//! set aside for it. That one's first program (scripts/capture-image) writes what
-//! it finds of the first one's memory to a virtio port, whose other end is a file
-//! on the host, and says on the console what became of that.
+//! The kernel that panics starts a crash kernel, which kexec loaded into reserved memory
+//! before. The crash kernel's init (scripts/capture-image) writes the dump of the first
+//! kernel's memory to a virtio port, whose other end is a file on the host, and reports the
+//! result on the console.
 
-use crate::{console::Console, flat, guest::Vm, Error, Result};
+use crate::{
+    console::Console,
+    error::{Error, Result},
+    flattened,
+    vm::Vm,
+};
 use std::{
     fs::{self, File},
     io,
@@ -16,27 +21,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a guest needs, in the artifacts folder: scripts/kdump-dir puts it there.
-pub(crate) const FOLDER: &str = "kdump";
-
-/// The port's name in the guest.
-pub(crate) const PORT: &str = "vigil.dump";
-
-/// What the guest's kernel sets aside. With 96 MiB it just works on a stock kernel.
-pub(crate) const RESERVE: &str = "crashkernel=128M";
-
-/// The crash kernel's command line, besides its console. One CPU, since more cost
-/// memory; devices are in whatever state the panic left them.
+/// The crash kernel's command line, besides its console. One CPU, since each costs
+/// memory; `reset_devices`, since the panic leaves devices in any state.
 const CRASH_WORDS: &str = "panic=-1 nokaslr nr_cpus=1 reset_devices";
 
-/// How long the crash kernel may take to its first program; usually it is 6 s.
+/// How long the crash kernel may take to start its init; usually it takes 6 s.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
-/// How long that may take to write the dump; usually it is 3 s.
+/// How long its init may take to write the dump; usually it takes 3 s.
 const CAPTURE_LIMIT: Duration = Duration::from_secs(90);
 
-/// What every line of the capturing program begins with.
-const SAYS: &str = "vigil-capture: ";
+/// Prefix of the lines that the crash kernel's init prints.
+const PREFIX: &str = "vigil-capture: ";
 
 /// Lines of the console that an error shows.
 const TAIL: usize = 12;
@@ -46,24 +42,24 @@ const TAIL: usize = 12;
 pub struct Dump {
     /// The console's text from the panic to the start of the crash kernel.
     pub panic: String,
-    /// The dump as it came through the port, in makedumpfile's flattened format.
+    /// The dump in makedumpfile's flattened format, as it came through the port.
     pub flattened: PathBuf,
     /// The dump for `drgn`, `crash` and the like.
     pub vmcore: PathBuf,
-    /// What happened one after the other, and how long each took in real time.
+    /// The steps to the dump in their order, and how long each took in real time.
     pub stages: Vec<Stage>,
 }
 
-/// One of the steps to a dump.
+/// A step to a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// What had happened at its end.
+    /// What was reached at its end.
     pub what: &'static str,
-    /// Real time from the end of the one before.
+    /// Real time since the end of the step before.
     pub took: Duration,
 }
 
-/// Why there is no dump. Which it is tells how far things went.
+/// Why there is no dump: one variant for each step that can fail.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DumpError {
@@ -73,7 +69,7 @@ pub enum DumpError {
         /// What it did instead.
         how: String,
     },
-    /// It did, and that was the end.
+    /// It did, but no crash kernel started.
     #[error("the guest's kernel panicked, but no crash kernel started: {how}; the console ends with:\n{tail}")]
     NoCrashKernel {
         /// What happened instead.
@@ -81,15 +77,15 @@ pub enum DumpError {
         /// The console's last lines.
         tail: String,
     },
-    /// The crash kernel ran, and wrote no dump.
+    /// The crash kernel started, but wrote no dump.
     #[error("the crash kernel started, but its capture failed: {said}")]
     CaptureFailed {
-        /// In the capture's own words, if it had any.
+        /// The message of the crash kernel's init, if there was one.
         said: String,
     },
-    /// The crash kernel wrote all of a dump, and not all of it is here.
-    #[error("the crash kernel wrote its dump, but what arrived is not whole: {why}")]
-    NotWhole {
+    /// The crash kernel wrote its dump, but the file on the host is not complete.
+    #[error("the crash kernel wrote its dump, but what arrived is not complete: {why}")]
+    Incomplete {
         /// What is wrong with it.
         why: String,
     },
@@ -117,8 +113,8 @@ impl Dump {
 }
 
 impl Vm {
-    /// Loads the crash kernel, with a userspace that writes the dump. The guest has to be made with [`crate::Config::kdump`]. `words` are
-    /// added to the crash kernel's command line.
+    /// Loads the crash kernel, with a userspace that writes the dump. Needs a guest with
+    /// [`crate::Config::kdump`]. `words` are added to the crash kernel's command line.
     ///
     /// # Errors
     ///
@@ -126,7 +122,7 @@ impl Vm {
     pub fn arm_kdump(&self, words: &str) -> Result<()> {
         self.dump_path()?;
         let console = self.arch().serial();
-        // The system call that takes files is an option of the kernel's.
+        // kexec_file_load() is a configuration option of the kernel.
         let call = match self.artifacts().kernel_has("CONFIG_KEXEC_FILE") {
             true => "-s",
             false => "-c",
@@ -136,7 +132,7 @@ impl Vm {
              --command-line='console={console} {CRASH_WORDS} {words}'"
         );
         self.sh_ok(&load)?;
-        // kexec's own word for it is not enough.
+        // kexec's exit status alone is not enough.
         let loaded = self.read("/sys/kernel/kexec_crash_loaded")?;
         if loaded.trim() == "1" {
             Ok(())
@@ -210,12 +206,11 @@ impl Vm {
             let said = said.trim_start_matches(':').trim().to_owned();
             return Err(DumpError::CaptureFailed { said });
         }
-        // The port's other end is written by QEMU, which is finished with it when
-        // it has ended.
+        // QEMU writes the file, and has written all of it once it has ended.
         let ended = self.until(CAPTURE_LIMIT, || false);
         if !self.ended() {
             let how = ended.err().unwrap_or_default();
-            return Err(DumpError::NotWhole {
+            return Err(DumpError::Incomplete {
                 why: format!("the crash kernel does not reboot: {how}"),
             });
         }
@@ -237,14 +232,14 @@ impl Vm {
         })
     }
 
-    /// Waits for something on the console; says why it will not come.
-    fn until(&self, limit: Duration, mut there: impl FnMut() -> bool) -> Result<(), String> {
+    /// Waits until `reached` returns true; the error says why it will not.
+    fn until(&self, limit: Duration, mut reached: impl FnMut() -> bool) -> Result<(), String> {
         let limit = limit.saturating_mul(self.artifacts().slowdown());
         let start = Instant::now();
         loop {
-            // What it said last comes before its end.
+            // Checked first: what QEMU wrote before its end counts.
             let ended = self.ended();
-            if there() {
+            if reached() {
                 return Ok(());
             }
             if ended {
@@ -258,45 +253,44 @@ impl Vm {
     }
 }
 
-/// The rest of the line in which the capture says `what`.
+/// The rest of the line in which the crash kernel's init prints `what`.
 fn said(console: &Console, what: &str) -> Option<String> {
     said_in(&crash_kernel(console)?, what)
 }
 
 fn said_in(text: &str, what: &str) -> Option<String> {
-    let (_, rest) = text.split_once(&format!("{SAYS}{what}"))?;
-    // Not while it is being written.
+    let (_, rest) = text.split_once(&format!("{PREFIX}{what}"))?;
+    // Only a complete line counts.
     let (line, _) = rest.split_once('\n')?;
     Some(line.to_owned())
 }
 
-/// What the crash kernel printed, if it started.
+/// The console's text from the start of the crash kernel on, if it started.
 fn crash_kernel(console: &Console) -> Option<String> {
     let text = console.panic()?;
     let at = find_crash_kernel(&text)?;
     text.get(at..).map(str::to_owned)
 }
 
-/// Where in the text from the panic on the line is with which a kernel begins.
+/// Offset of the crash kernel's first line in the console's text from the panic on.
 fn find_crash_kernel(text: &str) -> Option<usize> {
     let at = text.find("] Linux version ")?;
     Some(text.get(..at)?.rfind('\n').map_or(0, |end| end + 1))
 }
 
-/// Makes an ordinary dump of a flattened one.
-fn rearrange(flattened: &Path, vmcore: &Path) -> Result<(), DumpError> {
-    // makedumpfile waits ten minutes for more of a file that ends too early.
-    flat::check(flattened).map_err(|why| DumpError::NotWhole { why })?;
+/// Converts a flattened dump into one that analysis tools read.
+fn rearrange(file: &Path, vmcore: &Path) -> Result<(), DumpError> {
+    flattened::check(file).map_err(|why| DumpError::Incomplete { why })?;
     let output = Command::new("makedumpfile")
         .arg("-R")
         .arg(vmcore)
-        .stdin(File::open(flattened)?)
+        .stdin(File::open(file)?)
         .output()?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(DumpError::NotWhole {
+    Err(DumpError::Incomplete {
         why: format!("makedumpfile -R: {}: {}", output.status, said.trim()),
     })
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A script that runs in the guest.
 
-use crate::{guest::Guest, Error, Result};
+use crate::{
+    error::{Error, Result},
+    guest::Guest,
+};
 use std::{sync::Arc, time::Duration};
 use vigil_wire::ToGuest;
 
-/// What a script left.
+/// The result of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// Its exit status as a shell has it: 128 + signal when it was killed.

@@ -18,26 +18,29 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `config` | what a guest is made of |
+//! | `config` | the configuration of a guest |
 //! | `artifacts` | the folder with kernel, image and modules |
-//! | `arch` | what kind of machine it is |
-//! | `accel` | whether KVM works here |
-//! | `cpio` | the archive with the run's own files |
+//! | `arch` | the architecture of a guest |
+//! | `accel` | finds out whether KVM works |
+//! | `initramfs` | the part of the initramfs that differs from run to run |
 //! | `child` | a process that cannot outlive this one |
 //! | `qemu` | QEMU's command line and its process |
 //! | `qmp` | QEMU's control socket |
 //! | `channel` | messages to and from the agent in the guest |
 //! | `console` | the serial console's text, and finding a panic in it |
 //! | `log` | the kernel's log, line by line |
-//! | `template` | guests that go on from where another had come up |
-//! | `guest` | [`Vm`]: all of that put together |
+//! | `snapshot` | guests that start from the saved state of another one |
+//! | `vcpu` | stops one virtual CPU |
+//! | `guest` | the running guest, which `vm`, `job` and `observer` share |
 //! | `job` | a script that runs in the guest |
-//! | `vigil` | loading the module, its knobs |
-//! | `vcpu` | stopping one virtual CPU |
+//! | `observer` | a handle that outlives the guest |
+//! | `vm` | [`Vm`]: a guest that is up |
+//! | `vigil` | loads the module, reads and writes its knobs |
 //! | `dump` | a guest that leaves a crash dump when it panics |
-//! | `flat` | the format in which the dump arrives |
-//! | `observer` | what stays of a guest that is gone |
-//! | `error` | what can go wrong |
+//! | `flattened` | checks the file in which the dump arrives |
+//! | `error` | errors |
+//!
+//! A module uses only modules that stand above it in the table, and `error`.
 //!
 //! QEMU is the one in PATH: run inside the build root (`scripts/in-root`).
 
@@ -48,19 +51,20 @@ mod channel;
 mod child;
 mod config;
 mod console;
-mod cpio;
 mod dump;
 mod error;
-mod flat;
+mod flattened;
 mod guest;
+mod initramfs;
 mod job;
 mod log;
 mod observer;
 mod qemu;
 mod qmp;
-mod template;
+mod snapshot;
 mod vcpu;
 mod vigil;
+mod vm;
 
 pub use arch::Arch;
 pub use artifacts::Artifacts;
@@ -68,10 +72,10 @@ pub use config::Config;
 pub use console::Console;
 pub use dump::{Dump, DumpError, Stage};
 pub use error::{BootError, Error, Result};
-pub use guest::{Booting, Vm};
 pub use job::{Job, Output};
 pub use log::{Log, LogLine, Mark};
 pub use nix::errno::Errno;
 pub use observer::Observer;
 pub use qapi;
 pub use vcpu::FrozenVcpu;
+pub use vm::{Booting, Vm};

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What stays of a guest for whoever watches over its user.
+//! [`Observer`]: a handle that outlives the guest.
 
 use crate::{console::Console, guest::Guest, log::Log};
 use std::sync::Arc;
 
-/// Sees a guest to its end: its log stays readable, and it can be killed from
-/// another thread. The log has its last lines once the guest's [`crate::Vm`] is
-/// dropped.
+/// A handle on a guest that outlives its [`crate::Vm`]: the log stays readable, and the
+/// guest can be killed from another thread. The log is complete once the `Vm` is dropped.
 #[derive(Clone, Debug)]
 pub struct Observer {
     pub(crate) guest: Arc<Guest>,
 }
 
 impl Observer {
-    /// What came through of the kernel's log.
+    /// The part of the kernel's log that has arrived.
     pub fn log(&self) -> Log {
         self.guest.channel.lock().log.clone()
     }
@@ -23,7 +22,7 @@ impl Observer {
         self.guest.console()
     }
 
-    /// Whether somebody waited for the guest to panic, and it did.
+    /// Whether a caller waited for the guest to panic, and it did.
     pub fn panic_was_awaited(&self) -> bool {
         self.guest.panic_was_awaited()
     }

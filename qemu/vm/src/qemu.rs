@@ -2,12 +2,14 @@
 //! QEMU: its command line and its process.
 
 use crate::{
-    accel, child,
+    accel,
+    arch::Arch,
+    child,
     config::{Config, ConsoleTo},
     console::Console,
-    cpio, dump,
-    template::Begin,
-    Arch, BootError,
+    error::BootError,
+    initramfs,
+    snapshot::Start,
 };
 use nix::{
     sys::{
@@ -27,7 +29,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
 };
-use vigil_wire::{AGENT_PORT, LOG_PORT};
+use vigil_wire::{AGENT_PORT, DUMP_PORT, LOG_PORT};
 
 /// A running QEMU. Killed and reaped when dropped.
 #[derive(Debug)]
@@ -44,19 +46,19 @@ pub(crate) struct Sockets {
     pub(crate) agent: UnixStream,
     pub(crate) log: UnixStream,
     pub(crate) terminal: Option<UnixStream>,
-    /// QEMU's name of the file for the guest's state.
+    /// QEMU's name of the file for the guest's snapshot.
     pub(crate) state: Option<String>,
 }
 
-/// Starts QEMU. Everything that it is connected to is handed over as open
-/// descriptors: no socket to wait for, no file that a killed run leaves behind.
-pub(crate) fn start(config: &Config, begin: &Begin) -> Result<(Qemu, Sockets, Console), BootError> {
+/// Starts QEMU. Sockets and files are passed to it as open descriptors: there is no socket
+/// to wait for, and no file that a killed run leaves behind.
+pub(crate) fn start(config: &Config, start: &Start) -> Result<(Qemu, Sockets, Console), BootError> {
     let artifacts = config.resolve_artifacts()?;
     let arch = artifacts.arch()?;
     let kernel = artifacts.need("vmlinuz")?;
     check_kernel(&kernel, arch)?;
     let image = artifacts.need("guest.cpio")?;
-    let initramfs = initramfs(&image, &config.all_files(&artifacts)?)?;
+    let initramfs = build_initramfs(&image, &config.all_files(&artifacts)?)?;
     let messages = memory_file("messages")?;
     let console = console(config, &artifacts.logs())?;
 
@@ -129,25 +131,25 @@ pub(crate) fn start(config: &Config, begin: &Begin) -> Result<(Qemu, Sockets, Co
         args.words(["-chardev", &format!("file,id=dump,path={file}")]);
         args.words([
             "-device",
-            &format!("virtserialport,chardev=dump,name={}", dump::PORT),
+            &format!("virtserialport,chardev=dump,name={}", DUMP_PORT),
         ]);
     }
     args.words(config.qemu_args.iter().map(String::as_str));
     let mut state = None;
-    let again = |file: &File| {
+    let duplicate = |file: &File| {
         file.try_clone()
-            .map_err(|error| BootError::io("a guest's state", &error))
+            .map_err(|error| BootError::io("a guest's snapshot", &error))
     };
-    match begin {
-        Begin::Boot => {}
-        Begin::First(first) => state = Some(args.inherit(again(first.file())?)),
-        Begin::From(_, template) => {
-            // What was printed before is the beginning of this one's, too.
+    match start {
+        Start::Boot => {}
+        Start::BootAndSave(pending) => state = Some(args.inherit(duplicate(pending.file())?)),
+        Start::Restore(_, snapshot) => {
+            // The console of the boot that was saved is the beginning of this guest's.
             console
                 .0
-                .write(&template.console)
+                .write(&snapshot.console)
                 .map_err(|error| BootError::io("console", &error))?;
-            let file = args.inherit(again(&template.state)?);
+            let file = args.inherit(duplicate(&snapshot.state)?);
             args.words(["-incoming", &format!("file:{file}")]);
         }
     }
@@ -194,7 +196,7 @@ impl Qemu {
         self.pid
     }
 
-    /// How it ended, once it has.
+    /// How it ended, if it has.
     pub(crate) fn ended(&self) -> Option<String> {
         let status = self.child().try_wait();
         match status {
@@ -211,12 +213,12 @@ impl Qemu {
         }
     }
 
-    /// What it printed itself: warnings, or why it gave up.
+    /// What QEMU printed itself: warnings, or why it ended.
     pub(crate) fn said(&self) -> String {
         self.messages.text()
     }
 
-    /// Sends a signal, unless it has ended: the number may be another's then.
+    /// Sends a signal, unless QEMU has ended: its number may belong to another process then.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         let mut child = self.child();
         if child.try_wait()?.is_none() {
@@ -255,7 +257,7 @@ impl Arguments {
         self.words.extend(words.into_iter().map(str::to_owned));
     }
 
-    /// Hands a file over; returns its name in QEMU.
+    /// Passes a file to QEMU; returns its name there.
     fn inherit(&mut self, file: impl Into<OwnedFd>) -> String {
         let fd = file.into();
         let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -263,7 +265,7 @@ impl Arguments {
         name
     }
 
-    /// Hands a connected socket over as a character device.
+    /// Passes a connected socket to QEMU as a character device.
     fn socket(&mut self, id: &str, socket: UnixStream, options: &str) {
         let fd = OwnedFd::from(socket);
         let text = format!("socket,id={id},fd={}{options}", fd.as_raw_fd());
@@ -272,7 +274,7 @@ impl Arguments {
     }
 }
 
-/// Says no to what is no kernel for that machine, where QEMU would not.
+/// Refuses a file that is no kernel for this architecture, which QEMU might execute.
 fn check_kernel(path: &Path, arch: Arch) -> Result<(), BootError> {
     let mut head = Vec::new();
     File::open(path)
@@ -295,9 +297,9 @@ fn memory_file(name: &str) -> Result<File, BootError> {
         .map_err(|error| BootError::io("cannot make a file in memory", &error.into()))
 }
 
-/// The image followed by the run's own files.
-fn initramfs(image: &Path, files: &[PathBuf]) -> Result<File, BootError> {
-    let archive = cpio::archive(files).map_err(|error| BootError::io("/vm", &error))?;
+/// The guest image followed by the archive with `/vm`.
+fn build_initramfs(image: &Path, files: &[PathBuf]) -> Result<File, BootError> {
+    let archive = initramfs::archive(files).map_err(|error| BootError::io("/vm", &error))?;
     let mut whole = memory_file("initramfs")?;
     File::open(image)
         .and_then(|mut image| io::copy(&mut image, &mut whole))
@@ -306,7 +308,7 @@ fn initramfs(image: &Path, files: &[PathBuf]) -> Result<File, BootError> {
     Ok(whole)
 }
 
-/// The file behind the console: ours to read, and QEMU's to write.
+/// The file behind the console, which the harness reads and QEMU writes.
 fn console(config: &Config, logs: &Path) -> Result<(Console, File), BootError> {
     let (file, path) = match config.console {
         ConsoleTo::Memory | ConsoleTo::Interactive => (memory_file("console")?, None),
@@ -332,7 +334,7 @@ fn console(config: &Config, logs: &Path) -> Result<(Console, File), BootError> {
     Ok((Console::new(file, path), theirs))
 }
 
-/// An empty file for the dump; what an earlier guest left is removed.
+/// An empty file for the dump. The dump of an earlier guest is removed.
 fn dump_file(path: &Path) -> Result<File, BootError> {
     let make = || {
         if let Some(folder) = path.parent() {

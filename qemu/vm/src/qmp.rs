@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! QEMU's control socket.
 
-use crate::{BootError, Error, Result};
+use crate::error::{BootError, Error, Result};
 use qapi::{qmp, Command, Qmp, Stream};
 use std::{
     fmt,
@@ -28,7 +28,7 @@ impl fmt::Debug for Control {
 }
 
 impl Control {
-    /// Takes up the connection; QEMU has opened its side when this returns.
+    /// Connects to QEMU, which has opened its side when this returns.
     pub(crate) fn connect(socket: UnixStream) -> Result<Self, BootError> {
         let failed =
             |error: &dyn fmt::Display| BootError::new(format!("no QMP with QEMU: {error}"));
@@ -37,8 +37,8 @@ impl Control {
             .map_err(|error| failed(&error))?;
         let reading = socket.try_clone().map_err(|error| failed(&error))?;
         let mut connection = Qmp::new(Stream::new(BufReader::new(reading), socket));
-        // The handshake panics at the end of the stream, which is what there is
-        // when QEMU gave up: look first.
+        // handshake() panics at the end of the stream, which is what it finds when QEMU has
+        // ended: check before.
         let greeting = connection
             .inner_mut()
             .fill_buf()
@@ -60,7 +60,7 @@ impl Control {
             .map_err(|error| Error::Qmp(error.to_string()))
     }
 
-    /// Has QEMU's monitor execute a command for people.
+    /// Has QEMU's monitor execute a command of its human interface.
     pub(crate) fn monitor(&self, command: &str) -> Result<String> {
         self.execute(&qmp::human_monitor_command {
             command_line: command.to_owned(),

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Stopping one virtual CPU, as a hypervisor does that does not run it.
+//! Stops one virtual CPU, as a hypervisor does that does not schedule it.
 //!
-//! Each virtual CPU is a thread of QEMU, so a debugger's stop of that thread is
-//! all it takes. A thread is traced by one thread, which has to stay for as long
-//! as the stop shall last.
+//! Each virtual CPU is a thread of QEMU, which is stopped by ptrace. ptrace ties a traced
+//! thread to the thread that traces it, so the tracer lives for as long as the stop lasts.
 //!
-//! QEMU's own code takes locks that the other CPUs' threads need sooner or later: one
-//! for all devices, others of the translator. A thread that is stopped while it holds
-//! one stops them all. So it is stopped only in what was translated, which holds none,
-//! or while it waits for something to do.
+//! QEMU's own code takes locks that the threads of the other CPUs need sooner or later: the
+//! big QEMU lock and locks of the translator. A thread that is stopped while it holds such a
+//! lock stops all CPUs. So a thread stays stopped only in translated code, where it holds
+//! no lock, or while the CPU is idle.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use nix::{
     errno::Errno,
     sys::{
@@ -26,10 +25,10 @@ use std::{
     time::Duration,
 };
 
-/// How often the tracer looks whether its thread was killed.
-const LOOK: Duration = Duration::from_millis(50);
+/// Interval at which the tracer checks whether its thread was killed.
+const POLL: Duration = Duration::from_millis(50);
 
-/// A virtual CPU that stands still until this is dropped.
+/// A virtual CPU that is stopped until this is dropped.
 #[derive(Debug)]
 pub struct FrozenVcpu {
     release: Option<Sender<()>>,
@@ -43,19 +42,19 @@ pub(crate) fn freeze(qemu: Pid, cpu: u32) -> Result<FrozenVcpu> {
     let (report, stopped) = channel();
     let tracer = thread::spawn(move || {
         let result = stop_without_locks(qemu, thread);
-        let going_on = result.is_err();
+        let failed = result.is_err();
         let _ = report.send(result);
-        if going_on {
+        if failed {
             return;
         }
         // Until the guard is dropped. A traced thread that is killed has to be
         // reaped by its tracer, or QEMU would stay a zombie that nobody can reap.
-        while released.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        while released.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
             let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
             match waitpid(thread, Some(flags)) {
                 Ok(WaitStatus::StillAlive) => {}
                 Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_) => return,
-                // It wants to handle a signal; that can wait.
+                // It is about to handle a signal, which it does once it is detached.
                 Ok(_) => {}
             }
         }
@@ -72,8 +71,8 @@ pub(crate) fn freeze(qemu: Pid, cpu: u32) -> Result<FrozenVcpu> {
     }
 }
 
-/// What the host gave a virtual CPU so far, in seconds: how long it ran, and how
-/// long it wanted to and had to wait for a processor.
+/// What the host's scheduler gave a virtual CPU so far, in seconds: the time that it ran,
+/// and the time that it was runnable and waited for a processor.
 pub(crate) fn times(qemu: Pid, cpu: u32) -> Result<(f64, f64)> {
     let thread = find(qemu, cpu)?;
     let path = format!("/proc/{qemu}/task/{thread}/schedstat");
@@ -85,13 +84,13 @@ pub(crate) fn times(qemu: Pid, cpu: u32) -> Result<(f64, f64)> {
     }
 }
 
-/// How often a thread is stopped until it holds no lock, and how long it goes on
-/// meanwhile.
-const STOPS: u32 = 2000;
-const MEANWHILE: Duration = Duration::from_millis(1);
+/// How many times a thread is stopped until it holds no lock, and how long it runs in
+/// between.
+const STOP_TRIES: u32 = 2000;
+const STOP_RETRY: Duration = Duration::from_millis(1);
 
 fn stop_without_locks(qemu: Pid, thread: Pid) -> nix::Result<()> {
-    for _ in 0..STOPS {
+    for _ in 0..STOP_TRIES {
         stop(thread)?;
         match holds_no_lock(qemu, thread) {
             Ok(true) => return Ok(()),
@@ -101,12 +100,12 @@ fn stop_without_locks(qemu: Pid, thread: Pid) -> nix::Result<()> {
                 return Err(errno);
             }
         }
-        thread::sleep(MEANWHILE);
+        thread::sleep(STOP_RETRY);
     }
     Err(Errno::ETIMEDOUT)
 }
 
-/// Whether a thread that is stopped can hold none.
+/// Whether a stopped thread holds no lock for certain.
 #[cfg(target_arch = "x86_64")]
 fn holds_no_lock(qemu: Pid, thread: Pid) -> nix::Result<bool> {
     // pthread_cond_wait() waits so, and pthread_mutex_lock() by FUTEX_WAIT.
@@ -117,7 +116,7 @@ fn holds_no_lock(qemu: Pid, thread: Pid) -> nix::Result<bool> {
     if regs.orig_rax == FUTEX && regs.rsi & COMMAND == WAIT_BITSET {
         return Ok(true);
     }
-    // Under KVM it runs the CPU so.
+    // Under KVM the CPU runs in this system call.
     const IOCTL: u64 = 16;
     const KVM_RUN: u64 = 0xae80;
     if regs.orig_rax == IOCTL && regs.rsi & 0xffff_ffff == KVM_RUN {
@@ -127,14 +126,14 @@ fn holds_no_lock(qemu: Pid, thread: Pid) -> nix::Result<bool> {
     Ok(maps.lines().any(|line| is_translated(line, regs.rip)))
 }
 
-/// Where nobody has found out how to tell.
+/// Not implemented for this host architecture.
 #[cfg(not(target_arch = "x86_64"))]
 fn holds_no_lock(_qemu: Pid, _thread: Pid) -> nix::Result<bool> {
     Ok(true)
 }
 
-/// Whether a line of `/proc/PID/maps` is about memory of no program, which is executed
-/// there.
+/// Whether a line of `/proc/PID/maps` describes memory for translated code (executable,
+/// anonymous or QEMU's memfd) that contains the address.
 #[cfg(any(target_arch = "x86_64", test))]
 fn is_translated(line: &str, address: u64) -> bool {
     let mut words = line.split_ascii_whitespace();
@@ -188,7 +187,7 @@ mod tests {
     use super::is_translated;
 
     #[test]
-    fn translated_code_belongs_to_no_program() {
+    fn translated_code_is_in_anonymous_memory() {
         let buffer = "7f12c0000000-7f1300000000 rwxp 00000000 00:00 0 ";
         assert!(is_translated(buffer, 0x7f12_c000_0000));
         assert!(is_translated(buffer, 0x7f12_ffff_ffff));

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The module in the guest: loading it, and its knobs.
 
-use crate::{guest::Vm, Error, Result};
+use crate::{
+    error::{Error, Result},
+    vm::Vm,
+};
 
 /// Where the knobs are.
 const KNOBS: &str = "/proc/sys/vigil";

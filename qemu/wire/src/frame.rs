@@ -93,7 +93,7 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FromGuest;
+    use crate::message::FromGuest;
 
     #[test]
     fn frames_survive_being_cut_anywhere() {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the harness and the agent in the guest say to each other.
 //!
-//! Two virtio-serial ports lead into a guest:
+//! Two virtio-serial ports lead into a guest (and a third one, `DUMP_PORT`, takes a crash
+//! dump as it is):
 //!
 //! ```text
 //!   port          to the guest     to the host
@@ -13,9 +14,11 @@
 //! not hold up the line that a scenario waits for.
 //!
 //! Both carry frames (see [`frame`]): a JSON message, and raw bytes beside it
-//! for what is no valid JSON (output, contents of files, log records).
+//! for what may not be valid JSON (output, contents of files, log records).
 
 pub mod frame;
 mod message;
 
-pub use message::{FromGuest, LogRecords, Sink, ToGuest, AGENT_PORT, CPU_WORD, LOG_PORT, VERSION};
+pub use message::{
+    FromGuest, LogRecords, Sink, ToGuest, AGENT_PORT, CPU_WORD, DUMP_PORT, LOG_PORT, VERSION,
+};

@@ -15,6 +15,10 @@ pub const CPU_WORD: &str = "vigil_agent_cpu=";
 /// Name of the virtio port that carries the kernel's log.
 pub const LOG_PORT: &str = "vigil.log";
 
+/// Name of the virtio port that the crash kernel writes its dump to: see
+/// scripts/capture-image.
+pub const DUMP_PORT: &str = "vigil.dump";
+
 /// From the harness to the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToGuest {

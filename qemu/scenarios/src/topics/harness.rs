@@ -210,7 +210,7 @@ fn one_vcpu_stands_still(cx: &Cx) -> Verdict {
         Ok(text.ok()?.trim().parse()?)
     };
     count()?;
-    let frozen = vm.freeze_vcpu_in_program(1)?;
+    let frozen = vm.freeze_vcpu_in_user_mode(1)?;
     let first = count()?;
     let second = count()?;
     drop(frozen);

@@ -84,7 +84,7 @@ fn whole_machine(cx: &Cx) -> Verdict {
 fn one_cpu(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=3")?;
     vm.spawn_on(1, machine::busy())?;
-    let frozen = vm.freeze_vcpu_in_program(1)?;
+    let frozen = vm.freeze_vcpu_in_user_mode(1)?;
     // What was said on a freeze that did not work has recovered.
     let mark = vm.mark()?;
     let line = vm.wait_log_after(mark, "^vigil: CPU1 has not run for", SOON)?;

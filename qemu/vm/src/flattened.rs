@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! makedumpfile's flattened format: a dump that can be written to a pipe.
+//! Checks a dump in makedumpfile's flattened format, which can be written to a pipe.
 //!
-//! A header of one page, then pieces of the dump with a head each: where it
-//! belongs and how long it is, as big-endian numbers. A head of -1 and -1 is the
-//! end.
+//! The crash kernel writes its dump to a virtio port, which cannot seek. (A disk could,
+//! but stock kernels have virtio_blk as a module only, while virtio_console is built in.)
+//! makedumpfile waits for ten minutes at the end of a file that is cut off, so the file is
+//! checked first.
+//!
+//! The format: a header of one page, then pieces of the dump, each after two big-endian
+//! numbers: its offset in the dump and its length. Offset and length of -1 mark the end.
 
 use std::{
     fs::File,
@@ -15,11 +19,11 @@ const MAGIC: &[u8; 16] = b"makedumpfile\0\0\0\0";
 const HEADER: usize = 4096;
 const END: i64 = -1;
 
-/// Says what is missing of a flattened dump.
+/// Checks that a flattened dump is complete.
 ///
 /// # Errors
 ///
-/// That, in words.
+/// Says what is wrong with it.
 pub(crate) fn check(path: &Path) -> Result<(), String> {
     File::open(path)
         .map(BufReader::new)
@@ -84,13 +88,13 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_one_is_whole() {
+    fn a_complete_dump_is_accepted() {
         let bytes = dump(&[(0, 5, 5), (4096, 9000, 9000), (END, END, 0)]);
         assert_eq!(walk(Cursor::new(bytes)), Ok(()));
     }
 
     #[test]
-    fn what_is_cut_off_is_missed() {
+    fn a_dump_that_is_cut_off_is_refused() {
         let whole = dump(&[(0, 5, 5), (4096, 9000, 9000), (END, END, 0)]);
         for length in [0, 16, 4096, 4100, 4112, 4115, 6000, whole.len() - 1] {
             let cut = whole.get(..length).unwrap().to_vec();
