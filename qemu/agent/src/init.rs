@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Process 1: starts the agent and reaps whatever is left to it.
+//! Process 1: starts the agent and reaps orphans.
 //!
-//! It is a process of its own because reaping everybody's children would take
-//! the exit status of the agent's own away from under it.
+//! It is a process of its own because wait() for any child would also reap the agent's
+//! own children, whose exit status the agent needs.
 
 use crate::kmsg;
 use nix::{

@@ -32,9 +32,9 @@ use std::{
 };
 use vigil_wire::{FromGuest, Sink};
 
-/// How often a job is asked whether it ended, in milliseconds, while something
-/// else that it started keeps its output open.
-const ASK_AGAIN_MS: u8 = 50;
+/// Interval in milliseconds at which the end of a job is checked, while a process that it
+/// left in the background keeps its output open.
+const EXIT_POLL_MS: u8 = 50;
 
 /// How long the console gets to take the last of a job's output.
 const CONSOLE_DRAIN: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ const SCRIPTS: &str = "/run/vigil-jobs";
 /// The running jobs.
 pub(crate) struct Jobs {
     cpus: Cpus,
-    /// Their numbers, and the processes that lead their groups.
+    /// The leader of each job's process group, by the job's number.
     leaders: Mutex<HashMap<u32, Pid>>,
 }
 
@@ -72,7 +72,7 @@ impl Jobs {
         let status = match status {
             Ok(status) => status,
             Err(error) => {
-                // The harness is waiting for an end.
+                // The harness waits for the end of the job.
                 let text = format!("vigil-agent: {error:#}\n");
                 agent.send(&FromGuest::Output { job }, text.as_bytes())?;
                 126
@@ -83,7 +83,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Kills a job with all that it started, as far as that stayed in its group.
+    /// Kills a job's process group.
     pub(crate) fn kill(&self, job: u32) -> anyhow::Result<()> {
         let leader = self.leaders().get(&job).copied();
         if let Some(leader) = leader {
@@ -115,7 +115,7 @@ impl Jobs {
         let status = loop {
             if open {
                 let mut fds = [PollFd::new(output.as_fd(), PollFlags::POLLIN)];
-                let _ = poll(&mut fds, PollTimeout::from(ASK_AGAIN_MS));
+                let _ = poll(&mut fds, PollTimeout::from(EXIT_POLL_MS));
                 // What is in the pipe when the shell has ended was written
                 // before; so look for the end first, then empty the pipe.
                 let ended = child.try_wait()?;
@@ -128,8 +128,8 @@ impl Jobs {
             }
         };
         if open {
-            // Something in the background still holds the pipe. Nobody waits
-            // for its output any more, but it shall not die of SIGPIPE.
+            // A background process still holds the pipe. Its output is discarded, so that
+            // it does not die of SIGPIPE.
             thread::spawn(move || {
                 let _ = fcntl(&output, FcntlArg::F_SETFL(OFlag::empty()));
                 let _ = std::io::copy(&mut output, &mut std::io::sink());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The listener: takes requests from the port, and records from the kernel's log.
+//! The listener: reads requests from the port, and records from the kernel's log.
 
 use crate::{kmsg, kmsg::Kmsg, port::Port};
 use anyhow::Context;
@@ -13,10 +13,10 @@ use std::{
 };
 use vigil_wire::{frame::Decoder, FromGuest, ToGuest};
 
-/// How long interrupts are trusted, in milliseconds: the port's may be routed to
-/// a CPU that is stuck, and the log's readers may have to be woken by one. A
-/// missed one costs this much; an idle guest is woken this often.
-const LOOK_AGAIN_MS: u8 = 100;
+/// Poll interval in milliseconds: the port's interrupt may be routed to a CPU that is stuck,
+/// and so may the irq_work that wakes readers of the log. A lost interrupt delays a message
+/// by this much; an idle guest is woken this often.
+const POLL_MS: u8 = 100;
 
 struct Listener {
     agent: Arc<Port>,
@@ -26,7 +26,7 @@ struct Listener {
     requests: Sender<(ToGuest, Vec<u8>)>,
 }
 
-/// Starts the listener, which hands all requests on that it cannot answer itself.
+/// Starts the listener, which passes on all requests that it cannot answer itself.
 pub(crate) fn start(
     agent: &Arc<Port>,
     log: Port,
@@ -58,7 +58,7 @@ impl Listener {
             PollFd::new(self.agent.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.kmsg.as_fd(), PollFlags::POLLIN),
         ];
-        let _ = poll(&mut fds, PollTimeout::from(LOOK_AGAIN_MS));
+        let _ = poll(&mut fds, PollTimeout::from(POLL_MS));
         let events = fds[0].revents().unwrap_or(PollFlags::empty());
         if events.contains(PollFlags::POLLHUP) {
             // The host is not there (yet): poll returns at once in this state.

@@ -5,13 +5,12 @@
 //! ports (see `vigil_wire`). Lockups are what is tested here, so it must go on
 //! working while a CPU is stuck:
 //!
-//! - All of it stays on one CPU from its start (CPU 0, or `vigil_agent_cpu=N` on
-//!   the kernel's command line). A process that has ever run on another CPU
-//!   waits for that one when it unmaps memory (the kernel has all CPUs of the
-//!   process drop their translations), for ever if that CPU is stuck.
-//! - It trusts no interrupt: the port and the log are looked at again after a
-//!   tenth of a second.
-//! - Whatever may block has a thread of its own.
+//! - All of its threads are bound to one CPU from the start (CPU 0, or
+//!   `vigil_agent_cpu=N` on the kernel's command line). When a process unmaps memory, the
+//!   kernel waits for a TLB flush on each CPU that the process has run on: for ever if
+//!   that CPU is stuck.
+//! - It does not rely on interrupts: the port and the log are polled ten times a second.
+//! - Each request that may block has a thread of its own.
 //!
 //! ```text
 //!   listener     polls the port and the kernel's log    -> listen.rs
@@ -45,20 +44,20 @@ fn main() -> anyhow::Result<()> {
     if std::process::id() == 1 {
         init::supervise();
     }
-    // Tools of the scenarios' that have to be programs of their own.
+    // Tools that scenarios run as programs of their own.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first().map(|(a, b)| (a.as_str(), b)) {
         Some(("fail-nth", rest)) => return fail_nth::main(rest),
         Some(("threads", rest)) => return threads::main(rest),
         _ => {}
     }
-    let cpus = Cpus::settle().context("cannot settle on a CPU")?;
+    let cpus = Cpus::bind_agent().context("cannot bind the agent to a CPU")?;
     let agent = Arc::new(Port::open(AGENT_PORT)?);
     let log = Port::open(LOG_PORT)?;
-    // Out-of-memory tests shall not end the guest's only observer.
+    // The OOM killer must not end the agent: the harness would lose the guest.
     std::fs::write("/proc/self/oom_score_adj", "-1000").context("oom_score_adj")?;
 
-    // As long as somebody has the console open, what is typed waits for a reader.
+    // While the console is open, the tty keeps what is typed for a later reader.
     let _console = jobs::open_console();
     let (requests, incoming) = mpsc::channel();
     listen::start(&agent, log, requests)?;
@@ -67,8 +66,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a thread for each request, so that one which blocks for ever (that is
-/// what hung tasks do) holds up no other.
+/// Starts a thread for each request, so that a request that blocks for ever (as hung tasks
+/// do) delays no other.
 fn dispatch(agent: &Arc<Port>, cpus: Cpus, incoming: &mpsc::Receiver<(ToGuest, Vec<u8>)>) {
     let jobs = Arc::new(jobs::Jobs::new(cpus));
     for (request, blob) in incoming {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A virtio-serial port.
 //!
-//! It is never waited for by its interrupt alone, which may be routed to a CPU
-//! that is stuck with interrupts off: every wait has a timeout, after which the
-//! port is looked at again. The driver takes data out of the queue on such a
-//! look as well as on an interrupt.
+//! The port's interrupt may be routed to a CPU that is stuck with interrupts off, so every
+//! wait has a timeout, after which the port is read again. The driver takes data out of the
+//! queue on a read as well as on an interrupt.
 
 use anyhow::{bail, Context};
 use nix::{

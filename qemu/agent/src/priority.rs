@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where the agent and its scripts run, and how urgently. Threads and processes
+//! CPU affinity and nice level of the agent and its scripts. Threads and processes
 //! inherit both nice level and CPU affinity from the thread that starts them.
 
 use nix::{
+    libc::{self, c_int},
     sched::{sched_getaffinity, sched_setaffinity, CpuSet},
     unistd::Pid,
 };
-use rustix::{process::setpriority_process, thread::gettid};
 use std::{
     fs, io,
     os::unix::process::CommandExt,
@@ -14,18 +14,21 @@ use std::{
 };
 use vigil_wire::CPU_WORD;
 
-/// The calling thread, for the calls of this file.
+/// The calling thread, for sched_setaffinity() and its like.
 const SELF: Pid = Pid::from_raw(0);
 
-/// The CPUs of the guest, as they were before the agent settled on one.
+/// Nice level of the agent's threads.
+const AGENT_NICE: c_int = -10;
+
+/// The CPUs that the agent could use before it bound itself to one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cpus(CpuSet);
 
 impl Cpus {
-    /// Favours the agent over ordinary load, and keeps it on one CPU: CPU 0, or
-    /// what the kernel's command line says. To be called before there is a
-    /// second thread.
-    pub(crate) fn settle() -> nix::Result<Self> {
+    /// Raises the agent's priority over ordinary load, and binds it to one CPU: CPU 0, or
+    /// the CPU that the kernel's command line names. To be called while the agent has one
+    /// thread only.
+    pub(crate) fn bind_agent() -> nix::Result<Self> {
         let all = sched_getaffinity(SELF)?;
         let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
         let cpu = line
@@ -33,7 +36,7 @@ impl Cpus {
             .find_map(|word| word.strip_prefix(CPU_WORD)?.parse().ok())
             .unwrap_or(0);
         sched_setaffinity(SELF, &only(cpu)?)?;
-        raise();
+        set_nice(AGENT_NICE);
         Ok(Self(all))
     }
 
@@ -43,23 +46,26 @@ impl Cpus {
             Some(cpu) => only(cpu)?,
             None => self.0,
         };
-        let settle = move || Ok(sched_setaffinity(SELF, &set)?);
+        let set_affinity = move || Ok(sched_setaffinity(SELF, &set)?);
         // SAFETY: Between fork and exec only async-signal-safe functions may be
         // called: this is one system call, and an io::Error from its error
         // number, which does not allocate.
         #[allow(unsafe_code)]
         unsafe {
-            command.pre_exec(settle);
+            command.pre_exec(set_affinity);
         }
-        let _ = setpriority_process(Some(gettid()), 0);
+        set_nice(0);
         let child = command.spawn();
-        raise();
+        set_nice(AGENT_NICE);
         child
     }
 }
 
-fn raise() {
-    let _ = setpriority_process(Some(gettid()), -10);
+/// Sets the calling thread's nice level. The agent works at any level: a failure is ignored.
+fn set_nice(level: c_int) {
+    // SAFETY: setpriority() takes no pointers. 0 stands for the calling thread.
+    #[allow(unsafe_code)]
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, level) };
 }
 
 fn only(cpu: usize) -> nix::Result<CpuSet> {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads that sleep, as a machine with a lot going on has them by the thousand.
+//! Thousands of sleeping threads, as a large machine has them.
 //!
 //! ```text
 //! agent threads COUNT
 //! ```
 //!
-//! Says `standing` once all of them are asleep, or on their way there; they are
-//! gone with the process.
+//! Prints `standing` once all threads have started; they end with the process.
 
 use anyhow::{ensure, Context};
 use nix::{
     errno::Errno,
     libc::{self, c_int, c_void},
+    unistd::pause,
 };
 use std::{
     ptr,
@@ -20,10 +20,10 @@ use std::{
     time::Duration,
 };
 
-/// All that a thread that does nothing ever has on its stack, with a lot to spare.
+/// Size of a thread's stack: several times what pause() needs.
 const STACK: usize = 4096;
 
-/// Threads that have begun.
+/// Number of threads that have started.
 static STANDING: AtomicUsize = AtomicUsize::new(0);
 
 /// Does what the command line says.
@@ -42,13 +42,13 @@ pub(crate) fn main(arguments: &[String]) -> anyhow::Result<()> {
     }
     println!("standing");
     loop {
-        rustix::event::pause();
+        pause();
     }
 }
 
 /// Starts a thread that sleeps. The C library's threads would do, but each comes with
-/// mappings of its own for its stack and the page that guards it, which under emulation
-/// makes 20,000 of them a matter of minutes.
+/// mappings of its own for its stack and its guard page, so that starting 20,000 of them
+/// would take minutes under emulation.
 fn start(stack: &'static mut [u8]) -> anyhow::Result<()> {
     let flags = libc::CLONE_VM
         | libc::CLONE_FS
@@ -60,19 +60,19 @@ fn start(stack: &'static mut [u8]) -> anyhow::Result<()> {
     ensure!(top.align_offset(16) == 0, "the stack is not aligned");
     // SAFETY: The stack is the new thread's alone, for ever, and is aligned as that of a
     // function has to be. The thread shares our thread-local storage, as it has none of
-    // its own; it runs `sleep()` only, which uses none: rustix, as this workspace has it,
-    // makes the system call itself, which cannot fault, and no signal comes to it that has
-    // a handler.
+    // its own; it runs `sleep()` only, which writes none: pause() would set errno when it
+    // returns, but it returns only after a signal handler, and this program has no handler
+    // for a signal that is sent to it.
     #[allow(unsafe_code)]
     let made = unsafe { libc::clone(sleep, top.cast(), flags, ptr::null_mut()) };
     Errno::result(made)?;
     Ok(())
 }
 
-/// For ever.
+/// Sleeps for ever.
 extern "C" fn sleep(_: *mut c_void) -> c_int {
     STANDING.fetch_add(1, Ordering::Relaxed);
     loop {
-        rustix::event::pause();
+        pause();
     }
 }

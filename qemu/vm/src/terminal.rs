@@ -9,7 +9,8 @@ use signal_hook::{
 use std::{
     io::{self, IsTerminal, Read, Write},
     os::unix::net::UnixStream,
-    process, thread,
+    process::{self, Command, Stdio},
+    thread,
 };
 
 const CTRL_A: u8 = 0x01;
@@ -61,7 +62,7 @@ pub(crate) fn show(socket: Option<UnixStream>) -> io::Result<UnixStream> {
 }
 
 /// Types into the guest what the user types here. A terminal is in raw mode for
-/// as long as the result lives; whatever else stdin is, its end is Ctrl-D.
+/// as long as the result lives; the end of any other standard input is Ctrl-D.
 pub(crate) fn type_into(
     mut guest: UnixStream,
     kill: impl Fn() + Send + 'static,
@@ -118,6 +119,12 @@ pub(crate) fn size() -> Option<(u16, u16)> {
     if !io::stdin().is_terminal() {
         return None;
     }
-    let size = rustix::termios::tcgetwinsize(io::stdin()).ok()?;
-    Some((size.ws_row, size.ws_col))
+    let output = Command::new("stty")
+        .arg("size")
+        .stdin(Stdio::inherit())
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let (rows, columns) = text.trim().split_once(' ')?;
+    Some((rows.parse().ok()?, columns.parse().ok()?))
 }

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Watches a loaded guest with means of its own, so that a report can be held
-//! against something. What it sees it writes to the kernel's log, whose stamps
-//! are those of the reports.
+//! Measures stalls of a loaded guest independently of vigil, to check vigil's reports
+//! against. It writes what it measures to the kernel's log, which has the same time stamps
+//! as the reports.
 //!
 //! ```text
-//! chrt -f 99 vigil-observer cpus    a thread bound to each CPU sleeps for a
-//!     twentieth of a second, again and again; one that comes late by more than
-//!     half a second says so: its CPU ran nothing that it should have run.
-//! chrt -f 50 vigil-observer tasks   looks twice a second for processes in D
-//!     state; one that has been there for a second without getting a CPU, as far
-//!     as can be seen, is named at each look.
+//! chrt -f 99 vigil-observer cpus    a thread bound to each CPU sleeps for 50 ms, again and
+//!     again, and logs each wakeup that is more than half a second late: its CPU did not
+//!     schedule the thread of the highest priority.
+//! chrt -f 50 vigil-observer tasks   reads the state of all processes twice a second, and
+//!     logs each that has been in D state for a second without a context switch.
 //! ```
 
 use anyhow::{bail, Context};
@@ -20,16 +19,16 @@ use nix::{
 };
 use std::{collections::HashMap, env, fs, thread, time::Duration};
 
-/// Between two looks at the own CPU.
-const BEAT: f64 = 0.05;
+/// Seconds that a CPU's thread sleeps.
+const SLEEP: f64 = 0.05;
 
-/// How late a beat is worth a line.
+/// Lateness of a wakeup, in seconds, that is logged.
 const LATE: f64 = 0.5;
 
-/// Between two looks at the tasks.
-const LOOK: f64 = 0.5;
+/// Seconds between two scans of the processes.
+const SCAN_INTERVAL: f64 = 0.5;
 
-/// How long in D state is worth a line.
+/// Time in D state, in seconds, that is logged.
 const LONG: f64 = 1.0;
 
 fn main() -> anyhow::Result<()> {
@@ -44,7 +43,7 @@ fn say(text: &str) {
     let _ = fs::write("/dev/kmsg", format!("<6>vigil-observer: {text}\n"));
 }
 
-/// Seconds of the clock that goes on while anything could run.
+/// Seconds of CLOCK_MONOTONIC, which does not count suspend.
 fn now() -> anyhow::Result<f64> {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
     Ok(time.tv_sec() as f64 + time.tv_nsec() as f64 / 1e9)
@@ -54,7 +53,7 @@ fn cpus() -> anyhow::Result<()> {
     let all = sched_getaffinity(Pid::from_raw(0))?;
     let mut threads = Vec::new();
     for cpu in (0..CpuSet::count()).filter(|&cpu| all.is_set(cpu) == Ok(true)) {
-        threads.push(thread::spawn(move || beat(cpu)));
+        threads.push(thread::spawn(move || measure(cpu)));
     }
     for thread in threads {
         thread.join().ok().context("a thread died")??;
@@ -62,19 +61,19 @@ fn cpus() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn beat(cpu: usize) -> anyhow::Result<()> {
+fn measure(cpu: usize) -> anyhow::Result<()> {
     let mut only = CpuSet::new();
     only.set(cpu)?;
     sched_setaffinity(Pid::from_raw(0), &only)?;
     let mut last = now()?;
     loop {
-        thread::sleep(Duration::from_secs_f64(BEAT));
+        thread::sleep(Duration::from_secs_f64(SLEEP));
         let time = now()?;
         let gap = time - last;
-        if gap > BEAT + LATE {
+        if gap > SLEEP + LATE {
             say(&format!("CPU{cpu} did not run its thread for {gap:.3} s"));
         }
-        // Saying so may take long itself.
+        // Writing the line may take long itself.
         last = now()?;
     }
 }
@@ -114,7 +113,7 @@ fn tasks() -> anyhow::Result<()> {
             still.insert(pid, sleeper);
         }
         sleepers = still;
-        thread::sleep(Duration::from_secs_f64(LOOK));
+        thread::sleep(Duration::from_secs_f64(SCAN_INTERVAL));
     }
 }
 
