@@ -44,6 +44,7 @@ help:
 ##   kdump-trial     follow docs/kdump.md in a clean Debian with kdump-tools, to a dump
 ##   test            all checks and tests; T=NAME runs the scenarios of that name,
 ##                   SET=core the core set of scenarios
+##   list            print the scenarios that T and SET select, e.g. list SET=core
 ##   test-all        test, with the scenarios that only repeat others for more kinds
 ##   matrix          build, boot and try each supported kernel; writes docs/kernels.md;
 ##                   KERNELS="7.2-cloud 7.2" does so for some of them
@@ -134,6 +135,11 @@ soak: artifacts
 .PHONY: test
 test:
 	@scripts/test $(KERNEL) $(out) "$(T)" "$(SET)"
+
+# The scenarios that T and SET select, a name a line.
+.PHONY: list
+list:
+	@VIGIL_SET=$(SET) $(cargo) run -q --locked -p vigil-scenarios -- --list $(T)
 
 .PHONY: test-all
 test-all:

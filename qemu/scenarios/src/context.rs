@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a scenario is given: guests that die with it, and are looked at after it.
+//! What a scenario is given: it boots guests, which are killed and checked after it.
 
 use crate::{
+    slots::{SlotClass, Yielded},
     splat::{self, Splat},
-    turns::{Lent, Share},
 };
 use std::{
     fmt::Write,
@@ -14,7 +14,7 @@ use std::{
 };
 use vigil_vm::{BootError, Config, LogLine, Observer, Vm};
 
-/// Lines of the log shown with a failure.
+/// Number of the log's last lines that are shown with a failure.
 const TAIL: usize = 25;
 
 /// Given to every scenario.
@@ -23,8 +23,8 @@ pub(crate) struct Cx {
     /// Names the guests' consoles.
     name: String,
     deadline: Instant,
-    /// What it has of the machine.
-    share: Option<Share>,
+    /// The class of the scenario's slot.
+    slot: Option<SlotClass>,
     guests: Mutex<Guests>,
 }
 
@@ -35,16 +35,16 @@ struct Guests {
 }
 
 impl Cx {
-    pub(crate) fn new(name: String, limit: Duration, share: Option<Share>) -> Self {
+    pub(crate) fn new(name: String, limit: Duration, slot: Option<SlotClass>) -> Self {
         Self {
             name,
             deadline: Instant::now() + limit,
-            share,
+            slot,
             guests: Mutex::default(),
         }
     }
 
-    /// What a guest of this scenario is made of, to be changed and given to
+    /// The configuration of a guest of this scenario, to be changed and given to
     /// [`Cx::boot_with`].
     pub(crate) fn config(&self) -> Config {
         let mut guests = self.guests();
@@ -59,12 +59,12 @@ impl Cx {
             .share_snapshot()
     }
 
-    /// Waits while its guests stand still (frozen by the harness), and lets another
-    /// scenario use the processor time meanwhile.
+    /// Sleeps while the scenario's guests are stopped by the harness, and lets another
+    /// scenario use the slot meanwhile.
     pub(crate) fn sleep_yielding_slot(&self, time: Duration) {
-        // One that is alone stays so.
-        let share = self.share.filter(|share| *share != Share::Alone);
-        let _lent = share.map(Lent::new);
+        // A second try stays exclusive.
+        let slot = self.slot.filter(|class| *class != SlotClass::Exclusive);
+        let _yielded = slot.map(Yielded::new);
         thread::sleep(time);
     }
 
@@ -80,14 +80,14 @@ impl Cx {
         Ok(vm)
     }
 
-    /// Kills every guest: whatever the scenario waits for fails then.
+    /// Kills every guest, which makes every call of the scenario that waits for one fail.
     pub(crate) fn kill_all(&self) {
         for observer in &self.guests().observers {
             observer.kill();
         }
     }
 
-    /// Complaints in the guests' logs that are not allowed, a line each.
+    /// The splats in the guests' logs that the scenario does not allow, a line each.
     pub(crate) fn splats(&self, allowed: &[Splat]) -> Vec<String> {
         let guests = self.guests();
         let mut found = Vec::new();
@@ -101,13 +101,15 @@ impl Cx {
             }
             let panicked = observer.console().panic().is_some() && !observer.panic_was_awaited();
             if panicked && !allowed.contains(&Splat::Panic) {
-                found.push("Panic: the guest panicked, which nobody waited for".to_owned());
+                found.push(
+                    "Panic: the guest panicked, which the scenario did not wait for".to_owned(),
+                );
             }
         }
         found
     }
 
-    /// Where to look after a failure: each guest's console and last lines.
+    /// Text for a failure: where each guest's console and log are, and the log's last lines.
     pub(crate) fn evidence(&self) -> String {
         let mut text = String::new();
         for observer in &self.guests().observers {
@@ -116,7 +118,7 @@ impl Cx {
             let lines = log.lines();
             if let Some(path) = console.path() {
                 let _ = writeln!(text, "console: {}", path.display());
-                // What is logged at a low level is not on the console.
+                // The console lacks the lines of lower levels.
                 let path = path.with_extension("log");
                 if fs::write(&path, whole(lines)).is_ok() {
                     let _ = writeln!(text, "log: {}", path.display());
@@ -135,7 +137,7 @@ impl Cx {
     }
 }
 
-/// A log as a text.
+/// The log as text.
 fn whole(lines: &[LogLine]) -> String {
     lines.iter().fold(String::new(), |mut text, line| {
         let _ = writeln!(text, "[{:12.6}] {}", line.time, line.text);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a kernel's words look like on the kind of machine that is tested, and how
-//! slow it is.
+//! Differences between architectures in what a kernel prints, and how slow the kernel
+//! under test is.
 
 use std::sync::OnceLock;
 use vigil_vm::{Arch, Artifacts};
 
-/// The architecture that is tested, whether CPUs with interrupts off can be interrupted, and its
-/// kernel's slowdown.
+/// The architecture under test, whether it has NMIs, and how slow its kernel is.
 fn found() -> (Arch, bool, u32) {
     static FOUND: OnceLock<(Arch, bool, u32)> = OnceLock::new();
     // Without artifacts, or with some of an unknown architecture, booting a guest fails and says why.
@@ -25,7 +24,7 @@ pub(crate) fn arch() -> Arch {
     found().0
 }
 
-/// Whether a CPU that has its interrupts off can be interrupted.
+/// Whether a CPU with interrupts off can be interrupted by an NMI.
 pub(crate) fn has_nmi() -> bool {
     found().1
 }
@@ -35,9 +34,9 @@ pub(crate) fn slowdown() -> u32 {
     found().2
 }
 
-/// Parameters by which neighbours find hard lockups. That is so by default where no
-/// cycles can be counted; the counters of an emulated arm64 take five seconds for
-/// a threshold of one (see `hard_perf`).
+/// Parameters that select the buddy detector. It is the default where no cycles can be
+/// counted; the counters of an emulated arm64 take five seconds for a threshold of one
+/// second (see `hard_perf`).
 pub(crate) fn by_neighbours() -> &'static str {
     match arch() {
         Arch::X86_64 => "",
@@ -45,7 +44,7 @@ pub(crate) fn by_neighbours() -> &'static str {
     }
 }
 
-/// How the second line of a neighbour's report on a hard lockup ends.
+/// The end of the second line of the buddy detector's report.
 pub(crate) fn proof() -> &'static str {
     match arch() {
         Arch::X86_64 => " s ago and answers an NMI: it runs with interrupts off",
@@ -60,7 +59,7 @@ pub(crate) fn proof() -> &'static str {
     }
 }
 
-/// What the kernel says when it takes a CPU back.
+/// What the kernel prints when a CPU comes online.
 pub(crate) fn cpu_is_on() -> &'static str {
     match arch() {
         Arch::X86_64 => "Booting Node",
@@ -76,8 +75,7 @@ pub(crate) fn call_trace() -> &'static str {
     }
 }
 
-/// What the lines of registers have, in this order: first the one that says where
-/// the CPU was.
+/// Text in the lines of registers, in this order: first the program counter's line.
 pub(crate) fn registers() -> [&'static str; 3] {
     match arch() {
         Arch::X86_64 => ["RIP: ", "RSP: ", "CR2: "],
@@ -93,7 +91,7 @@ pub(crate) fn timer_handler() -> &'static str {
     }
 }
 
-/// What vigil calls the interrupts of the CPUs' own timer, or how it ends.
+/// vigil's name for the local timer's interrupts, or the end of the name.
 pub(crate) fn timer_interrupts() -> &'static str {
     match arch() {
         Arch::X86_64 => "LOC, local timer",
@@ -101,8 +99,8 @@ pub(crate) fn timer_interrupts() -> &'static str {
     }
 }
 
-/// A script that keeps a CPU busy which is to be stopped, see `Vm::freeze_vcpu`: as
-/// busy as it may be.
+/// A script that keeps a CPU busy that is to be stopped: as busy as `Vm::freeze_vcpu`
+/// allows.
 pub(crate) fn busy() -> &'static str {
     match arch() {
         Arch::X86_64 => "while :; do :; done",
@@ -110,8 +108,8 @@ pub(crate) fn busy() -> &'static str {
     }
 }
 
-/// What the row of the CPUs' own timer in /proc/interrupts has, and no other; the
-/// counts begin with the second word.
+/// Text that only the local timer's row in /proc/interrupts has; the counts begin with
+/// the row's second word.
 pub(crate) fn timer_row() -> &'static str {
     match arch() {
         Arch::X86_64 => "LOC:",

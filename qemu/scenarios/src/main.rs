@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Scenarios: what vigil promises, tried in virtual machines.
+//! Scenarios: what vigil promises, tested in virtual machines.
 //!
 //! ```text
-//! scenarios [FILTER] [--exact] [--list] [--test-threads N]
+//! scenarios [FILTER] [--exact] [--skip WORD] [--list] [--test-threads N]
 //! ```
 //!
-//! With `VIGIL_SET=core` in the environment only those of the core set; with
-//! `VIGIL_SET=all` also those that are left out otherwise, unless a filter names them.
+//! `VIGIL_SET=core` in the environment selects the core set; `VIGIL_SET=all` adds the
+//! scenarios that are left out otherwise, unless a filter names them. `--list` prints the
+//! names of the selected scenarios, one a line, and runs none.
 //!
 //! A scenario is a function in a topic; a topic is a file in `topics/`,
 //! registered in `topics.rs`. Names are `topic::scenario`, so a topic's name
@@ -15,119 +16,82 @@
 //! | file | |
 //! |---|---|
 //! | `topics` | the list of topics, and a file for each |
+//! | `prelude` | what every topic imports |
+//! | `selection` | which scenarios are to be run |
 //! | `scenario` | what a scenario is |
-//! | `machine` | what a kernel's words look like on this architecture, and how slow the kernel is |
-//! | `host` | the machine that all this runs on, and whether it has time for it |
-//! | `context` | what it is given: guests that die with it |
-//! | `runner` | runs one: time limit, second try, verdict |
-//! | `turns` | who may be at work at the same time |
-//! | `splat` | looks through a guest's log for what must not be there |
-//! | `report` | the table, and JUnit XML |
+//! | `machine` | differences between architectures, and how slow the kernel is |
+//! | `host` | steal time of the host |
+//! | `context` | what a scenario is given: guests that are killed with it |
+//! | `runner` | runs a scenario: time limit, second try, verdict |
+//! | `slots` | how many scenarios may be busy at the same time |
+//! | `splat` | searches a guest's log for warnings and the like |
+//! | `outcome` | how a scenario ended |
+//! | `report` | collects the results: table, KTAP (`ktap`), JUnit XML (`junit`) |
 
 mod context;
 mod host;
+mod junit;
+mod ktap;
 mod machine;
+mod outcome;
+mod prelude;
 mod report;
 mod runner;
 mod scenario;
+mod selection;
+mod slots;
 mod splat;
 mod status;
 mod topics;
-mod turns;
-
-/// What every topic needs.
-mod prelude {
-    // Not every one of these is used by today's topics.
-    #[allow(unused_imports)]
-    pub(crate) use crate::{
-        context::Cx,
-        machine,
-        scenario::{secs, Scenario, Verdict},
-        splat::Splat,
-        status::{pattern, pattern_of, Status},
-    };
-    #[allow(unused_imports)]
-    pub(crate) use anyhow::{anyhow, bail, ensure, Context as _};
-    #[allow(unused_imports)]
-    pub(crate) use std::time::{Duration, Instant};
-    #[allow(unused_imports)]
-    pub(crate) use vigil_logic::messages::{self, status as key};
-    #[allow(unused_imports)]
-    pub(crate) use vigil_vm::{
-        qapi::qmp, Arch, Artifacts, Config, Errno, Error, Job, LogLine, Mark, Output, Vm,
-    };
-}
 
 use libtest_mimic::Arguments;
 use report::Report;
-use std::{cmp::Reverse, collections::BTreeMap, env, process::ExitCode, sync::Arc};
-use vigil_vm::Artifacts;
+use selection::Set;
+use std::{
+    cmp::Reverse,
+    env,
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
 
-/// Scenarios at once, unless the command line says otherwise. Most of them wait for
-/// their turn (see `turns`): there are so many that whichever share of the machine
-/// is free, one that needs no more than that is among them.
+/// Number of scenarios that run at once, unless the command line says otherwise. Most of
+/// them wait for a slot (see `slots`): there are so many that for each slot that becomes
+/// free, there is a scenario of its class.
 const THREADS: usize = 24;
 
 fn main() -> ExitCode {
+    match run() {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("scenarios: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
-    let (core_only, all) = match env::var("VIGIL_SET").as_deref() {
-        Err(_) | Ok("") => (false, arguments.filter.is_some()),
-        Ok("core") => (true, false),
-        Ok("all") => (false, true),
-        Ok(set) => {
-            eprintln!("scenarios: there is no set '{set}': there are core and all");
-            return ExitCode::FAILURE;
+    let set = Set::from_name(&env::var("VIGIL_SET").unwrap_or_default())?;
+    let mut selected = selection::select(topics::all(), set, &arguments);
+    if arguments.list {
+        let mut stdout = io::stdout().lock();
+        for (topic, scenario) in &selected {
+            writeln!(stdout, "{topic}::{}", scenario.name)?;
         }
-    };
-    let artifacts = Artifacts::from_env().ok();
-    // What a kernel does not have cannot be tried on it.
-    let has = |option: &str| {
-        artifacts
-            .as_ref()
-            .is_none_or(|artifacts| artifacts.kernel_has(option))
-    };
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Scenarios that may take long start first, so that none of them runs alone at the end.
+    selected.sort_by_key(|(_, scenario)| Reverse(scenario.limit));
     let report = Arc::new(Report::default());
-    let mut left_out = BTreeMap::<String, Vec<String>>::new();
-    let mut scenarios: Vec<_> = topics::all()
-        .into_iter()
-        .flat_map(|(topic, scenarios)| scenarios.into_iter().map(move |scenario| (topic, scenario)))
-        .filter(|(_, scenario)| scenario.core || !core_only)
-        .filter(|(_, scenario)| !scenario.all || all)
-        .filter(|(topic, scenario)| {
-            let lacks = scenario.needs.filter(|option| !has(option));
-            let other = scenario.only.filter(|(arch, _)| *arch != machine::arch());
-            let why = match (lacks, other) {
-                (Some(option), _) => format!("the kernel has no {option}"),
-                (None, Some((arch, why))) => format!("only on {}: {why}", arch.name()),
-                (None, None) => return true,
-            };
-            let name = format!("{topic}::{}", scenario.name);
-            left_out.entry(why).or_default().push(name);
-            false
-        })
-        .collect();
-    // What may take long begins first, so that nothing is left to run by itself.
-    scenarios.sort_by_key(|(_, scenario)| Reverse(scenario.limit));
-    let trials = scenarios
+    let trials = selected
         .into_iter()
         .map(|(topic, scenario)| runner::trial(topic, scenario, Arc::clone(&report)))
         .collect();
-    for (why, names) in left_out {
-        eprintln!("scenarios: left out ({why}): {}", names.join(", "));
-    }
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if arguments.list {
-        return ExitCode::SUCCESS;
-    }
-    if let Err(error) = report.finish() {
-        eprintln!("scenarios: {error:#}");
-        return ExitCode::FAILURE;
-    }
-    if report.is_empty() {
-        // A misspelt name is no success.
-        eprintln!("scenarios: no scenario matches");
-        return ExitCode::FAILURE;
-    }
-    conclusion.exit_code()
+    report.finish()?;
+    // A misspelt name must not pass for a success.
+    anyhow::ensure!(!report.is_empty(), "no scenario matches");
+    Ok(conclusion.exit_code())
 }

@@ -1,49 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is left of a run: a table for people, JUnit XML for machines.
+//! Collects the results of a run and writes them: a table on standard output, and in the
+//! folder of the run `results.ktap`, `junit.xml` and `flaky.txt`.
 
-use anyhow::Context;
-use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestRerun, TestSuite};
-use std::{
-    env, fs,
-    path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+use crate::{
+    junit, ktap,
+    outcome::{Counts, Outcome, Record},
 };
+use anyhow::Context;
+use std::{
+    cmp::Reverse,
+    env, fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use vigil_vm::Artifacts;
 
-/// How a scenario ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Passed,
-    /// At the second try, with the machine to itself; why it failed before.
-    PassedAlone(String),
-    Failed(String),
-    /// No verdict on what it was about: no guest came up.
-    BootFailed(String),
-}
-
-impl Outcome {
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Passed => "ok",
-            Self::PassedAlone(_) => "ok, at the second try",
-            Self::Failed(_) => "FAILED",
-            Self::BootFailed(_) => "BOOT FAILED",
-        }
-    }
-}
-
-/// One scenario's end.
-#[derive(Clone, Debug)]
-pub(crate) struct Record {
-    pub(crate) name: String,
-    /// Real time, all tries together.
-    pub(crate) time: Duration,
-    pub(crate) outcome: Outcome,
-    /// Failed boots before the last try.
-    pub(crate) notes: Vec<String>,
-}
-
-/// All of a run.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Report(Mutex<Vec<Record>>);
 
@@ -56,21 +28,25 @@ impl Report {
         self.records().is_empty()
     }
 
-    /// Prints the table and writes `$VIGIL_OUT/junit.xml` (without that
-    /// variable: in the artifacts folder), and `flaky.txt` beside it: what did not pass at
-    /// the first try, and why.
+    /// Prints the table, whose last line counts, and writes the files to `$VIGIL_OUT`, or
+    /// to the artifacts folder without that variable.
     pub(crate) fn finish(&self) -> anyhow::Result<()> {
         let mut records = self.records();
-        records.sort_by_key(|record| std::cmp::Reverse(record.time));
-        print_table(&records);
         let folder = env::var_os("VIGIL_OUT").or_else(|| env::var_os("VIGIL_ARTIFACTS"));
-        match folder.map(PathBuf::from) {
-            Some(folder) => {
-                write_junit(&records, &folder)?;
-                write_unsteady(&records, &folder)
-            }
-            None => Ok(()),
+        if let Some(folder) = folder.map(PathBuf::from) {
+            let release = Artifacts::from_env().ok().and_then(|it| it.release());
+            records.sort_by(|a, b| a.name.cmp(&b.name));
+            write(
+                &folder,
+                "results.ktap",
+                &ktap::render(&records, release.as_deref()),
+            )?;
+            write(&folder, "junit.xml", &junit::render(&records)?)?;
+            write(&folder, "flaky.txt", &first_try_failures(&records))?;
         }
+        records.sort_by_key(|record| Reverse(record.time));
+        print!("{}", table(&records));
+        Ok(())
     }
 
     fn records(&self) -> MutexGuard<'_, Vec<Record>> {
@@ -78,13 +54,21 @@ impl Report {
     }
 }
 
-fn print_table(records: &[Record]) {
+fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&path, text))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A line for each result, and a closing line that counts.
+fn table(records: &[Record]) -> String {
     let width = records
         .iter()
         .map(|record| record.name.len())
         .max()
         .unwrap_or(0);
-    println!();
+    let mut text = "\n".to_owned();
     for Record {
         name,
         time,
@@ -92,87 +76,73 @@ fn print_table(records: &[Record]) {
         notes,
     } in records
     {
-        let again = match notes.len() {
-            0 => "",
-            _ => "  (a boot failed before)",
+        let seconds = time.as_secs_f64();
+        let word = outcome.word();
+        let more = match outcome {
+            Outcome::Skipped(why) => format!(": {why}"),
+            _ if !notes.is_empty() => "  (a boot failed before)".to_owned(),
+            _ => String::new(),
         };
-        println!(
-            "{name:width$}  {:7.1} s  {}{again}",
-            time.as_secs_f64(),
-            outcome.word()
-        );
+        text.push_str(&format!("{name:width$}  {seconds:7.1} s  {word}{more}\n"));
     }
-    let count = |word: &str| {
-        records
-            .iter()
-            .filter(|record| record.outcome.word().starts_with(word))
-            .count()
-    };
-    println!(
-        "\n{} scenarios: {} passed, {} failed, {} without a verdict (boot failed)",
-        records.len(),
-        count("ok"),
-        count("FAILED"),
-        count("BOOT FAILED"),
-    );
-}
-
-fn write_junit(records: &[Record], folder: &std::path::Path) -> anyhow::Result<()> {
-    let mut suite = TestSuite::new("scenarios");
-    for record in records {
-        let mut status = match &record.outcome {
-            Outcome::Passed => TestCaseStatus::success(),
-            Outcome::PassedAlone(text) => {
-                let mut rerun = TestRerun::new(NonSuccessKind::Failure);
-                rerun.set_message(text.lines().next().unwrap_or_default());
-                rerun.set_description(text.as_str());
-                let mut status = TestCaseStatus::success();
-                status.add_rerun(rerun);
-                status
-            }
-            Outcome::Failed(_) => TestCaseStatus::non_success(NonSuccessKind::Failure),
-            Outcome::BootFailed(_) => TestCaseStatus::non_success(NonSuccessKind::Error),
-        };
-        if let Outcome::Failed(text) | Outcome::BootFailed(text) = &record.outcome {
-            status.set_message(text.lines().next().unwrap_or_default());
-            status.set_description(text.as_str());
-        }
-        let (topic, name) = record.name.split_once("::").unwrap_or(("", &record.name));
-        let mut case = TestCase::new(name, status);
-        case.set_classname(topic).set_time(record.time);
-        if !record.notes.is_empty() {
-            case.set_system_err(record.notes.join("\n"));
-        }
-        suite.add_test_case(case);
-    }
-    let mut junit = quick_junit::Report::new("vigil");
-    junit.add_test_suite(suite);
-    let path = folder.join("junit.xml");
-    fs::create_dir_all(folder)
-        .map_err(anyhow::Error::from)
-        .and_then(|()| Ok(fs::write(&path, junit.to_string()?)?))
-        .with_context(|| format!("cannot write {}", path.display()))
+    let Counts {
+        passed,
+        failed,
+        skipped,
+    } = Counts::of(records);
+    text.push_str(&format!(
+        "\n{passed} passed, {failed} failed, {skipped} skipped\n"
+    ));
+    text
 }
 
 /// Lines of an explanation that are repeated at the end of a run.
 const LINES: usize = 6;
 
-fn write_unsteady(records: &[Record], folder: &std::path::Path) -> anyhow::Result<()> {
-    let mut said = String::new();
+/// The scenarios that did not pass at the first try, and why.
+fn first_try_failures(records: &[Record]) -> String {
+    let mut all = String::new();
     for record in records {
-        let (Outcome::PassedAlone(text) | Outcome::Failed(text) | Outcome::BootFailed(text)) =
+        let (Outcome::Flaky(text) | Outcome::Failed(text) | Outcome::BootFailed(text)) =
             &record.outcome
         else {
             continue;
         };
         let lines: Vec<_> = text.lines().take(LINES).collect();
         let word = record.outcome.word();
-        said.push_str(&format!(
+        all.push_str(&format!(
             "{}: {word}\n  {}\n",
             record.name,
             lines.join("\n  ")
         ));
     }
-    let path = folder.join("flaky.txt");
-    fs::write(&path, said).with_context(|| format!("cannot write {}", path.display()))
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn skipped_ones_do_not_count_as_passed() {
+        let record = |outcome| Record {
+            name: "a::b".to_owned(),
+            time: Duration::ZERO,
+            outcome,
+            notes: Vec::new(),
+        };
+        let text = table(&[
+            record(Outcome::Passed),
+            record(Outcome::Flaky(String::new())),
+            record(Outcome::Failed(String::new())),
+            record(Outcome::BootFailed(String::new())),
+            record(Outcome::Skipped("no CONFIG_KUNIT".to_owned())),
+        ]);
+        assert!(text.contains("skipped: no CONFIG_KUNIT\n"), "{text}");
+        assert!(
+            text.ends_with("\n2 passed, 2 failed, 1 skipped\n"),
+            "{text}"
+        );
+    }
 }

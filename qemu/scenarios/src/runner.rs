@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs one scenario: its time limit, its second try, its verdict.
+//! Runs a scenario: time limit, second try, verdict.
 //!
-//! Guests under emulation on a busy machine miss what they would make with a
-//! processor of their own. So a failure is tried again once, with the machine to
-//! itself (and, if that is a virtual one, once its host has time for it), and
-//! named in the end if it passes then. That is for what may be the machine's fault:
-//! what a kernel complained of (a splat, a panic that nobody waited for) is a
-//! failure at once, and so is everything after the first few.
+//! An emulated guest on a busy host misses deadlines that it would meet with a processor
+//! of its own. So a scenario that fails is tried once more with no other scenario beside it
+//! (and, on a host with steal time, once there is little), and counts as flaky if it passes
+//! then. A splat in the guest's log (a warning, a panic that the scenario did not wait for)
+//! is never the host's fault and fails the scenario at once; so does every failure after the
+//! first few of a run.
 
 use crate::{
     context::Cx,
     host, machine,
-    report::{Outcome, Record, Report},
+    outcome::{Outcome, Record},
+    report::Report,
     scenario::Scenario,
-    turns::{Share, Turn},
+    slots::{Slot, SlotClass},
 };
-use libtest_mimic::Trial;
+use libtest_mimic::{Completion, Trial};
 use std::{
     cell::RefCell,
     panic::{self, AssertUnwindSafe},
@@ -27,78 +28,90 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vigil_vm::BootError;
+use vigil_vm::{Artifacts, BootError};
 
-/// What a scenario that is over its limit gets to notice that its guests died.
-const AFTERMATH: Duration = Duration::from_secs(20);
+/// How long a scenario that is over its limit may take to return once its guests are killed.
+const RETURN_LIMIT: Duration = Duration::from_secs(20);
 
-/// A guest that does not come up says nothing about the module, so it gets
-/// another chance; a second failure is one.
-const TRIES: u32 = 2;
+/// Number of boots that are tried: a guest that does not come up says nothing about the
+/// module.
+const BOOT_TRIES: usize = 2;
 
-/// Failures of a run that are tried again. More are no bad luck.
+/// Number of failures of a run that are tried again. More than that are not due to the host.
 const SECOND_TRIES: u32 = 5;
 
-/// How long such a second try waits for the host to leave this machine its processors.
-const CALM: Duration = Duration::from_secs(120);
+/// How long a second try waits for low steal time.
+const STEAL_WAIT: Duration = Duration::from_secs(120);
 
-static TRIED_AGAIN: AtomicU32 = AtomicU32::new(0);
+static SECOND_TRIES_USED: AtomicU32 = AtomicU32::new(0);
 
-/// How one try ended.
-enum Ending {
+/// How a try ended.
+enum Try {
     Passed,
     BootFailed(String),
-    /// Perhaps for want of processor time.
+    /// An error, perhaps for want of processor time.
     Failed(String),
-    /// The kernel complained.
-    Broken(String),
+    /// A splat in the log of a guest.
+    Splat(String),
 }
 
-/// The scenario as libtest-mimic wants it.
+/// The scenario as a test of libtest-mimic's, which adds its result to the report.
 pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>) -> Trial {
     let name = format!("{topic}::{}", scenario.name);
-    Trial::test(name.clone(), move || {
-        let mut turn = scenario.share().map(Turn::take);
+    Trial::ignorable_test(name.clone(), move || {
+        if let Some(why) = skip_reason(&scenario) {
+            report.add(Record {
+                name,
+                time: Duration::ZERO,
+                outcome: Outcome::Skipped(why.clone()),
+                notes: Vec::new(),
+            });
+            return Ok(Completion::ignored_with(why));
+        }
+        let mut slot = scenario.slot().map(Slot::acquire);
         let start = Instant::now();
         let mut notes = Vec::new();
         let mut again = None;
         let mut tries = 0;
         let outcome = loop {
             tries += 1;
-            match attempt(topic, &scenario, tries, turn.as_ref().map(Turn::share)) {
-                Ending::Passed => {
+            match attempt(topic, &scenario, tries, slot.as_ref().map(Slot::class)) {
+                Try::Passed => {
                     break match again {
                         None => Outcome::Passed,
-                        Some(text) => Outcome::PassedAlone(text),
+                        Some(text) => Outcome::Flaky(text),
                     }
                 }
-                Ending::Failed(text) if again.is_none() && may_try_again() => {
-                    eprintln!("{name}: {text}\n{name}: trying again, with nothing beside it");
+                Try::Failed(text) if again.is_none() && may_try_again() => {
+                    eprintln!(
+                        "{name}: {text}\n{name}: trying again, with no other scenario beside it"
+                    );
                     again = Some(text);
-                    turn.take();
-                    turn = Some(Turn::take(Share::Alone));
-                    if !host::wait_until_calm(CALM) {
-                        eprintln!("{name}: the host leaves this machine little of its processors");
+                    // Given back first: an exclusive slot is granted when all others are free.
+                    drop(slot.take());
+                    slot = Some(Slot::acquire(SlotClass::Exclusive));
+                    if !host::wait_for_low_steal(STEAL_WAIT) {
+                        eprintln!("{name}: the host has a lot of steal time");
                     }
                 }
-                Ending::Failed(text) | Ending::Broken(text) => {
-                    // The rest is shown in the end.
+                Try::Failed(text) | Try::Splat(text) => {
+                    // The whole text is shown at the end.
                     eprintln!("{name}: {}", text.lines().next().unwrap_or_default());
                     break Outcome::Failed(match again {
                         None => text,
                         Some(first) => format!("{text}\nbefore that: {first}"),
                     });
                 }
-                Ending::BootFailed(text) if notes.len() + 1 < TRIES as usize => {
+                Try::BootFailed(text) if notes.len() + 1 < BOOT_TRIES => {
                     eprintln!("{name}: {text}; trying again");
                     notes.push(text);
                 }
-                Ending::BootFailed(text) => break Outcome::BootFailed(text),
+                Try::BootFailed(text) => break Outcome::BootFailed(text),
             }
         };
-        drop(turn);
+        drop(slot);
         let verdict = match &outcome {
-            Outcome::Passed | Outcome::PassedAlone(_) => Ok(()),
+            Outcome::Passed | Outcome::Flaky(_) | Outcome::Skipped(_) => Ok(Completion::Completed),
             Outcome::Failed(text) | Outcome::BootFailed(text) => Err(text.clone().into()),
         };
         report.add(Record {
@@ -111,51 +124,53 @@ pub(crate) fn trial(topic: &'static str, scenario: Scenario, report: Arc<Report>
     })
 }
 
-/// Whether one more failure may be tried again.
-fn may_try_again() -> bool {
-    TRIED_AGAIN.fetch_add(1, Ordering::Relaxed) < SECOND_TRIES
+/// Why the scenario cannot run on the kernel under test, if so. Without artifacts, booting a
+/// guest fails and says why.
+fn skip_reason(scenario: &Scenario) -> Option<String> {
+    let artifacts = Artifacts::from_env().ok()?;
+    scenario.skip_reason(machine::arch(), |option| artifacts.kernel_has(option))
 }
 
-/// One try, with that share of the machine.
-fn attempt(topic: &str, scenario: &Scenario, number: u32, share: Option<Share>) -> Ending {
+/// Whether one more failure may be tried again.
+fn may_try_again() -> bool {
+    SECOND_TRIES_USED.fetch_add(1, Ordering::Relaxed) < SECOND_TRIES
+}
+
+/// Runs the scenario once. `slot` is the class of the slot that it holds.
+fn attempt(topic: &str, scenario: &Scenario, number: u32, slot: Option<SlotClass>) -> Try {
     let mut name = format!("{topic}-{}", scenario.name);
     if number > 1 {
         name.push_str(&format!("-try{number}"));
     }
     let limit = scenario.limit * machine::slowdown();
-    let cx = Arc::new(Cx::new(name, limit, share));
+    let cx = Arc::new(Cx::new(name, limit, slot));
     match run_limited(scenario, limit, &cx) {
         Ok(()) => {
             let splats = cx.splats(&scenario.allowed);
             if splats.is_empty() {
-                return Ending::Passed;
+                return Try::Passed;
             }
             let splats = splats.join("\n  ");
-            Ending::Broken(format!(
-                "the kernel complained:\n  {splats}\n{}",
-                cx.evidence()
-            ))
+            Try::Splat(format!("splats in the log:\n  {splats}\n{}", cx.evidence()))
         }
         Err(error) => {
             let boot = error.chain().any(|cause| cause.is::<BootError>());
             let splats = cx.splats(&scenario.allowed);
             let text = format!("{error:#}\n{}", cx.evidence());
             if boot {
-                Ending::BootFailed(text)
+                Try::BootFailed(text)
             } else if !splats.is_empty() {
                 let splats = splats.join("\n  ");
-                Ending::Broken(format!(
-                    "{error:#}; the kernel complained:\n  {splats}\n{text}"
-                ))
+                Try::Splat(format!("{error:#}; splats in the log:\n  {splats}\n{text}"))
             } else {
-                Ending::Failed(text)
+                Try::Failed(text)
             }
         }
     }
 }
 
-/// Runs the scenario in a thread of its own, which is given up when even the
-/// death of its guests does not end it.
+/// Runs the scenario in a thread of its own. A thread that does not return after its
+/// guests were killed is abandoned.
 fn run_limited(scenario: &Scenario, limit: Duration, cx: &Arc<Cx>) -> anyhow::Result<()> {
     let (report, verdict) = channel();
     let for_scenario = Arc::clone(cx);
@@ -173,7 +188,7 @@ fn run_limited(scenario: &Scenario, limit: Duration, cx: &Arc<Cx>) -> anyhow::Re
     }
     cx.kill_all();
     let limit = limit.as_secs();
-    match verdict.recv_timeout(AFTERMATH) {
+    match verdict.recv_timeout(RETURN_LIMIT) {
         Ok(Err(error)) => Err(anyhow::anyhow!("over its limit of {limit} s: {error:#}")),
         _ => Err(anyhow::anyhow!("over its limit of {limit} s")),
     }
@@ -190,7 +205,8 @@ fn catch(run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
         let default = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             PANIC.set(Some(info.to_string()));
-            // The threads of guests have no scenario's name; say it at once.
+            // A panic in a thread of the harness, which has no scenario's name, is shown
+            // at once.
             if thread::current().name().is_none() {
                 default(info);
             }

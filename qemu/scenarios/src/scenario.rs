@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a scenario is.
 
-use crate::{context::Cx, machine, splat::Splat, turns::Share};
+use crate::{context::Cx, machine, slots::SlotClass, splat::Splat};
 use std::time::Duration;
 use vigil_vm::Arch;
 
 /// How a scenario ends: an error is a failure. Panics (of `assert!`) are too.
 pub(crate) type Verdict = anyhow::Result<()>;
 
-/// Real time that a scenario gets unless it says otherwise. Generous: guests
-/// are slow under emulation, and slower on a loaded machine.
+/// Default for the real time that a scenario may take. Generous: guests are slow under
+/// emulation, and slower on a loaded host.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// One scenario: a name, a function, and what is special about it.
@@ -19,16 +19,17 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&Cx) -> Verdict,
     pub(crate) limit: Duration,
     pub(crate) allowed: Vec<Splat>,
-    /// Option that the kernel must have been built with.
+    /// Option that the kernel must have been built with, or the scenario is skipped.
     pub(crate) needs: Option<&'static str>,
-    /// The only kind of machine that it can be tried on, and why.
+    /// The only architecture that it can run on, or it is skipped; and why.
     pub(crate) only: Option<(Arch, &'static str)>,
     /// Whether it is one of the core set: see [`Scenario::core`].
     pub(crate) core: bool,
-    /// Whether it is for the whole set only: see [`Scenario::all`].
+    /// Whether it belongs to the set of all only: see [`Scenario::all`].
     pub(crate) all: bool,
-    /// What it needs of the machine, on a kernel that is as quick as a stock one.
-    share: Option<Share>,
+    /// The class of its slot on a kernel that is as fast as a stock one; none if it may
+    /// run without a slot.
+    slot: Option<SlotClass>,
 }
 
 impl Scenario {
@@ -43,7 +44,7 @@ impl Scenario {
             only: None,
             core: false,
             all: false,
-            share: Some(Share::Work),
+            slot: Some(SlotClass::Busy),
         }
     }
 
@@ -54,58 +55,66 @@ impl Scenario {
         self
     }
 
-    /// Is about something that only a kernel with this option has: not listed, and
-    /// not counted, for others.
+    /// Tests something that only a kernel with this option has: skipped on other kernels.
     pub(crate) fn needs(mut self, option: &'static str) -> Self {
         self.needs = Some(option);
         self
     }
 
-    /// Is about something that only such machines have: not listed, and not counted,
-    /// on others. `why` says what.
+    /// Tests something that only this architecture has: skipped on others. `why` says what.
     pub(crate) fn only_on(mut self, arch: Arch, why: &'static str) -> Self {
         self.only = Some((arch, why));
         self
     }
 
-    /// Puts it into the core set (`SET=core`), which is run where there is no time
-    /// for all: on the debug kernel in continuous integration.
+    /// Puts it into the core set (`SET=core`), which is run where there is no time for all
+    /// scenarios: on the debug kernel in continuous integration.
     pub(crate) fn core(mut self) -> Self {
         self.core = true;
         self
     }
 
-    /// Leaves it to the set of all (`SET=all`, `make test-all`): it takes long, and
-    /// repeats another one for one more kind. Named on the command line it runs, too.
+    /// Leaves it to the set of all (`SET=all`, `make test-all`): it takes long, and repeats
+    /// another scenario for one more kind. It also runs when the command line names it.
     pub(crate) fn all(mut self) -> Self {
         self.all = true;
         self
     }
 
-    /// Has a guest that is stopped or asleep for most of the time: it may run beside
-    /// as many others as there may be.
+    /// Has a guest that is stopped or asleep for most of the time: it runs without a slot,
+    /// beside any number of scenarios.
     pub(crate) fn idle(mut self) -> Self {
-        self.share = None;
+        self.slot = None;
         self
     }
 
-    /// Has a guest of two CPUs that waits for more than half of the time, as those with
-    /// hung tasks do: one such may run beside those that are at work.
+    /// Has a guest of two CPUs that sleeps for more than half of the time, as guests with
+    /// hung tasks do: it takes the slot of [`SlotClass::Waiting`].
     pub(crate) fn light(mut self) -> Self {
-        self.share = Some(Share::Light);
+        self.slot = Some(SlotClass::Waiting);
         self
     }
 
-    /// What it needs of the machine; nothing if it is idle.
-    pub(crate) fn share(&self) -> Option<Share> {
-        match self.share {
-            // A kernel that checks all that it does hardly ever waits.
-            Some(Share::Light) if machine::slowdown() != 1 => Some(Share::Work),
-            share => share,
+    /// The class of the slot that it needs; none if it is idle.
+    pub(crate) fn slot(&self) -> Option<SlotClass> {
+        match self.slot {
+            // A kernel with all debugging options hardly ever sleeps.
+            Some(SlotClass::Waiting) if machine::slowdown() != 1 => Some(SlotClass::Busy),
+            slot => slot,
         }
     }
 
-    /// Lets the kernel say this without failing the scenario.
+    /// Why it cannot run on the kernel under test, if so. `has` says whether that kernel
+    /// was built with an option.
+    pub(crate) fn skip_reason(&self, arch: Arch, has: impl Fn(&str) -> bool) -> Option<String> {
+        if let Some(option) = self.needs.filter(|option| !has(option)) {
+            return Some(format!("the kernel has no {option}"));
+        }
+        let (only, why) = self.only.filter(|(only, _)| *only != arch)?;
+        Some(format!("only on {}: {why}", only.name()))
+    }
+
+    /// Allows such lines in the log: they do not fail the scenario.
     #[allow(dead_code)] // for topics to come
     pub(crate) fn allow(mut self, splat: Splat) -> Self {
         self.allowed.push(splat);
@@ -116,4 +125,27 @@ impl Scenario {
 /// So many seconds.
 pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_one_has_a_reason() {
+        let scenario = Scenario::new("x", |_| Ok(()));
+        assert_eq!(scenario.skip_reason(Arch::X86_64, |_| false), None);
+        let needs = scenario.clone().needs("CONFIG_KUNIT");
+        assert_eq!(needs.skip_reason(Arch::X86_64, |_| true), None);
+        assert_eq!(
+            needs.skip_reason(Arch::X86_64, |_| false).as_deref(),
+            Some("the kernel has no CONFIG_KUNIT")
+        );
+        let only = scenario.only_on(Arch::X86_64, "QEMU sends NMIs");
+        assert_eq!(only.skip_reason(Arch::X86_64, |_| true), None);
+        assert_eq!(
+            only.skip_reason(Arch::Aarch64, |_| true).as_deref(),
+            Some("only on x86_64: QEMU sends NMIs")
+        );
+    }
 }

@@ -68,35 +68,3 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("soft_knobs", soft_knobs::scenarios()),
     ]
 }
-
-#[cfg(test)]
-mod tests {
-    /// The README names the core set, no more and no less.
-    #[test]
-    fn the_readme_names_the_core_set() {
-        let readme = include_str!("../../../README.md");
-        let (_, after) = readme
-            .split_once("The core set is fixed")
-            .expect("no core set");
-        let (text, _) = after.split_once("\n- ").expect("no end");
-        let mut named: Vec<String> = Vec::new();
-        for quoted in text.split('`').skip(1).step_by(2) {
-            if let Some((topic, names)) = quoted.split_once("::") {
-                let names = names.trim_matches(['{', '}']).split(',');
-                named.extend(names.map(|name| format!("{topic}::{name}")));
-            }
-        }
-        let mut core: Vec<String> = super::all()
-            .into_iter()
-            .flat_map(|(topic, scenarios)| {
-                scenarios
-                    .into_iter()
-                    .filter(|scenario| scenario.core)
-                    .map(move |scenario| format!("{topic}::{}", scenario.name))
-            })
-            .collect();
-        named.sort();
-        core.sort();
-        assert_eq!(named, core);
-    }
-}
