@@ -21,7 +21,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         nmi(Scenario::new("one_cpu", one_cpu)).core(),
         nmi(Scenario::new("all_cpus", all_cpus)).core(),
         nmi(Scenario::new("panic", panic)).core(),
-        nmi(Scenario::new("patience", patience)),
+        nmi(Scenario::new("touched_and_off", touched_and_off)),
         nmi(Scenario::new("with_buddy", with_buddy)),
         nmi(Scenario::new("thresholds", thresholds)),
         nmi(Scenario::new("cpus_come_and_go", cpus_come_and_go)),
@@ -238,8 +238,8 @@ fn panic(cx: &Cx) -> Verdict {
     Ok(())
 }
 
-/// What slow code asks for, and what is off.
-fn patience(cx: &Cx) -> Verdict {
+/// No report while code with interrupts off touches the watchdog, and none while it is off.
+fn touched_and_off(cx: &Cx) -> Verdict {
     let vm = counting(cx, 2, "")?;
     provoke(&vm, &format!("touch_nmi cpu=1 ms={LONG} touch_ms=500"))?
         .words

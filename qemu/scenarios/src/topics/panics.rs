@@ -195,7 +195,7 @@ fn called_off(cx: &Cx) -> Verdict {
         2,
         "watchdog_thresh=1 hardlockup_panic=1 panic_delay_ms=20000",
     )?;
-    let doomed = |what: &str| -> anyhow::Result<(Lockup, Mark)> {
+    let request_panic = |what: &str| -> anyhow::Result<(Lockup, Mark)> {
         let mark = vm.mark()?;
         let stall = Lockup::start(&vm, what)?;
         vm.wait_log_after(mark, "^vigil: panic in 20000 ms$", SOON)?;
@@ -207,7 +207,7 @@ fn called_off(cx: &Cx) -> Verdict {
         "echo 0 > /proc/sys/vigil/watchdog",
         "rmmod vigil",
     ] {
-        let (stall, mark) = doomed("irqs_off cpu=1 ms=3000")?;
+        let (stall, mark) = request_panic("irqs_off cpu=1 ms=3000")?;
         stall.wait(&vm)?;
         vm.sh_ok(way)?;
         vm.wait_log_after(mark, off, SOON)?;

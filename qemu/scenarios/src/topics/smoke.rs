@@ -8,7 +8,7 @@
 use super::{
     hung_stall::{first_reports, report_on, who, Stall, SOON},
     lockup_stall::{
-        counts, provoke, guest, hard_in_time, hard_well_formed, soft_in_time, soft_well_formed,
+        counts, guest, hard_in_time, hard_well_formed, provoke, soft_in_time, soft_well_formed,
     },
     module::nothing_left,
 };

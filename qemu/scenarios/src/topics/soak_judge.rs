@@ -152,8 +152,8 @@ impl Record {
             );
             let mut facts = Vec::new();
             for line in &report.lines {
-                let told = [machine::registers()[0], "hypervisor took", "% system"];
-                if told.iter().any(|word| line.contains(word)) {
+                let wanted = [machine::registers()[0], "hypervisor took", "% system"];
+                if wanted.iter().any(|word| line.contains(word)) {
                     facts.push(line.trim().to_owned());
                 }
             }

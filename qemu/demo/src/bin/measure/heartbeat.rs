@@ -63,13 +63,13 @@ pub(crate) fn run_all() -> Result<()> {
         if let Some(parameters) = vigil {
             vm.load(&format!("watchdog_thresh=1 {parameters}"))?;
         }
-        let beats = Beats::of(&record(&vm, "a", SECONDS)?, event)?;
+        let costs = PartCosts::of(&record(&vm, "a", SECONDS)?, event)?;
         println!(
             "{name:30} callback {}, whole interrupt {}, stopper {}; together {}",
-            figure(&beats.callback)?,
-            figure(&beats.interrupt)?,
-            figure(&beats.stopper)?,
-            median(&beats.interrupt)? + median(&beats.stopper)?,
+            figure(&costs.callback)?,
+            figure(&costs.interrupt)?,
+            figure(&costs.stopper)?,
+            median(&costs.interrupt)? + median(&costs.stopper)?,
         );
         if vigil.is_some() {
             vm.unload()?;
@@ -135,15 +135,15 @@ fn cost_of_event(vm: &Vm) -> Result<u64> {
 
 /// Instructions of each part of each heartbeat.
 #[derive(Default)]
-struct Beats {
+struct PartCosts {
     callback: Vec<u64>,
     interrupt: Vec<u64>,
     stopper: Vec<u64>,
 }
 
-impl Beats {
+impl PartCosts {
     fn of(events: &[Event], event_cost: u64) -> Result<Self> {
-        let mut beats = Self::default();
+        let mut costs = Self::default();
         for cpu in 0..2 {
             let (mut interrupt, mut callback, mut stopper) = (None, None, None);
             // Timers that expired in this interrupt: ours, others.
@@ -173,26 +173,26 @@ impl Beats {
                             others += 1;
                         }
                     }
-                    "hrtimer_expire_exit" => beats.callback.extend(since(callback.take(), 1)),
+                    "hrtimer_expire_exit" => costs.callback.extend(since(callback.take(), 1)),
                     "local_timer_exit" if ours == 1 && others == 0 => {
-                        beats.interrupt.extend(since(interrupt.take(), 3));
+                        costs.interrupt.extend(since(interrupt.take(), 3));
                     }
                     "sched_switch" if event.rest.contains("next_comm=migration/") => {
                         stopper = Some(event.stamp);
                     }
-                    "sched_switch" => beats.stopper.extend(since(stopper.take(), 1)),
+                    "sched_switch" => costs.stopper.extend(since(stopper.take(), 1)),
                     _ => {}
                 }
             }
         }
         let least = SECONDS as usize;
         ensure!(
-            beats.callback.len() > least && beats.stopper.len() > least,
+            costs.callback.len() > least && costs.stopper.len() > least,
             "too few heartbeats: {} and {}",
-            beats.callback.len(),
-            beats.stopper.len()
+            costs.callback.len(),
+            costs.stopper.len()
         );
-        Ok(beats)
+        Ok(costs)
     }
 }
 
