@@ -53,8 +53,9 @@ help:
 ##                   a thousand new cases for each property and minute;
 ##                   ci runs the first two for less than a minute each
 ##   vm              a root shell in a guest; modules are under /vm, not loaded
-##   vm SCRIPT=FILE  run a shell script as root in a guest and exit with its status
-##                   (125 the VM failed, 124 time-out, 123 the kernel panicked)
+##   vm SCRIPT=FILE  run a shell script as root in a guest; the last line is
+##                   "vm: exit status N": the script's own, or 123 the kernel
+##                   panicked, 124 time-out, 125 the VM failed
 ##                   CPUS=2 MEM=1024 TIMEOUT=600 APPEND="words" FILES="a.ko b"
 ##   module          out/KERNEL/vigil.ko
 ##   kmod DIR=PATH   build any other folder of modules, C or Rust, the same way
@@ -91,22 +92,14 @@ kmod:
 artifacts:
 	@scripts/artifacts $(KERNEL) $(out)
 
-# make turns every failure into its own 2; the script's status gets out through
-# a function that ends make itself. A make that cannot load it ends with 2.
-ifneq ($(filter vm,$(MAKECMDGOALS)),)
--load $(shell scripts/make-exit)(exit_with_setup)
-vm_status := $(shell mktemp)
-endif
-
-.PHONY: vm vm-run
-vm: vm-run
-	@$(eval status := $(shell cat $(vm_status); rm -f $(vm_status))) \
-	$(if $(filter-out 0,$(status)),$(exit-with $(status))) exit $(status)
-
-vm-run: artifacts
+# make's own status is 2 for every failure: the last line of standard output has that of
+# scripts/vm, which says what it means.
+.PHONY: vm
+vm: artifacts
 	@scripts/vm $(out) run --cpus $(CPUS) --mem $(MEM) --timeout $(TIMEOUT) \
 		$(if $(APPEND),--append "$(APPEND)") $(if $(SCRIPT),--script "$(SCRIPT)") \
-		$(foreach f,$(FILES),--file "$(f)"); echo $$? > $(vm_status)
+		$(foreach f,$(FILES),--file "$(f)"); \
+	status=$$?; echo "vm: exit status $$status"; exit $$status
 
 .PHONY: demo
 demo: artifacts

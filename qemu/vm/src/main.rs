@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `vm run`: one guest, for a script or for a person.
+//! `vm run`: boots a guest for a script or for an interactive shell.
 //!
 //! ```text
 //! vm run                    an interactive root shell on the serial console
 //! vm run --script FILE      runs FILE as root; the console goes to stdout
 //! ```
 //!
-//! Exit status: the script's or the shell's own, or
+//! Exit status, a contract that `scripts/vm` documents: the script's or the shell's own, or
 //!
 //! | | |
 //! |---|---|
-//! | 123 | the kernel panicked |
+//! | 123 | the guest's kernel panicked |
 //! | 124 | the time was over |
 //! | 125 | the virtual machine itself failed |
 

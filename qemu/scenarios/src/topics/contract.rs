@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the `vm` command promises to scripts that use it.
+//! The contract of `scripts/vm FOLDER run`, and of `make vm`, with scripts that use them:
+//! exit statuses, output, options.
 
 use crate::prelude::*;
 use nix::{
@@ -23,25 +24,26 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("panic_is_123", panic_is_123),
         Scenario::new("killed_runner_leaves_nothing", killed_runner_leaves_nothing),
         Scenario::new("interactive_shell", interactive_shell),
+        Scenario::new("make_vm_says_the_status", make_vm_says_the_status),
     ]
 }
 
-/// The `vm` command: `$VIGIL_VM`, or the one built next to this program.
+/// The top of vigil's sources, which `scripts/vm` passes on.
+fn top() -> anyhow::Result<PathBuf> {
+    let top = env::var_os("VIGIL_TOP").context("VIGIL_TOP is not set: scripts/vm sets it")?;
+    Ok(PathBuf::from(top))
+}
+
+/// `scripts/vm FOLDER run`, with the artifacts of this run.
 fn vm_command() -> anyhow::Result<Command> {
-    let program = match env::var_os("VIGIL_VM") {
-        Some(path) => PathBuf::from(path),
-        None => env::current_exe()?.with_file_name("vm"),
-    };
-    ensure!(
-        program.is_file(),
-        "{} is not there: build vigil-vm first",
-        program.display()
-    );
-    // Whoever runs the tests in the background has shells ignore ^C, and their
-    // children with them.
+    // A shell starts background jobs with SIGINT ignored, which children inherit.
     let mut command = Command::new("env");
-    command.arg("--default-signal").arg(program);
-    command.arg("run").stdin(Stdio::null());
+    command
+        .arg("--default-signal")
+        .arg(top()?.join("scripts/vm"))
+        .arg(Artifacts::from_env()?.folder())
+        .arg("run")
+        .stdin(Stdio::null());
     Ok(command)
 }
 
@@ -79,8 +81,7 @@ fn status_output_and_options(_: &Cx) -> Verdict {
     fs::write(&other, [0_u8, 1, 2, 255])?;
     let program = files.file.to_string_lossy().into_owned();
     let other = other.to_string_lossy().into_owned();
-    // Those that mean something to vm are passed through as well; interactive_shell
-    // has another one.
+    // A script's own status may be one of vm's; interactive_shell has another one.
     let (status, stdout, stderr) = run(
         "sh /vm/script; wc -c < /vm/data.bin; nproc; grep -o 'vigil.word=1' /proc/cmdline
          awk '/MemTotal/ { print ($2 > 1500000) }' /proc/meminfo; id -u; echo to stderr >&2; exit 124",
@@ -220,7 +221,7 @@ fn wait_for_line(runner: &mut Child, wanted: &str) -> Verdict {
     let mut line = String::new();
     while lines.read_line(&mut line)? > 0 {
         if line.contains(wanted) {
-            // Somebody has to read on, or the runner would block.
+            // The pipe has to be read on, or the runner would block.
             thread::spawn(move || lines.read_to_end(&mut Vec::new()));
             return Ok(());
         }
@@ -270,5 +271,37 @@ fn interactive_shell(_: &Cx) -> Verdict {
     );
     let expected = format!("\n42\n/dev/{}\n", machine::arch().serial());
     ensure!(stdout.contains(&expected), "{stdout}");
+    Ok(())
+}
+
+/// `make vm` fails when the script does, and the last line of its standard output has the
+/// status of `scripts/vm`, for success as well.
+fn make_vm_says_the_status(_: &Cx) -> Verdict {
+    for (text, status) in [("exit 0", 0), ("echo from the script; exit 3", 3)] {
+        let script = script(text)?;
+        // The artifacts are those of this run: make must not build them.
+        let output = Command::new("make")
+            .arg("-C")
+            .arg(top()?)
+            .args(["-s", "-o", "artifacts", "vm", "CPUS=1", "MEM=512"])
+            .arg(format!("out={}", Artifacts::from_env()?.folder().display()))
+            .arg(format!("SCRIPT={}", script.file.display()))
+            .env_remove("MAKEFLAGS")
+            .env_remove("MAKELEVEL")
+            .stdin(Stdio::null())
+            .output()?;
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let expected = format!("vm: exit status {status}");
+        ensure!(
+            stdout.lines().last() == Some(expected.as_str()),
+            "'{text}': {stdout}\n{stderr}"
+        );
+        ensure!(
+            output.status.success() == (status == 0),
+            "'{text}': make: {:?}",
+            output.status
+        );
+    }
     Ok(())
 }
