@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The panic: the only place that decides about one, and that starts one.
+//! The one place that decides about panics.
 //!
-//! One finding at a time leads to a panic: the CPU, or the hung-task thread, that requests it first
-//! is the initiator, and what is found meanwhile is reported only. The phases of the request are in
-//! [`crate::logic::panic`]; `docs/kdump.md` has them for users.
+//! A detector does not panic. It gives a report ([`crate::report::session`]), and the report asks
+//! here, once, what is to become of the finding ([`PanicControl::decide`]). The way to the panic
+//! (`docs/kdump.md` describes it for users):
 //!
-//! Without `*_sys_info` and `panic_delay_ms`, and in an NMI, the panic is on the spot, as in
-//! mainline. Otherwise no CPU waits in an interrupt: the next timer interrupt polls
-//! ([`PanicControl::poll`]). No lock is taken on the way but those of the kernel's own output; and
-//! for the case that the initiator gets stuck on one of these, the timer interrupt of every other
-//! watched CPU knows when to panic in its place.
+//! 1. the incident is recorded and the panic requested;
+//! 2. the report is printed, with the stacks of all CPUs if the knobs ask for them;
+//! 3. a kernel worker shows what `*_sys_info` asks for, for at most [`panic::SYS_INFO_NS`];
+//! 4. the console drains for `panic_delay_ms`;
+//! 5. `console_verbose()` and the panic.
+//!
+//! Without the third and the fourth, and in an NMI, the panic follows the report at once, as in
+//! mainline. Otherwise no interrupt waits: later interrupts poll ([`PanicControl::poll`]). On this
+//! way no lock is taken but those of the kernel's own output. In case the initiator gets stuck on one
+//! of these, the timer interrupt of every other watched CPU knows when to panic in its place.
+//!
+//! [`crate::logic::panic`] has the vocabulary, the state diagram, and the timing.
 
 #![deny(unsafe_code)]
 
 use crate::{
     knobs::Knobs,
     logic::{
-        panic::{self, Cause, Initiator, NextStep, PanicRequest, Phase},
-        sysctl::Knob,
+        panic::{self, Cause, Initiator, NextStep, PanicRequest, Phase, Policy},
+        sysctl::{Knob, KNOBS},
     },
     sys::{
         clock::monotonic,
@@ -35,12 +42,12 @@ use kernel::sync::{
     Arc,
 };
 
-/// What is decided on for a finding.
+/// What became of a finding, or of all findings of a report.
 pub(crate) struct PanicDecision {
-    /// The panic that it makes.
+    /// The panic that was requested.
     pub(crate) request: Option<PanicRequest>,
-    /// Whether it would make one, but for the policy (`panic_needs_kdump`).
-    pub(crate) refused: bool,
+    /// Whether a panic is asked for that the policy (`panic_needs_kdump`) does not allow.
+    refused: bool,
 }
 
 impl PanicDecision {
@@ -49,6 +56,12 @@ impl PanicDecision {
         request: None,
         refused: false,
     };
+
+    /// Adds what became of another finding of the same report.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.request = self.request.or(other.request);
+        self.refused |= other.refused;
+    }
 }
 
 /// The panic message for a cause: mainline's, where mainline has one.
@@ -88,28 +101,36 @@ impl PanicControl {
         }
     }
 
-    /// Whether the knob of a cause asks for a panic. `magnitude`: what the knob counts, tasks found
-    /// hung or thresholds for which a CPU has been stuck; [`u64::MAX`]: whether it asks for one at
-    /// all.
+    /// Decides what is to become of a finding of this magnitude, by the knobs as they are now. The
+    /// one place where these knobs are read.
+    fn policy(&self, cause: Cause, magnitude: u64) -> Policy {
+        let is_detected = match cause {
+            Cause::HungTask => self.knobs.get(Knob::HungTaskTimeoutSecs) != 0,
+            // The detectors for these cancel the request themselves when they are switched off.
+            Cause::SoftLockup | Cause::HardLockup | Cause::UnresponsiveCpu => true,
+        };
+        let limit = if is_detected {
+            self.knobs.get_u64(cause.panic_knob())
+        } else {
+            0
+        };
+        panic::policy(
+            limit,
+            magnitude,
+            self.knobs.get(Knob::PanicNeedsKdump) != 0,
+            kernel_panic::crash_kernel_loaded(),
+        )
+    }
+
+    /// Whether the knob of a cause asks for a panic on a finding of this magnitude, the policy aside.
+    /// `magnitude`: tasks hung, thresholds for which a CPU has been stuck, or 1; [`u64::MAX`]: whether
+    /// it asks for a panic at all.
     ///
     /// # Context
     ///
     /// Any, NMI included.
     pub(crate) fn is_wanted(&self, cause: Cause, magnitude: u64) -> bool {
-        let knob = match cause {
-            Cause::HungTask if self.knobs.get(Knob::HungTaskTimeoutSecs) == 0 => return false,
-            Cause::HungTask => Knob::HungTaskPanic,
-            Cause::SoftLockup => Knob::SoftlockupPanic,
-            Cause::HardLockup => Knob::HardlockupPanic,
-            Cause::UnresponsiveCpu => Knob::UnresponsiveCpuPanic,
-        };
-        panic::is_wanted(self.knobs.get_u64(knob), magnitude)
-    }
-
-    /// Whether the policy allows a panic now.
-    fn is_allowed(&self) -> bool {
-        let needs_kdump = self.knobs.get(Knob::PanicNeedsKdump) != 0;
-        panic::is_allowed(needs_kdump, kernel_panic::crash_kernel_loaded())
+        self.policy(cause, magnitude) != Policy::NotWanted
     }
 
     fn current(&self) -> Option<PanicRequest> {
@@ -141,7 +162,7 @@ impl PanicControl {
     ///
     /// Any, NMI included.
     pub(crate) fn would_panic(&self, cause: Cause, magnitude: u64) -> bool {
-        self.is_wanted(cause, magnitude) && self.is_allowed() && self.is_idle()
+        self.policy(cause, magnitude) == Policy::Panic && self.is_idle()
     }
 
     /// Decides on a finding: requests a panic if its knob asks for one, the policy allows it, and
@@ -157,15 +178,14 @@ impl PanicControl {
         initiator: Initiator,
         now: u64,
     ) -> PanicDecision {
-        let wanted = self.is_wanted(cause, magnitude);
-        let allowed = self.is_allowed();
+        let policy = self.policy(cause, magnitude);
         PanicDecision {
-            request: if wanted && allowed {
+            request: if policy == Policy::Panic {
                 self.make_request(cause, initiator, now)
             } else {
                 None
             },
-            refused: wanted && !allowed,
+            refused: policy == Policy::NoCrashKernel,
         }
     }
 
@@ -234,9 +254,7 @@ impl PanicControl {
                 }
             }
         }
-        if decision.refused {
-            self.print_refusal();
-        }
+        self.say_why_not(decision);
     }
 
     /// The end of a report that an NMI gives: panics on the spot, or says why there is no panic. What
@@ -259,6 +277,15 @@ impl PanicControl {
             }
             self.execute_in_nmi(request, nmi);
         }
+        self.say_why_not(decision);
+    }
+
+    /// Says why there is no panic, if the policy is the reason.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn say_why_not(&self, decision: &PanicDecision) {
         if decision.refused {
             self.print_refusal();
         }
@@ -267,15 +294,12 @@ impl PanicControl {
     /// Phase Reporting ends. The initiator panics, unless that has to wait.
     fn end_reporting(&self, request: PanicRequest, mask: Option<usize>, no_other_cpu_alive: bool) {
         if mask.is_some() && no_other_cpu_alive {
-            // To hand it to a thread takes locks too.
+            // To hand it to a worker takes locks too.
+            let knob = KNOBS.get(request.cause.sys_info_knob() as usize);
             printk::emerg(format_args!(
                 "vigil: what {} asks for is left out: no other CPU runs that could panic if this \
                  one got stuck",
-                match request.cause {
-                    Cause::HungTask => "hung_task_sys_info",
-                    Cause::SoftLockup => "softlockup_sys_info",
-                    Cause::HardLockup | Cause::UnresponsiveCpu => "hardlockup_sys_info",
-                }
+                knob.map_or("", |knob| knob.name)
             ));
         }
         match mask.filter(|_| !no_other_cpu_alive) {
@@ -325,7 +349,10 @@ impl PanicControl {
             match next {
                 NextStep::PollAt(at) => return at,
                 NextStep::BeginDelay => self.begin_delay(request),
-                NextStep::Panic => return self.execute(request),
+                NextStep::Panic => {
+                    self.execute(request);
+                    return u64::MAX;
+                }
             }
             // Without a delay the time has come.
             now = monotonic();
@@ -339,44 +366,49 @@ impl PanicControl {
     ///
     /// NMI.
     pub(crate) fn poll_in_nmi(&self, now: u64, nmi: &NmiCtx<'_>) {
-        let overdue = |request: &PanicRequest| {
-            self.is_wanted(request.cause, u64::MAX)
-                && request.next_for_takeover(now) == NextStep::Panic
-        };
+        let overdue = |request: &PanicRequest| request.next_for_takeover(now) == NextStep::Panic;
         if let Some(request) = self.current().filter(overdue) {
             self.execute_in_nmi(request, nmi);
         }
     }
 
-    /// Panics, if the policy still allows it. Returns when to poll again if there was no panic.
-    fn execute(&self, request: PanicRequest) -> u64 {
-        if !self.is_allowed() {
-            self.cancel(request);
-            self.print_refusal();
-            return u64::MAX;
+    /// Panics, if the knobs and the policy still want it: otherwise cancels the request. Returns also
+    /// if another CPU panics already.
+    fn execute(&self, request: PanicRequest) {
+        match self.policy(request.cause, u64::MAX) {
+            Policy::NotWanted => self.cancel(request),
+            Policy::NoCrashKernel => {
+                self.cancel(request);
+                self.print_refusal();
+            }
+            Policy::Panic => {
+                printk::console_verbose();
+                match request.cause {
+                    Cause::HardLockup => kernel_panic::panic_hard_lockup(),
+                    cause => kernel_panic::panic(message(cause)),
+                }
+            }
         }
-        printk::console_verbose();
-        match request.cause {
-            Cause::HardLockup => kernel_panic::panic_hard_lockup(),
-            cause => kernel_panic::panic(message(cause)),
-        }
-        // Another CPU panics already.
-        u64::MAX
     }
 
-    /// Panics from an NMI, if the request still stands and the policy still allows it.
+    /// Panics in an NMI, if the request stands and the knobs and the policy still want it: the report
+    /// may have taken seconds. Returns also if another CPU panics already.
     fn execute_in_nmi(&self, request: PanicRequest, nmi: &NmiCtx<'_>) {
-        // The report may have taken seconds.
-        if !self.stands(request) || !self.is_wanted(request.cause, u64::MAX) {
+        if !self.stands(request) {
             return;
         }
-        if !self.is_allowed() {
-            self.cancel(request);
-            self.print_refusal();
-            return;
+        match self.policy(request.cause, u64::MAX) {
+            // The next poll cancels the request.
+            Policy::NotWanted => (),
+            Policy::NoCrashKernel => {
+                self.cancel(request);
+                self.print_refusal();
+            }
+            Policy::Panic => {
+                printk::console_verbose();
+                kernel_panic::nmi_panic(message(request.cause), nmi);
+            }
         }
-        printk::console_verbose();
-        kernel_panic::nmi_panic(message(request.cause), nmi);
     }
 
     /// Whether a CPU is the initiator: what it seems to be stuck in is its report.
@@ -429,8 +461,8 @@ impl PanicControl {
         }
     }
 
-    /// Says why there is no panic, at the end of a report that asks for one.
-    pub(crate) fn print_refusal(&self) {
+    /// Says that the policy does not allow the panic that is asked for.
+    fn print_refusal(&self) {
         kernel_panic::taint_warned();
         printk::emerg(format_args!(
             "vigil: no panic: panic_needs_kdump=1 and no crash kernel is loaded"

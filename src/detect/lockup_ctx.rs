@@ -8,12 +8,7 @@ use super::hardlockup::{
 };
 use crate::{
     knobs::Knobs,
-    logic::{
-        hardlockup::backend::Backend,
-        panic::Cause,
-        softlockup,
-        sysctl::{Knob, SYS_INFO_ALL_BT},
-    },
+    logic::{hardlockup::backend::Backend, panic::Cause, softlockup},
     panic::PanicControl,
     report::{
         irqs::IrqCountPool,
@@ -234,7 +229,7 @@ impl LockupCtx {
     ///
     /// Any, NMI included.
     pub(super) fn hardlockup_dump_options(&self) -> DumpOptions {
-        self.dump_options(Knob::HardlockupSysInfo, Knob::HardlockupAllCpuBacktrace)
+        DumpOptions::read(&self.knobs, Cause::HardLockup)
     }
 
     /// What a report on a soft lockup shows besides its lines.
@@ -243,15 +238,7 @@ impl LockupCtx {
     ///
     /// Any, NMI included.
     pub(super) fn softlockup_dump_options(&self) -> DumpOptions {
-        self.dump_options(Knob::SoftlockupSysInfo, Knob::SoftlockupAllCpuBacktrace)
-    }
-
-    fn dump_options(&self, sys_info: Knob, all_cpu_backtrace: Knob) -> DumpOptions {
-        let mask = self.knobs.get(sys_info);
-        DumpOptions {
-            sys_info: Some(usize::try_from(mask & !SYS_INFO_ALL_BT).unwrap_or(0)),
-            all_cpus: mask & SYS_INFO_ALL_BT != 0 || self.knobs.get(all_cpu_backtrace) != 0,
-        }
+        DumpOptions::read(&self.knobs, Cause::SoftLockup)
     }
 
     /// Whether CPUs check each other: also for the sake of those that do not run, which no counter

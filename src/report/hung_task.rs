@@ -39,7 +39,6 @@ use crate::{
         },
         sysctl::{
             Knob,
-            SYS_INFO_ALL_BT,
             SYS_INFO_LOCKS, //
         },
         NSEC_PER_SEC, //
@@ -259,22 +258,21 @@ impl<'a> HungTaskReport<'a> {
         let is_fatal = self.session.is_fatal();
         // As in check_hung_uninterruptible_tasks(): without warnings left, and without a panic,
         // only what hung_task_sys_info asks for is shown.
-        let mut mask = knobs.get(Knob::HungTaskSysInfo);
-        if self.had_warnings || is_fatal {
-            mask |= SYS_INFO_LOCKS;
-            if knobs.get(Knob::HungTaskAllCpuBacktrace) != 0 {
-                mask |= SYS_INFO_ALL_BT;
+        let dump = if self.had_warnings || is_fatal {
+            let dump = DumpOptions::read(knobs, Cause::HungTask);
+            DumpOptions {
+                sys_info: dump.sys_info.map(|mask| mask | SYS_INFO_LOCKS as usize),
+                ..dump
             }
-        }
-        let sys_info = |mask| usize::try_from(mask).unwrap_or(0);
-        // A panic need not be waited for here, so that locks may be taken.
-        if !is_fatal && !ksyms.sys_info(sys_info(mask)) && mask != SYS_INFO_LOCKS {
+        } else {
+            DumpOptions::read_sys_info(knobs, Cause::HungTask)
+        };
+        // The thread may take locks itself if no panic is waited for.
+        let mask = dump.mask();
+        if !is_fatal && !ksyms.sys_info(mask) && mask != SYS_INFO_LOCKS as usize {
             printk::err(format_args!("{NO_SYS_INFO}"));
         }
-        self.session.end_in_thread(DumpOptions {
-            sys_info: Some(sys_info(mask & !SYS_INFO_ALL_BT)),
-            all_cpus: mask & SYS_INFO_ALL_BT != 0,
-        })
+        self.session.end_in_thread(dump)
     }
 }
 

@@ -16,9 +16,11 @@
 
 use crate::{
     incident,
+    knobs::Knobs,
     logic::{
         incident::Incident,
         panic::{Cause, Initiator, PanicRequest},
+        sysctl::{Knob, SYS_INFO_ALL_BT},
         NSEC_PER_SEC,
     },
     panic::{PanicControl, PanicDecision},
@@ -103,6 +105,45 @@ impl DumpOptions {
         sys_info: None,
         all_cpus: false,
     };
+
+    /// What the knobs of a cause ask for: `*_sys_info` and `*_all_cpu_backtrace`.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn read(knobs: &Knobs, cause: Cause) -> Self {
+        let all_cpus = match cause {
+            Cause::HungTask => Knob::HungTaskAllCpuBacktrace,
+            Cause::SoftLockup => Knob::SoftlockupAllCpuBacktrace,
+            Cause::HardLockup | Cause::UnresponsiveCpu => Knob::HardlockupAllCpuBacktrace,
+        };
+        let mut options = Self::read_sys_info(knobs, cause);
+        options.all_cpus |= knobs.get(all_cpus) != 0;
+        options
+    }
+
+    /// What `*_sys_info` alone asks for.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn read_sys_info(knobs: &Knobs, cause: Cause) -> Self {
+        let mask = knobs.get(cause.sys_info_knob());
+        Self {
+            sys_info: Some(usize::try_from(mask & !SYS_INFO_ALL_BT).unwrap_or(0)),
+            all_cpus: mask & SYS_INFO_ALL_BT != 0,
+        }
+    }
+
+    /// All of it as one mask for `sys_info()`.
+    pub(crate) fn mask(self) -> usize {
+        let all_cpus = if self.all_cpus {
+            SYS_INFO_ALL_BT as usize
+        } else {
+            0
+        };
+        self.sys_info.unwrap_or(0) | all_cpus
+    }
 }
 
 /// What was found, as far as the panic policy is concerned.
@@ -164,9 +205,8 @@ impl<'a> ReportSession<'a> {
         let Finding {
             cause, magnitude, ..
         } = finding;
-        let decision = self.panic.decide(cause, magnitude, self.initiator, now);
-        self.decision.request = decision.request;
-        self.decision.refused |= decision.refused;
+        self.decision
+            .add(self.panic.decide(cause, magnitude, self.initiator, now));
         if self.is_fatal() {
             id.unwrap_or_else(|| incident::record(&incident()))
                 .mark_fatal();
