@@ -13,6 +13,7 @@ use crate::{
         lockup_ctx::LockupCtx,
         watchdog::{LockupDetector, BYTES_PER_CPU},
     },
+    incident,
     logic::{
         cpulist,
         fmt::{write_names, Bytes},
@@ -29,7 +30,7 @@ use crate::{
         sysctl::Knob,
     },
     sys::{
-        cpu, crash_record,
+        cpu,
         debugfs::{Text, TextFile},
         ksyms::Ksyms,
         panic as kernel_panic,
@@ -272,7 +273,7 @@ impl Text for StatusFile {
         self.softlockup(w)?;
         self.hardlockup(w)?;
         self.panic(w)?;
-        w.put(incidents::RECORDED, crash_record::count())?;
+        w.put(incidents::RECORDED, incident::record::count())?;
         w.put(incidents::KEPT, ENTRIES)?;
         self.kernel_functions(w)?;
         self.in_tree(w)?;

@@ -1,22 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Incidents: what was found, and the sinks that it goes to. Today there is one sink, the crash
-//! record ([`crate::sys::crash_record`]).
+//! Incidents: what was found, and the sinks that it goes to.
+//!
+//! A sink is where an incident is noted for programs, besides the log. [`record()`] is the one place
+//! that hands an incident to all sinks. Today there is one: the crash record ([`record`](mod@record)).
 
 #![deny(unsafe_code)]
 
+pub(crate) mod record;
+
 use crate::{
-    logic::incident::{Incident, IncidentKind},
+    logic::incident::{
+        Incident,
+        IncidentKind, //
+    },
     sys::{
-        clock::{log_clock, wall_clock},
-        cpu, crash_record,
+        clock::{
+            log_clock,
+            wall_clock, //
+        },
+        cpu, //
     },
 };
+use record::RecordId;
 
-pub(crate) use crash_record::RecordId;
-
-/// An incident that is found now, by this CPU, with what all kinds have: `age` is how long it has
-/// lasted, in nanoseconds.
+/// An incident that this CPU finds now, with what all kinds have. `cpu`: the CPU that is stuck, or on
+/// which the task ran last; `age`: how long it has lasted, in nanoseconds.
 ///
 /// # Context
 ///
@@ -36,11 +45,11 @@ pub(crate) fn new(kind: IncidentKind, cpu: u32, age: u64) -> Incident {
     }
 }
 
-/// Hands an incident to the sinks. To be called before anything is printed.
+/// Hands an incident to the sinks, before anything is printed about it.
 ///
 /// # Context
 ///
 /// Any, NMI included.
 pub(crate) fn record(incident: &Incident) -> RecordId {
-    crash_record::record(incident)
+    record::record(incident)
 }

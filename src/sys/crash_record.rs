@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The record of the last incidents: one static, `vigil_incidents`, made to be found and read in a
-//! memory dump.
+//! The crash record in memory: one static, `vigil_incidents`, which is found in a memory dump by its
+//! name, by the address in its header, or by its first bytes at the beginning of a page.
 //!
-//! It is written without a lock, in any context, as things are found and before they are reported,
-//! so that it is there also if the machine dies in the middle of the report. The layout is that of
-//! [`crate::logic::incident`].
+//! Here is the mechanism: a ring of entries that is written without a lock, in any context. The layout
+//! of an entry is in [`crate::logic::incident`], the sink that fills it in [`crate::incident`].
 
 use crate::logic::incident::{
-    self, Incident, ENTRIES, FLAGS_WORD, HEADER_ADDRESS, HEADER_NEXT, HEADER_WORDS, PANIC, WORDS,
+    self, ENTRIES, FLAGS_WORD, HEADER_ADDRESS, HEADER_NEXT, HEADER_WORDS, WORDS,
 };
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Full, Relaxed, Release},
 };
 
-/// The record. It begins a page, so that whoever has no symbols need not look anywhere else.
+/// The record. It begins a page, so that a program without symbols has to look there only.
 #[repr(C, align(4096))]
 struct Record {
     header: [Atomic<u64>; HEADER_WORDS],
@@ -48,46 +47,50 @@ static vigil_incidents: Record = Record {
     entries: [const { [const { Atomic::new(0) }; WORDS] }; ENTRIES],
 };
 
-/// An incident's place in the record: where to note what comes of it.
+/// The number of an incident in the record: it tells which entry holds it, as long as that has not
+/// been written again.
 #[derive(Clone, Copy)]
 pub(crate) struct RecordId(u64);
 
 impl RecordId {
     fn entry(self) -> Option<&'static [Atomic<u64>; WORDS]> {
-        let place = (self.0.wrapping_sub(1) as usize) % ENTRIES;
-        vigil_incidents.entries.get(place)
+        let index = (self.0.wrapping_sub(1) as usize) % ENTRIES;
+        vigil_incidents.entries.get(index)
     }
 
-    /// A panic has been decided on for it. Nothing happens if it is not in the record any more.
+    /// Sets flags of the incident ([`incident::PANIC`] and the like). Nothing happens if its entry
+    /// holds a later incident by now.
     ///
     /// # Context
     ///
     /// Any, NMI included.
-    pub(crate) fn mark_fatal(self) {
+    pub(crate) fn set_flags(self, flags: u32) {
         let Some([number, rest @ ..]) = self.entry() else {
             return;
         };
-        // Its number is the first word, which the pattern has taken away.
-        let flags = rest.get(FLAGS_WORD.wrapping_sub(1));
-        if let (true, Some(flags)) = (number.load(Relaxed) == self.0, flags) {
-            // Nobody else writes to it, but for one that has come around the ring meanwhile: the
-            // flag is then on a younger incident, of a moment before the panic.
-            flags.store(
-                flags.load(Relaxed) | incident::flags_word(PANIC, 0),
-                Relaxed,
-            );
+        // The number is the first word, which the pattern has taken away.
+        let word = rest.get(FLAGS_WORD.wrapping_sub(1));
+        if let (true, Some(word)) = (number.load(Relaxed) == self.0, word) {
+            // Only the CPU or the thread that has the number writes the entry, unless the ring has
+            // come around between the load and here. The flags are then on a later incident, of the
+            // same moment.
+            word.store(word.load(Relaxed) | incident::flags_word(flags, 0), Relaxed);
         }
     }
 }
 
-/// Makes the record know where it is. To be called once, at load.
+/// Writes the address of the record into its header. To be called once, at load.
 pub(crate) fn publish_address() {
     if let Some(address) = vigil_incidents.header.get(HEADER_ADDRESS) {
         address.store(&raw const vigil_incidents as u64, Relaxed);
     }
 }
 
-/// How many incidents have been noted since load.
+/// How many incidents have been recorded since load.
+///
+/// # Context
+///
+/// Any, NMI included.
 pub(crate) fn count() -> u64 {
     vigil_incidents
         .header
@@ -95,28 +98,27 @@ pub(crate) fn count() -> u64 {
         .map_or(0, |next| next.load(Relaxed))
 }
 
-/// Notes an incident.
+/// Writes the words of an incident into the next entry.
 ///
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn record(incident: &Incident) -> RecordId {
+pub(crate) fn write(words: &[u64; WORDS]) -> RecordId {
     let next = vigil_incidents.header.get(HEADER_NEXT);
-    let noted = RecordId(
+    let id = RecordId(
         next.map_or(0, |next| next.fetch_add(1, Relaxed))
             .wrapping_add(1),
     );
-    if let Some([number, rest @ ..]) = noted.entry() {
-        // Nothing of the new one is there before the old number is gone, and the new number not
-        // before all of the new one is.
+    if let Some([number, rest @ ..]) = id.entry() {
+        // The number is 0 while the words are written: a dump that is taken in between shows an
+        // entry that is being written, and neither the old incident nor the new one in part.
         number.xchg(0, Full);
-        let words = incident.encode();
         for (to, from) in rest.iter().zip(words.iter().skip(1)) {
             to.store(*from, Relaxed);
         }
-        number.store(noted.0, Release);
+        number.store(id.0, Release);
     }
-    noted
+    id
 }
 
 #[kunit_tests(vigil_crash_record)]
@@ -128,7 +130,11 @@ mod tests {
         },
         *,
     };
-    use crate::logic::incident::IncidentKind;
+    use crate::logic::incident::{
+        Incident,
+        IncidentKind,
+        PANIC, //
+    };
 
     fn word(place: usize) -> u64 {
         vigil_incidents
@@ -137,7 +143,7 @@ mod tests {
             .map_or(0, |word| word.load(Relaxed))
     }
 
-    /// One that nobody takes for a real one.
+    /// An incident that cannot be mistaken for a real one.
     fn one() -> Incident {
         Incident {
             kind: IncidentKind::HungTask,
@@ -161,36 +167,36 @@ mod tests {
         assert_eq!(word(HEADER_ADDRESS), &raw const vigil_incidents as u64);
     }
 
-    /// Around the ring and on: each stands at its place, and knows when it is fatal.
+    /// Around the ring and on: each incident is in its entry, and gets its flag.
     #[test]
-    fn incidents_are_noted() {
+    fn incidents_are_recorded() {
         for _ in 0..ENTRIES.wrapping_add(2) {
             let before = count();
-            let noted = record(&one());
-            assert_eq!(noted.0, before.wrapping_add(1));
-            assert_eq!(count(), noted.0);
-            let Some(entry) = noted.entry() else {
+            let id = write(&one().encode());
+            assert_eq!(id.0, before.wrapping_add(1));
+            assert_eq!(count(), id.0);
+            let Some(entry) = id.entry() else {
                 assert!(false);
                 continue;
             };
             let [number, kind_cpu, ..] = entry;
-            assert_eq!(number.load(Relaxed), noted.0);
+            assert_eq!(number.load(Relaxed), id.0);
             assert_eq!(kind_cpu.load(Relaxed), incident::flags_word(1, 1));
-            noted.mark_fatal();
+            id.set_flags(PANIC);
             let depth = one().stack.depth;
             let flags = entry.get(FLAGS_WORD).map_or(0, |word| word.load(Relaxed));
             assert_eq!(flags, incident::flags_word(PANIC, depth));
         }
     }
 
-    /// One that has come around since is left alone.
+    /// An entry that was written again since is left alone.
     #[test]
-    fn an_old_one_is_not_made_fatal() {
-        let old = record(&one());
+    fn an_old_incident_gets_no_flags() {
+        let old = write(&one().encode());
         for _ in 0..ENTRIES {
-            record(&one());
+            write(&one().encode());
         }
-        old.mark_fatal();
+        old.set_flags(PANIC);
         let flags = old
             .entry()
             .and_then(|entry| entry.get(FLAGS_WORD))

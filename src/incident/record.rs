@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The sink that survives a crash: the record of the last incidents, for programs that read a memory
+//! dump (`docs/kdump.md`).
+//!
+//! An incident is recorded before its report is printed. So it is there even if the machine dies in
+//! the middle of the report, and says whether a panic was requested for it.
+
+use crate::{
+    logic::incident::{
+        Incident,
+        PANIC, //
+    },
+    sys::crash_record, //
+};
+
+pub(crate) use crash_record::{
+    count,
+    publish_address, //
+};
+
+/// A recorded incident.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordId(crash_record::RecordId);
+
+impl RecordId {
+    /// Marks the incident as the one that a panic was requested for.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn mark_fatal(self) {
+        self.0.set_flags(PANIC);
+    }
+}
+
+/// Records an incident.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(super) fn record(incident: &Incident) -> RecordId {
+    RecordId(crash_record::write(&incident.encode()))
+}
