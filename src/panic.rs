@@ -24,22 +24,41 @@
 use crate::{
     knobs::Knobs,
     logic::{
-        panic::{self, Cause, Initiator, NextStep, PanicRequest, Phase, Policy},
-        sysctl::{Knob, KNOBS},
+        panic::{
+            self,
+            Cause,
+            Initiator,
+            NextStep,
+            PanicRequest,
+            Phase,
+            Policy, //
+        },
+        sysctl::{
+            Knob,
+            KNOBS, //
+        }, //
     },
     sys::{
         clock::monotonic,
         context::NmiCtx,
         ksyms::Ksyms,
         lock_words,
-        panic::{self as kernel_panic, PanicMessage},
+        panic::{
+            self as kernel_panic,
+            PanicMessage, //
+        },
         printk,
-        sys_info::DeferredSysInfo,
-    },
+        sys_info::DeferredSysInfo, //
+    }, //
 };
 use kernel::sync::{
-    atomic::{Acquire, Atomic, Full, Relaxed},
-    Arc,
+    atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed, //
+    },
+    Arc, //
 };
 
 /// What became of a finding, or of all findings of a report.

@@ -19,14 +19,33 @@ use crate::{
     knobs::Knobs,
     logic::{
         incident::Incident,
-        panic::{Cause, Initiator, PanicRequest},
-        sysctl::{Knob, SYS_INFO_ALL_BT},
-        NSEC_PER_SEC,
+        panic::{
+            Cause,
+            Initiator,
+            PanicRequest, //
+        },
+        sysctl::{
+            Knob,
+            SYS_INFO_ALL_BT, //
+        },
+        NSEC_PER_SEC, //
     },
-    panic::{PanicControl, PanicDecision},
-    sys::{clock::monotonic_in_nmi, context::NmiCtx, ksyms::Ksyms, printk::PrintkCpuSync},
+    panic::{
+        PanicControl,
+        PanicDecision, //
+    },
+    sys::{
+        clock::monotonic_in_nmi,
+        context::NmiCtx,
+        ksyms::Ksyms,
+        printk::PrintkCpuSync, //
+    }, //
 };
-use kernel::sync::atomic::{Atomic, Full, Relaxed};
+use kernel::sync::atomic::{
+    Atomic,
+    Full,
+    Relaxed, //
+};
 
 /// For how long one report keeps others waiting at most, in nanoseconds.
 pub(crate) const REPORT_LOCK_TIMEOUT_NS: u64 = 30 * NSEC_PER_SEC;

@@ -7,11 +7,22 @@
 //! of an entry is in [`crate::logic::incident`], the sink that fills it in [`crate::incident`].
 
 use crate::logic::incident::{
-    self, ENTRIES, FLAGS_WORD, HEADER_ADDRESS, HEADER_NEXT, HEADER_WORDS, WORDS,
+    self,
+    ENTRIES,
+    FLAGS_WORD,
+    HEADER_ADDRESS,
+    HEADER_NEXT,
+    HEADER_WORDS,
+    WORDS, //
 };
 use kernel::{
     prelude::*,
-    sync::atomic::{Atomic, Full, Relaxed, Release},
+    sync::atomic::{
+        Atomic,
+        Full,
+        Relaxed,
+        Release, //
+    }, //
 };
 
 /// The record. It begins a page, so that a program without symbols has to look there only.
@@ -128,7 +139,7 @@ mod tests {
             stacktrace,
             task, //
         },
-        *,
+        *, //
     };
     use crate::logic::incident::{
         Incident,

@@ -5,8 +5,14 @@
 //! C headers: [`include/linux/panic.h`](srctree/include/linux/panic.h),
 //! [`include/linux/kexec.h`](srctree/include/linux/kexec.h)
 
-use super::{context::NmiCtx, ffi};
-use kernel::{bindings, prelude::*};
+use super::{
+    context::NmiCtx,
+    ffi, //
+};
+use kernel::{
+    bindings,
+    prelude::*, //
+};
 
 /// Whether the kernel has died (`TAINT_DIE`: an oops) or a panic is in progress. Tasks may hang for
 /// that reason alone from then on, so `kernel/hung_task.c` does not judge them any more either.
