@@ -239,7 +239,7 @@ impl PanicControl {
         self.replace(request, next.pack());
     }
 
-    /// Begins the delay for consoles to drain.
+    /// Enters [`Phase::Delay`].
     fn begin_delay(&self, request: PanicRequest) {
         let delay = self.knobs.get_u64(Knob::PanicDelayMs);
         let ns = delay.saturating_mul(1_000_000);
@@ -273,7 +273,9 @@ impl PanicControl {
                 }
             }
         }
-        self.say_why_not(decision);
+        if decision.refused {
+            self.print_refusal();
+        }
     }
 
     /// The end of a report that an NMI gives: panics on the spot, or says why there is no panic. What
@@ -296,21 +298,20 @@ impl PanicControl {
             }
             self.execute_in_nmi(request, nmi);
         }
-        self.say_why_not(decision);
-    }
-
-    /// Says why there is no panic, if the policy is the reason.
-    ///
-    /// # Context
-    ///
-    /// Any, NMI included.
-    pub(crate) fn say_why_not(&self, decision: &PanicDecision) {
         if decision.refused {
             self.print_refusal();
         }
     }
 
-    /// Phase Reporting ends. The initiator panics, unless that has to wait.
+    /// Says that the policy does not allow the panic that is asked for.
+    fn print_refusal(&self) {
+        kernel_panic::taint_warned();
+        printk::emerg(format_args!(
+            "vigil: no panic: panic_needs_kdump=1 and no crash kernel is loaded"
+        ));
+    }
+
+    /// The initiator leaves [`Phase::Reporting`], and panics unless that has to wait.
     fn end_reporting(&self, request: PanicRequest, mask: Option<usize>, no_other_cpu_alive: bool) {
         if mask.is_some() && no_other_cpu_alive {
             // To hand it to a worker takes locks too.
@@ -478,13 +479,5 @@ impl PanicControl {
         if self.replace(request, 0) {
             printk::emerg(format_args!("vigil: the panic was called off"));
         }
-    }
-
-    /// Says that the policy does not allow the panic that is asked for.
-    fn print_refusal(&self) {
-        kernel_panic::taint_warned();
-        printk::emerg(format_args!(
-            "vigil: no panic: panic_needs_kdump=1 and no crash kernel is loaded"
-        ));
     }
 }

@@ -47,12 +47,13 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// For how long one report keeps others waiting at most, in nanoseconds.
+/// For how long the report of one CPU keeps the reports of other CPUs waiting at most, in nanoseconds.
 pub(crate) const REPORT_LOCK_TIMEOUT_NS: u64 = 30 * NSEC_PER_SEC;
 
-/// Held by the CPU that gives a report, where two at a time would mix their lines or wait for each
-/// other: the kernel prints stacks of other CPUs for one CPU at a time. Nothing waits for it: a CPU
-/// that does not get it tries again at a later timer interrupt.
+/// Held by the CPU that gives a report, where two reports at a time would mix their lines or wait for
+/// each other: the kernel prints stacks of other CPUs for one CPU at a time. So do
+/// `hard_lockup_nmi_warn` and `soft_lockup_nmi_warn` in `kernel/watchdog.c`. No CPU waits for the lock:
+/// one that does not get it tries again at a later timer interrupt.
 pub(crate) struct ReportLock {
     /// Since when it is held, in nanoseconds on the monotonic clock; 0: it is free.
     since: Atomic<u64>,
@@ -104,6 +105,7 @@ pub(crate) struct ReportGuard<'a> {
 
 impl Drop for ReportGuard<'_> {
     fn drop(&mut self) {
+        // Fails if another CPU has taken the lock over.
         let _ = self.lock.since.cmpxchg(self.since, 0, Full);
     }
 }
@@ -168,10 +170,10 @@ impl DumpOptions {
 /// What was found, as far as the panic policy is concerned.
 #[derive(Clone, Copy)]
 pub(crate) struct Finding {
-    /// The kind.
+    /// What the finding is, and a panic on it would be for.
     pub(crate) cause: Cause,
-    /// What the knob of that kind counts: tasks found hung, thresholds for which a CPU has been
-    /// stuck; 1 for the others.
+    /// What the panic knob of the cause counts: tasks found hung, thresholds for which a CPU has been
+    /// stuck; 1 for the other causes.
     pub(crate) magnitude: u64,
     /// Whether the incident is in the record already: then it is recorded again only if it makes a
     /// panic.
