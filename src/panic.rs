@@ -14,8 +14,8 @@
 //!
 //! Without the third and the fourth, and in an NMI, the panic follows the report at once, as in
 //! mainline. Otherwise no interrupt waits: later interrupts poll ([`PanicControl::poll`]). On this
-//! way no lock is taken but those of the kernel's own output. In case the initiator gets stuck on one
-//! of these, the timer interrupt of every other watched CPU knows when to panic in its place.
+//! way no lock is taken but those of the kernel's own output. In case the initiator gets stuck on
+//! one of these, the timer interrupt of every other watched CPU knows when to panic in its place.
 //!
 //! [`crate::logic::panic`] has the vocabulary, the state diagram, and the timing.
 
@@ -141,9 +141,9 @@ impl PanicControl {
         )
     }
 
-    /// Whether the knob of a cause asks for a panic on a finding of this magnitude, the policy aside.
-    /// `magnitude`: tasks hung, thresholds for which a CPU has been stuck, or 1; [`u64::MAX`]: whether
-    /// it asks for a panic at all.
+    /// Whether the knob of a cause asks for a panic on a finding of this magnitude, the policy
+    /// aside. `magnitude`: tasks hung, thresholds for which a CPU has been stuck, or 1;
+    /// [`u64::MAX`]: whether it asks for a panic at all.
     ///
     /// # Context
     ///
@@ -278,8 +278,8 @@ impl PanicControl {
         }
     }
 
-    /// The end of a report that an NMI gives: panics on the spot, or says why there is no panic. What
-    /// `*_sys_info` asks for (`mask`) is not shown, since that would take locks.
+    /// The end of a report that an NMI gives: panics on the spot, or says why there is no panic.
+    /// What `*_sys_info` asks for (`mask`) is not shown, since that would take locks.
     ///
     /// # Context
     ///
@@ -392,8 +392,8 @@ impl PanicControl {
         }
     }
 
-    /// Panics, if the knobs and the policy still want it: otherwise cancels the request. Returns also
-    /// if another CPU panics already.
+    /// Panics, if the knobs and the policy still want it: otherwise cancels the request. Returns
+    /// also if another CPU panics already.
     fn execute(&self, request: PanicRequest) {
         match self.policy(request.cause, u64::MAX) {
             Policy::NotWanted => self.cancel(request),
@@ -411,8 +411,8 @@ impl PanicControl {
         }
     }
 
-    /// Panics in an NMI, if the request stands and the knobs and the policy still want it: the report
-    /// may have taken seconds. Returns also if another CPU panics already.
+    /// Panics in an NMI, if the request stands and the knobs and the policy still want it: the
+    /// report may have taken seconds. Returns also if another CPU panics already.
     fn execute_in_nmi(&self, request: PanicRequest, nmi: &NmiCtx<'_>) {
         if !self.stands(request) {
             return;
@@ -457,8 +457,8 @@ impl PanicControl {
         }
     }
 
-    /// Cancels the request if a CPU made it: the timer interrupts that could execute it are about to
-    /// stop.
+    /// Cancels the request if a CPU made it: the timer interrupts that could execute it are about
+    /// to stop.
     ///
     /// # Context
     ///

@@ -2,8 +2,9 @@
 
 //! Incidents: what was found, and the sinks that it goes to.
 //!
-//! A sink is where an incident is noted for programs, besides the log. [`record()`] is the one place
-//! that hands an incident to all sinks. Today there is one: the crash record ([`record`](mod@record)).
+//! A sink is where an incident is noted for programs, besides the log. [`record()`] is the one
+//! place that hands an incident to all sinks. Today there is one: the crash record
+//! ([`record`](mod@record)).
 
 #![deny(unsafe_code)]
 
@@ -24,8 +25,8 @@ use crate::{
 };
 use record::RecordId;
 
-/// An incident that this CPU finds now, with what all kinds have. `cpu`: the CPU that is stuck, or on
-/// which the task ran last; `age`: how long it has lasted, in nanoseconds.
+/// An incident that this CPU finds now, with what all kinds have. `cpu`: the CPU that is stuck, or
+/// on which the task ran last; `age`: how long it has lasted, in nanoseconds.
 ///
 /// # Context
 ///

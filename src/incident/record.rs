@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sink that survives a crash: the record of the last incidents, for programs that read a memory
-//! dump (`docs/kdump.md`).
+//! The sink that survives a crash: the record of the last incidents, for programs that read a
+//! memory dump (`docs/kdump.md`).
 //!
 //! An incident is recorded before its report is printed. So it is there even if the machine dies in
 //! the middle of the report, and says whether a panic was requested for it.

@@ -26,12 +26,12 @@
 //!   14..31  stack
 //! ```
 //!
-//! The low half is the one at the lower address, in either byte order. `docs/kdump.md` describes the
-//! layout byte by byte, `scripts/vmcore-report` reads it, and `tests/incident.rs` holds both to it. A
-//! change of it is a new [`VERSION`].
+//! The low half is the one at the lower address, in either byte order. `docs/kdump.md` describes
+//! the layout byte by byte, `scripts/vmcore-report` reads it, and `tests/incident.rs` holds both to
+//! it. A change of it is a new [`VERSION`].
 //!
-//! Everything is in whole words, in the machine's byte order, so that it can be written word by word
-//! without a lock.
+//! Everything is in whole words, in the machine's byte order, so that it can be written word by
+//! word without a lock.
 
 use super::{
     blocker::LockKind,

@@ -5,19 +5,19 @@
 //! # Why a request
 //!
 //! Mainline panics on the spot. vigil may have to wait first: for more system state (`*_sys_info`),
-//! which a kernel worker shows, since that takes locks that a stuck CPU may hold; and for the console
-//! to drain (`panic_delay_ms`). Each of these phases has a deadline.
+//! which a kernel worker shows, since that takes locks that a stuck CPU may hold; and for the
+//! console to drain (`panic_delay_ms`). Each of these phases has a deadline.
 //!
 //! # Vocabulary
 //!
 //! - *Finding*: a hung task, a lockup, a CPU that does not run. Its *cause* is which of them, its
-//!   *magnitude* the number that is compared with the panic knob: tasks hung in one scan, thresholds
-//!   for which a CPU has been stuck, otherwise 1.
+//!   *magnitude* the number that is compared with the panic knob: tasks hung in one scan,
+//!   thresholds for which a CPU has been stuck, otherwise 1.
 //! - *Initiator*: the CPU or the thread that requested the panic and carries it out.
-//! - *Poll*: to check whether it is time for the next phase or for the panic. The initiator polls every
-//!   [`POLL_NS`]; all other watched CPUs poll in their timer interrupts.
-//! - *Take-over*: another CPU panics, since the initiator has not come back [`TAKE_OVER_NS`] after the
-//!   deadline of a phase: it is stuck in its own report, or does not run.
+//! - *Poll*: to check whether it is time for the next phase or for the panic. The initiator polls
+//!   every [`POLL_NS`]; all other watched CPUs poll in their timer interrupts.
+//! - *Take-over*: another CPU panics, since the initiator has not come back [`TAKE_OVER_NS`] after
+//!   the deadline of a phase: it is stuck in its own report, or does not run.
 //! - *Cancel*: the request is dropped without a panic.
 //!
 //! # States
@@ -43,8 +43,8 @@
 //!
 //! - `Reporting` ends with the report, `SysInfo` and `Delay` end when the initiator polls
 //!   ([`PanicRequest::next_for_initiator`]).
-//! - Any phase can end in a take-over ([`PanicRequest::next_for_takeover`]); `Reporting` ends in one
-//!   at once if the initiator is a CPU that is found not to run.
+//! - Any phase can end in a take-over ([`PanicRequest::next_for_takeover`]); `Reporting` ends in
+//!   one at once if the initiator is a CPU that is found not to run.
 //! - A request is cancelled when its panic knob (or, for hung tasks, the detector) is switched off,
 //!   when `panic_needs_kdump` is set and the crash kernel is gone at the moment of the panic, when
 //!   the lockup detectors are set up anew or the last watched CPU goes offline, and at unload.
@@ -52,9 +52,9 @@
 //!
 //! # Representation
 //!
-//! A request is one word ([`PanicRequest::pack`]), so that it can be read and replaced atomically in
-//! any context. The generation tells a request from the next one of the same initiator and cause, so
-//! that a CPU that acts on a request notices that it was cancelled meanwhile:
+//! A request is one word ([`PanicRequest::pack`]), so that it can be read and replaced atomically
+//! in any context. The generation tells a request from the next one of the same initiator and
+//! cause, so that a CPU that acts on a request notices that it was cancelled meanwhile:
 //!
 //! ```text
 //!   63         32 31        24 23   22 21   20 19       0
@@ -68,8 +68,8 @@
 
 use super::{sysctl::Knob, NSEC_PER_SEC};
 
-/// How long one step of a report may take before another CPU takes over, in nanoseconds. The longest
-/// step is to show the stacks of a few hundred CPUs on a serial console.
+/// How long one step of a report may take before another CPU takes over, in nanoseconds. The
+/// longest step is to show the stacks of a few hundred CPUs on a serial console.
 pub const STEP_NS: u64 = 60 * NSEC_PER_SEC;
 
 /// How long the initiator waits for the worker that shows system state, in nanoseconds: as long as
@@ -192,8 +192,8 @@ fn millis(ns: u64) -> u32 {
     (ns / 1_000_000) as u32
 }
 
-/// The deadline of a phase of `ns` nanoseconds that begins `now`: rounded up, so that no phase is cut
-/// short. A phase of length 0 ends at once.
+/// The deadline of a phase of `ns` nanoseconds that begins `now`: rounded up, so that no phase is
+/// cut short. A phase of length 0 ends at once.
 fn deadline(now: u64, ns: u64) -> u32 {
     if ns == 0 {
         return millis(now);

@@ -47,13 +47,14 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// For how long the report of one CPU keeps the reports of other CPUs waiting at most, in nanoseconds.
+/// For how long the report of one CPU keeps the reports of other CPUs waiting at most, in
+/// nanoseconds.
 pub(crate) const REPORT_LOCK_TIMEOUT_NS: u64 = 30 * NSEC_PER_SEC;
 
-/// Held by the CPU that gives a report, where two reports at a time would mix their lines or wait for
-/// each other: the kernel prints stacks of other CPUs for one CPU at a time. So do
-/// `hard_lockup_nmi_warn` and `soft_lockup_nmi_warn` in `kernel/watchdog.c`. No CPU waits for the lock:
-/// one that does not get it tries again at a later timer interrupt.
+/// Held by the CPU that gives a report, where two reports at a time would mix their lines or wait
+/// for each other: the kernel prints stacks of other CPUs for one CPU at a time. So do
+/// `hard_lockup_nmi_warn` and `soft_lockup_nmi_warn` in `kernel/watchdog.c`. No CPU waits for the
+/// lock: one that does not get it tries again at a later timer interrupt.
 pub(crate) struct ReportLock {
     /// Since when it is held, in nanoseconds on the monotonic clock; 0: it is free.
     since: Atomic<u64>,
@@ -172,8 +173,8 @@ impl DumpOptions {
 pub(crate) struct Finding {
     /// What the finding is, and a panic on it would be for.
     pub(crate) cause: Cause,
-    /// What the panic knob of the cause counts: tasks found hung, thresholds for which a CPU has been
-    /// stuck; 1 for the other causes.
+    /// What the panic knob of the cause counts: tasks found hung, thresholds for which a CPU has
+    /// been stuck; 1 for the other causes.
     pub(crate) magnitude: u64,
     /// Whether the incident is in the record already: then it is recorded again only if it makes a
     /// panic.
@@ -239,8 +240,8 @@ impl<'a> ReportSession<'a> {
         self.decision.request.is_some()
     }
 
-    /// Whether this report does not end in a panic yet, and would if a finding of this magnitude were
-    /// added.
+    /// Whether this report does not end in a panic yet, and would if a finding of this magnitude
+    /// were added.
     ///
     /// # Context
     ///
@@ -293,9 +294,9 @@ impl<'a> ReportSession<'a> {
             .end_report(&self.decision, self.dump.sys_info, no_other_cpu_alive);
     }
 
-    /// Ends the report of a thread. If it ends in a panic, shows what `dump` asks for, and returns the
-    /// request, which the thread has to poll ([`PanicControl::poll`]). Otherwise the thread has shown
-    /// that itself, and this says why there is no panic.
+    /// Ends the report of a thread. If it ends in a panic, shows what `dump` asks for, and returns
+    /// the request, which the thread has to poll ([`PanicControl::poll`]). Otherwise the thread has
+    /// shown that itself, and this says why there is no panic.
     ///
     /// # Context
     ///

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The crash record in memory: one static, `vigil_incidents`, which is found in a memory dump by its
-//! name, by the address in its header, or by its first bytes at the beginning of a page.
+//! The crash record in memory: one static, `vigil_incidents`, which is found in a memory dump by
+//! its name, by the address in its header, or by its first bytes at the beginning of a page.
 //!
-//! Here is the mechanism: a ring of entries that is written without a lock, in any context. The layout
-//! of an entry is in [`crate::logic::incident`], the sink that fills it in [`crate::incident`].
+//! Here is the mechanism: a ring of entries that is written without a lock, in any context. The
+//! layout of an entry is in [`crate::logic::incident`], the sink that fills it in
+//! [`crate::incident`].
 
 use crate::logic::incident::{
     self,

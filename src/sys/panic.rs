@@ -66,8 +66,8 @@ pub(crate) fn panic(message: &PanicMessage) -> ! {
     unsafe { bindings::panic(message.0.as_char_ptr()) }
 }
 
-/// Panics in an NMI. If another CPU panics already, this CPU waits to be stopped, with its registers
-/// saved for the dump; returns if it is this CPU that panics already.
+/// Panics in an NMI. If another CPU panics already, this CPU waits to be stopped, with its
+/// registers saved for the dump; returns if it is this CPU that panics already.
 ///
 /// # Context
 ///
@@ -88,8 +88,8 @@ pub(crate) fn in_progress() -> bool {
 }
 
 /// Panics with mainline's message for hard lockups, and as mainline does: with `nmi_panic()` also
-/// outside of an NMI. If another CPU panics already, this CPU waits to be stopped, with the registers
-/// of what the interrupt has interrupted saved for the dump.
+/// outside of an NMI. If another CPU panics already, this CPU waits to be stopped, with the
+/// registers of what the interrupt has interrupted saved for the dump.
 ///
 /// # Context
 ///

@@ -239,8 +239,8 @@ fn requests_of_every_generation_are_packed_apart() {
     check_words(initiators, 0..=0xff, &[0, 1, u32::MAX / 2, u32::MAX]);
 }
 
-/// The two bits of the phase are 0 in no request: each such word is none, and each other word is the
-/// request that it packs to.
+/// The two bits of the phase are 0 in no request: each such word is none, and each other word is
+/// the request that it packs to.
 #[test]
 fn every_word_is_a_request_or_none() {
     for deadline in [0, 1, u32::MAX] {
@@ -285,8 +285,8 @@ proptest! {
     }
 
     /// Polled when it says, a request ends in a panic of its initiator, before any other CPU takes
-    /// over: not before the delay is over, and not later than the time for the worker, the delay, and
-    /// one poll each.
+    /// over: not before the delay is over, and not later than the time for the worker, the delay,
+    /// and one poll each.
     #[test]
     fn the_initiator_panics_in_time(
         begin in 0..u64::MAX / 2,
