@@ -2,7 +2,8 @@
 //! Differences between architectures in what a kernel prints, and how slow the kernel
 //! under test is.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
+use vigil_logic::messages;
 use vigil_vm::{Arch, Artifacts};
 
 /// The architecture under test, whether it has NMIs, and how slow its kernel is.
@@ -46,17 +47,15 @@ pub(crate) fn by_neighbours() -> &'static str {
 
 /// The end of the second line of the buddy detector's report.
 pub(crate) fn proof() -> &'static str {
-    match arch() {
-        Arch::X86_64 => " s ago and answers an NMI: it runs with interrupts off",
-        Arch::Aarch64 if has_nmi() => {
-            " s ago and cannot be asked by NMI here but for its stack: if that follows, it runs \
-             with interrupts off"
-        }
-        Arch::Aarch64 => {
-            " s ago and cannot be asked by NMI here: that it runs with interrupts off could not be \
-             confirmed"
-        }
-    }
+    static PROOF: LazyLock<String> = LazyLock::new(|| {
+        let evidence = match (arch(), has_nmi()) {
+            (Arch::X86_64, _) => messages::EVIDENCE_NMI_ACK,
+            (Arch::Aarch64, true) => messages::EVIDENCE_BACKTRACE,
+            (Arch::Aarch64, false) => messages::EVIDENCE_NONE,
+        };
+        format!(" s ago {evidence}")
+    });
+    &PROOF
 }
 
 /// What the kernel prints when a CPU comes online.
