@@ -40,17 +40,17 @@ pub struct IrqCount {
     pub count: u64,
 }
 
-/// The sources with the most interrupts, of all that it was told of.
+/// The sources with the most interrupts, of all that were added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TopIrqs([Option<IrqCount>; NUM_HARDIRQ_REPORT]);
 
 impl TopIrqs {
-    /// One that was told of none.
+    /// No sources.
     pub const fn new() -> Self {
         Self([None; NUM_HARDIRQ_REPORT])
     }
 
-    /// Tells of a source, at most once of each. Of several with the same number the first is kept.
+    /// Adds a source, each at most once. Of several with the same count the first is kept.
     pub fn add(&mut self, source: IrqSource, count: u64) {
         if count == 0 {
             return;

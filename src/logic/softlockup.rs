@@ -15,7 +15,7 @@
 //!        +---+                                            +---------+ report_ts = now
 //!
 //!   in both states, at each timer interrupt (SoftlockupState::update()):
-//!     touched: report_ts = now             (touch_ts stays: the length is told whole)
+//!     touched: report_ts = now             (touch_ts stays: the report has the whole length)
 //!     paused:  touch_ts and report_ts later by the pause
 //! ```
 //!

@@ -17,7 +17,7 @@ use crate::{
     sys::{context::HardirqCtx, ksyms::Ksyms, printk, task},
 };
 
-/// Steal time that is told, in nanoseconds.
+/// Less steal time than this, in nanoseconds, is not printed.
 const MIN_STEAL_NS: u64 = 1_000_000;
 
 /// What a CPU spent one sample period on, in percent.

@@ -50,7 +50,7 @@ impl State {
     const REPORTED: u64 = 1;
     const UNRESPONSIVE: u64 = 2;
     const PERF_HIT: u64 = 3;
-    /// The first time that can be told from the other states.
+    /// The first time whose word is none of the other states.
     const FIRST_TIME: u64 = 4;
 
     /// The state in which an NMI was sent `now`, as it will be unpacked.

@@ -293,9 +293,9 @@ proptest! {
         prop_assert_eq!(ranges(&text, cpus), model(&text, cpus).ok_or(ParseError));
     }
 
-    /// To ask twice is to be told the same twice: once to check, once to use.
+    /// Parsing twice gives the same twice: once to check, once to use.
     #[test]
-    fn what_is_told_before_an_error(good in prop::collection::vec(0..64u32, 0..8), bad in "[a-z-]") {
+    fn what_is_parsed_before_an_error(good in prop::collection::vec(0..64u32, 0..8), bad in "[a-z-]") {
         let mut words: Vec<String> = good.iter().map(u32::to_string).collect();
         words.push(bad);
         let mut seen = Vec::new();

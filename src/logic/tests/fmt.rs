@@ -95,7 +95,7 @@ fn unescape(text: &str) -> Vec<u8> {
 proptest! {
     #![proptest_config(common::config())]
 
-    /// Only printable ASCII comes out, and all of what went in can be told from it (but for a
+    /// Only printable ASCII comes out, and all of what went in can be read from it (but for a
     /// backslash, which stands for itself).
     #[test]
     fn printable_and_complete(bytes: Vec<u8>) {
@@ -121,7 +121,7 @@ proptest! {
         prop_assert_eq!(secs * 1_000_000 + micros, ns / 1000);
     }
 
-    /// The milliseconds can be told from it, and no shorter text would do.
+    /// The milliseconds can be read from it, and no shorter text would do.
     #[test]
     fn seconds_read_as_their_milliseconds(
         ns in prop_oneof![any::<u64>(), (0..20_000u64).prop_map(|millis| millis * 1_000_000)],

@@ -130,7 +130,7 @@ fn what_the_acknowledgement_says() {
         Action::CheckAt(1011 * SEC + NMI_POLL_NS)
     );
     for age in [6 * SEC + 1, 12 * SEC, 100 * SEC] {
-        // Told once.
+        // Reported once.
         for (nmi_acked, can_send_nmi) in [(false, false), (false, true), (true, true)] {
             assert_eq!(
                 at(State::Reported, age, nmi_acked, can_send_nmi),
