@@ -15,6 +15,7 @@ import dataclasses
 import datetime
 import json
 import logging
+import pathlib
 import platform
 import re
 import struct
@@ -36,7 +37,7 @@ KINDS = {
     HUNG_TASK: "hung task",
     2: "soft lockup",
     3: "hard lockup",
-    4: "CPU that does not run",
+    4: "unresponsive CPU",
 }
 LOCKS = {
     1: "mutex",
@@ -260,10 +261,19 @@ def as_json(incident: Incident, symbol: Callable[[int], str]) -> Dict[str, objec
     }
 
 
+# Texts of vigil's own by name, with {field} for a value: made from src/logic/messages.rs.
+MESSAGES: Dict[str, str] = json.loads((pathlib.Path(__file__).parent / "messages.json").read_text("utf-8"))
+
+
+def message_pattern(name: str) -> str:
+    """A regular expression for a text of vigil's own, whatever the values in it are."""
+    return re.sub(r"\\\{\w+\\\}", ".*", re.escape(MESSAGES[name]))
+
+
 PANIC_LINE = "Kernel panic - not syncing"
 REPORT_LINE = re.compile(
     r"INFO: task .* blocked (in I/O wait )?for more than "
-    r"|watchdog: BUG: soft lockup - CPU#|watchdog: .*hard LOCKUP on cpu |vigil: CPU\d+ does not run"
+    r"|watchdog: BUG: soft lockup - CPU#|watchdog: .*hard LOCKUP on cpu |" + message_pattern("UnresponsiveCpu")
 )
 
 

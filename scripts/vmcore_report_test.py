@@ -132,6 +132,12 @@ class Words(unittest.TestCase):
         self.assertEqual(report.last_report(log[4:]), log[4:])
         self.assertEqual(report.last_report(["x"]), [])
 
+    def test_log_of_an_unresponsive_cpu(self):
+        """vigil's own report is found by its wording in messages.json."""
+        text = report.MESSAGES["UnresponsiveCpu"].format(cpu=1, secs=12)
+        log = ["[ 1.0] x", f"[ 2.0] {text}", "[ 2.1] Kernel panic - not syncing: vigil: unresponsive CPU"]
+        self.assertEqual(report.last_report(log), log[1:])
+
     def test_ring(self):
         """The log is read from the ring: from the tail on, over its end, without what is being written."""
         memory = {}

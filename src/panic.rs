@@ -24,6 +24,13 @@
 use crate::{
     knobs::Knobs,
     logic::{
+        messages::{
+            PanicDelay,
+            SysInfoSkipped,
+            NO_PANIC,
+            PANIC_CANCELLED,
+            SYS_INFO_SKIPPED_IN_NMI, //
+        },
         panic::{
             self,
             Cause,
@@ -245,7 +252,7 @@ impl PanicControl {
         let ns = delay.saturating_mul(1_000_000);
         let next = request.in_phase(Phase::Delay, monotonic(), ns);
         if self.replace(request, next.pack()) && delay != 0 {
-            printk::emerg(format_args!("vigil: panic in {delay} ms"));
+            printk::emerg(format_args!("{}", PanicDelay { ms: delay }));
         }
     }
 
@@ -292,9 +299,7 @@ impl PanicControl {
     ) {
         if let Some(request) = decision.request {
             if self.resolve(mask).is_some() {
-                printk::emerg(format_args!(
-                    "vigil: what hardlockup_sys_info asks for is left out: this is an NMI"
-                ));
+                printk::emerg(format_args!("{SYS_INFO_SKIPPED_IN_NMI}"));
             }
             self.execute_in_nmi(request, nmi);
         }
@@ -306,9 +311,7 @@ impl PanicControl {
     /// Says that the policy does not allow the panic that is asked for.
     fn print_refusal(&self) {
         kernel_panic::taint_warned();
-        printk::emerg(format_args!(
-            "vigil: no panic: panic_needs_kdump=1 and no crash kernel is loaded"
-        ));
+        printk::emerg(format_args!("{NO_PANIC}"));
     }
 
     /// The initiator leaves [`Phase::Reporting`], and panics unless that has to wait.
@@ -316,11 +319,8 @@ impl PanicControl {
         if mask.is_some() && no_other_cpu_alive {
             // To hand it to a worker takes locks too.
             let knob = KNOBS.get(request.cause.sys_info_knob() as usize);
-            printk::emerg(format_args!(
-                "vigil: what {} asks for is left out: no other CPU runs that could panic if this \
-                 one got stuck",
-                knob.map_or("", |knob| knob.name)
-            ));
+            let knob = knob.map_or("", |knob| knob.name);
+            printk::emerg(format_args!("{}", SysInfoSkipped { knob }));
         }
         match mask.filter(|_| !no_other_cpu_alive) {
             Some(mask) => {
@@ -477,7 +477,7 @@ impl PanicControl {
     /// Any.
     pub(crate) fn cancel(&self, request: PanicRequest) {
         if self.replace(request, 0) {
-            printk::emerg(format_args!("vigil: the panic was called off"));
+            printk::emerg(format_args!("{PANIC_CANCELLED}"));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! Differences between architectures in what a kernel prints, and how slow the kernel
 //! under test is.
 
-use std::sync::{LazyLock, OnceLock};
+use std::sync::OnceLock;
 use vigil_logic::messages;
 use vigil_vm::{Arch, Artifacts};
 
@@ -45,17 +45,13 @@ pub(crate) fn by_neighbours() -> &'static str {
     }
 }
 
-/// The end of the second line of the buddy detector's report.
-pub(crate) fn proof() -> &'static str {
-    static PROOF: LazyLock<String> = LazyLock::new(|| {
-        let evidence = match (arch(), has_nmi()) {
-            (Arch::X86_64, _) => messages::EVIDENCE_NMI_ACK,
-            (Arch::Aarch64, true) => messages::EVIDENCE_BACKTRACE,
-            (Arch::Aarch64, false) => messages::EVIDENCE_NONE,
-        };
-        format!(" s ago {evidence}")
-    });
-    &PROOF
+/// The evidence in the buddy detector's report.
+pub(crate) fn evidence() -> &'static str {
+    match arch() {
+        Arch::X86_64 => messages::EVIDENCE_NMI_ACK,
+        Arch::Aarch64 if has_nmi() => messages::EVIDENCE_BACKTRACE,
+        Arch::Aarch64 => messages::EVIDENCE_NONE,
+    }
 }
 
 /// What the kernel prints when a CPU comes online.

@@ -9,7 +9,7 @@ pub(crate) use crate::{
     machine,
     scenario::{secs, Scenario, Verdict},
     splat::Splat,
-    status::{pattern, pattern_of, Status},
+    status::{pattern, pattern_of, within_line, Status},
 };
 pub(crate) use anyhow::{anyhow, bail, ensure, Context as _};
 pub(crate) use std::time::{Duration, Instant};

@@ -103,3 +103,8 @@ pub(crate) fn pattern(text: &str) -> String {
 pub(crate) fn pattern_of(text: &str, values: &[(&str, &str)]) -> String {
     Pattern { text, values }.to_string()
 }
+
+/// The pattern for a part of a line, as on a console, which puts a time in front.
+pub(crate) fn within_line(pattern: &str) -> &str {
+    pattern.trim_start_matches('^').trim_end_matches('$')
+}

@@ -7,7 +7,7 @@ use super::{
     lockup_pause::NO_ASKING,
     lockup_stall::{
         counts, guest, guest_of, hard_in_time, hard_well_formed, in_tree, loud_guest_of, provoke,
-        Lockup, Outcome, Words,
+        recovered, unresponsive, Lockup, Outcome, Words,
     },
 };
 use crate::prelude::*;
@@ -258,12 +258,12 @@ fn a_long_report(cx: &Cx) -> Verdict {
     let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=16000")?;
     let frozen = vm.freeze_vcpu(3)?;
     vm.wait_log_after(mark, "Watchdog detected hard LOCKUP on cpu 1", SOON)?;
-    vm.wait_log_after(mark, "^vigil: CPU3 has not run for", SOON)?;
-    vm.wait_log_after(mark, "^vigil: CPU1 recovered", SOON)?;
+    vm.wait_log_after(mark, &unresponsive(3), SOON)?;
+    vm.wait_log_after(mark, &recovered(1), SOON)?;
     drop(frozen);
     // Its threads may have to wait for all CPUs until they are gone.
     lockup.wait(&vm)?;
-    vm.wait_log_after(mark, "^vigil: CPU3 recovered", SOON)?;
+    vm.wait_log_after(mark, &recovered(3), SOON)?;
     let words = Words::of(&vm.dmesg_after(mark)?)?;
     ensure!(
         words.hard.len() == 1 && words.hard[0].cpu == 1,
@@ -294,13 +294,10 @@ fn without_unexported_functions(cx: &Cx) -> Verdict {
     words.hard[0].in_order(match machine::arch() {
         Arch::X86_64 => &[
             "hard LOCKUP on cpu 1",
-            "answers an NMI: it runs with interrupts off",
-            "vigil: its stack cannot be shown: this kernel's backtrace by NMI is out of reach",
+            messages::EVIDENCE_NMI_ACK,
+            messages::NO_NMI_BACKTRACE,
         ],
-        Arch::Aarch64 => &[
-            "hard LOCKUP on cpu 1",
-            "cannot be asked by NMI here: that it runs with interrupts off could not be confirmed",
-        ],
+        Arch::Aarch64 => &["hard LOCKUP on cpu 1", messages::EVIDENCE_NONE],
     })
 }
 

@@ -324,14 +324,18 @@ fn unloaded_meanwhile(cx: &Cx) -> Verdict {
     vm.arm_kdump("")?;
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "mutex secs=1000")?;
-    vm.wait_log_after(mark, "^vigil: panic in 10000 ms$", SOON)?;
+    vm.wait_log_after(
+        mark,
+        &pattern_of(messages::PanicDelay::TEXT, &[("ms", "10000")]),
+        SOON,
+    )?;
     vm.sh_ok("LD_LIBRARY_PATH=/vm /vm/kexec -p -u")?;
-    vm.wait_log_after(mark, "^vigil: the panic was called off$", SOON)?;
-    vm.wait_log_after(mark, "^vigil: no panic: panic_needs_kdump=1", SOON)?;
+    vm.wait_log_after(mark, &pattern(messages::PANIC_CANCELLED), SOON)?;
+    vm.wait_log_after(mark, &pattern(messages::NO_PANIC), SOON)?;
     let mark = vm.mark()?;
     let other = Stall::start(&vm, "mutex secs=1000")?;
     vm.wait_log_after(mark, &headline(Some(other.victim())), SOON)?;
-    vm.wait_log_after(mark, "^vigil: no panic: panic_needs_kdump=1", SOON)?;
+    vm.wait_log_after(mark, &pattern(messages::NO_PANIC), SOON)?;
     stall.end(&vm)?;
     other.end(&vm)
 }

@@ -5,11 +5,12 @@
 use super::{
     hung_stall::SOON,
     lockup_stall::{
-        counts, grace, guest, hard_in_time, provoke, soft_in_time, tainted_by_soft_lockup, Lockup,
-        Words, PERIOD,
+        counts, grace, guest, hard_in_time, provoke, recovered, soft_in_time,
+        tainted_by_soft_lockup, unresponsive, Lockup, Words, PERIOD,
     },
 };
 use crate::prelude::*;
+use regex::Regex;
 use std::thread;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -87,7 +88,7 @@ fn one_cpu(cx: &Cx) -> Verdict {
     let frozen = vm.freeze_vcpu_in_user_mode(1)?;
     // What was said on a freeze that did not work has recovered.
     let mark = vm.mark()?;
-    let line = vm.wait_log_after(mark, "^vigil: CPU1 has not run for", SOON)?;
+    let line = vm.wait_log_after(mark, &unresponsive(1), SOON)?;
     let note = Words::of(std::slice::from_ref(&line))?.not_run;
     // The question is asked as for a hard lockup, after 3.6 s, and two seconds are left
     // for the answer.
@@ -98,7 +99,7 @@ fn one_cpu(cx: &Cx) -> Verdict {
     // The other one has nothing to do.
     cx.sleep_yielding_slot(secs(12));
     drop(frozen);
-    vm.wait_log_after(mark, "^vigil: CPU1 recovered", SOON)?;
+    vm.wait_log_after(mark, &recovered(1), SOON)?;
     vm.sh_on(0, "sleep 4")?.ok()?;
     let words = Words::of(&vm.dmesg_after(mark)?)?;
     ensure!(
@@ -123,7 +124,7 @@ fn one_cpu(cx: &Cx) -> Verdict {
 fn one_cpu_panic(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1 unresponsive_cpu_panic=1")?;
     let frozen = vm.freeze_vcpu(1)?;
-    vm.wait_log("^vigil: CPU1 has not run for", SOON)
+    vm.wait_log(&unresponsive(1), SOON)
         .or_else(|error| match error {
             // It may be gone by then.
             Error::Panicked { .. } => Ok(LogLine {
@@ -139,10 +140,14 @@ fn one_cpu_panic(cx: &Cx) -> Verdict {
     drop(frozen);
     let text = vm.wait_panic(SOON)?;
     ensure!(
-        text.contains("Kernel panic - not syncing: vigil: unresponsive CPU"),
+        text.contains(&format!(
+            "Kernel panic - not syncing: {}",
+            messages::UNRESPONSIVE_CPU_PANIC
+        )),
         "{text}"
     );
-    ensure!(vm.console().text().contains("vigil: CPU1 has not run for"));
+    let said = Regex::new(within_line(&unresponsive(1)))?;
+    ensure!(said.is_match(&vm.console().text()));
     Ok(())
 }
 

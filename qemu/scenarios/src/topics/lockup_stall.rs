@@ -252,12 +252,8 @@ impl Words {
             r"(?s)^watchdog: BUG: soft lockup - CPU#(\d+) stuck for (\d+)s! \[(.*:\d+)\]$",
         )?;
         let hard = Regex::new(r"^watchdog: CPU(\d+): Watchdog detected hard LOCKUP on cpu (\d+)$")?;
-        let not_run = Regex::new(
-            r"^vigil: CPU(\d+) has not run for (\d+) s: it does not answer an NMI \(a virtual CPU that its host does not run looks so\)$",
-        )?;
-        let recovered = Regex::new(
-            r"^vigil: CPU(\d+) recovered: its timer interrupt came again after ([\d.]+) s$",
-        )?;
+        let not_run = Regex::new(&pattern(messages::UnresponsiveCpu::TEXT))?;
+        let recovered = Regex::new(&pattern(messages::CpuRecovered::TEXT))?;
         let mut words = Self::default();
         let (mut softs, mut hards): (Vec<Report>, Vec<Report>) = Default::default();
         let mut last_is_hard = false;
@@ -275,8 +271,8 @@ impl Words {
             let note = |part: &regex::Captures<'_>| -> anyhow::Result<Note> {
                 Ok(Note {
                     time: line.time,
-                    cpu: part[1].parse()?,
-                    seconds: part[2].parse()?,
+                    cpu: part["cpu"].parse()?,
+                    seconds: part["secs"].parse()?,
                 })
             };
             if let Some(part) = soft.captures(&line.text) {
@@ -392,14 +388,33 @@ pub(super) fn soft_well_formed(report: &Report, cpu: u32, comm: &str, pid: u32) 
     ])
 }
 
+/// A pattern for the second line of a report on a hard lockup.
+pub(super) fn evidence_line(cpu: u32, evidence: &str) -> String {
+    let values = [("cpu", &*cpu.to_string()), ("evidence", evidence)];
+    pattern_of(messages::HardLockupEvidence::TEXT, &values)
+}
+
+/// A pattern for the line that says that a CPU does not run.
+pub(super) fn unresponsive(cpu: u32) -> String {
+    pattern_of(
+        messages::UnresponsiveCpu::TEXT,
+        &[("cpu", &cpu.to_string())],
+    )
+}
+
+/// A pattern for the line that says that a CPU runs again.
+pub(super) fn recovered(cpu: u32) -> String {
+    pattern_of(messages::CpuRecovered::TEXT, &[("cpu", &cpu.to_string())])
+}
+
 /// Ensures the same of a report on a hard lockup: the stack is that of the stuck
 /// CPU, got by NMI if there are any, and has this function on it.
 pub(super) fn hard_well_formed(report: &Report, comm: &str, function: &str) -> Verdict {
     let cpu = report.cpu;
     let second = report.lines.get(1).map_or("", String::as_str);
+    let expected = evidence_line(cpu, machine::evidence());
     ensure!(
-        second.starts_with(&format!("vigil: CPU{cpu} took its last timer interrupt "))
-            && second.ends_with(machine::proof()),
+        Regex::new(&expected)?.is_match(second),
         "second line {second:?}"
     );
     ensure!(report.by != cpu, "found by itself: {report:#?}");

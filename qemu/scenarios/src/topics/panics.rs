@@ -8,6 +8,7 @@ use super::{
     lockup_stall::{guest, guest_of, load, loud_guest_of, Lockup},
 };
 use crate::prelude::*;
+use regex::Regex;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -40,7 +41,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 const ZONE: &str = "CONFIG_ZONE_DMA";
 const ZONE_OF_FEW: &str = "elsewhere all memory is in the zone whose lock is held";
 
-const REFUSED: &str = "^vigil: no panic: panic_needs_kdump=1 and no crash kernel is loaded$";
+/// A pattern for the line that says that a panic waits for so many milliseconds.
+fn delayed(ms: &str) -> String {
+    pattern_of(messages::PanicDelay::TEXT, &[("ms", ms)])
+}
 
 /// Ensures that the panic's text is this, and that it is said once.
 fn panicked(text: &str, message: &str) -> Verdict {
@@ -81,14 +85,14 @@ fn needs_kdump(cx: &Cx) -> Verdict {
         let mark = vm.mark()?;
         let stall = Lockup::start(&vm, what)?;
         vm.wait_log_after(mark, report, SOON)?;
-        vm.wait_log_after(mark, REFUSED, SOON)?;
+        vm.wait_log_after(mark, &pattern(messages::NO_PANIC), SOON)?;
         stall.wait(&vm)?;
     }
     ensure!(warned(&vm)?, "not tainted");
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "mutex")?;
     let report = vm.wait_log_after(mark, &headline(Some(stall.victim())), SOON)?;
-    let refused = vm.wait_log_after(mark, REFUSED, SOON)?;
+    let refused = vm.wait_log_after(mark, &pattern(messages::NO_PANIC), SOON)?;
     ensure!(report.seq < refused.seq, "{report:?}, {refused:?}");
     // Once for each report: looks at what is still hung say nothing.
     vm.sh_ok("sleep 1.5")?;
@@ -96,7 +100,7 @@ fn needs_kdump(cx: &Cx) -> Verdict {
     let count = |words: &str| log.iter().filter(|line| line.text.contains(words)).count();
     let reports = count("blocked for more than");
     ensure!(
-        (1..=reports).contains(&count("vigil: no panic: ")),
+        (1..=reports).contains(&count(messages::NO_PANIC)),
         "{reports} reports: {log:#?}"
     );
     Status::read(&vm)?.is(key::incidents::RECORDED, "3")?;
@@ -149,7 +153,7 @@ fn delays(cx: &Cx, stalls: &[(&str, &str)]) -> Verdict {
         } else {
             Lockup::start(&vm, what)?;
         }
-        let said = vm.wait_log_after(mark, "^vigil: panic in 3000 ms$", SOON)?;
+        let said = vm.wait_log_after(mark, &delayed("3000"), SOON)?;
         // Whoever can still run does.
         let mut last = said.time;
         while let Ok(now) = vm.uptime() {
@@ -198,10 +202,10 @@ fn called_off(cx: &Cx) -> Verdict {
     let request_panic = |what: &str| -> anyhow::Result<(Lockup, Mark)> {
         let mark = vm.mark()?;
         let stall = Lockup::start(&vm, what)?;
-        vm.wait_log_after(mark, "^vigil: panic in 20000 ms$", SOON)?;
+        vm.wait_log_after(mark, &delayed("20000"), SOON)?;
         Ok((stall, mark))
     };
-    let off = "^vigil: the panic was called off$";
+    let off = &pattern(messages::PANIC_CANCELLED);
     for way in [
         "echo 0 > /proc/sys/vigil/hardlockup_panic",
         "echo 0 > /proc/sys/vigil/watchdog",
@@ -228,11 +232,11 @@ fn called_off_for_a_task(cx: &Cx) -> Verdict {
         2,
         "hung_task_timeout_secs=2 hung_task_panic=1 panic_delay_ms=20000",
     )?;
-    let off = "^vigil: the panic was called off$";
+    let off = &pattern(messages::PANIC_CANCELLED);
     for way in ["echo 0 > /proc/sys/vigil/hung_task_panic", "rmmod vigil"] {
         let mark = vm.mark()?;
         let stall = Stall::start(&vm, "mutex")?;
-        vm.wait_log_after(mark, "^vigil: panic in 20000 ms$", SOON)?;
+        vm.wait_log_after(mark, &delayed("20000"), SOON)?;
         vm.sh_ok(way)?;
         vm.wait_log_after(mark, off, SOON)?;
         stall.end(&vm)?;
@@ -272,7 +276,8 @@ fn only_one(cx: &Cx) -> Verdict {
     let text = vm.wait_panic(SOON)?;
     panicked(&text, "Hard LOCKUP")?;
     let console = vm.console().text();
-    let said = console.matches("vigil: panic in ").count();
+    let delay = Regex::new(within_line(&pattern(messages::PanicDelay::TEXT)))?;
+    let said = delay.find_iter(&console).count();
     ensure!(said == 1, "{said} announcements: {console}");
     Ok(())
 }
@@ -308,8 +313,10 @@ fn last_cpu(cx: &Cx) -> Verdict {
     ensure!(!console.contains("Mem-Info:"), "{console}");
     ensure!(
         console.contains(
-            "vigil: what hardlockup_sys_info asks for is left out: no other CPU runs that could \
-             panic if this one got stuck"
+            &messages::SysInfoSkipped {
+                knob: "hardlockup_sys_info"
+            }
+            .to_string()
         ),
         "{console}"
     );
@@ -347,7 +354,7 @@ fn another_takes_over(cx: &Cx) -> Verdict {
     )?;
     let mark = vm.mark()?;
     Lockup::start(&vm, "preempt_off cpu=1 ms=120000")?;
-    let said = vm.wait_log_after(mark, "^vigil: panic in 15000 ms$", SOON)?;
+    let said = vm.wait_log_after(mark, &delayed("15000"), SOON)?;
     let frozen = vm.freeze_vcpu(1)?;
     let panic = wait_for_panic(&vm);
     // What a CPU that does not run cannot do is to stop.

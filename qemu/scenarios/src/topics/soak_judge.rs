@@ -346,7 +346,7 @@ impl Record {
 /// vigil names that task again.
 fn hung(lines: &[LogLine]) -> anyhow::Result<Vec<Hung>> {
     let first = Regex::new(r"^INFO: task (.*):(\d+) (blocked .*)$")?;
-    let ours = Regex::new(r"^vigil: task .*:(\d+) last got a CPU at ")?;
+    let ours = Regex::new(&pattern(messages::TaskLastRan::TEXT))?;
     let frame = Regex::new(r"^ ([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x")?;
     // Who puts tasks to sleep says nothing about why.
     let sleeping = [
@@ -370,7 +370,8 @@ fn hung(lines: &[LogLine]) -> anyhow::Result<Vec<Hung>> {
     let mut open: Vec<usize> = Vec::new();
     for (number, line) in lines.iter().enumerate() {
         if let Some(part) = ours.captures(&line.text) {
-            let pid: u32 = part[1].parse()?;
+            let (_, pid) = part["task"].rsplit_once(':').context("no pid")?;
+            let pid: u32 = pid.parse()?;
             let whose = open
                 .iter()
                 .rposition(|&i| found[i].pid == pid && line.time - found[i].time < 2.0);
@@ -469,7 +470,7 @@ mod tests {
     #[test]
     fn a_hung_task_needs_the_witness_or_the_other_detector() {
         let head = "INFO: task dd:77 blocked for more than 2 seconds.";
-        let ours = "vigil: task dd:77 last got a CPU at [7.9] of this log";
+        let ours = "vigil: task dd:77 last ran at [7.9]";
         assert_eq!(reasons(&[(10.0, 0, head), (10.0, 0, ours)]), [0]);
         let seen = "vigil-observer: dd:77 has been in D state for 1.6 s, in folio_wait_bit_common";
         assert_eq!(

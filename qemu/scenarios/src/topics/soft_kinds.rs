@@ -313,7 +313,7 @@ fn stand_in_for_the_stopper(cx: &Cx) -> Verdict {
         let report = &outcome.words.soft[0];
         report.in_order(&[
             "soft lockup - CPU#1",
-            "vigil: a FIFO-99 thread stands in for the stopper: a real-time task that hogs the CPU looks like this too",
+            messages::SAMPLED_BY_FIFO_THREAD,
             "Modules linked in: ",
         ])?;
     }
@@ -346,6 +346,14 @@ fn is_storm(timer_interrupts: u64, span: &Span) -> bool {
     timer_interrupts as f64 > 1000.0 * (span.ended - span.began)
 }
 
+/// How the line ends that heads the busiest interrupts.
+fn busiest() -> &'static str {
+    match messages::pieces(messages::BusyInterrupts::TEXT).last() {
+        Some(messages::Piece::Fixed(end)) => end,
+        _ => unreachable!("the text ends in a value"),
+    }
+}
+
 /// Where so many interrupts come that they may be what the CPU is busy with, each
 /// report names the busiest, with their numbers since the CPU began to be stuck,
 /// or since the report before: the local timer, and one that has a number by its
@@ -360,14 +368,12 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
     let words = Words::of(&vm.dmesg_after(mark)?)?;
     let reports = words.only_soft(1)?;
     ensure!(!reports.is_empty(), "no report");
-    let head = Regex::new(
-        r"^vigil: CPU1 took (\d+) interrupts in the last ([\d.]+) s, (\d+) a second; the busiest:$",
-    )?;
-    let each = Regex::new(r"^vigil:   (\d+) times (.+), (\d+) a second$")?;
+    let head = Regex::new(&pattern_of(messages::BusyInterrupts::TEXT, &[("cpu", "1")]))?;
+    let each = Regex::new(&pattern(messages::BusyInterrupt::<()>::TEXT))?;
     let numbered = Regex::new(r"^#\d+ \(prov storm\)$")?;
     let named: Vec<_> = reports
         .iter()
-        .filter(|report| report.mentions("; the busiest:"))
+        .filter(|report| report.mentions(busiest()))
         .collect();
     ensure!(
         !named.is_empty() || !is_storm(all_timer, &span),
@@ -377,15 +383,15 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
     for report in &named {
         report.in_order(&[
             "\t#5: ",
-            "; the busiest:",
+            busiest(),
             &format!("{}, ", machine::timer_interrupts()),
             "Modules linked in: ",
         ])?;
         let found = report.lines.iter().find_map(|line| head.captures(line));
         let head = found.with_context(|| format!("{report:#?}"))?;
-        let total: u64 = head[1].parse()?;
-        let window: f64 = head[2].parse()?;
-        let rate: f64 = head[3].parse()?;
+        let total: u64 = head["total"].parse()?;
+        let window: f64 = head["secs"].parse()?;
+        let rate: f64 = head["rate"].parse()?;
         seconds += window;
         ensure!(
             (rate - total as f64 / window).abs() <= 1.0 + rate / 50.0,
@@ -393,11 +399,11 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
         );
         let (mut sum, mut last) = (0, u64::MAX);
         for part in report.lines.iter().filter_map(|line| each.captures(line)) {
-            let count: u64 = part[1].parse()?;
+            let count: u64 = part["count"].parse()?;
             ensure!(count > 0 && count <= last, "not in order: {report:#?}");
             last = count;
             sum += count;
-            match &part[2] {
+            match &part["source"] {
                 name if name.ends_with(machine::timer_interrupts()) => timer += count,
                 name if numbered.is_match(name) => device += count,
                 _ => (),
@@ -424,7 +430,7 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
     // It is over, and another cause is none of theirs.
     let outcome = provoke(&vm, &format!("preempt_off cpu=1 ms={ONE_REPORT}"))?;
     let report = outcome.words.only_soft(1)?.first().context("no report")?;
-    ensure!(!report.mentions("the busiest:"), "{report:#?}");
+    ensure!(!report.mentions(busiest()), "{report:#?}");
     // With a mask of other CPUs, and back.
     vm.set_knob("watchdog_cpumask", 0)?;
     vm.set_knob("watchdog_cpumask", "0-1")?;
@@ -435,7 +441,7 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
         let outcome = provoke(&vm, &format!("hrtimer_storm cpu=1 ms={ONE_REPORT}"))?;
         let came = timer_interrupts(&vm, 1)? - before;
         if let Some(report) = outcome.words.only_soft(1)?.first() {
-            if report.mentions("; the busiest:") {
+            if report.mentions(busiest()) {
                 return Ok(());
             }
             let this = outcome.span()?;

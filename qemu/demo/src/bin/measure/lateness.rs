@@ -7,7 +7,9 @@
 //! the two take turns, in the same boot. Hung tasks are found by both at once.
 
 use anyhow::{ensure, Context, Result};
+use regex::Regex;
 use std::time::Duration;
+use vigil_logic::messages::{Pattern, TaskLastRan};
 use vigil_vm::{Config, LogLine, Vm};
 
 pub(super) const PROVOKE: &str = "/sys/kernel/debug/vigil_provoke";
@@ -229,23 +231,25 @@ fn hung(vm: &Vm, interval: u32) -> Result<()> {
             interval.into()
         }),
     ];
+    let text = TaskLastRan::TEXT;
+    let last_ran = Regex::new(&Pattern { text, values: &[] }.to_string())?;
     for (pid, began) in stalls {
-        let ours = format!(":{pid} last got a CPU at ");
-        let head = format!(":{pid} blocked for more than ");
+        let pid = format!(":{pid}");
+        let is_ours = |line: &&LogLine| {
+            let part = last_ran.captures(&line.text);
+            line.facility == 0 && part.is_some_and(|part| part["task"].ends_with(&pid))
+        };
+        let head = format!("{pid} blocked for more than ");
         // The two may print at the same time, line by line: of the heads before
         // vigil's second line on the task the last one is taken for vigil's.
-        let second = first(&log, &ours);
         let heads: Vec<f64> = log
             .iter()
             .filter(|line| line.facility == 0 && line.text.contains(&head))
             .map(|line| line.time)
             .collect();
+        let seconds: Vec<f64> = log.iter().filter(is_ours).map(|line| line.time).collect();
+        let second = seconds.first().copied();
         let vigil = second.and_then(|second| heads.iter().rev().find(|&&time| time <= second));
-        let seconds: Vec<f64> = log
-            .iter()
-            .filter(|line| line.facility == 0 && line.text.contains(&ours))
-            .map(|line| line.time)
-            .collect();
         let taken: Vec<f64> = seconds
             .iter()
             .filter_map(|second| heads.iter().rev().find(|&&time| time <= *second).copied())
