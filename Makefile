@@ -39,17 +39,17 @@ help:
 
 ## Usage: make TARGET [KERNEL=7.3-cloud]
 ##
-##   demo            provoke a hung task in a guest and show what is said about it
-##   kdump-demo      a lockup, a panic, a dump and what it tells; KIND=hard, soft or hung
+##   demo            provoke hung tasks and lockups in a guest and show the reports
+##   kdump-demo      a lockup, a panic, a crash dump and its analysis; KIND=hard, soft or hung
 ##   kdump-trial     follow docs/kdump.md in a clean Debian with kdump-tools, to a dump
-##   test            all checks and tests; T=NAME runs the scenarios of that name,
+##   test            all checks and tests; T=NAME runs the scenarios whose names contain it,
 ##                   SET=core the core set of scenarios
 ##   list            print the scenarios that T and SET select, e.g. list SET=core
-##   test-all        test, with the scenarios that only repeat others for more kinds
+##   test-all        as test, with the scenarios that only repeat others for more kinds
 ##   matrix          build, boot and try each supported kernel; writes docs/kernels.md;
 ##                   KERNELS="7.2-cloud 7.2" does so for some of them
 ##   ci              test, a short soak, and the core set on the debug kernel
-##   soak MINUTES=20 long runs: load with the shortest thresholds, CPUs off and on,
+##   soak MINUTES=20 long runs: load with the shortest thresholds, CPU hotplug,
 ##                   a thousand new cases for each property and minute;
 ##                   ci runs the first two for less than a minute each
 ##   vm              a root shell in a guest; modules are under /vm, not loaded
@@ -57,20 +57,21 @@ help:
 ##                   "vm: exit status N": the script's own, or 123 the kernel
 ##                   panicked, 124 time-out, 125 the VM failed
 ##                   CPUS=2 MEM=1024 TIMEOUT=600 APPEND="words" FILES="a.ko b"
-##   module          out/KERNEL/vigil.ko
+##   module          build out/KERNEL/vigil.ko
 ##   kmod DIR=PATH   build any other folder of modules, C or Rust, the same way
 ##   kdir, ksrc      print the prepared kernel tree and its source (make -s)
 ##   KDIR=PATH       with no target: build against a tree of your own
-##   measure         costs and lateness, beside the in-tree detectors; all, or
+##   measure         cost and lateness, compared with the in-tree detectors; all, or
 ##                   PART=looks, lateness, heartbeat or nmis
-##   check           formatting, lints, generated files, unsafe code in its place
-##   fmt, ffi, docs  make what check compares
-##   rust-analyzer   rust-project.json, for editors
+##   check           formatting, lints, generated files, where unsafe code is, layers, words
+##   fmt, ffi, docs  write what check compares: formatted sources, src/sys/ffi.rs,
+##                   docs/knobs.md, docs/status.md and scripts/messages.json
+##   rust-analyzer   write rust-project.json, for editors
 ##   clean           remove what was built here; the cache is kept
 ##
 ## KERNEL is 7.3-cloud, 7.3, 7.3-rt, 7.2-cloud, 7.2 or 7.2-rt; 7.3-arm64 for the stock
-## one of arm64; or one that is built here of the same sources: 7.3-debug with
-## everything that checks itself, arm64-nmi for arm64 with NMIs.
+## kernel of arm64; or one that is built here from the same sources: 7.3-debug with the
+## kernel's debugging options, arm64-nmi for arm64 with pseudo-NMIs.
 ## Set-up needs git, make, and root (or sub-uids and mmdebstrap); it is cached
 ## in ~/.cache/vigil, or in VIGIL_CACHE.
 

@@ -104,11 +104,7 @@ void vigil_nmi_snapshot_read(unsigned int cpu, struct vigil_nmi_snapshot *snapsh
 int vigil_kexec_crash_loaded(void);
 
 /* param.c */
-const char *vigil_param_hung_task_sys_info(void);
-const char *vigil_param_softlockup_sys_info(void);
-const char *vigil_param_hardlockup_sys_info(void);
-const char *vigil_param_watchdog_cpumask(void);
-const char *vigil_param_hardlockup_backend(void);
+const char *vigil_param_text(const char *name, unsigned long len);
 
 /* perf_event.c */
 

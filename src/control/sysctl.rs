@@ -99,7 +99,7 @@ impl SysctlOps for SysctlHandler {
             let ctx = self.lockups.ctx();
             return cpulist::show(cpu::nr_cpu_ids(), |cpu| ctx.in_mask(cpu), out);
         }
-        write!(out, "{}", knob.show(self.effective(knob.id)))
+        write!(out, "{}", knob.display(self.effective(knob.id)))
     }
 
     fn store(&self, index: usize, text: &[u8]) -> Result {

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lists of CPUs as text: `0-3,8`, as in `/sys/devices/system/cpu/online`.
+//! Lists of CPUs as text: `0-3,8`, as in `/sys/devices/system/cpu/online` (`bitmap_parselist()`,
+//! without its strides).
 
 use super::sysctl::ParseError;
 use core::fmt;
 
-/// Reads a list and calls `each` for every range, ends included. Blanks around it and an empty list
-/// are allowed; CPUs at or above `cpus` are an error. Nothing is known of the ranges until all have
-/// been read: call it once to check and once to use.
+/// Parses a list of CPU numbers below `cpus` and calls `each` for every range, ends included. An empty
+/// list is valid, as are blanks around it. `each` is called for the ranges before a mistake too: to
+/// use none of them then, parse twice, the first time only for the result.
+///
+/// # Errors
+///
+/// If the text is no such list.
 pub fn parse(text: &[u8], cpus: u32, mut each: impl FnMut(u32, u32)) -> Result<(), ParseError> {
     let text = text.trim_ascii();
     if text.is_empty() {
@@ -28,6 +33,7 @@ pub fn parse(text: &[u8], cpus: u32, mut each: impl FnMut(u32, u32)) -> Result<(
     Ok(())
 }
 
+/// Parses a decimal number.
 fn number(digits: &[u8]) -> Result<u32, ParseError> {
     if digits.is_empty() {
         return Err(ParseError);
@@ -43,7 +49,7 @@ fn number(digits: &[u8]) -> Result<u32, ParseError> {
     Ok(value)
 }
 
-/// Prints the CPUs below `cpus` for which `has` holds.
+/// Prints the CPUs below `cpus` for which `has` holds, as ranges.
 pub fn show(cpus: u32, has: impl Fn(u32) -> bool, out: &mut dyn fmt::Write) -> fmt::Result {
     let mut sep = "";
     let mut cpu = 0;

@@ -1,75 +1,85 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The knobs: one table, from which everything else about them comes.
+//! The knobs: their names, ranges, defaults and help, in one table, and what a write may say.
 //!
-//! `knob_table!` is the only place where a knob is written down. The enum [`Knob`], the descriptions
-//! in [`KNOBS`], the module parameters (crate root), the files under `/proc/sys/vigil`
-//! (`detect/knobs.rs`), `docs/knobs.md` and the tests are made from it.
+//! `knob_table!` is the only place where a knob is declared. From it come the enum [`Knob`], the
+//! descriptions in [`KNOBS`], the module parameters (`src/vigil_main.rs`), the files under
+//! `/proc/sys/vigil` (`src/control/sysctl.rs`), `docs/knobs.md`, and the tests of ranges and defaults.
 //!
-//! Names and meanings are those of mainline's `Documentation/admin-guide/sysctl/kernel.rst`.
+//! A new knob takes:
+//!
+//! 1. a row in the table;
+//! 2. `make docs`;
+//! 3. the code that reads it: `Knobs::get()` wherever it decides something;
+//! 4. for a list also a row in `src/c/param.c`, since the `module!` macro has numbers only (a host
+//!    test compares the two);
+//! 5. if all CPUs have to be disabled for a change of it, a place in [`KnobInfo::reconfigures`] and in
+//!    `LockupConfig::set()`.
+//!
+//! Names and meanings are those of mainline's `Documentation/admin-guide/sysctl/kernel.rst`, except for
+//! the knobs under `own`.
 
 use core::fmt;
 
-/// The table. Expands to a call of the macro `$then` with all knobs:
-/// numbers as `name, Knob, min, max, default, help`, counters and lists as `name, Knob, help`.
-/// Those under `own` are numbers that mainline does not have: with `kernel_names=1` all others stand
-/// in `/proc/sys/kernel` too.
+/// The table. Expands to a call of the macro `$then` with all knobs: numbers as
+/// `name, Knob, min, max, default, help`, the others as `name, Knob, help`. Mainline has all of them
+/// but those under `own`, which `kernel_names=1` leaves out.
 macro_rules! knob_table {
     ($then:ident) => {
         $then! {
             numbers {
-                (hung_task_timeout_secs, HungTaskTimeoutSecs, 0, Seconds, 120,
-                 "Seconds in D state without a context switch after which a task is hung; 0 switches the detector off")
-                (hung_task_check_interval_secs, HungTaskCheckIntervalSecs, 0, Seconds, 0,
-                 "Seconds between looks at the tasks, at most the timeout; 0 takes timeout/16, at least 1 s")
-                (hung_task_check_count, HungTaskCheckCount, 0, Int, 4194304,
-                 "Tasks looked at in one walk, 0 for none; the next walk goes on where one had to stop")
-                (hung_task_warnings, HungTaskWarnings, -1, Int, 10,
-                 "Reports left; each report takes one; -1 for no limit")
-                (hung_task_panic, HungTaskPanic, 0, Int, 0,
-                 "Panic when a pass finds at least so many hung tasks; 0 for never")
-                (hung_task_all_cpu_backtrace, HungTaskAllCpuBacktrace, 0, One, 0,
-                 "With a report, show the stacks of all CPUs")
-                (watchdog, Watchdog, 0, One, 1,
-                 "Detect lockups at all; reads 1 if any kind is being detected")
-                (soft_watchdog, SoftWatchdog, 0, One, 1,
-                 "Detect soft lockups; reads 1 if they are being detected")
-                (nmi_watchdog, NmiWatchdog, 0, One, 1,
-                 "Detect hard lockups; reads 1 if they are being detected")
-                (watchdog_thresh, WatchdogThresh, 0, Sixty, 10,
-                 "Seconds without a timer interrupt that make a hard lockup; a soft lockup takes twice that; 0 switches both off")
-                (softlockup_panic, SoftlockupPanic, 0, Int, 0,
-                 "Panic when a CPU has been stuck for at least so many soft-lockup thresholds; 0 for never")
-                (softlockup_all_cpu_backtrace, SoftlockupAllCpuBacktrace, 0, One, 0,
-                 "With a report on a soft lockup, show the stacks of all CPUs")
-                (hardlockup_panic, HardlockupPanic, 0, One, 0,
+                (hung_task_timeout_secs, HungTaskTimeoutSecs, 0, Max::Seconds, 120,
+                 "Seconds in uninterruptible sleep (D state) without a context switch after which a task is hung; 0 disables the detector")
+                (hung_task_check_interval_secs, HungTaskCheckIntervalSecs, 0, Max::Seconds, 0,
+                 "Seconds between two checks, at most the timeout; 0 takes timeout/16, at least 1 s")
+                (hung_task_check_count, HungTaskCheckCount, 0, Max::INT, 4194304,
+                 "Tasks that one scan looks at, 0 for none; the next scan continues where one had to stop")
+                (hung_task_warnings, HungTaskWarnings, -1, Max::INT, 10,
+                 "Reports left, each report takes one; -1 for no limit")
+                (hung_task_panic, HungTaskPanic, 0, Max::INT, 0,
+                 "Panic when a check finds at least this many hung tasks; 0 for never")
+                (hung_task_all_cpu_backtrace, HungTaskAllCpuBacktrace, 0, Max::SWITCH, 0,
+                 "Print the backtraces of all CPUs with a hung task report")
+                (watchdog, Watchdog, 0, Max::SWITCH, 1,
+                 "Enable the lockup detectors; reads 1 if at least one of them is in effect")
+                (soft_watchdog, SoftWatchdog, 0, Max::SWITCH, 1,
+                 "Enable the soft lockup detector; reads 1 if it is in effect")
+                (nmi_watchdog, NmiWatchdog, 0, Max::SWITCH, 1,
+                 "Enable the hard lockup detector; reads 1 if it is in effect")
+                (watchdog_thresh, WatchdogThresh, 0, Max::Number(60), 10,
+                 "Seconds without a timer interrupt that make a hard lockup; a soft lockup takes twice that; 0 disables both detectors")
+                (softlockup_panic, SoftlockupPanic, 0, Max::INT, 0,
+                 "Panic when a CPU has been stuck for at least this many soft lockup thresholds; 0 for never")
+                (softlockup_all_cpu_backtrace, SoftlockupAllCpuBacktrace, 0, Max::SWITCH, 0,
+                 "Print the backtraces of all CPUs with a soft lockup report")
+                (hardlockup_panic, HardlockupPanic, 0, Max::SWITCH, 0,
                  "Panic on a hard lockup")
-                (hardlockup_all_cpu_backtrace, HardlockupAllCpuBacktrace, 0, One, 0,
-                 "With a report on a hard lockup, show the stacks of all CPUs")
+                (hardlockup_all_cpu_backtrace, HardlockupAllCpuBacktrace, 0, Max::SWITCH, 0,
+                 "Print the backtraces of all CPUs with a hard lockup report")
             }
             own {
-                (unresponsive_cpu_panic, UnresponsiveCpuPanic, 0, One, 0,
-                 "Panic also on a CPU that answers no NMI; a virtual CPU that its host does not run looks so. Of no effect where no CPU can be asked by NMI (arm64)")
-                (panic_needs_kdump, PanicNeedsKdump, 0, One, 0,
-                 "Panic only while a crash kernel is loaded; without one, report, say why there is no panic, and go on")
-                (panic_delay_ms, PanicDelayMs, 0, Minute, 0,
-                 "Milliseconds between a report and its panic, for consoles to drain; not where a panic cannot wait (NMI)")
+                (unresponsive_cpu_panic, UnresponsiveCpuPanic, 0, Max::SWITCH, 0,
+                 "Panic on a CPU that answers no NMI, as a vCPU that its host does not run; no effect where no NMI can be sent (arm64)")
+                (panic_needs_kdump, PanicNeedsKdump, 0, Max::SWITCH, 0,
+                 "Panic only while a crash kernel is loaded; without one, report, log why there is no panic, and continue")
+                (panic_delay_ms, PanicDelayMs, 0, Max::Number(60000), 0,
+                 "Milliseconds between a report and its panic, for consoles to drain; not in NMI context, where a panic cannot wait")
             }
             counters {
                 (hung_task_detect_count, HungTaskDetectCount,
-                 "Stalls found since load, each counted once; writing 0 resets it")
+                 "Hung tasks found since load, each stall counted once; writing 0 resets it")
             }
             lists {
                 (hung_task_sys_info, HungTaskSysInfo,
-                 "What else to show with a report: tasks, mem, timers, locks, ftrace, all_bt, blocked_tasks, comma separated")
+                 "System information to print with a hung task report: tasks, mem, timers, locks, ftrace, all_bt, blocked_tasks, comma separated")
                 (softlockup_sys_info, SoftlockupSysInfo,
-                 "What else to show with a report on a soft lockup; the same words")
+                 "System information to print with a soft lockup report; words as for hung_task_sys_info")
                 (hardlockup_sys_info, HardlockupSysInfo,
-                 "What else to show with a report on a hard lockup; the same words")
+                 "System information to print with a hard lockup report; words as for hung_task_sys_info")
             }
             cpus {
                 (watchdog_cpumask, WatchdogCpumask,
-                 "CPUs to watch for lockups, such as 0-3,8; by default the housekeeping CPUs")
+                 "CPUs to watch for lockups, as in 0-3,8; default: the housekeeping CPUs")
             }
         }
     };
@@ -78,26 +88,22 @@ macro_rules! knob_table {
 /// The upper end of a number's range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Max {
-    /// 1: a switch.
-    One,
-    /// 60: as many seconds as mainline allows for `watchdog_thresh`.
-    Sixty,
-    /// 60,000: a minute in milliseconds.
-    Minute,
-    /// `INT_MAX`.
-    Int,
+    /// This number.
+    Number(i64),
     /// `LONG_MAX / HZ`: seconds that can be counted in jiffies.
     Seconds,
 }
 
 impl Max {
+    /// Of a switch: 0 or 1.
+    pub const SWITCH: Self = Self::Number(1);
+    /// `INT_MAX`.
+    pub const INT: Self = Self::Number(i32::MAX as i64);
+
     /// The number itself, for a kernel of the given `HZ`.
     pub fn value(self, hz: i64) -> i64 {
         match self {
-            Self::One => 1,
-            Self::Sixty => 60,
-            Self::Minute => 60_000,
-            Self::Int => i64::from(i32::MAX),
+            Self::Number(value) => value,
             Self::Seconds => i64::MAX.checked_div(hz).unwrap_or(0),
         }
     }
@@ -106,31 +112,31 @@ impl Max {
 /// What a knob holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnobKind {
-    /// A number, set by writing and by the module parameter of the same name.
+    /// A number, set by a write and by the module parameter of the same name.
     Number {
         /// Lower end of the range.
         min: i64,
         /// Upper end of the range.
         max: Max,
-        /// Value if none is given at load.
+        /// Value without the module parameter.
         default: i64,
     },
-    /// Counts by itself; only 0 may be written. No module parameter.
+    /// A counter; a write can only reset it to 0. No module parameter.
     Counter,
-    /// Comma-separated names of [`SYS_INFO`], kept as a mask; may be empty.
+    /// Comma-separated names of [`SYS_INFO`], stored as a mask; may be empty.
     List,
-    /// A list of CPUs ([`cpulist`](super::cpulist)), kept elsewhere; may be empty.
+    /// A list of CPUs ([`cpulist`](super::cpulist)), stored as `CpuMask`; may be empty.
     Cpus,
 }
 
 /// The description of one knob.
 #[derive(Clone, Copy, Debug)]
 pub struct KnobInfo {
-    /// Its number.
+    /// The knob.
     pub id: Knob,
     /// Name of the file under `/proc/sys/vigil`, and of the module parameter.
     pub name: &'static str,
-    /// What it holds.
+    /// Type and range of its value.
     pub kind: KnobKind,
     /// Whether mainline has a knob of this name, in `/proc/sys/kernel`.
     pub mainline: bool,
@@ -141,13 +147,13 @@ pub struct KnobInfo {
 
 macro_rules! declare_knobs {
     (
-        numbers { $(($n:ident, $nid:ident, $min:expr, $max:ident, $default:expr, $nhelp:expr))* }
-        own { $(($o:ident, $oid:ident, $omin:expr, $omax:ident, $odefault:expr, $ohelp:expr))* }
+        numbers { $(($n:ident, $nid:ident, $min:expr, $max:expr, $default:expr, $nhelp:expr))* }
+        own { $(($o:ident, $oid:ident, $omin:expr, $omax:expr, $odefault:expr, $ohelp:expr))* }
         counters { $(($c:ident, $cid:ident, $chelp:expr))* }
         lists { $(($l:ident, $lid:ident, $lhelp:expr))* }
         cpus { $(($m:ident, $mid:ident, $mhelp:expr))* }
     ) => {
-        /// Names a knob; as a number, its place in [`KNOBS`].
+        /// A knob; as a number, its index in [`KNOBS`].
         #[allow(clippy::enum_variant_names, reason = "mainline's names")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
@@ -164,14 +170,14 @@ macro_rules! declare_knobs {
             $(KnobInfo {
                 id: Knob::$nid,
                 name: stringify!($n),
-                kind: KnobKind::Number { min: $min, max: Max::$max, default: $default },
+                kind: KnobKind::Number { min: $min, max: $max, default: $default },
                 mainline: true,
                 help: $nhelp,
             },)*
             $(KnobInfo {
                 id: Knob::$oid,
                 name: stringify!($o),
-                kind: KnobKind::Number { min: $omin, max: Max::$omax, default: $odefault },
+                kind: KnobKind::Number { min: $omin, max: $omax, default: $odefault },
                 mainline: false,
                 help: $ohelp,
             },)*
@@ -204,8 +210,8 @@ knob_table!(declare_knobs);
 /// How many knobs there are.
 pub const COUNT: usize = KNOBS.len();
 
-/// The words of a list knob and their bits: `si_names` of `lib/sys_info.c`. The bit without a name
-/// there (replay of the console) belongs to panics alone.
+/// The words of a list knob and their bits: `si_names` of `lib/sys_info.c`. The bit that has no name
+/// there (replay of the console, 0x20) is for panics only.
 pub const SYS_INFO: &[(&str, i64)] = &[
     ("tasks", 0x01),
     ("mem", 0x02),
@@ -221,12 +227,12 @@ pub const SYS_INFO_LOCKS: i64 = 0x08;
 /// `SYS_INFO_ALL_BT`
 pub const SYS_INFO_ALL_BT: i64 = 0x40;
 
-/// The text cannot be the knob's value: it is none, or out of range. Nothing was changed.
+/// The text is no value of the knob, or is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseError;
 
 impl KnobInfo {
-    /// Whether a change means that the lockup detectors have to be set up anew.
+    /// Whether a change reconfigures the lockup detectors, with all CPUs disabled meanwhile.
     pub fn reconfigures(&self) -> bool {
         matches!(
             self.id,
@@ -238,8 +244,13 @@ impl KnobInfo {
         )
     }
 
-    /// Reads a value for this knob from what was written to its file, blanks around it allowed.
-    /// Numbers are decimal, or as C writes them (`0x10`, `010`), as for mainline's knobs.
+    /// Parses what was written to the knob's file. Blanks around the value are allowed; numbers are
+    /// decimal, hexadecimal (`0x10`) or octal (`010`), as for mainline's knobs.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no value of this knob. A list of CPUs is always an error: see
+    /// [`cpulist::parse`](super::cpulist::parse).
     pub fn parse(&self, text: &[u8], hz: i64) -> Result<i64, ParseError> {
         let text = text.trim_ascii();
         match self.kind {
@@ -250,6 +261,10 @@ impl KnobInfo {
     }
 
     /// Checks a number against the knob's range.
+    ///
+    /// # Errors
+    ///
+    /// If it is out of range.
     pub fn check(&self, value: i64, hz: i64) -> Result<i64, ParseError> {
         let (min, max) = match self.kind {
             KnobKind::Number { min, max, .. } => (min, max.value(hz)),
@@ -263,7 +278,7 @@ impl KnobInfo {
         }
     }
 
-    /// The value at load if none is given.
+    /// The value without the module parameter.
     pub const fn default(&self) -> i64 {
         match self.kind {
             KnobKind::Number { default, .. } => default,
@@ -271,22 +286,22 @@ impl KnobInfo {
         }
     }
 
-    /// The value as it reads from the knob's file, without the line's end.
-    pub fn show(&self, value: i64) -> Shown {
-        Shown {
+    /// The value as the knob's file shows it, without the newline.
+    pub fn display(&self, value: i64) -> KnobValue {
+        KnobValue {
             kind: self.kind,
             value,
         }
     }
 }
 
-/// A knob's value, to be printed.
-pub struct Shown {
+/// The value of a knob, for printing.
+pub struct KnobValue {
     kind: KnobKind,
     value: i64,
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for KnobValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.kind != KnobKind::List {
             return write!(f, "{}", self.value);
@@ -302,7 +317,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// One whole number and nothing else.
+/// Parses one whole number.
 fn number(text: &[u8]) -> Result<i64, ParseError> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -332,8 +347,8 @@ fn number(text: &[u8]) -> Result<i64, ParseError> {
     Ok(value)
 }
 
-/// Words of [`SYS_INFO`], comma separated. Mainline passes over a word that it does not know; here
-/// it is an error, since a mistyped word would only be noticed when the report comes without it.
+/// Parses words of [`SYS_INFO`], comma separated, into a mask. Mainline ignores an unknown word; here
+/// it is an error, since a mistyped word would only be noticed when a report comes without its part.
 fn list(text: &[u8]) -> Result<i64, ParseError> {
     let mut mask = 0;
     if text.is_empty() {

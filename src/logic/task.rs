@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A task's identity as reports print it: name and PID.
+//! The identity of a task as reports print it: `comm:pid`.
 
 use super::fmt::Bytes;
 use core::fmt;
 
-/// Length of `task_struct::comm`, its NUL included.
+/// Length of `task_struct::comm` in bytes, with the NUL at its end.
 pub const TASK_COMM_LEN: usize = 16;
 
-/// A task's name. Any program may choose any bytes for its own: it is printed so that it cannot
-/// look like something else or upset a terminal.
+/// A task's name, `task_struct::comm`. A program may choose any bytes for it, so that it is printed by
+/// [`Bytes`]: it stays on its line and sends no control bytes to a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Comm([u8; TASK_COMM_LEN]);
 
 impl Comm {
-    /// Takes the bytes up to the first NUL, or all of them.
+    /// The name in `bytes`: up to the first NUL, or all of them.
     pub const fn new(bytes: [u8; TASK_COMM_LEN]) -> Self {
         Self(bytes)
     }
 
-    /// All of its bytes, zero after the first NUL.
+    /// The bytes of the name, padded with zeros.
     pub fn padded(&self) -> [u8; TASK_COMM_LEN] {
         let mut padded = [0; TASK_COMM_LEN];
         let name = self.0.iter().take_while(|&&byte| byte != 0);
@@ -37,12 +37,12 @@ impl fmt::Display for Comm {
     }
 }
 
-/// A task's name and number, as they stand in a report.
+/// A task's name and PID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskId {
-    /// Name, at most 15 bytes.
+    /// Name.
     pub comm: Comm,
-    /// Number in the initial PID namespace.
+    /// PID in the initial PID namespace.
     pub pid: i32,
 }
 

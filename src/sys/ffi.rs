@@ -146,19 +146,10 @@ unsafe extern "C" {
     pub fn vigil_kexec_crash_loaded() -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
-    pub fn vigil_param_hung_task_sys_info() -> *const kernel::ffi::c_char;
-}
-unsafe extern "C" {
-    pub fn vigil_param_softlockup_sys_info() -> *const kernel::ffi::c_char;
-}
-unsafe extern "C" {
-    pub fn vigil_param_hardlockup_sys_info() -> *const kernel::ffi::c_char;
-}
-unsafe extern "C" {
-    pub fn vigil_param_watchdog_cpumask() -> *const kernel::ffi::c_char;
-}
-unsafe extern "C" {
-    pub fn vigil_param_hardlockup_backend() -> *const kernel::ffi::c_char;
+    pub fn vigil_param_text(
+        name: *const kernel::ffi::c_char,
+        len: kernel::ffi::c_ulong,
+    ) -> *const kernel::ffi::c_char;
 }
 #[doc = " struct vigil_perf_event - a cycle counter of one CPU\n @event: perf's event; NULL while it does not count\n @overflow: called in the interrupt of each overflow with @arg and, if that is\n\tan NMI, with the registers that it interrupted; else with NULL\n @arg: the first argument of @overflow"]
 #[repr(C)]

@@ -4,20 +4,21 @@
 
 use super::{bytes_of, ffi};
 
-/// What the parameter of this name was given at load; nothing if it was not given, or does not exist.
+/// The value that a parameter was given at load; empty if it was not given, or if there is no text
+/// parameter of that name.
+///
+/// # Context
+///
+/// Any, from the module's init on.
 pub(crate) fn text(name: &str) -> &'static [u8] {
-    // SAFETY: Each is a NUL-terminated static array that nobody writes once the module's init runs:
-    // the parameters have no files in sysfs.
-    unsafe {
-        bytes_of(match name {
-            "hung_task_sys_info" => ffi::vigil_param_hung_task_sys_info(),
-            "softlockup_sys_info" => ffi::vigil_param_softlockup_sys_info(),
-            "hardlockup_sys_info" => ffi::vigil_param_hardlockup_sys_info(),
-            "watchdog_cpumask" => ffi::vigil_param_watchdog_cpumask(),
-            "hardlockup_backend" => ffi::vigil_param_hardlockup_backend(),
-            _ => return b"",
-        })
+    // SAFETY: `name` is valid for reads of its length.
+    let text = unsafe { ffi::vigil_param_text(name.as_ptr().cast(), name.len()) };
+    if text.is_null() {
+        return b"";
     }
+    // SAFETY: A NUL-terminated static array, which is not written after the module's init has begun:
+    // the parameters have no files in sysfs.
+    unsafe { bytes_of(text) }
 }
 
 #[kernel::prelude::kunit_tests(vigil_param)]

@@ -20,8 +20,8 @@ Each knob is a file, `/proc/sys/vigil/NAME`. Everybody may read it, only root ma
     sysctl -w vigil.hung_task_timeout_secs=30
     echo 30 > /proc/sys/vigil/hung_task_timeout_secs
 
-A good write is in effect when write(2) returns. A bad one (not a value, or out of range) fails with
-`EINVAL` and changes nothing. Each write is one whole value.
+A valid write is in effect when write(2) returns. An invalid one (not a value, or out of range)
+fails with `EINVAL` and changes nothing. Each write is one whole value.
 
 Numbers are decimal, or as C writes them: `0x1e` and `036` are 30. Blanks around a value do not
 matter. A list is words with commas between them; an empty line empties it. A list of CPUs is
@@ -34,18 +34,19 @@ To keep a value over reboots, put a line such as
 
 into a file in `/etc/sysctl.d`. It is applied at boot to a module that is there by then, as one
 named in `/etc/modules-load.d` is. A module that is loaded later takes its values from its
-parameters, which have the same names as the knobs (but for the counter, which has none):
+parameters, which have the same names as the knobs (the counter has none):
 
     modprobe vigil hung_task_timeout_secs=30 watchdog_cpumask=0-3,8
     echo options vigil hung_task_timeout_secs=30 > /etc/modprobe.d/vigil.conf
 
-With `kernel_names=1` at load the knobs also stand in `/proc/sys/kernel`, under the names that
-mainline's detectors have there, so that what is written for those works (`sysctl
-kernel.watchdog_thresh=5`). That is for kernels built without them: a name that the running kernel
-has stays the kernel's. The log and `status` say which are vigil's.
+With `kernel_names=1` at load the knobs are registered in `/proc/sys/kernel` too, under the names
+that mainline's detectors have there, so that scripts and settings for those work (`sysctl
+kernel.watchdog_thresh=5`). That is for kernels built without these detectors: a name that the
+running kernel has itself is left to it. The log and [`status`](status.md) say which names vigil has
+registered.
 
 With a parameter out of range the module is not loaded, and the log says which. The parameter of a
-list, of words or of CPUs, is text as in its file; empty, it is as if it had not been given.
+list, of words or of CPUs, is text as in its file; an empty one has no effect.
 ";
 
 const NOTES: &str = "\
@@ -60,31 +61,31 @@ these:
 - `hung_task_check_interval_secs`: 0 means a sixteenth of the timeout, at least 1 s and at most the
   timeout. The kernel's means the timeout itself, so that a task may be hung for almost two timeouts
   before it is reported. Here it is reported within the timeout and one interval. On a busy machine
-  the scheduler's count, which saves walks through the tasks, can miss a sleeper; then it may be up
-  to an eighth of the timeout more.
-- `hung_task_detect_count` counts each stall once. The kernel's counts a stall again at each look at
-  the tasks for as long as it lasts.
-- Reports of a stall that lasts are repeated once for each further timeout. The kernel's come at
-  each look, which is the same only where the interval is the timeout.
-- `hung_task_check_count`: where a walk through the tasks had to stop, the next goes on. The
-  kernel's begins with the first task again, so that those beyond the count are never looked at.
-  Tasks that are being watched already are looked at in any case, unless the count is 0.
-- `hung_task_sys_info`: a word that is not known is an error, as is an empty one. The kernel's
-  passes over it, and leaves out whatever follows an empty one.
+  the run queues' counts, which save scans, can miss a sleeper; then it may be up to an eighth of
+  the timeout more.
+- `hung_task_detect_count` counts each stall once. The kernel's counts a stall again at each check
+  for as long as it lasts.
+- A stall that lasts is reported again after each further timeout. The kernel's detector reports it
+  at each check, which is the same only where the interval is the timeout.
+- `hung_task_check_count`: where a scan had to stop, the next one continues. The kernel's begins
+  with the first task again, so that tasks beyond the count are never checked. Tasks that are
+  tracked already are checked in any case, unless the count is 0.
+- `hung_task_sys_info`: an unknown word is an error, as is an empty one. The kernel's ignores an
+  unknown one, and whatever follows an empty one.
 - Two numbers in one write are an error. The kernel takes the first.
 
-## Where vigil differs from `kernel.watchdog` and its kin
+## Where vigil differs from `kernel.watchdog*` and `kernel.*lockup*`
 
-Both kinds of lockup are noticed by a timer interrupt that each watched CPU takes every sample
+Both kinds of lockup are detected by a timer interrupt that each watched CPU takes every sample
 period, 2/5 of `watchdog_thresh`: 4 s by default. The names and meanings are the kernel's, but for
 these:
 
 - `watchdog_thresh` is in seconds. For soft lockups the kernel counts in units of 2^30 ns (1.07 s),
   and wants one unit more than twice the threshold.
 - A report comes when it is due. The kernel's waits for the next sample period. By default a soft
-  lockup is reported 20 s after the CPU last ran its most urgent task, and by the kernel after 24 s.
-- Time that the hypervisor took from a CPU (steal time), and time in which the whole machine stood
-  still, make no soft lockup and are not part of its length.
+  lockup is reported 20 s after the CPU's stopper last ran, and by the kernel after 24 s.
+- Time that the hypervisor took from a CPU (steal time), and time in which the whole machine was
+  paused, count towards no soft lockup and are not part of its length.
 - A report names the busiest interrupts of the stuck CPU where it took at least 1000 a second (and
   at least twice as many as the tick makes), or where the kernel counts their time and that was more
   than half of the last sample period. They are counted from when the CPU had missed a sample
@@ -93,39 +94,40 @@ these:
   the kernel's; but the flag is not cleared.
 - `softlockup_panic` counts thresholds of that length; a stall is reported again after each further
   threshold, as by the kernel.
-- `nmi_watchdog` needs no performance counters, though it takes one for each CPU where that
+- `nmi_watchdog` needs no perf cycle counters, though it takes one for each CPU where that
   interrupts by NMI (parameter `hardlockup_backend`: `auto`, `perf`, `buddy`, or `perf,buddy` for
-  both). A write that would switch it on fails for want of one with `hardlockup_backend=perf` only.
-- With counters (perf) a CPU is found stuck as by the kernel's own: by the NMI after the first one
-  in which its timer interrupt has not come, so one to two times after it got stuck as long as its
-  counter takes for `watchdog_thresh` at its nominal frequency. The report is given by another CPU
-  at its next timer interrupt, up to a sample period later; at once, by the NMI, if there is no
-  other CPU, or if `hardlockup_panic` is set. CPUs that do not run are not looked for, as no counter
-  sees them: unless `unresponsive_cpu_panic` is set (where CPUs can be asked by NMI), or with both.
-- Without (buddy) each CPU is watched by the one before it in `watchdog_cpumask`, and where that one
-  is stuck itself, by the next one before that. A CPU is suspected when its last timer interrupt is
-  6/5 of `watchdog_thresh` ago, which is 4/5 to 6/5 of it after the CPU got stuck: 8 to 12 s by
-  default.
-- What buddy suspects is confirmed by an NMI, to which a CPU answers that runs with interrupts off.
-  One that does not answer within 2 s is said not to have run, and is no hard lockup: a virtual CPU
-  that its host does not run looks so. `hardlockup_panic` does not count it;
-  `unresponsive_cpu_panic`, which the kernel does not have, does. If it answers after all, and its
-  timer interrupt still does not come, that is a hard lockup. Where a CPU cannot be asked, the
-  report of the hard lockup says that it could not be confirmed.
+  both). A write that would enable it without a counter fails with `hardlockup_backend=perf` only.
+- With the back end perf a CPU is found stuck as by the kernel's own detector: by the second perf
+  NMI after its last timer interrupt, so one to two counter periods after it got stuck (a period is
+  as many cycles as the CPU does in `watchdog_thresh` at its nominal frequency). Another CPU gives
+  the report at its next timer interrupt, up to a sample period later; the perf NMI gives it at once
+  if there is no other CPU, or if `hardlockup_panic` is set. Unresponsive CPUs are not detected, as
+  their counters do not run either: unless `unresponsive_cpu_panic` is set (where an NMI can be sent
+  to a CPU), or with `perf,buddy`.
+- With the back end buddy each CPU is checked by the one before it in `watchdog_cpumask`, and where
+  that one is stuck itself, by the next one before that. A CPU is suspected when its last timer
+  interrupt is 6/5 of `watchdog_thresh` ago, which is 4/5 to 6/5 of it after the CPU got stuck: 8 to
+  12 s by default.
+- What buddy suspects is confirmed by an NMI: a CPU that runs with interrupts off answers it. A CPU
+  that does not answer within 2 s is reported as unresponsive, and is no hard lockup: a vCPU that
+  its host does not run looks so. `hardlockup_panic` does not count it; `unresponsive_cpu_panic`,
+  which the kernel does not have, does. If it answers later, and its timer interrupt still does not
+  come, that is a hard lockup. Where no NMI can be sent, the report of the hard lockup says that it
+  is not confirmed.
 - A hard lockup is reported once, and its end as well. The kernel's buddy reports it every three
   sample periods for as long as it lasts.
-- What `softlockup_sys_info` and `hardlockup_sys_info` ask for is shown by a thread, also before a
-  panic, which waits for it for at most 10 s ([kdump.md](kdump.md)). The kernel's detector shows it
-  in the interrupt, and waits for whatever lock the stuck CPU may hold.
-- `softlockup_sys_info`, `hardlockup_sys_info`: as for `hung_task_sys_info`, a word that is not
-  known is an error.
-- `watchdog_cpumask` may name CPUs that are not online: they are watched when they are. Those that
+- The output of `softlockup_sys_info` and `hardlockup_sys_info` is printed by a thread, also before
+  a panic, which waits for it for at most 10 s ([kdump.md](kdump.md)). The kernel's detector prints
+  it in the interrupt, and waits for any lock that the stuck CPU may hold.
+- `softlockup_sys_info`, `hardlockup_sys_info`: as for `hung_task_sys_info`, an unknown word is an
+  error.
+- `watchdog_cpumask` may name CPUs that are not online: they are watched when they are. CPUs that
   the machine cannot have are left out. Numbers that no kernel built like this one could have are an
   error, as is a range whose end comes before its beginning. A CPU that is not in the mask is not
-  watched, and watches no other.
+  watched, and checks no other.
 - `watchdog`, `soft_watchdog` and `nmi_watchdog` read as what is in effect. With `watchdog_thresh` 0
-  all three read 0; the kernel's do not look at the threshold. A change of any of these five knobs
-  makes all CPUs begin anew.
+  all three read 0; the kernel's do not consider the threshold. A change of any of these five knobs
+  restarts the detection on all CPUs.
 ";
 
 const STATUS: &str = "\
@@ -133,14 +135,14 @@ const STATUS: &str = "\
 
 # `vigil/status`
 
-The file `/sys/kernel/debug/vigil/status` says what vigil detects now, by which means, and what it has
-done since it was loaded. Everybody who may look into debugfs may read it: root, on most machines. It is
-made anew for each read.
+The file `/sys/kernel/debug/vigil/status` says what vigil detects now, by which means, and what it
+has done since it was loaded. Everybody who may look into debugfs may read it: root, on most
+machines. It is made anew for each read.
 
 One fact a line, `key: value`, under a heading for each section. Every key is always there, in this
-order, and stands once in its section. A switch is `0` or `1`; a list has blanks between its words; the
-unit of a number is the end of its key. What is not there is `none`. Keys that are here stay; new ones may
-come.
+order, and stands once in its section. A switch is `0` or `1`; a list has blanks between its words;
+the unit of a number is the end of its key. What is not there is `none`. Keys that are here stay;
+new ones may come.
 
     [hung_task]
     enabled: 1
@@ -185,16 +187,14 @@ fn range(knob: &KnobInfo) -> String {
     match knob.kind {
         KnobKind::Number {
             min: 0,
-            max: Max::One,
+            max: Max::SWITCH,
             ..
         } => "0 or 1".into(),
         KnobKind::Number { min, max, .. } => {
             let max = match max {
-                Max::One => "1",
-                Max::Sixty => "60",
-                Max::Minute => "60000",
-                Max::Int => "`INT_MAX`",
-                Max::Seconds => "`LONG_MAX/HZ`",
+                Max::INT => "`INT_MAX`".to_owned(),
+                Max::Number(max) => max.to_string(),
+                Max::Seconds => "`LONG_MAX/HZ`".to_owned(),
             };
             format!("{min} to {max}")
         }
@@ -214,7 +214,7 @@ fn default(knob: &KnobInfo) -> String {
     if knob.kind == KnobKind::Cpus {
         return "housekeeping CPUs".into();
     }
-    let text = knob.show(knob.default()).to_string();
+    let text = knob.display(knob.default()).to_string();
     if text.is_empty() {
         "empty".into()
     } else {
@@ -298,5 +298,22 @@ fn the_document_is_whole() {
     for line in document.lines() {
         assert_eq!(line.trim_end(), line);
         assert!(line.starts_with('|') || line.len() <= 100, "{line}");
+    }
+}
+
+/// The parameters that are text are declared in C, with the help of their knobs.
+#[test]
+#[cfg_attr(miri, ignore = "reads a file")]
+fn text_parameters_have_the_knobs_help() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../c/param.c");
+    let source = fs::read_to_string(file).expect("src/c/param.c");
+    let is_text = |knob: &&KnobInfo| matches!(knob.kind, KnobKind::List | KnobKind::Cpus);
+    for knob in KNOBS.iter().filter(is_text) {
+        let row = source
+            .lines()
+            .find(|line| line.starts_with(&format!("\tX({}, ", knob.name)))
+            .unwrap_or_else(|| panic!("src/c/param.c has no {}", knob.name));
+        let help = format!(", {:?}) ", knob.help);
+        assert!(row.contains(&help), "{row}\nand not{help}");
     }
 }

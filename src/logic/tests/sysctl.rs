@@ -168,7 +168,7 @@ fn defaults_and_ranges() {
     }
     assert_eq!(Max::Seconds.value(250), 36_893_488_147_419_103);
     for hz in HZ {
-        let others = [Max::One, Max::Sixty, Max::Int].map(|max| max.value(hz));
+        let others = [Max::SWITCH, Max::Number(60), Max::INT].map(|max| max.value(hz));
         assert_eq!(others, [1, 60, 2_147_483_647]);
     }
     // Where 64 bits are the only limit, nothing wraps around into them.
@@ -346,7 +346,7 @@ fn the_counter_takes_zero_alone() {
             "{text:?}"
         );
     }
-    assert_eq!(knob.show(i64::MAX).to_string(), "9223372036854775807");
+    assert_eq!(knob.display(i64::MAX).to_string(), "9223372036854775807");
 }
 
 /// A list of CPUs is no number, nor a list of words: `cpulist` reads it, and only the kernel knows
@@ -387,7 +387,7 @@ fn all_lists_are_alike() {
             let text = text.as_bytes();
             assert_eq!(knob.parse(text, 250), first.parse(text, 250), "{name}");
         }
-        assert_eq!(knob.show(0xdf).to_string(), ALL_WORDS);
+        assert_eq!(knob.display(0xdf).to_string(), ALL_WORDS);
     }
 }
 
@@ -403,7 +403,7 @@ fn the_words_of_a_list() {
         assert_eq!(parse(word), Ok(bit));
         assert_eq!(parse(&format!(" {word} \n")), Ok(bit));
         assert_eq!(parse(&format!("{word},{word}")), Ok(bit));
-        assert_eq!(knob.show(bit).to_string(), word);
+        assert_eq!(knob.display(bit).to_string(), word);
         assert!(knob.help.contains(word), "{word} is not in the help");
         for wrong in [
             format!("{word}s"),
@@ -426,15 +426,15 @@ fn the_words_of_a_list() {
     }
     assert_eq!(parse(ALL_WORDS), Ok(0xdf));
     assert_eq!(parse(&ALL_WORDS.replace(',', " , ")), Ok(0xdf));
-    assert_eq!(knob.show(0xdf).to_string(), ALL_WORDS);
+    assert_eq!(knob.display(0xdf).to_string(), ALL_WORDS);
     // The bit that has no name is not shown, nor any that this build does not know.
-    assert_eq!(knob.show(0x20).to_string(), "");
-    assert_eq!(knob.show(0x7fff_ff00).to_string(), "");
+    assert_eq!(knob.display(0x20).to_string(), "");
+    assert_eq!(knob.display(0x7fff_ff00).to_string(), "");
     // Nothing at all clears it.
     for text in ["", "\n", " ", " \n"] {
         assert_eq!(parse(text), Ok(0), "{text:?}");
     }
-    assert_eq!(knob.show(0).to_string(), "");
+    assert_eq!(knob.display(0).to_string(), "");
     for text in [",", ",,", "0", "1", "-1", "0xdf", "all", "none", "\0"] {
         assert_eq!(parse(text), Err(ParseError), "{text:?}");
     }
@@ -509,7 +509,7 @@ proptest! {
         for (name, min, max, default) in numbers(hz) {
             let inside = min + value.rem_euclid(max - min + 1);
             for value in [inside, small.clamp(min, max), min, max, default] {
-                let text = knob(name).show(value).to_string();
+                let text = knob(name).display(value).to_string();
                 prop_assert_eq!(&text, &value.to_string());
                 prop_assert_eq!(knob(name).parse(text.as_bytes(), hz), Ok(value));
                 let line = format!("{text}\n");
@@ -529,7 +529,7 @@ proptest! {
             words.iter().map(|(n, a, b)| format!("{a}{}{b}", WORDS[*n].0)).collect();
         let mask = words.iter().fold(0, |mask, (n, _, _)| mask | WORDS[*n].1);
         prop_assert_eq!(knob.parse(text.join(",").as_bytes(), 250), Ok(mask));
-        let shown = knob.show(mask).to_string();
+        let shown = knob.display(mask).to_string();
         prop_assert_eq!(knob.parse(shown.as_bytes(), 250), Ok(mask));
         prop_assert_eq!(knob.check(mask, 250), Ok(mask));
     }
@@ -564,7 +564,7 @@ proptest! {
     #[test]
     fn what_is_shown_is_a_line(value: i64) {
         for knob in KNOBS {
-            let text = knob.show(value).to_string();
+            let text = knob.display(value).to_string();
             prop_assert!(text.len() < 255 && !text.contains('\n'));
         }
     }

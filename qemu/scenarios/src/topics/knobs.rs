@@ -91,7 +91,7 @@ fn default(knob: &KnobInfo) -> String {
     match knob.kind {
         // The guest's CPUs, which all do housekeeping.
         KnobKind::Cpus => "0-1".to_owned(),
-        _ => knob.show(knob.default()).to_string(),
+        _ => knob.display(knob.default()).to_string(),
     }
 }
 
