@@ -131,6 +131,9 @@ int vigil_printk_cpu_sync_try_get(unsigned long *flags);
 void vigil_printk_cpu_sync_put(int locked, unsigned long flags);
 void vigil_print_modules(void);
 
+/* procfs.c */
+int vigil_proc_lookup(struct vfsmount *mount, const char *path);
+
 /* runqueue.c */
 int vigil_rq_readable(void);
 long vigil_rq_sum(unsigned long runqueues, unsigned long *running);
@@ -150,11 +153,6 @@ void vigil_sys_info(unsigned long mask);
 void vigil_sys_info_defer(unsigned long mask);
 int vigil_sys_info_deferred_done(void);
 void vigil_sys_info_deferred_cancel(void);
-
-/* sysctl.c */
-struct vfsmount *vigil_proc_mount(void);
-int vigil_proc_lookup(struct vfsmount *mount, const char *path);
-void vigil_proc_unmount(struct vfsmount *mount);
 
 /* taint.c */
 const char *vigil_print_tainted(void);

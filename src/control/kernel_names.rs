@@ -8,7 +8,7 @@ use crate::{
         fmt::write_names,
         sysctl::{KnobInfo, COUNT, KNOBS},
     },
-    sys::sysctl::{ProcMount, SysctlTable},
+    sys::{procfs::ProcMount, sysctl::SysctlTable},
 };
 use core::fmt::{self, Display};
 use kernel::{prelude::*, sync::Arc};

@@ -6,14 +6,9 @@
 #![allow(improper_ctypes)] // task_struct has a member of no size
 #![allow(non_upper_case_globals, non_camel_case_types)]
 
-use kernel::bindings::{pt_regs, task_struct};
+use kernel::bindings::{pt_regs, task_struct, vfsmount};
 
 pub const VIGIL_STACK_DEPTH: u32 = 18;
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct vfsmount {
-    _unused: [u8; 0],
-}
 unsafe extern "C" {
     pub fn vigil_local_clock() -> kernel::ffi::c_ulonglong;
 }
@@ -184,6 +179,12 @@ unsafe extern "C" {
     pub fn vigil_print_modules();
 }
 unsafe extern "C" {
+    pub fn vigil_proc_lookup(
+        mount: *mut vfsmount,
+        path: *const kernel::ffi::c_char,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn vigil_rq_readable() -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
@@ -230,18 +231,6 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_sys_info_deferred_cancel();
-}
-unsafe extern "C" {
-    pub fn vigil_proc_mount() -> *mut vfsmount;
-}
-unsafe extern "C" {
-    pub fn vigil_proc_lookup(
-        mount: *mut vfsmount,
-        path: *const kernel::ffi::c_char,
-    ) -> kernel::ffi::c_int;
-}
-unsafe extern "C" {
-    pub fn vigil_proc_unmount(mount: *mut vfsmount);
 }
 unsafe extern "C" {
     pub fn vigil_print_tainted() -> *const kernel::ffi::c_char;

@@ -30,6 +30,7 @@ pub(crate) mod pause_clock;
 pub(crate) mod perf_event;
 pub(crate) mod pm;
 pub(crate) mod printk;
+pub(crate) mod procfs;
 pub(crate) mod runqueue;
 pub(crate) mod stacktrace;
 pub(crate) mod stopper;

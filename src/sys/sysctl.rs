@@ -4,11 +4,11 @@
 //!
 //! C header: [`include/linux/sysctl.h`](srctree/include/linux/sysctl.h)
 
-use super::{buffer::Buffer, ffi};
-use core::{fmt, ptr::NonNull};
+use super::buffer::Buffer;
+use core::fmt;
 use kernel::{
     bindings,
-    error::{from_err_ptr, from_result, to_result},
+    error::from_result,
     ffi::{c_int, c_void},
     prelude::*,
     str::{CStr, CString, Formatter},
@@ -70,7 +70,7 @@ impl<F: SysctlOps + 'static> SysctlTable<F> {
     ///
     /// `ENOMEM`, also when a file of one of the names is there already. The kernel does not tell, logs a
     /// stack, and up to 7.3 loses the files that are in the folder (`insert_header()` undoes what it
-    /// has not done): ask [`ProcMount::has_sysctl`] first in a folder that is not the module's own.
+    /// has not done): ask [`ProcMount::has_sysctl`](super::procfs::ProcMount::has_sysctl) first in a folder that is not the module's own.
     pub(crate) fn new(
         path: &'static CStr,
         files: &Arc<F>,
@@ -117,49 +117,6 @@ impl<F: SysctlOps> Drop for SysctlTable<F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. Waits for handlers that are running and lets none begin.
         unsafe { bindings::unregister_sysctl_table(self.header) };
-    }
-}
-
-/// A procfs of the module's own to look at, wherever and whether the machine has one mounted.
-///
-/// # Invariants
-///
-/// The mount is there until this value is dropped, and belongs to it.
-pub(crate) struct ProcMount(NonNull<ffi::vfsmount>);
-
-impl ProcMount {
-    /// Mounts it, out of everybody's sight.
-    ///
-    /// # Context
-    ///
-    /// Process context, may sleep; to be dropped there too.
-    pub(crate) fn new() -> Result<Self> {
-        // SAFETY: Process context, as the caller has promised.
-        let mount = from_err_ptr(unsafe { ffi::vigil_proc_mount() })?;
-        // INVARIANT: Just mounted.
-        Ok(Self(NonNull::new(mount).ok_or(ENODEV)?))
-    }
-
-    /// Whether there is a file `sys/<path>`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, and whatever else keeps one from knowing.
-    pub(crate) fn has_sysctl(&self, path: kernel::fmt::Arguments<'_>) -> Result<bool> {
-        let path = CString::try_from_fmt(fmt!("sys/{path}"))?;
-        // SAFETY: By the type invariant; `path` is NUL-terminated.
-        match to_result(unsafe { ffi::vigil_proc_lookup(self.0.as_ptr(), path.as_char_ptr()) }) {
-            Ok(()) => Ok(true),
-            Err(e) if e == ENOENT => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
-}
-
-impl Drop for ProcMount {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant. Waits for whoever still looks.
-        unsafe { ffi::vigil_proc_unmount(self.0.as_ptr()) };
     }
 }
 
@@ -219,7 +176,10 @@ unsafe extern "C" fn handler<F: SysctlOps>(
 
 #[kunit_tests(vigil_sysctl)]
 mod tests {
-    use super::{super::testing::*, *};
+    use super::{
+        super::{procfs::ProcMount, testing::*},
+        *,
+    };
     use kernel::sync::atomic::{Atomic, Relaxed};
 
     /// A digit, which can be written; a text that is too long for a line, which cannot.
