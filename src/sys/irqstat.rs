@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn interrupts_have_names() {
         let mut named = 0;
-        for irq in 0..count() {
+        for irq in 0..nr_irqs() {
             // Turns interrupts off.
             let printk_sync = PrintkCpuSync::new();
             let name = Name::of(irq);
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn one_interrupt_counts_at_most_as_much_as_all() {
         for cpu in cpus_online() {
-            for irq in 0..count() {
+            for irq in 0..nr_irqs() {
                 let one = u64::from(irq_count(irq, cpu));
                 assert!(one <= irqs_sum(cpu));
             }
