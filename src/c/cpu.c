@@ -41,7 +41,7 @@ unsigned long long vigil_steal_ns(unsigned int cpu)
  * vigil_guest_paused() - read kvmclock's flag that the hypervisor paused a vCPU
  * @cpu: a possible CPU
  *
- * KVM sets the flag at a pause that it is told of. Only
+ * KVM sets the flag when its user space reports a pause (KVM_KVMCLOCK_CTRL). Only
  * kvm_check_and_clear_guest_paused() clears it, which the in-tree watchdogs call.
  *
  * Context: any, NMI included.

@@ -76,8 +76,8 @@ unsafe impl<T: TimerCallback> Send for WatchdogTimer<T> {}
 unsafe impl<T: TimerCallback> Sync for WatchdogTimer<T> {}
 
 impl<T: TimerCallback> WatchdogTimer<T> {
-    /// Creates a timer that is stopped.
-    pub(crate) fn new(data: T) -> impl PinInit<Self> {
+    /// Creates a timer that is stopped. Only for [`WatchdogTimers`], whose drop stops it.
+    fn new(data: T) -> impl PinInit<Self> {
         // INVARIANT: The timer is set up here; no work is queued.
         pin_init!(Self {
             timer <- Opaque::ffi_init(|slot: *mut bindings::hrtimer| {
