@@ -113,8 +113,8 @@ class Words(unittest.TestCase):
     def test_rust(self):
         """Names of Rust can be read."""
         for mangled, readable in (
-            ("_RNvMs0_NtNtCsbURJDwdF08t_10vigil_main6detect4doomNtB5_4Doom4tick+0x1b2/0x201",
-             "vigil_main::detect::doom::Doom::tick+0x1b2/0x201"),
+            ("_RNvMs0_NtNtCsbURJDwdF08t_10vigil_main6detect4softNtB5_4Soft4tick+0x1b2/0x201",
+             "vigil_main::detect::soft::Soft::tick+0x1b2/0x201"),
             ("#8  _RINvNtNtCsbURJDwdF08t_10vigil_main3sys7kthread5entryNtNtNtB6_6detect4hung8DetectorEB6_+0x18",
              "#8  vigil_main::sys::kthread::entry::detect::hung::Detector+0x18"),
             ("__Relay+0x1", "__Relay+0x1"), ("_R", "_R"), ("_R99x", "x"),

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_told_apart() {
+    fn each_line_has_its_kind() {
         for (line, splat) in [
             (
                 "WARNING: kernel/smp.c:757 at smp_call_function+0x1, CPU#1: x/1",
