@@ -4,7 +4,7 @@
 
 use super::{
     in_tree::InTree,
-    status::{Cpumask, FunctionNames, StatusFile},
+    status::{run_queue_error, Cpumask, FunctionNames, StatusFile},
 };
 use crate::{
     detect::{
@@ -19,7 +19,7 @@ use crate::{
         },
         sysctl::Knob,
     },
-    sys::{printk, runqueue::Unreadable, stopper::StopWork},
+    sys::{printk, stopper::StopWork},
 };
 use core::fmt;
 use kernel::prelude::*;
@@ -75,15 +75,6 @@ impl fmt::Display for HungTasks<'_> {
                 run_queue_error(error)
             ),
         }
-    }
-}
-
-/// Why the counts of the run queues cannot be used.
-pub(super) fn run_queue_error(error: Unreadable) -> &'static str {
-    match error {
-        Unreadable::NotWanted => "use_run_queues=0",
-        Unreadable::NoOffsets => "offsets unknown to this build",
-        Unreadable::NoSymbol => "symbol not found",
     }
 }
 

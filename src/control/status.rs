@@ -5,7 +5,7 @@
 //! One fact a line, `key: value`, under headings `[section]`; made anew for each read. The keys are
 //! those of [`messages::status`](crate::logic::messages::status), `docs/status.md` explains them.
 
-use super::{in_tree::InTree, kernel_names::KernelNames, load_message::run_queue_error};
+use super::{in_tree::InTree, kernel_names::KernelNames};
 use crate::{
     detect::{
         hardlockup::backend::probe_error,
@@ -34,6 +34,7 @@ use crate::{
         debugfs::{Text, TextFile},
         ksyms::Ksyms,
         panic as kernel_panic,
+        runqueue::Unreadable,
         stopper::StopWork,
     },
 };
@@ -130,6 +131,15 @@ impl Display for FunctionNames<'_> {
             .iter()
             .filter(|(_, available)| *available == self.called);
         write_names(f, self.separator, names.map(|(name, _)| Bytes(name)))
+    }
+}
+
+/// Why the counts of the run queues cannot be used.
+pub(super) fn run_queue_error(error: Unreadable) -> &'static str {
+    match error {
+        Unreadable::NotWanted => "use_run_queues=0",
+        Unreadable::NoOffsets => "offsets unknown to this build",
+        Unreadable::NoSymbol => "symbol not found",
     }
 }
 
