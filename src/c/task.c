@@ -86,17 +86,6 @@ int vigil_virt_addr_valid(unsigned long address)
 }
 
 /**
- * vigil_task_cpu() - get the CPU on which a task runs, or ran last
- * @task: the task
- *
- * Context: any.
- */
-unsigned int vigil_task_cpu(const struct task_struct *task)
-{
-	return task_cpu(task);
-}
-
-/**
  * vigil_sched_show_task() - print the state and the stack of a task
  * @task: the task
  *

@@ -162,7 +162,6 @@ unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
 			      unsigned int wanted, unsigned int unwanted,
 			      struct task_struct **found, unsigned int max);
 int vigil_virt_addr_valid(unsigned long address);
-unsigned int vigil_task_cpu(const struct task_struct *task);
 void vigil_sched_show_task(struct task_struct *task);
 void vigil_cond_resched(void);
 

@@ -249,9 +249,6 @@ unsafe extern "C" {
     pub fn vigil_virt_addr_valid(address: kernel::ffi::c_ulong) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
-    pub fn vigil_task_cpu(task: *const task_struct) -> kernel::ffi::c_uint;
-}
-unsafe extern "C" {
     pub fn vigil_sched_show_task(task: *mut task_struct);
 }
 unsafe extern "C" {
