@@ -5,12 +5,20 @@
 #![deny(unsafe_code)]
 
 use crate::{
-    logic::sysctl::{Knob, KnobInfo, COUNT, KNOBS},
-    sys::clock::HZ,
+    logic::sysctl::{
+        Knob,
+        KnobInfo,
+        COUNT,
+        KNOBS, //
+    },
+    sys::clock::HZ, //
 };
 use kernel::{
     prelude::*,
-    sync::atomic::{Atomic, Relaxed},
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// The values of all knobs. No value says anything about another one: relaxed accesses suffice.

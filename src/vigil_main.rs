@@ -26,34 +26,60 @@ mod sys;
 use control::{
     kernel_names::KernelNames,
     load_message,
-    status::{self, StatusFile},
-    sysctl::{parse_cpumask, SysctlHandler},
+    status::{
+        self,
+        StatusFile, //
+    },
+    sysctl::{
+        parse_cpumask,
+        SysctlHandler, //
+    }, //
 };
 use core::borrow::Borrow;
 use detect::{
-    hung_task::{ctx::HungTaskCtx, thread::HungTaskThread},
+    hung_task::{
+        ctx::HungTaskCtx,
+        thread::HungTaskThread, //
+    },
     lockup_config::CpuMask,
     lockup_ctx::Parts,
-    watchdog::LockupDetector,
+    watchdog::LockupDetector, //
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 use knobs::Knobs;
 use logic::{
     hardlockup::backend::Backend,
-    messages::{BadParameter, InitFailed, NoStatusFile, BAD_BACKEND},
-    sysctl::{Knob, KnobKind, KNOBS},
+    messages::{
+        BadParameter,
+        InitFailed,
+        NoStatusFile,
+        BAD_BACKEND, //
+    },
+    sysctl::{
+        Knob,
+        KnobKind,
+        KNOBS, //
+    }, //
 };
 use panic::PanicControl;
 use sys::{
     cpufreq,
     ksyms::Ksyms,
-    kthread::{KThread, ThreadControl},
+    kthread::{
+        KThread,
+        ThreadControl, //
+    },
     nmi::NmiSender,
-    param, pm, printk,
+    param,
+    pm,
+    printk,
     runqueue::RunQueues,
     stopper::StopWork,
     sysctl::SysctlTable,
-    touch::TouchProbes,
+    touch::TouchProbes, //
 };
 
 /// Declares the module, and [`numbers_at_load`], from the table of knobs.

@@ -6,12 +6,25 @@ use super::sysctl::SysctlHandler;
 use crate::{
     logic::{
         fmt::write_names,
-        sysctl::{KnobInfo, COUNT, KNOBS},
+        sysctl::{
+            KnobInfo,
+            COUNT,
+            KNOBS, //
+        }, //
     },
-    sys::{procfs::ProcMount, sysctl::SysctlTable},
+    sys::{
+        procfs::ProcMount,
+        sysctl::SysctlTable, //
+    }, //
 };
-use core::fmt::{self, Display};
-use kernel::{prelude::*, sync::Arc};
+use core::fmt::{
+    self,
+    Display, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// Which of mainline's names in `/proc/sys/kernel` belong to vigil.
 pub(crate) enum KernelNames {

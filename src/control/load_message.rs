@@ -4,22 +4,36 @@
 
 use super::{
     in_tree::InTree,
-    status::{run_queue_error, Cpumask, FunctionNames, StatusFile},
+    status::{
+        run_queue_error,
+        Cpumask,
+        FunctionNames,
+        StatusFile, //
+    }, //
 };
 use crate::{
     detect::{
-        hardlockup::backend::probe_error, hung_task::ctx::HungTaskCtx, lockup_ctx::LockupCtx,
+        hardlockup::backend::probe_error,
+        hung_task::ctx::HungTaskCtx,
+        lockup_ctx::LockupCtx, //
     },
     logic::{
         fmt::Secs,
         hung_task::check,
         messages::{
-            LoadHardLockups, LoadHungTasks, LoadInTree, LoadKernelNames, LoadNotAvailable,
-            LoadSoftLockups,
+            LoadHardLockups,
+            LoadHungTasks,
+            LoadInTree,
+            LoadKernelNames,
+            LoadNotAvailable,
+            LoadSoftLockups, //
         },
-        sysctl::Knob,
+        sysctl::Knob, //
     },
-    sys::{printk, stopper::StopWork},
+    sys::{
+        printk,
+        stopper::StopWork, //
+    }, //
 };
 use core::fmt;
 use kernel::prelude::*;

@@ -5,41 +5,66 @@
 //! One fact a line, `key: value`, under headings `[section]`; made anew for each read. The keys are
 //! those of [`messages::status`](crate::logic::messages::status), `docs/status.md` explains them.
 
-use super::{in_tree::InTree, kernel_names::KernelNames};
+use super::{
+    in_tree::InTree,
+    kernel_names::KernelNames, //
+};
 use crate::{
     detect::{
         hardlockup::backend::probe_error,
         hung_task::ctx::HungTaskCtx,
         lockup_ctx::LockupCtx,
-        watchdog::{LockupDetector, BYTES_PER_CPU},
+        watchdog::{
+            LockupDetector,
+            BYTES_PER_CPU, //
+        }, //
     },
     incident,
     logic::{
         cpulist,
-        fmt::{write_names, Bytes},
+        fmt::{
+            write_names,
+            Bytes, //
+        },
         hung_task::check,
         incident::ENTRIES,
         messages::{
             status::{
-                hardlockup, hung_task, in_tree, incidents, kernel_functions, kernel_names, panic,
-                softlockup, watchdog,
+                hardlockup,
+                hung_task,
+                in_tree,
+                incidents,
+                kernel_functions,
+                kernel_names,
+                panic,
+                softlockup,
+                watchdog, //
             },
-            Key,
+            Key, //
         },
         softlockup::sample_period,
-        sysctl::Knob,
+        sysctl::Knob, //
     },
     sys::{
         cpu,
-        debugfs::{Text, TextFile},
+        debugfs::{
+            Text,
+            TextFile, //
+        },
         ksyms::Ksyms,
         panic as kernel_panic,
         runqueue::Unreadable,
-        stopper::StopWork,
-    },
+        stopper::StopWork, //
+    }, //
 };
-use core::fmt::{self, Display};
-use kernel::{prelude::*, sync::Arc};
+use core::fmt::{
+    self,
+    Display, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 const NSEC_PER_MSEC: u64 = 1_000_000;
 

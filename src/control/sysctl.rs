@@ -4,16 +4,35 @@
 //! `kernel_names=1` in `/proc/sys/kernel` too ([`super::kernel_names`]).
 
 use crate::{
-    detect::{lockup_config::CpuMask, watchdog::LockupDetector},
-    knobs::{info, Knobs},
+    detect::{
+        lockup_config::CpuMask,
+        watchdog::LockupDetector, //
+    },
+    knobs::{
+        info,
+        Knobs, //
+    },
     logic::{
         cpulist,
-        sysctl::{Knob, KnobKind, COUNT, KNOBS},
+        sysctl::{
+            Knob,
+            KnobKind,
+            COUNT,
+            KNOBS, //
+        }, //
     },
-    sys::{clock::HZ, cpu, kthread::ThreadControl, sysctl::SysctlOps},
+    sys::{
+        clock::HZ,
+        cpu,
+        kthread::ThreadControl,
+        sysctl::SysctlOps, //
+    }, //
 };
 use core::fmt;
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// Reads a list of CPUs.
 ///

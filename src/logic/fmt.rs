@@ -3,7 +3,11 @@
 //! Values as they stand in log lines, in reports and in `vigil/status`.
 
 use super::NSEC_PER_SEC;
-use core::fmt::{self, Display, Write};
+use core::fmt::{
+    self,
+    Display,
+    Write, //
+};
 
 /// Bytes of unknown origin, printed so that they stay on their line: a byte that is not printable
 /// ASCII is printed as `\xNN`.

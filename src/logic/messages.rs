@@ -22,10 +22,16 @@
 //! their wording is mainline's, and stands where they are printed.
 
 use super::{
-    fmt::{LogStamp, Secs},
-    task::TaskId,
+    fmt::{
+        LogStamp,
+        Secs, //
+    },
+    task::TaskId, //
 };
-use core::fmt::{self, Display};
+use core::fmt::{
+    self,
+    Display, //
+};
 
 /// Declares constants for the fixed lines, types for those with values, and the list of all.
 macro_rules! messages {

@@ -15,11 +15,20 @@ use super::buffer::Buffer;
 use core::fmt;
 use kernel::{
     bindings,
-    error::{from_err_ptr, Error},
-    ffi::{c_char, c_void},
+    error::{
+        from_err_ptr,
+        Error, //
+    },
+    ffi::{
+        c_char,
+        c_void, //
+    },
     prelude::*,
-    str::{CStr, Formatter},
-    sync::Arc,
+    str::{
+        CStr,
+        Formatter, //
+    },
+    sync::Arc, //
 };
 
 /// The text of a file in debugfs, made anew for each read.
@@ -148,8 +157,14 @@ const END: bindings::loff_t = 1 << 40;
 
 #[kunit_tests(vigil_debugfs)]
 mod tests {
-    use super::{super::testing::*, *};
-    use kernel::sync::atomic::{Atomic, Relaxed};
+    use super::{
+        super::testing::*,
+        *, //
+    };
+    use kernel::sync::atomic::{
+        Atomic,
+        Relaxed, //
+    };
 
     const PLACE: (&CStr, &CStr) = (c"debugfs", c"vigil_kunit/text");
 

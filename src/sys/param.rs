@@ -2,7 +2,10 @@
 
 //! Module parameters that are text: `src/c/param.c`.
 
-use super::{bytes_of, ffi};
+use super::{
+    bytes_of,
+    ffi, //
+};
 
 /// The value that a parameter was given at load; empty if it was not given, or if there is no text
 /// parameter of that name.
@@ -24,7 +27,10 @@ pub(crate) fn text(name: &str) -> &'static [u8] {
 #[kernel::prelude::kunit_tests(vigil_param)]
 mod tests {
     use super::*;
-    use crate::logic::sysctl::{KnobKind, KNOBS};
+    use crate::logic::sysctl::{
+        KnobKind,
+        KNOBS, //
+    };
 
     /// Scenario `module::kunit` gives the one, and not the other.
     #[test]

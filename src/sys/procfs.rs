@@ -13,7 +13,7 @@ use kernel::{
         to_result, //
     },
     prelude::*,
-    str::CString,
+    str::CString, //
 };
 
 /// A mount of procfs in no mount namespace. The machine's own may be missing in the namespace of the
