@@ -2,7 +2,7 @@
 
 //! vigil: detects hung tasks, soft lockups and hard lockups.
 //!
-//! Layers, each of which uses only those after it; `docs/design.md` has more:
+//! Layers, each of which uses only the ones below it in this list; `docs/design.md` has more:
 //!
 //! - [`control`]: sysctl files, `vigil/status`, lines at load
 //! - [`detect`]: the detectors: sample through `sys`, decide through `logic`, report

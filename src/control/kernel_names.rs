@@ -76,7 +76,7 @@ impl KernelNames {
         matches!(self, Self::Registered(_))
     }
 
-    /// The names that vigil has registered (`ours`), or those left to the kernel; none if not
+    /// The names that vigil has registered (`ours`), or the names left to the kernel; none if not
     /// requested.
     fn names(&self, ours: bool) -> impl Iterator<Item = &'static str> + '_ {
         let flags: &[bool] = match self {

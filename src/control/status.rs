@@ -3,7 +3,8 @@
 //! `vigil/status` in debugfs: what is detected now, by which means, and what was done since load.
 //!
 //! One fact a line, `key: value`, under headings `[section]`; made anew for each read. The keys are
-//! those of [`messages::status`](crate::logic::messages::status), `docs/status.md` explains them.
+//! declared in [`messages::status`](crate::logic::messages::status) and explained in
+//! `docs/status.md`.
 
 use super::{
     in_tree::InTree,
@@ -141,8 +142,8 @@ impl Display for Cpumask<'_> {
     }
 }
 
-/// The kernel functions that are not exported: those that are `called`, or those that are not
-/// available.
+/// The names of kernel functions that are not exported: of the resolved ones (`called`), or of the
+/// ones that are not available.
 pub(super) struct FunctionNames<'a> {
     pub(super) ksyms: &'a Ksyms,
     pub(super) called: bool,

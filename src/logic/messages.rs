@@ -33,7 +33,7 @@ use core::fmt::{
     Display, //
 };
 
-/// Declares constants for the fixed lines, types for those with values, and the list of all.
+/// Declares constants for the fixed lines, types for the lines with values, and the list of all.
 macro_rules! messages {
     (
         fixed {

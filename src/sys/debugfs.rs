@@ -229,7 +229,7 @@ mod tests {
         let made = TextFile::new(c"vigil_kunit", c"text", text.clone())?;
         let file = File::open(PLACE, false)?;
         drop(made);
-        // Nobody has the text any more but we.
+        // The last reference.
         assert!(Arc::into_unique_or_drop(text).is_some());
         let mut line = [0u8; 10];
         assert!(file.read_as_user(&mut line, &mut 0).is_err());

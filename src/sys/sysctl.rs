@@ -15,42 +15,47 @@ use kernel::{
     sync::Arc,
 };
 
-/// What stands behind the files of one folder, known by their place.
+/// Handles reads and writes of the files of a [`SysctlTable`], which it knows by their index.
 pub(crate) trait SysctlOps: Send + Sync {
-    /// How many files there are.
+    /// Number of files.
     const COUNT: usize;
 
     /// Name of a file.
     fn name(index: usize) -> &'static str;
 
-    /// What reads from it, without the line's end.
+    /// Writes the value of a file to `out`, without the newline; at most 4095 bytes.
     ///
     /// # Context
     ///
-    /// Process context.
+    /// Process context of the reader, may sleep.
     fn show(&self, index: usize, out: &mut dyn fmt::Write) -> fmt::Result;
 
-    /// Takes what was written to it. An error must leave everything as it was.
+    /// Sets the value of a file from the text that was written to it, newline included.
+    ///
+    /// # Errors
+    ///
+    /// The error that `write(2)` returns. Nothing may have changed then.
     ///
     /// # Context
     ///
-    /// Process context; the writer waits until this returns.
+    /// Process context of the writer, may sleep.
     fn store(&self, index: usize, text: &[u8]) -> Result;
 }
 
-/// One file: what the kernel's table entry points at.
+/// One file: `data` of its entry in the kernel's table points to this.
 struct Slot<F> {
     files: Arc<F>,
     index: usize,
     name: CString,
 }
 
-/// A registered folder; dropping it waits for readers and writers and takes it away.
+/// Registered files in a folder under `/proc/sys`. Dropping it waits for running reads and writes and
+/// removes the files.
 ///
 /// # Invariants
 ///
-/// `header` is the registration of `_table`, whose entries point into `_slots`; neither moves or is
-/// freed before the registration is gone. `Drop` undoes that first, the fields go afterwards.
+/// `header` is the registration of `_table`, whose entries point into `_slots`. Neither moves, nor is it
+/// freed before `Drop` has unregistered `header`: fields are dropped afterwards.
 pub(crate) struct SysctlTable<F: SysctlOps> {
     header: *mut bindings::ctl_table_header,
     _table: Buffer<bindings::ctl_table>,
@@ -63,8 +68,8 @@ unsafe impl<F: SysctlOps> Send for SysctlTable<F> {}
 unsafe impl<F: SysctlOps> Sync for SysctlTable<F> {}
 
 impl<F: SysctlOps + 'static> SysctlTable<F> {
-    /// Makes those files in the folder `/proc/sys/<path>` that are `wanted`, with mode 0644, and the
-    /// folder if it is not there.
+    /// Registers the files of `files` for which `wanted` holds in the folder `/proc/sys/<path>`, with
+    /// mode 0644. Creates the folder if there is none.
     ///
     /// # Errors
     ///
@@ -138,7 +143,7 @@ unsafe extern "C" fn handler<F: SysctlOps>(
 ) -> c_int {
     // SAFETY: By the requirement; the slot lives for as long as the registration.
     let slot = unsafe { &*(*table).data.cast::<Slot<F>>() };
-    // SAFETY: By the requirement, and nobody else has these meanwhile.
+    // SAFETY: By the requirement; they belong to this call.
     let (len, pos) = unsafe { (&mut *lenp, &mut *ppos) };
     from_result(|| {
         if write != 0 {
@@ -162,7 +167,7 @@ unsafe extern "C" fn handler<F: SysctlOps>(
             return Err(EOVERFLOW);
         }
         let written = out.bytes_written().min(LINE);
-        // A reader with a small buffer comes again for the rest.
+        // A reader with a small buffer reads again for the rest.
         let from = usize::try_from(*pos).unwrap_or(LINE).min(written);
         let rest = line.get(from..written).unwrap_or_default();
         *len = rest.len().min(*len);
@@ -283,7 +288,7 @@ mod tests {
         let (folder, files) = folder()?;
         let file = File::open(DIGIT, true)?;
         drop(folder);
-        // Nobody has the files any more but we.
+        // The last reference.
         assert!(Arc::into_unique_or_drop(files).is_some());
         assert_eq!(file.read(&mut [0u8; 8], &mut 0), Err(ENOENT));
         assert_eq!(file.write(b"3", &mut 0), Err(ENOENT));
