@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Messages to and from the agent in the guest, and the log that it sends.
 //!
-//! A thread for each of the two ports takes in what the guest says and keeps it
-//! in [`State`]; whoever waits for something looks there.
+//! A thread for each of the two ports receives the guest's messages and keeps them in
+//! [`State`], where callers wait for what they need.
 
 use crate::log::{Log, LogLine};
 use std::{
@@ -18,15 +18,15 @@ use vigil_wire::{
     FromGuest, LogRecords, ToGuest, VERSION,
 };
 
-/// What the guest has said so far.
+/// What the guest has sent so far.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// The agent is there; the error is for an agent of another version.
+    /// The agent's first message has come; the error is for an agent of another version.
     pub(crate) hello: Option<Result<(), String>>,
     /// The connection is closed.
     pub(crate) closed: bool,
     pub(crate) jobs: HashMap<u32, JobState>,
-    /// Answers that nobody has taken yet.
+    /// Answers that their callers have not taken yet, by the number of the call.
     pub(crate) answers: HashMap<u32, Answer>,
     pub(crate) log: Log,
     next_number: u32,
@@ -58,9 +58,9 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// Starts taking in what comes from the two ports. The threads end when
-    /// QEMU closes its side. An agent that has sent a log already has said that it is
-    /// there, too.
+    /// Starts the threads that receive messages, which end when QEMU closes its side.
+    /// `sent` is the log that a guest sent before its snapshot was taken: its agent has sent
+    /// its first message then, too.
     pub(crate) fn start(agent: UnixStream, log: UnixStream, sent: Option<Log>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         if let Some(sent) = sent {
@@ -74,14 +74,14 @@ impl Channel {
         agent.set_write_timeout(Some(Duration::from_secs(30)))?;
         let for_agent = Arc::clone(&shared);
         thread::spawn(move || {
-            take_in(reading, |message, blob| {
+            receive(reading, |message, blob| {
                 for_agent.change(|state| state.heard(message, blob))
             });
             for_agent.change(|state| state.closed = true);
         });
         let for_log = Arc::clone(&shared);
         thread::spawn(move || {
-            take_in(log, |records, blob| {
+            receive(log, |records, blob| {
                 for_log.change(|state| state.logged(&records, &blob))
             });
         });
@@ -104,7 +104,7 @@ impl Channel {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the lock back until something was said, at most for `limit`.
+    /// Releases the lock until a message comes, at most for `limit`.
     pub(crate) fn wait<'a>(
         &self,
         state: MutexGuard<'a, State>,
@@ -171,8 +171,8 @@ impl State {
     }
 }
 
-/// Reads frames until the other side closes, or sends nonsense.
-fn take_in<T>(mut socket: UnixStream, mut take: impl FnMut(T, Vec<u8>))
+/// Reads frames until the other side closes, or sends bytes that are no frame.
+fn receive<T>(mut socket: UnixStream, mut take: impl FnMut(T, Vec<u8>))
 where
     T: serde::de::DeserializeOwned,
 {

@@ -29,7 +29,7 @@ impl Console {
         self.path.as_deref()
     }
 
-    /// What was printed from byte `offset` on, as it is.
+    /// The bytes that were printed from `offset` on.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl Console {
         }
     }
 
-    /// Puts what was printed already into a console that nothing was printed on yet.
+    /// Fills an empty console with the output of a snapshot's boot.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, 0)
     }
@@ -60,7 +60,7 @@ impl Console {
     /// The text from the kernel's panic line on, if it panicked.
     pub fn panic(&self) -> Option<String> {
         static PANIC: OnceLock<Option<Regex>> = OnceLock::new();
-        // With the time stamp, to tell the kernel's line from a script's.
+        // With the time stamp, since a script may print such a line as well.
         let panic = PANIC
             .get_or_init(|| {
                 Regex::new(r"\[ *\d+\.\d+\](\[[^\]]*\])? Kernel panic - not syncing").ok()

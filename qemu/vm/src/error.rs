@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What can go wrong.
+//! Errors.
 
 use nix::errno::Errno;
 use std::{io, time::Duration};
@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 /// The result of talking to a guest.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A guest did not come up. No verdict on whatever was to be tested in it.
+/// A guest did not come up, so nothing is known about what was to be tested in it.
 #[derive(Debug, thiserror::Error)]
 #[error("boot failed: {reason}")]
 pub struct BootError {
@@ -15,7 +15,7 @@ pub struct BootError {
     pub reason: String,
     /// Whether its kernel panicked.
     pub panicked: bool,
-    /// Whether the guest's time was over before it was up.
+    /// Whether the guest's limit was over before it was up.
     pub timed_out: bool,
 }
 
@@ -80,13 +80,13 @@ pub enum Error {
     /// QEMU refused a command, or its control socket failed.
     #[error("QMP: {0}")]
     Qmp(String),
-    /// The harness asked for what is not there.
+    /// Something that the harness needs does not exist.
     #[error("{0}")]
     Missing(String),
-    /// A regular expression that is none.
+    /// An invalid regular expression.
     #[error(transparent)]
     Regex(#[from] regex::Error),
-    /// The host failed.
+    /// A system call on the host failed.
     #[error("on the host: {0}")]
     Io(#[from] io::Error),
 }

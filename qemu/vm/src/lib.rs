@@ -7,7 +7,8 @@
 //!
 //! let vm = Vm::boot(Config::new("example").cpus(2))?;
 //! vm.load("hung_task_timeout_secs=5")?;
-//! let job = vm.spawn("echo hung_mutex > /vm/whatever; sleep 3")?;
+//! vm.insmod("vigil_provoke.ko", "")?;
+//! let job = vm.spawn("echo mutex > /sys/kernel/debug/vigil_provoke/run; sleep 3")?;
 //! let line = vm.wait_log(r"INFO: task \S+ blocked", Duration::from_secs(30))?;
 //! assert!(line.time > 5.0);
 //! job.wait(Duration::from_secs(10))?;

@@ -48,7 +48,7 @@ pub(crate) fn freeze(qemu: Pid, cpu: u32) -> Result<FrozenVcpu> {
             return;
         }
         // Until the guard is dropped. A traced thread that is killed has to be
-        // reaped by its tracer, or QEMU would stay a zombie that nobody can reap.
+        // reaped by its tracer, or QEMU would stay a zombie.
         while released.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
             let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
             match waitpid(thread, Some(flags)) {

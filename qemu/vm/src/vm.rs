@@ -277,7 +277,7 @@ impl Vm {
         Ok(self.guest.channel.lock().log.after(mark).to_vec())
     }
 
-    /// The end of the log as it is now, for [`Vm::wait_log_after`] and
+    /// The current end of the log, for [`Vm::wait_log_after`] and
     /// [`Vm::dmesg_after`].
     ///
     /// # Errors

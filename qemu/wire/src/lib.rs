@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the harness and the agent in the guest say to each other.
+//! The protocol between the harness and the agent in the guest.
 //!
-//! Two virtio-serial ports lead into a guest (and a third one, `DUMP_PORT`, takes a crash
-//! dump as it is):
+//! Two virtio-serial ports lead into a guest. (A third one, `DUMP_PORT`, takes a crash
+//! dump, without frames.)
 //!
 //! ```text
 //!   port          to the guest     to the host
