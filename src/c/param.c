@@ -15,25 +15,42 @@
 /* Room for every second CPU of a thousand. */
 #define VIGIL_CPU_LIST	4096
 
-#define VIGIL_TEXT_PARAMS(X)						\
-	X(hung_task_sys_info, VIGIL_WORDS, "System information to print with a hung task report: tasks, mem, timers, locks, ftrace, all_bt, blocked_tasks, comma separated") \
-	X(softlockup_sys_info, VIGIL_WORDS, "System information to print with a soft lockup report; words as for hung_task_sys_info") \
-	X(hardlockup_sys_info, VIGIL_WORDS, "System information to print with a hard lockup report; words as for hung_task_sys_info") \
-	X(watchdog_cpumask, VIGIL_CPU_LIST, "CPUs to watch for lockups, as in 0-3,8; default: the housekeeping CPUs") \
-	X(hardlockup_backend, VIGIL_WORDS, "Back end that detects hard lockups: auto (default; perf, or else buddy), perf, buddy, or perf,buddy for both")
+static char hung_task_sys_info[VIGIL_WORDS];
+module_param_string(hung_task_sys_info, hung_task_sys_info, sizeof(hung_task_sys_info), 0);
+MODULE_PARM_DESC(hung_task_sys_info,
+		 "System information to print with a hung task report: tasks, mem, timers, locks, ftrace, all_bt, blocked_tasks, comma separated");
 
-#define VIGIL_DECLARE(name, size, help)					\
-	static char name##_text[size];					\
-	module_param_string(name, name##_text, size, 0);		\
-	MODULE_PARM_DESC(name, help);
-VIGIL_TEXT_PARAMS(VIGIL_DECLARE)
+static char softlockup_sys_info[VIGIL_WORDS];
+module_param_string(softlockup_sys_info, softlockup_sys_info, sizeof(softlockup_sys_info), 0);
+MODULE_PARM_DESC(softlockup_sys_info,
+		 "System information to print with a soft lockup report; words as for hung_task_sys_info");
 
-#define VIGIL_ENTRY(name, size, help) { #name, name##_text },
+static char hardlockup_sys_info[VIGIL_WORDS];
+module_param_string(hardlockup_sys_info, hardlockup_sys_info, sizeof(hardlockup_sys_info), 0);
+MODULE_PARM_DESC(hardlockup_sys_info,
+		 "System information to print with a hard lockup report; words as for hung_task_sys_info");
+
+static char watchdog_cpumask[VIGIL_CPU_LIST];
+module_param_string(watchdog_cpumask, watchdog_cpumask, sizeof(watchdog_cpumask), 0);
+MODULE_PARM_DESC(watchdog_cpumask,
+		 "CPUs to watch for lockups, as in 0-3,8; default: the housekeeping CPUs");
+
+static char hardlockup_backend[VIGIL_WORDS];
+module_param_string(hardlockup_backend, hardlockup_backend, sizeof(hardlockup_backend), 0);
+MODULE_PARM_DESC(hardlockup_backend,
+		 "Back end that detects hard lockups: auto (default; perf, or else buddy), perf, buddy, or perf,buddy for both");
+
+#define VIGIL_TEXT_PARAM(param) { .name = #param, .text = param }
+
 static const struct {
 	const char *name;
 	const char *text;
 } params[] = {
-	VIGIL_TEXT_PARAMS(VIGIL_ENTRY)
+	VIGIL_TEXT_PARAM(hung_task_sys_info),
+	VIGIL_TEXT_PARAM(softlockup_sys_info),
+	VIGIL_TEXT_PARAM(hardlockup_sys_info),
+	VIGIL_TEXT_PARAM(watchdog_cpumask),
+	VIGIL_TEXT_PARAM(hardlockup_backend),
 };
 
 /* Text of a parameter; NULL if there is none of that name (of LEN bytes). */

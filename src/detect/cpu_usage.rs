@@ -3,8 +3,14 @@
 //! What a CPU has spent its time on during the last sample periods: mainline's `update_cpustat()` and
 //! `print_cpustat()`.
 
-use crate::{report::softlockup::CpuUsageSample, sys::cpu};
-use kernel::sync::atomic::{Atomic, Relaxed};
+use crate::{
+    report::softlockup::CpuUsageSample,
+    sys::cpu, //
+};
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
 /// Samples that a report shows (`NUM_SAMPLE_PERIODS`).
 const SAMPLES: usize = 5;

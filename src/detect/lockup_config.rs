@@ -6,7 +6,10 @@
 use crate::{
     knobs::Knobs,
     logic::sysctl::Knob,
-    sys::{buffer::Buffer, cpu},
+    sys::{
+        buffer::Buffer,
+        cpu, //
+    }, //
 };
 use kernel::prelude::*;
 

@@ -4,26 +4,46 @@
 
 use super::hardlockup::{
     backend::Backends,
-    ctx::{BuddyState, CpuHeartbeat, PendingHits},
+    ctx::{
+        BuddyState,
+        CpuHeartbeat,
+        PendingHits, //
+    }, //
 };
 use crate::{
     knobs::Knobs,
-    logic::{hardlockup::backend::Backend, panic::Cause, softlockup},
+    logic::{
+        hardlockup::backend::Backend,
+        panic::Cause,
+        softlockup, //
+    },
     panic::PanicControl,
     report::{
         irqs::IrqCountPool,
-        session::{DumpOptions, ReportLock, REPORT_LOCK_TIMEOUT_NS},
+        session::{
+            DumpOptions,
+            ReportLock,
+            REPORT_LOCK_TIMEOUT_NS, //
+        }, //
     },
     sys::{
-        buffer::Buffer, cpu, ksyms::Ksyms, nmi::NmiSender, stopper::StopWork, touch::TouchProbes,
-    },
+        buffer::Buffer,
+        cpu,
+        ksyms::Ksyms,
+        nmi::NmiSender,
+        stopper::StopWork,
+        touch::TouchProbes, //
+    }, //
 };
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Atomic, Relaxed},
-        Arc,
-    },
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
 /// Memory for each possible CPU that [`LockupCtx`] takes, in bytes.

@@ -3,25 +3,56 @@
 //! Soft lockups of one CPU, checked by its own timer interrupt. The rules are in
 //! [`crate::logic::softlockup`].
 
-use super::{cpu_usage::CpuUsage, hardlockup::ctx::Reporting, lockup_ctx::LockupCtx};
+use super::{
+    cpu_usage::CpuUsage,
+    hardlockup::ctx::Reporting,
+    lockup_ctx::LockupCtx, //
+};
 use crate::{
     incident,
     logic::{
-        incident::{Incident, IncidentKind},
-        panic::{Cause, Initiator},
-        softlockup::{self, Sample, Softlockup, SoftlockupState},
+        incident::{
+            Incident,
+            IncidentKind, //
+        },
+        panic::{
+            Cause,
+            Initiator, //
+        },
+        softlockup::{
+            self,
+            Sample,
+            Softlockup,
+            SoftlockupState, //
+        }, //
     },
     report::{
         irqs::IrqSnapshot,
-        session::{DumpOptions, Finding, ReportGuard, ReportSession},
-        softlockup::{self as text, SoftlockupDetails},
+        session::{
+            DumpOptions,
+            Finding,
+            ReportGuard,
+            ReportSession, //
+        },
+        softlockup::{
+            self as text,
+            SoftlockupDetails, //
+        }, //
     },
     sys::{
-        clock::monotonic, context::HardirqCtx, cpu, panic as kernel_panic, stacktrace,
-        stopper::StopWork, task,
-    },
+        clock::monotonic,
+        context::HardirqCtx,
+        cpu,
+        panic as kernel_panic,
+        stacktrace,
+        stopper::StopWork,
+        task, //
+    }, //
 };
-use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
 /// What is known of one CPU.
 pub(super) struct CpuSoftlockup {

@@ -23,39 +23,73 @@
 use super::{
     hardlockup::{
         buddy,
-        perf::{NmiCounts, NmiWatchdog},
+        perf::{
+            NmiCounts,
+            NmiWatchdog, //
+        }, //
     },
-    lockup_config::{CpuMask, LockupConfig},
-    lockup_ctx::{self, LockupCtx, Parts},
-    softlockup::{CpuSoftlockup, TimerSample},
+    lockup_config::{
+        CpuMask,
+        LockupConfig, //
+    },
+    lockup_ctx::{
+        self,
+        LockupCtx,
+        Parts, //
+    },
+    softlockup::{
+        CpuSoftlockup,
+        TimerSample, //
+    }, //
 };
 use crate::{
     incident,
     logic::{
         hardlockup::state::State,
         panic::Initiator,
-        pause::{self, OnTimeHistory, PauseEvidence},
+        pause::{
+            self,
+            OnTimeHistory,
+            PauseEvidence, //
+        }, //
     },
-    report::hardlockup::{self, Evidence, Hardlockup},
+    report::hardlockup::{
+        self,
+        Evidence,
+        Hardlockup, //
+    },
     sys::{
         clock::monotonic,
         context::HardirqCtx,
         cpu,
-        cpuhp::{self, Instance},
+        cpuhp::{
+            self,
+            Instance, //
+        },
         panic as kernel_panic,
         perf_event::PerfEvents,
         stopper::StopWork,
-        watchdog_timer::{TimerCallback, WatchdogTimer, WatchdogTimers},
-    },
+        watchdog_timer::{
+            TimerCallback,
+            WatchdogTimer,
+            WatchdogTimers, //
+        }, //
+    }, //
 };
 use kernel::{
     new_mutex,
     prelude::*,
     static_assert,
     sync::{
-        atomic::{Atomic, Full, Relaxed, Release},
-        Arc, Mutex,
-    },
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        Mutex, //
+    }, //
 };
 
 /// The timer never expires sooner than this, in nanoseconds from the end of an interrupt.

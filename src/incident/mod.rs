@@ -21,7 +21,7 @@ use crate::{
             wall_clock, //
         },
         cpu, //
-    },
+    }, //
 };
 use record::RecordId;
 

@@ -35,7 +35,11 @@
 
 use super::{
     blocker::LockKind,
-    task::{Comm, TaskId, TASK_COMM_LEN},
+    task::{
+        Comm,
+        TaskId,
+        TASK_COMM_LEN, //
+    }, //
 };
 
 /// The first bytes of the record.

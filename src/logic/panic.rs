@@ -66,7 +66,10 @@
 //!
 //! 0 is no request, which no phase makes.
 
-use super::{sysctl::Knob, NSEC_PER_SEC};
+use super::{
+    sysctl::Knob,
+    NSEC_PER_SEC, //
+};
 
 /// How long one step of a report may take before another CPU takes over, in nanoseconds. The
 /// longest step is to show the stacks of a few hundred CPUs on a serial console.

@@ -8,13 +8,27 @@ use crate::{
     logic::{
         fmt::Secs,
         messages::{
-            CpuRecovered, HardLockupEvidence, HardLockupOver, HardLockupStack, UnresponsiveCpu,
-            EVIDENCE_BACKTRACE, EVIDENCE_NMI_ACK, EVIDENCE_NONE, EVIDENCE_PERF_NMI,
-            NO_NMI_BACKTRACE,
+            CpuRecovered,
+            HardLockupEvidence,
+            HardLockupOver,
+            HardLockupStack,
+            UnresponsiveCpu,
+            EVIDENCE_BACKTRACE,
+            EVIDENCE_NMI_ACK,
+            EVIDENCE_NONE,
+            EVIDENCE_PERF_NMI,
+            NO_NMI_BACKTRACE, //
         },
-        NSEC_PER_SEC,
+        NSEC_PER_SEC, //
     },
-    sys::{context::NmiCtx, ksyms::Ksyms, nmi, printk, printk::PrintkCpuSync, stacktrace},
+    sys::{
+        context::NmiCtx,
+        ksyms::Ksyms,
+        nmi,
+        printk,
+        printk::PrintkCpuSync,
+        stacktrace, //
+    }, //
 };
 
 /// What shows that a CPU runs with interrupts off.

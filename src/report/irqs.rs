@@ -13,21 +13,42 @@
 
 use crate::{
     logic::{
-        fmt::{Bytes, Secs},
-        irqstat::{delta, dominate, per_second, IrqCount, IrqSource, TopIrqs},
-        messages::{BusyInterrupt, BusyInterrupts},
+        fmt::{
+            Bytes,
+            Secs, //
+        },
+        irqstat::{
+            delta,
+            dominate,
+            per_second,
+            IrqCount,
+            IrqSource,
+            TopIrqs, //
+        },
+        messages::{
+            BusyInterrupt,
+            BusyInterrupts, //
+        }, //
     },
     sys::{
         buffer::Buffer,
         clock::HZ,
-        irqstat::{self, Name},
-        printk,
-    },
+        irqstat::{
+            self,
+            Name, //
+        },
+        printk, //
+    }, //
 };
 use core::fmt;
 use kernel::{
     prelude::*,
-    sync::atomic::{Acquire, Atomic, Relaxed, Release},
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Relaxed,
+        Release, //
+    }, //
 };
 
 /// CPUs that may be stuck at a time and have their numbered interrupts counted one by one.

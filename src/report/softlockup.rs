@@ -4,17 +4,28 @@
 //! what vigil knows besides.
 
 use super::{
-    irqs::{IrqCountPool, IrqSnapshot},
-    session::ReportSession,
+    irqs::{
+        IrqCountPool,
+        IrqSnapshot, //
+    },
+    session::ReportSession, //
 };
 use crate::{
     logic::{
         fmt::Secs,
-        messages::{StealTime, SAMPLED_BY_FIFO_THREAD},
+        messages::{
+            StealTime,
+            SAMPLED_BY_FIFO_THREAD, //
+        },
         softlockup::Softlockup,
-        NSEC_PER_SEC,
+        NSEC_PER_SEC, //
     },
-    sys::{context::HardirqCtx, ksyms::Ksyms, printk, task},
+    sys::{
+        context::HardirqCtx,
+        ksyms::Ksyms,
+        printk,
+        task, //
+    }, //
 };
 
 /// Less steal time than this, in nanoseconds, is not printed.

@@ -13,7 +13,7 @@ use core::{
         Deref,
         DerefMut, //
     },
-    ptr::NonNull,
+    ptr::NonNull, //
 };
 use kernel::{
     alloc::{
@@ -22,7 +22,7 @@ use kernel::{
         Flags,
         NumaNode, //
     },
-    prelude::*,
+    prelude::*, //
 };
 
 /// A fixed number of elements on the heap (`kvmalloc()`). Dropping it drops them.

@@ -102,7 +102,10 @@ pub(crate) fn times(cpu: u32) -> [u64; ffi::vigil_cpu_time_VIGIL_NR_CPU_TIMES as
 
 #[kernel::prelude::kunit_tests(vigil_cpu)]
 mod tests {
-    use super::{super::testing::*, *};
+    use super::{
+        super::testing::*,
+        *, //
+    };
 
     #[test]
     fn nr_cpu_ids_follows_the_last_possible_cpu() {

@@ -6,7 +6,8 @@
 
 use core::mem::transmute;
 use kernel::{
-    bindings, container_of,
+    bindings,
+    container_of,
     error::to_result,
     ffi::{
         c_int,
@@ -15,7 +16,7 @@ use kernel::{
     prelude::*,
     str::CStr,
     sync::Arc,
-    types::Opaque,
+    types::Opaque, //
 };
 
 /// The callbacks of an [`Instance`]. For each CPU they alternate, beginning with `online`.
@@ -220,7 +221,7 @@ mod tests {
             cpu,
             testing::*, //
         },
-        *,
+        *, //
     };
     use kernel::sync::atomic::{
         Atomic,

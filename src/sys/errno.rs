@@ -3,7 +3,10 @@
 //! Error codes that [`kernel::error::code`] has since 7.3 and lacks in 7.2, the oldest kernel that
 //! vigil builds for.
 
-use kernel::{bindings, error::Error};
+use kernel::{
+    bindings,
+    error::Error, //
+};
 
 /// `ENODATA`: no data available.
 pub(crate) fn enodata() -> Error {

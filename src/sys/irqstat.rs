@@ -104,7 +104,10 @@ pub(crate) fn local_irq_count(kind: u32, cpu: u32) -> u32 {
 
 #[kernel::prelude::kunit_tests(vigil_irqstat)]
 mod tests {
-    use super::{super::testing::*, *};
+    use super::{
+        super::testing::*,
+        *, //
+    };
     use crate::sys::printk::PrintkCpuSync;
 
     #[test]

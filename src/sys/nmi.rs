@@ -14,7 +14,7 @@ use crate::logic::{
     task::{
         Comm,
         TaskId, //
-    },
+    }, //
 };
 use core::mem::MaybeUninit;
 use kernel::{
@@ -143,9 +143,9 @@ mod tests {
             watchdog_timer::{
                 TimerCallback,
                 WatchdogTimer, //
-            },
+            }, //
         },
-        *,
+        *, //
     };
     use core::mem::ManuallyDrop;
     use kernel::sync::{
@@ -153,7 +153,7 @@ mod tests {
             Atomic,
             Relaxed, //
         },
-        Arc,
+        Arc, //
     };
 
     /// Returns the module's own sender, which lives longer than any test.

@@ -23,7 +23,7 @@ use kernel::{
         Full,
         Release, //
     },
-    types::Opaque,
+    types::Opaque, //
 };
 
 /// The architecture that this is built for.
@@ -228,7 +228,10 @@ unsafe extern "C" fn overflow<T: OverflowHandler>(arg: *mut c_void, regs: *mut b
 
 #[kunit_tests(vigil_perf_event)]
 mod tests {
-    use super::{super::testing::*, *};
+    use super::{
+        super::testing::*,
+        *, //
+    };
     use kernel::sync::atomic::Relaxed;
 
     /// Cycles of a millisecond or less.

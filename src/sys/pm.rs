@@ -5,7 +5,8 @@
 //! C header: [`include/linux/suspend.h`](srctree/include/linux/suspend.h)
 
 use kernel::{
-    bindings, container_of,
+    bindings,
+    container_of,
     error::to_result,
     ffi::{
         c_int,
@@ -14,7 +15,7 @@ use kernel::{
     },
     prelude::*,
     sync::Arc,
-    types::Opaque,
+    types::Opaque, //
 };
 
 /// A step of a suspend, a hibernation, or the restore of a hibernated image.

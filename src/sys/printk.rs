@@ -141,7 +141,10 @@ fn print(format: &'static CStr, text: fmt::Arguments<'_>) {
 
 #[kunit_tests(vigil_printk)]
 mod tests {
-    use super::{super::testing::*, *};
+    use super::{
+        super::testing::*,
+        *, //
+    };
 
     /// Scenario `kunit::all_pass` looks for these lines in the log.
     #[test]

@@ -77,7 +77,10 @@ impl Drop for DeferredSysInfo {
 
 #[kernel::prelude::kunit_tests(vigil_sys_info)]
 mod tests {
-    use super::{super::testing::until, *};
+    use super::{
+        super::testing::until,
+        *, //
+    };
 
     #[test]
     fn deferred_sys_info_is_printed() {

@@ -9,10 +9,17 @@ use core::fmt;
 use kernel::{
     bindings,
     error::from_result,
-    ffi::{c_int, c_void},
+    ffi::{
+        c_int,
+        c_void, //
+    },
     prelude::*,
-    str::{CStr, CString, Formatter},
-    sync::Arc,
+    str::{
+        CStr,
+        CString,
+        Formatter, //
+    },
+    sync::Arc, //
 };
 
 /// Handles reads and writes of the files of a [`SysctlTable`], which it knows by their index.
@@ -182,10 +189,16 @@ unsafe extern "C" fn handler<F: SysctlOps>(
 #[kunit_tests(vigil_sysctl)]
 mod tests {
     use super::{
-        super::{procfs::ProcMount, testing::*},
-        *,
+        super::{
+            procfs::ProcMount,
+            testing::*, //
+        },
+        *, //
     };
-    use kernel::sync::atomic::{Atomic, Relaxed};
+    use kernel::sync::atomic::{
+        Atomic,
+        Relaxed, //
+    };
 
     /// A digit, which can be written; a text that is too long for a line, which cannot.
     struct Two(Atomic<i32>);

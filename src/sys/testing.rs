@@ -22,7 +22,7 @@ use super::{
     watchdog_timer::{
         TimerCallback,
         WatchdogTimers, //
-    },
+    }, //
 };
 use core::ffi::CStr;
 use kernel::{
@@ -52,7 +52,7 @@ use kernel::{
     time::{
         delay::fsleep,
         Delta, //
-    },
+    }, //
 };
 
 /// Waits until `condition` returns true, for some twenty seconds. Returns whether it did.

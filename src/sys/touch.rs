@@ -110,7 +110,7 @@ mod tests {
             ksyms::Ksyms,
             testing::*, //
         },
-        *,
+        *, //
     };
     use kernel::str::CString;
 

@@ -16,7 +16,8 @@ use super::{
 };
 use core::marker::PhantomPinned;
 use kernel::{
-    bindings, container_of,
+    bindings,
+    container_of,
     ffi::{
         c_int,
         c_void, //
@@ -32,7 +33,7 @@ use kernel::{
         delay::fsleep,
         Delta, //
     },
-    types::Opaque,
+    types::Opaque, //
 };
 
 /// The callbacks of one CPU's [`WatchdogTimer`].
@@ -252,7 +253,7 @@ mod tests {
             task,
             testing::*, //
         },
-        *,
+        *, //
     };
     use kernel::sync::{
         atomic::Relaxed,

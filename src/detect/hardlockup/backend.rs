@@ -5,21 +5,37 @@
 
 use crate::{
     logic::{
-        hardlockup::{backend::Backend, perf},
-        messages::{
-            PerfNotAvailable, PERF_BUSY, PERF_NOT_NMI, PERF_NOT_SUPPORTED, PERF_NO_FREQUENCY,
+        hardlockup::{
+            backend::Backend,
+            perf, //
         },
+        messages::{
+            PerfNotAvailable,
+            PERF_BUSY,
+            PERF_NOT_NMI,
+            PERF_NOT_SUPPORTED,
+            PERF_NO_FREQUENCY, //
+        }, //
     },
     sys::{
         cpufreq::khz,
-        errno::{enodata, eopnotsupp},
-        perf_event::{self, ARCH},
-        printk,
-    },
+        errno::{
+            enodata,
+            eopnotsupp, //
+        },
+        perf_event::{
+            self,
+            ARCH, //
+        },
+        printk, //
+    }, //
 };
 use kernel::{
     prelude::*,
-    sync::atomic::{Atomic, Relaxed},
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// The back ends in use.

@@ -6,26 +6,56 @@
 
 use super::{
     super::lockup_ctx::LockupCtx,
-    ctx::{BuddyState, CpuHeartbeat, Reporting},
-    hardlockup_incident,
+    ctx::{
+        BuddyState,
+        CpuHeartbeat,
+        Reporting, //
+    },
+    hardlockup_incident, //
 };
 use crate::{
     incident,
     logic::{
         hardlockup::{
-            buddy::{self, Action, Observation, NMI_ACK_TIMEOUT_NS, RECHECK_NS},
-            state::State,
+            buddy::{
+                self,
+                Action,
+                Observation,
+                NMI_ACK_TIMEOUT_NS,
+                RECHECK_NS, //
+            },
+            state::State, //
         },
         incident::IncidentKind,
-        panic::{Cause, Initiator},
+        panic::{
+            Cause,
+            Initiator, //
+        }, //
     },
     report::{
-        hardlockup::{self, Evidence, Hardlockup},
-        session::{DumpOptions, Finding, ReportSession},
+        hardlockup::{
+            self,
+            Evidence,
+            Hardlockup, //
+        },
+        session::{
+            DumpOptions,
+            Finding,
+            ReportSession, //
+        }, //
     },
-    sys::{clock::monotonic, cpu, nmi::NmiSender, panic as kernel_panic},
+    sys::{
+        clock::monotonic,
+        cpu,
+        nmi::NmiSender,
+        panic as kernel_panic, //
+    }, //
 };
-use kernel::sync::atomic::{Acquire, Relaxed, Release};
+use kernel::sync::atomic::{
+    Acquire,
+    Relaxed,
+    Release, //
+};
 
 /// How long a CPU spins for the acknowledgement of its NMI, in nanoseconds.
 const NMI_SPIN_NS: u64 = 20_000_000;

@@ -5,10 +5,19 @@
 
 use crate::logic::{
     hardlockup::state::State,
-    pause::{self, OnTimeHistory},
+    pause::{
+        self,
+        OnTimeHistory, //
+    }, //
 };
 use crate::sys::clock::monotonic;
-use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Full,
+    Relaxed,
+    Release, //
+};
 
 /// What a CPU writes about itself, for the CPUs that check it. All times in nanoseconds on the
 /// monotonic clock.

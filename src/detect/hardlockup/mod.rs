@@ -9,9 +9,16 @@ pub(crate) mod perf;
 
 use crate::{
     incident,
-    logic::incident::{Incident, IncidentKind, CONFIRMED},
-    report::hardlockup::{Evidence, Hardlockup},
-    sys::nmi,
+    logic::incident::{
+        Incident,
+        IncidentKind,
+        CONFIRMED, //
+    },
+    report::hardlockup::{
+        Evidence,
+        Hardlockup, //
+    },
+    sys::nmi, //
 };
 
 /// The incident of a hard lockup, with what an NMI that confirmed it has found on the CPU.

@@ -12,30 +12,54 @@
 //! Which CPU reports is settled by the [`State`] of the stuck CPU, so that one lockup makes one
 //! report whether perf or buddy was first.
 
-use super::{super::lockup_ctx::LockupCtx, hardlockup_incident};
+use super::{
+    super::lockup_ctx::LockupCtx,
+    hardlockup_incident, //
+};
 use crate::{
     logic::{
         hardlockup::{
-            perf::{self, Overflow, OverflowFilter},
-            state::State,
+            perf::{
+                self,
+                Overflow,
+                OverflowFilter, //
+            },
+            state::State, //
         },
-        panic::{Cause, Initiator},
+        panic::{
+            Cause,
+            Initiator, //
+        }, //
     },
     report::{
-        hardlockup::{Evidence, Hardlockup},
-        session::{Finding, ReportSession},
+        hardlockup::{
+            Evidence,
+            Hardlockup, //
+        },
+        session::{
+            Finding,
+            ReportSession, //
+        }, //
     },
     sys::{
         clock::monotonic_in_nmi,
         context::NmiCtx,
         cpufreq::khz,
-        nmi, panic as kernel_panic,
-        perf_event::{OverflowHandler, ARCH},
-    },
+        nmi,
+        panic as kernel_panic,
+        perf_event::{
+            OverflowHandler,
+            ARCH, //
+        }, //
+    }, //
 };
 use kernel::sync::{
-    atomic::{Acquire, Atomic, Relaxed},
-    Arc,
+    atomic::{
+        Acquire,
+        Atomic,
+        Relaxed, //
+    },
+    Arc, //
 };
 
 /// NMIs of one CPU's counter since load.

@@ -21,8 +21,11 @@
 //! that moment instead of noticing at its next sample.
 
 use super::{
-    super::{softlockup, NSEC_PER_SEC},
-    state::State,
+    super::{
+        softlockup,
+        NSEC_PER_SEC, //
+    },
+    state::State, //
 };
 
 /// How long after the last timer interrupt of a CPU an NMI is sent to it, in nanoseconds: 3 sample

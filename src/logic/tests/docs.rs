@@ -309,11 +309,9 @@ fn text_parameters_have_the_knobs_help() {
     let source = fs::read_to_string(file).expect("src/c/param.c");
     let is_text = |knob: &&KnobInfo| matches!(knob.kind, KnobKind::List | KnobKind::Cpus);
     for knob in KNOBS.iter().filter(is_text) {
-        let row = source
-            .lines()
-            .find(|line| line.starts_with(&format!("\tX({}, ", knob.name)))
-            .unwrap_or_else(|| panic!("src/c/param.c has no {}", knob.name));
-        let help = format!(", {:?}) ", knob.help);
-        assert!(row.contains(&help), "{row}\nand not{help}");
+        let wanted = format!("MODULE_PARM_DESC({},\n\t\t {:?});", knob.name, knob.help);
+        assert!(source.contains(&wanted), "src/c/param.c has no\n{wanted}");
+        let entry = format!("\tVIGIL_TEXT_PARAM({}),", knob.name);
+        assert!(source.contains(&entry), "src/c/param.c has no {entry}");
     }
 }
