@@ -193,7 +193,7 @@ fn the_document_has_the_layout() {
     }
     for word in [
         "`vigil_incidents`",
-        "1 hung task, 2 soft lockup, 3 hard lockup, 4 CPU that does not run",
+        "1 hung task, 2 soft lockup, 3 hard lockup, 4 unresponsive CPU",
         "1 mutex, 2 semaphore, 3 rw-semaphore as a reader, 4 rw-semaphore as a writer",
         "1 confirmed by an NMI, 2 in I/O wait, 4 a panic was decided on",
     ] {
