@@ -53,7 +53,14 @@ static const struct {
 	VIGIL_TEXT_PARAM(hardlockup_backend),
 };
 
-/* Text of a parameter; NULL if there is none of that name (of LEN bytes). */
+/**
+ * vigil_param_text() - get the text that a module parameter was given at load
+ * @name: the parameter's name, without a NUL
+ * @len: its length
+ *
+ * Context: any.
+ * Return: the text, empty if none was given; NULL if there is no such parameter.
+ */
 const char *vigil_param_text(const char *name, unsigned long len)
 {
 	unsigned int i;
