@@ -40,19 +40,6 @@ module_param_string(hardlockup_backend, hardlockup_backend, sizeof(hardlockup_ba
 MODULE_PARM_DESC(hardlockup_backend,
 		 "Back end that detects hard lockups: auto (default; perf, or else buddy), perf, buddy, or perf,buddy for both");
 
-#define VIGIL_TEXT_PARAM(param) { .name = #param, .text = param }
-
-static const struct {
-	const char *name;
-	const char *text;
-} params[] = {
-	VIGIL_TEXT_PARAM(hung_task_sys_info),
-	VIGIL_TEXT_PARAM(softlockup_sys_info),
-	VIGIL_TEXT_PARAM(hardlockup_sys_info),
-	VIGIL_TEXT_PARAM(watchdog_cpumask),
-	VIGIL_TEXT_PARAM(hardlockup_backend),
-};
-
 /**
  * vigil_param_text() - get the text that a module parameter was given at load
  * @name: the parameter's name, without a NUL
@@ -63,10 +50,15 @@ static const struct {
  */
 const char *vigil_param_text(const char *name, unsigned long len)
 {
+	const struct module *mod = THIS_MODULE;
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(params); i++)
-		if (strlen(params[i].name) == len && !memcmp(params[i].name, name, len))
-			return params[i].text;
+	for (i = 0; i < mod->num_kp; i++) {
+		const struct kernel_param *kp = &mod->kp[i];
+
+		if (kp->ops == &param_ops_string && strlen(kp->name) == len &&
+		    !memcmp(kp->name, name, len))
+			return kp->str->string;
+	}
 	return NULL;
 }

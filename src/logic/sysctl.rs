@@ -11,7 +11,7 @@
 //! 1. a row in the table;
 //! 2. `make docs`;
 //! 3. the code that reads it: `Knobs::get()` wherever it decides something;
-//! 4. for a list also a row in `src/c/param.c`, since the `module!` macro has numbers only (a host
+//! 4. for a list also a line in `src/c/param.c`, since the `module!` macro has numbers only (a host
 //!    test compares the two);
 //! 5. if all CPUs have to be disabled for a change of it, a place in [`KnobInfo::reconfigures`] and in
 //!    `LockupConfig::set()`.
