@@ -115,6 +115,7 @@ messages! {
 
     parts {
         /// The name of a panic on an unresponsive CPU, after `Kernel panic - not syncing: `.
+        #[cfg_attr(MODULE, expect(dead_code, reason = "PanicMessage has it as a C string"))]
         UNRESPONSIVE_CPU_PANIC = "vigil: unresponsive CPU";
         /// Evidence of a hard lockup: the CPU ran the NMI handler that was sent to it.
         EVIDENCE_NMI_ACK = "and answers an NMI: it runs with interrupts off";

@@ -23,7 +23,6 @@ pub mod hardlockup;
 pub mod hung_task;
 pub mod incident;
 pub mod irqstat;
-#[cfg_attr(MODULE, allow(dead_code, reason = "some texts wait for their callers"))]
 pub mod messages;
 pub mod panic;
 pub mod pause;
