@@ -221,7 +221,8 @@ const MAINLINE: &[(&str, Read)] = &[
     (texts::HUNG_TASK_COREDUMP, |_| Some(Message::Coredump)),
     (texts::HUNG_TASK_KERNEL, |v| {
         let kernel = v.text("kernel")?;
-        let fits = kernel.starts_with("Tainted: ") || kernel.starts_with("Not tainted ");
+        let starts = ["Tainted: ", "Not tainted ", texts::TAINT_UNKNOWN];
+        let fits = starts.iter().any(|start| kernel.starts_with(start));
         fits.then(|| Message::Kernel(kernel.to_owned()))
     }),
     (texts::HUNG_TASK_DISABLE, |_| {

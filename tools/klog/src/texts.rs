@@ -11,6 +11,8 @@ pub const HUNG_TASK: &str =
     "INFO: task {comm}:{pid} blocked{in_iowait} for more than {seconds} seconds.";
 /// Second line on a hung task: taint, release, version.
 pub const HUNG_TASK_KERNEL: &str = "      {kernel}";
+/// How `{kernel}` begins where vigil cannot call `print_tainted()`.
+pub const TAINT_UNKNOWN: &str = "Taint unknown ";
 /// Third line on a hung task that is writing a core dump.
 pub const HUNG_TASK_COREDUMP: &str = "      Blocked by coredump.";
 /// How to switch off the kernel's detector of hung tasks.
