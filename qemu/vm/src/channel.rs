@@ -4,7 +4,7 @@
 //! A thread for each of the two ports receives the guest's messages and keeps them in
 //! [`State`], where callers wait for what they need.
 
-use crate::log::{Log, LogLine};
+use crate::log::Log;
 use std::{
     collections::HashMap,
     io::{self, Read, Write},
@@ -13,6 +13,7 @@ use std::{
     thread,
     time::Duration,
 };
+use vigil_klog::LogLine;
 use vigil_wire::{
     frame::{self, Decoder},
     FromGuest, LogRecords, ToGuest, VERSION,
@@ -166,7 +167,7 @@ impl State {
             let length = usize::try_from(*length).unwrap_or(usize::MAX);
             let (record, after) = rest.split_at(length.min(rest.len()));
             rest = after;
-            self.log.lines.extend(LogLine::parse(record));
+            self.log.lines.extend(LogLine::parse_kmsg(record));
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     error::{BootError, Error, Result},
     guest::{Guest, ANSWER},
     job::{Job, Output},
-    log::{Log, LogLine, Mark},
+    log::{Log, Mark},
     observer::Observer,
     qemu::{self, Qemu},
     qmp::Control,
@@ -32,6 +32,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use vigil_klog::LogLine;
 use vigil_wire::{Sink, ToGuest};
 
 /// How long fetching the rest of the log may take when a guest is dropped.

@@ -127,13 +127,7 @@ fn one_cpu_panic(cx: &Cx) -> Verdict {
     vm.wait_log(&unresponsive(1), SOON)
         .or_else(|error| match error {
             // It may be gone by then.
-            Error::Panicked { .. } => Ok(LogLine {
-                seq: 0,
-                time: 0.0,
-                level: 0,
-                facility: 0,
-                text: String::new(),
-            }),
+            Error::Panicked { .. } => Ok(LogLine::default()),
             error => Err(error),
         })?;
     // What a CPU that does not run cannot do is to stop.

@@ -81,21 +81,7 @@ fn suspend(cx: &Cx, how: &str, wake: fn(&Vm) -> Verdict) -> Verdict {
         let text = console.text();
         Ok(end.is_match(&text).then_some(text))
     })?;
-    let line = Regex::new(r"^\[ *(\d+\.\d+)\] (.*)$")?;
-    let lines: Vec<LogLine> = text
-        .lines()
-        .filter_map(|text| line.captures(text))
-        .zip(0..)
-        .filter_map(|(part, seq)| {
-            Some(LogLine {
-                seq,
-                time: part[1].parse().ok()?,
-                level: 5,
-                facility: 0,
-                text: part[2].to_owned(),
-            })
-        })
-        .collect();
+    let lines = LogLine::parse_text(&text);
     let place = |what: &str| {
         lines
             .iter()

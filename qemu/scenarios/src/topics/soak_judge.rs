@@ -422,11 +422,10 @@ mod tests {
         lines
             .iter()
             .map(|&(time, facility, text)| LogLine {
-                seq: 0,
                 time,
-                level: 6,
                 facility,
                 text: text.to_owned(),
+                ..LogLine::default()
             })
             .collect()
     }
