@@ -3,7 +3,7 @@
 //! under test is.
 
 use std::sync::OnceLock;
-use vigil_logic::messages;
+use vigil_klog::Evidence;
 use vigil_vm::{Arch, Artifacts};
 
 /// The architecture under test, whether it has NMIs, and how slow its kernel is.
@@ -46,11 +46,11 @@ pub(crate) fn by_neighbours() -> &'static str {
 }
 
 /// The evidence in the buddy detector's report.
-pub(crate) fn evidence() -> &'static str {
+pub(crate) fn evidence() -> Evidence {
     match arch() {
-        Arch::X86_64 => messages::EVIDENCE_NMI_ACK,
-        Arch::Aarch64 if has_nmi() => messages::EVIDENCE_BACKTRACE,
-        Arch::Aarch64 => messages::EVIDENCE_NONE,
+        Arch::X86_64 => Evidence::NmiAck,
+        Arch::Aarch64 if has_nmi() => Evidence::Backtrace,
+        Arch::Aarch64 => Evidence::None,
     }
 }
 

@@ -29,6 +29,7 @@ mod lockup_stall;
 mod lockup_suspend;
 mod module;
 mod panics;
+mod reports;
 mod smoke;
 mod soak;
 mod soak_judge;

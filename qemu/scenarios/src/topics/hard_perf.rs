@@ -4,12 +4,12 @@
 
 use super::{
     hung_stall::{wait_for, PROVOKE, SOON},
-    lockup_stall::{
-        counts, guest, guest_of, hard_in_time, provoke, Lockup, Outcome, Report, Words,
-    },
+    lockup_stall::{counts, guest, guest_of, hard_in_time, provoke, Lockup, Outcome, Words},
     module::nothing_left,
+    reports::Report,
 };
 use crate::prelude::*;
+use vigil_klog::HardLockup;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     // Where an emulated machine has counters that interrupt by NMI.
@@ -142,7 +142,7 @@ fn counting(cx: &Cx, cpus: u32, parameters: &str) -> anyhow::Result<Vm> {
 
 /// The only report, which is vigil's on that CPU: found by its counter, and with
 /// its stack.
-fn only(outcome: &Outcome, cpu: u32) -> anyhow::Result<&Report> {
+fn only(outcome: &Outcome, cpu: u32) -> anyhow::Result<&Report<HardLockup>> {
     let words = &outcome.words;
     ensure!(
         words.hard.len() == 1
@@ -160,7 +160,7 @@ fn only(outcome: &Outcome, cpu: u32) -> anyhow::Result<&Report> {
     Ok(report)
 }
 
-fn found_by_counter(report: &Report) -> Verdict {
+fn found_by_counter(report: &Report<HardLockup>) -> Verdict {
     report.in_order(&[
         "hard LOCKUP",
         messages::EVIDENCE_PERF_NMI,
@@ -178,7 +178,7 @@ fn one_cpu(cx: &Cx) -> Verdict {
     provoke(&vm, "irqs_off cpu=1 ms=700")?.words.silent()?;
     let outcome = provoke(&vm, &format!("irqs_off cpu=1 ms={LONG}"))?;
     let report = only(&outcome, 1)?;
-    ensure!(report.by == 0, "{report:#?}");
+    ensure!(report.finder == Some(0), "{report:#?}");
     println!(
         "hard_perf::one_cpu: reported {:.1} s after it began",
         report.time - outcome.span()?.began
@@ -195,7 +195,7 @@ fn all_cpus(cx: &Cx) -> Verdict {
     let outcome = provoke(&vm, &format!("irqs_off cpus=0-1 ms={LONG}"))?;
     let words = &outcome.words;
     for span in &outcome.spans {
-        let by_cpu = |reports: &[Report]| -> Vec<Report> {
+        let by_cpu = |reports: &[Report<HardLockup>]| -> Vec<Report<HardLockup>> {
             let own = reports.iter().filter(|report| report.cpu == span.cpu);
             own.cloned().collect()
         };
@@ -203,7 +203,9 @@ fn all_cpus(cx: &Cx) -> Verdict {
         ensure!(ours.len() == 1 && theirs.len() == 1, "{words:#?}");
         let (ours, theirs) = (&ours[0], &theirs[0]);
         ensure!(
-            ours.by == span.cpu && theirs.by == span.cpu && ours.time < span.ended,
+            ours.finder == Some(span.cpu)
+                && theirs.finder == Some(span.cpu)
+                && ours.time < span.ended,
             "{ours:#?} {theirs:#?}"
         );
         found_by_counter(ours)?;
@@ -273,7 +275,11 @@ fn with_buddy(cx: &Cx) -> Verdict {
     // And what it cannot see: nobody is there to look.
     let words = provoke(&vm, &format!("irqs_off cpus=0-1 ms={LONG}"))?.words;
     ensure!(
-        words.hard.len() == 2 && words.hard.iter().all(|report| report.by == report.cpu),
+        words.hard.len() == 2
+            && words
+                .hard
+                .iter()
+                .all(|report| report.finder == Some(report.cpu)),
         "{words:#?}"
     );
     Ok(())

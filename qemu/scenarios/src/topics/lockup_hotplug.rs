@@ -59,9 +59,13 @@ pub(super) fn each_is_watched(vm: &Vm) -> Verdict {
     for (what, soft) in [("preempt_off", true), ("irqs_off", false)] {
         let outcome = provoke(vm, &format!("{what} cpus=1-3 ms=3500"))?;
         let words = &outcome.words;
-        let found = if soft { &words.soft } else { &words.hard };
+        let found: Vec<u32> = if soft {
+            words.soft.iter().map(|report| report.cpu).collect()
+        } else {
+            words.hard.iter().map(|report| report.cpu).collect()
+        };
         for cpu in 1..4 {
-            let on_it = found.iter().filter(|report| report.cpu == cpu).count();
+            let on_it = found.iter().filter(|&&found| found == cpu).count();
             ensure!(on_it == 1, "{what}, CPU {cpu}: {on_it} reports: {words:#?}");
         }
     }

@@ -5,10 +5,14 @@
 //! All times are the guest's: a stall notes its own begin and end on the clock
 //! of the log's stamps.
 
-use super::hung_stall::{wait_for, PROVOKE, SOON};
+use super::{
+    hung_stall::{wait_for, PROVOKE, SOON},
+    reports::{log_of, Report},
+};
 use crate::prelude::*;
 use regex::Regex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use vigil_klog::{HardLockup, Message, SoftLockup, Vigil};
 
 /// What vigil may be late by besides what it promises: the reaction of a machine
 /// that is emulated on a busy one, and of a kernel that checks all that it does.
@@ -177,51 +181,6 @@ pub(super) fn provoke(vm: &Vm, what: &str) -> anyhow::Result<Outcome> {
     })
 }
 
-/// A report on a lockup, by vigil or by the in-tree detector.
-#[derive(Clone, Debug)]
-pub(super) struct Report {
-    pub(super) time: f64,
-    pub(super) cpu: u32,
-    /// Soft: the seconds in the first line.
-    pub(super) seconds: u64,
-    /// Soft: the task, `comm:pid`.
-    pub(super) who: String,
-    /// Hard: the CPU that found it.
-    pub(super) by: u32,
-    /// Its lines up to the next report.
-    pub(super) lines: Vec<String>,
-}
-
-impl Report {
-    /// Whether one of its lines contains this.
-    pub(super) fn mentions(&self, words: &str) -> bool {
-        self.lines.iter().any(|line| line.contains(words))
-    }
-
-    /// Ensures that lines with these words come in this order.
-    pub(super) fn in_order(&self, words: &[&str]) -> Verdict {
-        let mut lines = self.lines.iter();
-        for word in words {
-            ensure!(
-                lines.any(|line| line.contains(word)),
-                "no '{word}', or not in order, in {self:#?}"
-            );
-        }
-        Ok(())
-    }
-
-    /// Soft: whether the kernel's own detector wrote it. Each report is printed
-    /// with other CPUs held off, so the lines after the first one tell.
-    fn soft_in_tree(&self) -> bool {
-        !self.mentions("(as counted by the tick)")
-    }
-
-    /// Hard: the same.
-    fn hard_in_tree(&self) -> bool {
-        !self.mentions("took its last timer interrupt")
-    }
-}
-
 /// A line of vigil on a CPU, with its time.
 #[derive(Clone, Debug)]
 pub(super) struct Note {
@@ -233,77 +192,46 @@ pub(super) struct Note {
 /// All that was said about lockups.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    pub(super) soft: Vec<Report>,
-    pub(super) hard: Vec<Report>,
+    pub(super) soft: Vec<Report<SoftLockup>>,
+    pub(super) hard: Vec<Report<HardLockup>>,
     /// "has not run for"
     pub(super) not_run: Vec<Note>,
     /// "recovered"
     pub(super) recovered: Vec<Note>,
     /// The kernel's own soft lockups.
-    pub(super) in_tree_soft: Vec<Report>,
+    pub(super) in_tree_soft: Vec<Report<SoftLockup>>,
     /// The kernel's own hard lockups.
-    pub(super) in_tree_hard: Vec<Report>,
+    pub(super) in_tree_hard: Vec<Report<HardLockup>>,
 }
 
 impl Words {
     /// Picks out what these lines say. Programs' lines are passed over.
     pub(super) fn of(lines: &[LogLine]) -> anyhow::Result<Self> {
-        let soft = Regex::new(
-            r"(?s)^watchdog: BUG: soft lockup - CPU#(\d+) stuck for (\d+)s! \[(.*:\d+)\]$",
-        )?;
-        let hard = Regex::new(r"^watchdog: CPU(\d+): Watchdog detected hard LOCKUP on cpu (\d+)$")?;
-        let not_run = Regex::new(&pattern(messages::UnresponsiveCpu::TEXT))?;
-        let recovered = Regex::new(&pattern(messages::CpuRecovered::TEXT))?;
-        let mut words = Self::default();
-        let (mut softs, mut hards): (Vec<Report>, Vec<Report>) = Default::default();
-        let mut last_is_hard = false;
-        for line in lines.iter().filter(|line| line.facility == 0) {
-            let report = |cpu, seconds, who: &str, by| -> anyhow::Result<Report> {
-                Ok(Report {
-                    time: line.time,
-                    cpu,
-                    seconds,
-                    who: who.to_owned(),
-                    by,
-                    lines: Vec::new(),
-                })
-            };
-            let note = |part: &regex::Captures<'_>| -> anyhow::Result<Note> {
-                Ok(Note {
-                    time: line.time,
-                    cpu: part["cpu"].parse()?,
-                    seconds: part["secs"].parse()?,
-                })
-            };
-            if let Some(part) = soft.captures(&line.text) {
-                softs.push(report(part[1].parse()?, part[2].parse()?, &part[3], 0)?);
-                last_is_hard = false;
-            } else if let Some(part) = hard.captures(&line.text) {
-                hards.push(report(part[2].parse()?, 0, "", part[1].parse()?)?);
-                last_is_hard = true;
-            } else if let Some(part) = not_run.captures(&line.text) {
-                words.not_run.push(note(&part)?);
-            } else if let Some(part) = recovered.captures(&line.text) {
-                words.recovered.push(note(&part)?);
-            } else if line.text.contains("hard LOCKUP")
-                || line.text.contains("soft lockup -")
-                || line.text.contains("has not run")
-                || line.text.contains("recovered:")
-            {
-                bail!("not the right wording: {line:?}");
-            }
-            let last = if last_is_hard {
-                hards.last_mut()
-            } else {
-                softs.last_mut()
-            };
-            if let Some(report) = last {
-                report.lines.push(line.text.clone());
-            }
-        }
-        (words.in_tree_soft, words.soft) = softs.into_iter().partition(Report::soft_in_tree);
-        (words.in_tree_hard, words.hard) = hards.into_iter().partition(Report::hard_in_tree);
-        Ok(words)
+        let log = log_of(lines)?;
+        let (soft, in_tree_soft) = log
+            .soft_lockups()
+            .map(Report::new)
+            .partition(Report::is_vigil);
+        let (hard, in_tree_hard) = log
+            .hard_lockups()
+            .map(Report::new)
+            .partition(Report::is_vigil);
+        let not_run = log.unresponsive_cpus().map(|(report, found)| Note {
+            time: report.time,
+            cpu: found.cpu,
+            seconds: found.secs as f64,
+        });
+        let recovered = log
+            .recoveries()
+            .map(|(time, cpu, seconds)| Note { time, cpu, seconds });
+        Ok(Self {
+            soft,
+            hard,
+            not_run: not_run.collect(),
+            recovered: recovered.collect(),
+            in_tree_soft,
+            in_tree_hard,
+        })
     }
 
     /// Ensures that vigil said nothing.
@@ -320,7 +248,7 @@ impl Words {
 
     /// Ensures that vigil reported nothing but soft lockups of that CPU, and
     /// returns these.
-    pub(super) fn only_soft(&self, cpu: u32) -> anyhow::Result<&[Report]> {
+    pub(super) fn only_soft(&self, cpu: u32) -> anyhow::Result<&[Report<SoftLockup>]> {
         ensure!(
             self.hard.is_empty()
                 && self.not_run.is_empty()
@@ -334,7 +262,7 @@ impl Words {
 
 /// Ensures that a soft lockup was found when it should: a threshold after the
 /// CPU's stopper last ran, which is up to a sample period before it got stuck.
-pub(super) fn soft_in_time(report: &Report, span: &Span, thresh: f64) -> Verdict {
+pub(super) fn soft_in_time(report: &Report<SoftLockup>, span: &Span, thresh: f64) -> Verdict {
     let after = report.time - span.began;
     let (least, most) = (2.0 * thresh - PERIOD * thresh - 0.1, 2.0 * thresh + grace());
     ensure!(
@@ -352,7 +280,12 @@ pub(super) fn soft_in_time(report: &Report, span: &Span, thresh: f64) -> Verdict
 /// Ensures that a hard lockup was found when it should: not before two sample
 /// periods, nor later than a sample period after the threshold. One CPU may be
 /// giving `earlier` reports before this one, which takes its time.
-pub(super) fn hard_in_time(report: &Report, span: &Span, thresh: f64, earlier: usize) -> Verdict {
+pub(super) fn hard_in_time(
+    report: &Report<HardLockup>,
+    span: &Span,
+    thresh: f64,
+    earlier: usize,
+) -> Verdict {
     let after = report.time - span.began;
     let (least, most) = (
         2.0 * PERIOD * thresh - 0.05,
@@ -367,9 +300,14 @@ pub(super) fn hard_in_time(report: &Report, span: &Span, thresh: f64, earlier: u
 
 /// Ensures what those rely on who read a report on a soft lockup, and that it is
 /// about this CPU and this task.
-pub(super) fn soft_well_formed(report: &Report, cpu: u32, comm: &str, pid: u32) -> Verdict {
+pub(super) fn soft_well_formed(
+    report: &Report<SoftLockup>,
+    cpu: u32,
+    comm: &str,
+    pid: u32,
+) -> Verdict {
     ensure!(
-        report.cpu == cpu && report.who == format!("{comm}:{pid}"),
+        report.cpu == cpu && report.task.comm == comm && report.task.pid == pid,
         "not CPU {cpu}, {comm}:{pid}: {report:#?}"
     );
     let [place, stack, others] = machine::registers();
@@ -388,12 +326,6 @@ pub(super) fn soft_well_formed(report: &Report, cpu: u32, comm: &str, pid: u32) 
     ])
 }
 
-/// A pattern for the second line of a report on a hard lockup.
-pub(super) fn evidence_line(cpu: u32, evidence: &str) -> String {
-    let values = [("cpu", &*cpu.to_string()), ("evidence", evidence)];
-    pattern_of(messages::HardLockupEvidence::TEXT, &values)
-}
-
 /// A pattern for the line that says that a CPU does not run.
 pub(super) fn unresponsive(cpu: u32) -> String {
     pattern_of(
@@ -409,15 +341,21 @@ pub(super) fn recovered(cpu: u32) -> String {
 
 /// Ensures the same of a report on a hard lockup: the stack is that of the stuck
 /// CPU, got by NMI if there are any, and has this function on it.
-pub(super) fn hard_well_formed(report: &Report, comm: &str, function: &str) -> Verdict {
+pub(super) fn hard_well_formed(report: &Report<HardLockup>, comm: &str, function: &str) -> Verdict {
     let cpu = report.cpu;
     let second = report.lines.get(1).map_or("", String::as_str);
-    let expected = evidence_line(cpu, machine::evidence());
     ensure!(
-        Regex::new(&expected)?.is_match(second),
+        matches!(
+            Message::parse(second),
+            Some(Message::Vigil(Vigil::HardLockupEvidence { cpu: of, evidence, .. }))
+                if of == cpu && evidence == machine::evidence()
+        ),
         "second line {second:?}"
     );
-    ensure!(report.by != cpu, "found by itself: {report:#?}");
+    ensure!(
+        report.finder.is_some_and(|finder| finder != cpu),
+        "found by itself: {report:#?}"
+    );
     if !machine::has_nmi() {
         return Ok(());
     }

@@ -10,9 +10,13 @@
 //!   not get that CPU during the time that the report is about; for a task, it saw
 //!   it in D state without a context switch since long enough before the report.
 
-use super::lockup_stall::{Report, Words};
+use super::{
+    lockup_stall::Words,
+    reports::{log_of, Report},
+};
 use crate::prelude::*;
 use regex::Regex;
+use vigil_klog::{HungTask, Message, SoftLockup};
 
 /// Seconds; both kinds of detectors are set to it.
 pub(super) const THRESH: f64 = 1.0;
@@ -57,21 +61,6 @@ struct Sleep {
     place: String,
 }
 
-/// A report on a hung task.
-#[derive(Clone, Debug)]
-struct Hung {
-    time: f64,
-    who: String,
-    pid: u32,
-    /// The rest of the first line.
-    what: String,
-    in_tree: bool,
-    /// What it waits for: the innermost frames that are not the scheduler's.
-    frames: Vec<String>,
-    /// The line on the blocker.
-    blocker: String,
-}
-
 /// What the host gave the virtual CPUs up to a moment of the guest's time: how
 /// long each ran and waited for a processor.
 #[derive(Clone, Debug)]
@@ -84,7 +73,8 @@ pub(super) struct Host {
 #[derive(Debug)]
 pub(super) struct Record {
     words: Words,
-    hung: Vec<Hung>,
+    /// Reports on hung tasks, of both detectors.
+    hung: Vec<Report<HungTask>>,
     gaps: Vec<Gap>,
     sleeps: Vec<Sleep>,
     host: Vec<Host>,
@@ -134,7 +124,7 @@ impl Record {
         }
         Ok(Self {
             words: Words::of(lines)?,
-            hung: hung(lines)?,
+            hung: log_of(lines)?.hung_tasks().map(Report::new).collect(),
             gaps,
             sleeps,
             host,
@@ -148,7 +138,7 @@ impl Record {
         for report in &words.soft {
             let text = format!(
                 "soft lockup: CPU{} stuck for {}s, in {}",
-                report.cpu, report.seconds, report.who
+                report.cpu, report.seconds, report.task
             );
             let mut facts = Vec::new();
             for line in &report.lines {
@@ -178,12 +168,13 @@ impl Record {
         }
         for report in &words.hard {
             let second = report.lines.get(1).map_or("", String::as_str);
+            let finder = report.finder.map_or("?".to_owned(), |cpu| cpu.to_string());
             let mut facts = vec![second.to_owned()];
             facts.extend(self.host(report.cpu, report.time, 2.0 * THRESH));
             all.push(Judgement {
                 time: report.time,
                 kind: Kind::Hard,
-                text: format!("hard lockup: CPU{}, found by CPU{}", report.cpu, report.by),
+                text: format!("hard lockup: CPU{}, found by CPU{finder}", report.cpu),
                 facts,
                 reasons: self.gap(report.cpu, report.time, GAP_HARD),
             });
@@ -200,14 +191,14 @@ impl Record {
                 reasons: self.gap(note.cpu, note.time, note.seconds - 0.5),
             });
         }
-        for report in self.hung.iter().filter(|report| !report.in_tree) {
-            let mut facts = vec![format!("waits in {}", report.frames.join(" < "))];
-            if !report.blocker.is_empty() {
-                facts.push(report.blocker.clone());
-            }
+        for report in self.hung.iter().filter(|report| report.is_vigil()) {
+            let mut facts = vec![format!("waits in {}", place(report))];
+            let is_blocker =
+                |line: &&String| matches!(Message::parse(line), Some(Message::Blocker(_)));
+            facts.extend(report.lines.iter().find(is_blocker).cloned());
             let mut reasons = Vec::new();
             let seen = self.sleeps.iter().rev().find(|sleep| {
-                sleep.pid == report.pid
+                sleep.pid == report.task.pid
                     && (report.time - LATE_LOOK..report.time + LATE_LOOK).contains(&sleep.at)
                     && sleep.since <= report.time - TIMEOUT + LATE_LOOK
             });
@@ -218,8 +209,8 @@ impl Record {
                 ));
             }
             let theirs = self.hung.iter().find(|theirs| {
-                theirs.in_tree
-                    && theirs.pid == report.pid
+                !theirs.is_vigil()
+                    && theirs.task.pid == report.task.pid
                     && (theirs.time - report.time).abs() < BESIDE
             });
             if let Some(theirs) = theirs {
@@ -228,7 +219,7 @@ impl Record {
             all.push(Judgement {
                 time: report.time,
                 kind: Kind::Hung,
-                text: format!("hung task: {} {}", report.who, report.what),
+                text: format!("hung task: {}", what(report)),
                 facts,
                 reasons,
             });
@@ -245,8 +236,9 @@ impl Record {
         let mut alone = Vec::new();
         let mut soft = 0;
         for theirs in &self.words.in_tree_soft {
-            let beside =
-                |ours: &&Report| ours.cpu == theirs.cpu && (ours.time - theirs.time).abs() < BESIDE;
+            let beside = |ours: &&Report<SoftLockup>| {
+                ours.cpu == theirs.cpu && (ours.time - theirs.time).abs() < BESIDE
+            };
             if within(theirs.time) {
                 soft += 1;
                 if !self.words.soft.iter().any(|ours| beside(&ours)) {
@@ -258,17 +250,20 @@ impl Record {
             }
         }
         let mut hung = 0;
-        for theirs in self.hung.iter().filter(|theirs| theirs.in_tree) {
-            let beside = |ours: &&Hung| {
-                !ours.in_tree && ours.pid == theirs.pid && (ours.time - theirs.time).abs() < BESIDE
+        for theirs in self.hung.iter().filter(|theirs| !theirs.is_vigil()) {
+            let beside = |ours: &&Report<HungTask>| {
+                ours.is_vigil()
+                    && ours.task.pid == theirs.task.pid
+                    && (ours.time - theirs.time).abs() < BESIDE
             };
             if within(theirs.time) {
                 hung += 1;
                 if !self.hung.iter().any(|ours| beside(&ours)) {
-                    let frames = theirs.frames.join(" < ");
                     alone.push(format!(
-                        "[{:.3}] {} {}, in {frames}",
-                        theirs.time, theirs.who, theirs.what
+                        "[{:.3}] {}, in {}",
+                        theirs.time,
+                        what(theirs),
+                        place(theirs)
                     ));
                 }
             }
@@ -341,14 +336,15 @@ impl Record {
     }
 }
 
-/// The reports on hung tasks. Two detectors may print at the same time, line by
-/// line, so that report is vigil's which comes last before the line in which
-/// vigil names that task again.
-fn hung(lines: &[LogLine]) -> anyhow::Result<Vec<Hung>> {
-    let first = Regex::new(r"^INFO: task (.*):(\d+) (blocked .*)$")?;
-    let ours = Regex::new(&pattern(messages::TaskLastRan::TEXT))?;
-    let frame = Regex::new(r"^ ([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x")?;
-    // Who puts tasks to sleep says nothing about why.
+/// The task of a report and for how long it is blocked, as in its first line.
+fn what(report: &Report<HungTask>) -> &str {
+    let head = report.lines.first().map_or("", String::as_str);
+    head.strip_prefix("INFO: task ").unwrap_or(head)
+}
+
+/// What the task of a report waits for: the innermost functions that are not the scheduler's.
+fn place(report: &Report<HungTask>) -> String {
+    // What puts tasks to sleep does not say why.
     let sleeping = [
         "__schedule",
         "schedule",
@@ -365,53 +361,16 @@ fn hung(lines: &[LogLine]) -> anyhow::Result<Vec<Hung>> {
         "wait_for_completion_io",
         "__wait_for_common",
     ];
-    let lines: Vec<&LogLine> = lines.iter().filter(|line| line.facility == 0).collect();
-    let mut found: Vec<Hung> = Vec::new();
-    let mut open: Vec<usize> = Vec::new();
-    for (number, line) in lines.iter().enumerate() {
-        if let Some(part) = ours.captures(&line.text) {
-            let (_, pid) = part["task"].rsplit_once(':').context("no pid")?;
-            let pid: u32 = pid.parse()?;
-            let whose = open
-                .iter()
-                .rposition(|&i| found[i].pid == pid && line.time - found[i].time < 2.0);
-            if let Some(whose) = whose {
-                found[open.remove(whose)].in_tree = false;
-            }
-            continue;
-        }
-        let Some(part) = first
-            .captures(&line.text)
-            .filter(|part| part[3].contains(" for more than "))
-        else {
-            continue;
-        };
-        let who = format!("{}:{}", &part[1], &part[2]);
-        let rest = lines.get(number + 1..).unwrap_or_default();
-        let report = rest
-            .iter()
-            .take(60)
-            .take_while(|line| !line.text.contains(" for more than "));
-        let blocked = format!("INFO: task {who} is blocked on ");
-        let blocker = report.clone().find(|line| line.text.starts_with(&blocked));
-        let frames = report
-            .take_while(|line| !line.text.contains("</TASK>"))
-            .filter_map(|line| Some(frame.captures(&line.text)?[1].to_owned()))
-            .filter(|name| !sleeping.contains(&name.as_str()))
-            .take(5)
-            .collect();
-        open.push(found.len());
-        found.push(Hung {
-            time: line.time,
-            pid: part[2].parse()?,
-            who,
-            what: part[3].to_owned(),
-            in_tree: true,
-            frames,
-            blocker: blocker.map_or(String::new(), |line| line.text.clone()),
-        });
-    }
-    Ok(found)
+    let frames = report.dumps.first().map(|dump| &dump.frames);
+    let names: Vec<&str> = frames
+        .into_iter()
+        .flatten()
+        .filter(|frame| frame.reliable)
+        .map(|frame| frame.function.as_str())
+        .filter(|name| !sleeping.contains(name))
+        .take(5)
+        .collect();
+    names.join(" < ")
 }
 
 #[cfg(test)]

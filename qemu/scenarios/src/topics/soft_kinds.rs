@@ -94,8 +94,8 @@ fn every_kind(cx: &Cx) -> Verdict {
         }
     };
     let reports = outcome.words.only_soft(1)?;
-    let (comm, pid) = reports[0].who.rsplit_once(':').context("no pid")?;
-    soft_well_formed(&reports[0], 1, comm, pid.parse()?)?;
+    let task = &reports[0].task;
+    soft_well_formed(&reports[0], 1, &task.comm, task.pid)?;
     ensure!(
         reports[0].mentions(&format!("{}+0x", machine::timer_handler())),
         "{:#?}",
@@ -368,8 +368,6 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
     let words = Words::of(&vm.dmesg_after(mark)?)?;
     let reports = words.only_soft(1)?;
     ensure!(!reports.is_empty(), "no report");
-    let head = Regex::new(&pattern_of(messages::BusyInterrupts::TEXT, &[("cpu", "1")]))?;
-    let each = Regex::new(&pattern(messages::BusyInterrupt::<()>::TEXT))?;
     let numbered = Regex::new(r"^#\d+ \(prov storm\)$")?;
     let named: Vec<_> = reports
         .iter()
@@ -387,23 +385,22 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
             &format!("{}, ", machine::timer_interrupts()),
             "Modules linked in: ",
         ])?;
-        let found = report.lines.iter().find_map(|line| head.captures(line));
-        let head = found.with_context(|| format!("{report:#?}"))?;
-        let total: u64 = head["total"].parse()?;
-        let window: f64 = head["secs"].parse()?;
-        let rate: f64 = head["rate"].parse()?;
+        let interrupts = report.interrupts.as_ref();
+        let interrupts = interrupts.with_context(|| format!("{report:#?}"))?;
+        let (total, window) = (interrupts.total, interrupts.secs);
+        let rate = interrupts.rate as f64;
         seconds += window;
         ensure!(
             (rate - total as f64 / window).abs() <= 1.0 + rate / 50.0,
             "{report:#?}"
         );
         let (mut sum, mut last) = (0, u64::MAX);
-        for part in report.lines.iter().filter_map(|line| each.captures(line)) {
-            let count: u64 = part["count"].parse()?;
+        for interrupt in &interrupts.busiest {
+            let count = interrupt.count;
             ensure!(count > 0 && count <= last, "not in order: {report:#?}");
             last = count;
             sum += count;
-            match &part["source"] {
+            match interrupt.source.as_str() {
                 name if name.ends_with(machine::timer_interrupts()) => timer += count,
                 name if numbered.is_match(name) => device += count,
                 _ => (),
