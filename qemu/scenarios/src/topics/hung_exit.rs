@@ -39,7 +39,10 @@ fn tasks_exit_all_the_time(cx: &Cx) -> Verdict {
     storm.kill()?;
     let known = [stuck.victims.as_slice(), more.victims.as_slice()].concat();
     for report in reports(&vm.dmesg_after(mark)?)? {
-        ensure!(known.contains(&report.pid), "reported as well: {report:#?}");
+        ensure!(
+            known.contains(&report.task.pid),
+            "reported as well: {report:#?}"
+        );
     }
     ensure!(
         vm.knob("hung_task_detect_count")? == "6",

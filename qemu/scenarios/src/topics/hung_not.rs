@@ -17,7 +17,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 fn reported(vm: &Vm, mark: Mark) -> anyhow::Result<BTreeSet<u32>> {
     Ok(reports(&vm.dmesg_after(mark)?)?
         .iter()
-        .map(|report| report.pid)
+        .map(|report| report.task.pid)
         .collect())
 }
 

@@ -48,7 +48,7 @@ fn every_kind(cx: &Cx) -> Verdict {
     }
     let report = report_on(&reports, behind.victim())?;
     let (name, holder) = (who(&vm, behind.victim())?, who(&vm, behind.holder)?);
-    ensure!(report.comm == "sh", "{report:#?}");
+    ensure!(report.task.comm == "sh", "{report:#?}");
     report.says(&format!(
         "INFO: task {name} is blocked on a mutex likely owned by task {holder}."
     ))?;

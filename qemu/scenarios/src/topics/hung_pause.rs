@@ -49,7 +49,7 @@ fn a_minute_with_timeout_10(cx: &Cx) -> Verdict {
     let line = wait_report(&vm, mark, stuck.victim())?;
     finish_look(&vm)?;
     let reports = reports(&vm.dmesg_after(mark)?)?;
-    let ours: Vec<_> = reports.iter().filter(|report| !report.in_tree()).collect();
+    let ours: Vec<_> = reports.iter().filter(|report| report.is_vigil()).collect();
     ensure!(ours.len() == 1, "{ours:#?}");
     let seconds = ours[0].seconds;
     ensure!(

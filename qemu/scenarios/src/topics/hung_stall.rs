@@ -2,6 +2,7 @@
 //! No topic: stalls made by `vigil_provoke`, and vigil's words on them, for the
 //! topics about hung tasks.
 
+use super::reports::{log_of, Report};
 use crate::prelude::*;
 use regex::Regex;
 use std::{
@@ -9,6 +10,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
     thread,
 };
+use vigil_klog::{texts, HungTask};
 
 /// Where stalls are made.
 pub(super) const PROVOKE: &str = "/sys/kernel/debug/vigil_provoke";
@@ -201,83 +203,24 @@ pub(super) fn wake_after(vm: &Vm, asleep: Duration) -> Verdict {
     Ok(())
 }
 
-/// One report on a hung task, by vigil or by the in-tree detector.
-#[derive(Clone, Debug)]
-pub(super) struct Report {
-    /// When its first line was printed.
-    pub(super) time: f64,
-    pub(super) pid: u32,
-    /// As in the first line.
-    pub(super) comm: String,
-    pub(super) in_iowait: bool,
-    pub(super) seconds: u64,
-    /// All lines up to the next report.
-    pub(super) lines: Vec<String>,
-}
-
-/// The first line of a report on any task, or on the one with this pid.
+/// A pattern for the first line of a report on any task, or on the one with this PID.
 pub(super) fn headline(pid: Option<u32>) -> String {
-    let pid = pid.map_or(r"\d+".to_owned(), |pid| pid.to_string());
-    format!(r"(?s)^INFO: task (.*):({pid}) blocked( in I/O wait)? for more than (\d+) seconds\.$")
+    let pid = pid.map(|pid| pid.to_string());
+    let values = pid.as_deref().map(|pid| ("pid", pid));
+    vigil_klog::pattern(texts::HUNG_TASK, values.as_slice())
 }
 
-/// The reports in these lines. Programs' lines are passed over.
-pub(super) fn reports(lines: &[LogLine]) -> anyhow::Result<Vec<Report>> {
-    let first = Regex::new(&headline(None))?;
-    let mut reports: Vec<Report> = Vec::new();
-    for line in lines.iter().filter(|line| line.facility == 0) {
-        if let Some(parts) = first.captures(&line.text) {
-            reports.push(Report {
-                time: line.time,
-                pid: parts[2].parse()?,
-                comm: parts[1].to_owned(),
-                in_iowait: parts.get(3).is_some(),
-                seconds: parts[4].parse()?,
-                lines: Vec::new(),
-            });
-        }
-        if let Some(report) = reports.last_mut() {
-            report.lines.push(line.text.clone());
-        }
-    }
-    Ok(reports)
+/// The reports on hung tasks in these lines. Programs' lines are passed over.
+pub(super) fn reports(lines: &[LogLine]) -> anyhow::Result<Vec<Report<HungTask>>> {
+    Ok(log_of(lines)?.hung_tasks().map(Report::new).collect())
 }
 
-impl Report {
-    /// Whether the kernel's own detector wrote it.
-    pub(super) fn in_tree(&self) -> bool {
-        self.lines
-            .iter()
-            .any(|line| line.contains("/proc/sys/kernel/hung_task_timeout_secs"))
-    }
-
-    /// Ensures that one of its lines is this.
-    pub(super) fn says(&self, wanted: &str) -> Verdict {
-        ensure!(
-            self.lines.iter().any(|line| line == wanted),
-            "no line '{wanted}' in {self:#?}"
-        );
-        Ok(())
-    }
-
-    /// Whether one of its lines contains this.
-    pub(super) fn mentions(&self, words: &str) -> bool {
-        self.lines.iter().any(|line| line.contains(words))
-    }
-
+impl Report<HungTask> {
     /// The tasks whose stacks it shows.
     pub(super) fn stacks(&self) -> Vec<u32> {
-        self.lines
-            .iter()
-            .filter(|line| line.starts_with("task:"))
-            .filter_map(|line| {
-                line.split(" pid:")
-                    .nth(1)?
-                    .split_whitespace()
-                    .next()?
-                    .parse()
-                    .ok()
-            })
+        let sleeping = self.dumps.iter().filter(|dump| dump.state.is_some());
+        sleeping
+            .filter_map(|dump| Some(dump.task.as_ref()?.pid))
             .collect()
     }
 
@@ -296,7 +239,7 @@ impl Report {
             line(1)
         );
         ensure!(
-            line(2) == "\"echo 0 > /proc/sys/vigil/hung_task_timeout_secs\" disables this message.",
+            line(2) == texts::HUNG_TASK_DISABLE_VIGIL,
             "third line {:?}",
             line(2)
         );
@@ -334,10 +277,13 @@ impl Report {
 }
 
 /// The first report on that task.
-pub(super) fn report_on(reports: &[Report], pid: u32) -> anyhow::Result<&Report> {
+pub(super) fn report_on(
+    reports: &[Report<HungTask>],
+    pid: u32,
+) -> anyhow::Result<&Report<HungTask>> {
     reports
         .iter()
-        .find(|report| report.pid == pid)
+        .find(|report| report.task.pid == pid)
         .with_context(|| format!("no report on {pid}"))
 }
 
@@ -348,14 +294,18 @@ pub(super) fn wait_report(vm: &Vm, mark: Mark, pid: u32) -> anyhow::Result<LogLi
 
 /// The first report on each task since `mark`, once there is one on all of these
 /// and the look that gave it is over.
-pub(super) fn first_reports(vm: &Vm, mark: Mark, pids: &[u32]) -> anyhow::Result<Vec<Report>> {
+pub(super) fn first_reports(
+    vm: &Vm,
+    mark: Mark,
+    pids: &[u32],
+) -> anyhow::Result<Vec<Report<HungTask>>> {
     for &pid in pids {
         wait_report(vm, mark, pid)?;
     }
     finish_look(vm)?;
     let mut seen = HashSet::new();
     let mut reports = reports(&vm.dmesg_after(mark)?)?;
-    reports.retain(|report| seen.insert(report.pid));
+    reports.retain(|report| seen.insert(report.task.pid));
     Ok(reports)
 }
 
@@ -382,7 +332,7 @@ pub(super) fn has_khungtaskd(vm: &Vm) -> bool {
 /// Ensures that the in-tree detector, if the kernel has it, says the same of
 /// these tasks as `ours`, but for the lines `only_ours`. Both detectors are
 /// switched off afterwards.
-pub(super) fn same_as_in_tree(vm: &Vm, ours: &[Report], only_ours: &[String]) -> Verdict {
+pub(super) fn same_as_in_tree(vm: &Vm, ours: &[Report<HungTask>], only_ours: &[String]) -> Verdict {
     vm.set_knob("hung_task_timeout_secs", 0)?;
     if !has_khungtaskd(vm) {
         return Ok(());
@@ -400,19 +350,25 @@ pub(super) fn same_as_in_tree(vm: &Vm, ours: &[Report], only_ours: &[String]) ->
     // With its second report on a task the first one is complete.
     let theirs = wait_for(vm, SOON, "the in-tree detector", || {
         let theirs = reports(&vm.dmesg_after(mark)?)?;
-        let twice = |pid| theirs.iter().filter(|report| report.pid == pid).count() >= 2;
+        let twice = |pid| {
+            theirs
+                .iter()
+                .filter(|report| report.task.pid == pid)
+                .count()
+                >= 2
+        };
         Ok(ours
             .iter()
-            .all(|report| twice(report.pid))
+            .all(|report| twice(report.task.pid))
             .then_some(theirs))
     })?;
     setting("timeout_secs", 0)?;
     for report in ours {
         let their = theirs
             .iter()
-            .find(|their| their.pid == report.pid)
+            .find(|their| their.task.pid == report.task.pid)
             .context("no report")?;
-        ensure!(their.in_tree(), "not in-tree: {their:#?}");
+        ensure!(their.is_in_tree(), "not in-tree: {their:#?}");
         let (ours, theirs) = (report.common_lines(only_ours), their.common_lines(&[]));
         ensure!(
             ours == theirs,

@@ -54,7 +54,7 @@ fn in_tree_said_nothing(vm: &Vm) -> Verdict {
     }
     let reports = reports(&vm.dmesg()?)?;
     ensure!(
-        !reports.is_empty() && reports.iter().all(|report| !report.in_tree()),
+        !reports.is_empty() && reports.iter().all(|report| report.is_vigil()),
         "{reports:#?}"
     );
     Ok(())
@@ -167,7 +167,7 @@ fn again_after_each_timeout(cx: &Cx) -> Verdict {
     let of = |pid| {
         reports
             .iter()
-            .filter(move |report| report.pid == pid)
+            .filter(move |report| report.task.pid == pid)
             .collect::<Vec<_>>()
     };
 

@@ -43,6 +43,20 @@ impl<F: Clone + std::fmt::Debug> Report<F> {
         self.detector == Some(Detector::Vigil)
     }
 
+    /// Whether the kernel's own detector made it.
+    pub(super) fn is_in_tree(&self) -> bool {
+        self.detector == Some(Detector::InTree)
+    }
+
+    /// Ensures that one of its lines is this.
+    pub(super) fn says(&self, wanted: &str) -> Verdict {
+        ensure!(
+            self.lines.iter().any(|line| line == wanted),
+            "no line '{wanted}' in {self:#?}"
+        );
+        Ok(())
+    }
+
     /// Whether one of its lines contains this.
     pub(super) fn mentions(&self, words: &str) -> bool {
         self.lines.iter().any(|line| line.contains(words))
