@@ -9,6 +9,7 @@ use super::{
         counts, guest, guest_of, hard_in_time, hard_well_formed, in_tree, loud_guest_of, provoke,
         recovered, unresponsive, Lockup, Outcome, Words,
     },
+    reports::panicked,
 };
 use crate::prelude::*;
 
@@ -307,10 +308,7 @@ fn panic(cx: &Cx) -> Verdict {
     let before = vm.uptime()?;
     Lockup::start(&vm, "irqs_off cpu=1 ms=30000")?;
     let text = vm.wait_panic(SOON)?;
-    ensure!(
-        text.contains("Kernel panic - not syncing: Hard LOCKUP"),
-        "{text}"
-    );
+    panicked(&text, "Hard LOCKUP")?;
     let console = vm.console().text();
     ensure!(
         console.contains("watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1"),

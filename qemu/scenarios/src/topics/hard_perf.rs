@@ -6,7 +6,7 @@ use super::{
     hung_stall::{wait_for, PROVOKE, SOON},
     lockup_stall::{counts, guest, guest_of, hard_in_time, provoke, Lockup, Outcome, Words},
     module::nothing_left,
-    reports::Report,
+    reports::{panicked, Report},
 };
 use crate::prelude::*;
 use vigil_klog::HardLockup;
@@ -231,10 +231,7 @@ fn panic(cx: &Cx) -> Verdict {
     let answer = Lockup::start(&vm, "irqs_off cpus=0-1 ms=60000");
     ensure!(answer.is_err(), "{answer:?}");
     let text = vm.wait_panic(SOON * 3)?;
-    ensure!(
-        text.contains("Kernel panic - not syncing: Hard LOCKUP"),
-        "{text}"
-    );
+    panicked(&text, "Hard LOCKUP")?;
     let console = vm.console().text();
     ensure!(console.contains(messages::EVIDENCE_PERF_NMI), "{console}");
     Ok(())

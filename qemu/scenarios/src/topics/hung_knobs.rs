@@ -2,8 +2,12 @@
 //! What each of the hung_task_* knobs does. (Timeout and interval: see
 //! `hung_time`; which values are taken: see `knobs`.)
 
-use super::hung_stall::{
-    finish_look, first_reports, guest, headline, reports, wait_for, wait_report, Stall, SOON,
+use super::{
+    hung_stall::{
+        finish_look, first_reports, guest, headline, report_on, reports, wait_for, wait_report,
+        Stall, SOON,
+    },
+    reports::panicked,
 };
 use crate::prelude::*;
 
@@ -266,28 +270,18 @@ fn panic_by_count(cx: &Cx) -> Verdict {
     );
     // The guest may be gone before the stall's start is acknowledged.
     let second = Stall::start(&vm, "sem")?.victim();
-    let panic = vm.wait_panic(SOON)?;
-    let first_line = panic.lines().next().unwrap_or_default();
-    ensure!(
-        first_line.ends_with("Kernel panic - not syncing: hung_task: blocked tasks"),
-        "{first_line}"
-    );
+    let at = panicked(&vm.wait_panic(SOON)?, "hung_task: blocked tasks")?;
     let console = vm.console().text();
-    let before = console.split("Kernel panic - ").next().unwrap_or_default();
-    let stamp = r"(?m)^\[ *[\d.]+\] ";
-    let report = headline(Some(second)).replace("(?s)^", stamp);
-    let report = regex::Regex::new(&report)?;
-    let report = report
-        .find(before)
-        .with_context(|| format!("no report before the panic: {before}"))?;
-    let report = before.get(report.start()..).unwrap_or_default();
+    let reports = reports(&LogLine::parse_text(&console))?;
+    let report = report_on(&reports, second)?;
+    ensure!(report.time <= at, "after the panic at {at}: {report:#?}");
     for words in [
         machine::call_trace(),
         "blocked on a semaphore likely last held by task prov_hold/",
     ] {
         ensure!(
-            report.contains(words),
-            "no '{words}' in the last report: {report}"
+            report.mentions(words),
+            "no '{words}' in the last report: {report:#?}"
         );
     }
     Ok(())

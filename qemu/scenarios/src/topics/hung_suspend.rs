@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Suspend to RAM: nothing is reported for the time asleep.
 
-use super::hung_stall::{guest, wait_for, wake_after, Stall, NO_WAKING, SOON};
+use super::hung_stall::{guest, reports, wait_for, wake_after, Stall, NO_WAKING, SOON};
 use crate::{prelude::*, splat};
 use regex::Regex;
 
@@ -60,33 +60,26 @@ fn time_asleep_does_not_count(cx: &Cx) -> Verdict {
     let asleep = (woke_real - slept_real) - (woke - slept);
     ensure!(asleep > 4.0, "asleep for {asleep} s only");
 
-    let headline = Regex::new(
-        r"(?m)^\[ *([\d.]+)\] INFO: task \S+:(\d+) blocked for more than (\d+) seconds\.$",
-    )?;
-    let mut reports = 0;
-    for report in headline.captures_iter(&text) {
-        let (time, pid, seconds): (f64, u32, u32) =
-            (report[1].parse()?, report[2].parse()?, report[3].parse()?);
-        ensure!(
-            pid == stuck.victim() && pid != nap.victim(),
-            "reported: {}",
-            &report[0]
-        );
-        let awake = time - stuck.before;
-        // Going to sleep and waking up do not count, and take a while on some kernels.
-        let counted = awake - (woke - slept);
-        ensure!(
-            awake >= 5.0 && counted < 8.0,
-            "reported after {awake} s awake, {counted} s of which count: {}",
-            &report[0]
-        );
-        ensure!((5..=7).contains(&seconds), "{}", &report[0]);
-        reports += 1;
-    }
-    ensure!(reports == 1, "{reports} reports");
-    let splats: Vec<&str> = text
-        .lines()
-        .filter(|line| splat::classify(line).is_some())
+    let lines = LogLine::parse_text(&text);
+    let reports = reports(&lines)?;
+    let [report] = &reports[..] else {
+        bail!("not one report: {reports:#?}");
+    };
+    ensure!(
+        report.task.pid == stuck.victim() && report.task.pid != nap.victim(),
+        "reported: {report:#?}"
+    );
+    let awake = report.time - stuck.before;
+    // Going to sleep and waking up do not count, and take a while on some kernels.
+    let counted = awake - (woke - slept);
+    ensure!(
+        awake >= 5.0 && counted < 8.0,
+        "reported after {awake} s awake, {counted} s of which count: {report:#?}"
+    );
+    ensure!((5..=7).contains(&report.seconds), "{report:#?}");
+    let splats: Vec<&LogLine> = lines
+        .iter()
+        .filter(|line| splat::classify(&line.text).is_some())
         .collect();
     ensure!(splats.is_empty(), "the kernel complained: {splats:#?}");
     Ok(())

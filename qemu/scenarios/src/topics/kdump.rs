@@ -6,10 +6,12 @@
 use super::{
     hung_stall::{headline, wait_for, Stall, SOON},
     lockup_stall::Lockup,
+    reports::panicked,
 };
 use crate::prelude::*;
 use serde::Deserialize;
 use std::{env, path::Path, process::Command};
+use vigil_klog::{Finding, Log};
 use vigil_vm::{Dump, DumpError};
 
 /// What the kernel must have been built with to leave a dump.
@@ -94,24 +96,26 @@ fn vmcore_report(arguments: &[&str], files: &[&Path]) -> anyhow::Result<String> 
 
 /// What is true of every dump: the log has the panic and, before it, the report, and
 /// the record has the one incident that was fatal. Returns that.
-fn story(vm: &Vm, dump: &Dump, panic: &str, report: &str) -> anyhow::Result<Incident> {
+fn story(
+    vm: &Vm,
+    dump: &Dump,
+    panic: &str,
+    is_report: impl Fn(&Finding) -> bool,
+) -> anyhow::Result<Incident> {
     ensure!(dump.panic.contains(panic), "{}", dump.panic);
     let log = vmcore_report(&["--dmesg"], &[&dump.vmcore])?;
-    let position = |end: &str| {
-        log.lines()
-            .position(|line| line.ends_with(end))
-            .with_context(|| format!("no '{end}' in the dump's log:\n{log}"))
-    };
-    let said = position(&format!("Kernel panic - not syncing: {panic}"))?;
+    panicked(&log, panic)?;
+    let reports = Log::parse(&LogLine::parse_text(&log)).reports;
+    let said = reports
+        .iter()
+        .position(|report| matches!(report.finding, Finding::Panic(_)));
+    let reported = reports
+        .iter()
+        .position(|report| report.is_vigil() && is_report(&report.finding));
     ensure!(
-        position(report)? < said,
-        "the panic comes before the report"
+        reported.is_some() && reported < said,
+        "no report before the panic:\n{log}"
     );
-    ensure!(
-        log.matches("Kernel panic - not syncing").count() == 1,
-        "more than one panic:\n{log}"
-    );
-
     let json = vmcore_report(&["--json"], &[&dump.vmcore])?;
     let record: Record = serde_json::from_str(&json).with_context(|| json.clone())?;
     let release = vm.artifacts().release().unwrap_or_default();
@@ -175,8 +179,12 @@ fn hard_lockup_with(cx: &Cx, append: &str, parameters: &str) -> anyhow::Result<(
     vm.arm_kdump("")?;
     let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=100000")?;
     let dump = vm.wait_dump(SOON)?;
-    let report = "Watchdog detected hard LOCKUP on cpu 1";
-    let incident = story(&vm, &dump, "Hard LOCKUP", report)?;
+    let incident = story(
+        &vm,
+        &dump,
+        "Hard LOCKUP",
+        |found| matches!(found, Finding::HardLockup(lockup) if lockup.cpu == 1),
+    )?;
     if machine::has_nmi() {
         stuck(&incident, "hard lockup", &lockup, "prov_irqs/1")?;
     }
@@ -199,8 +207,13 @@ fn soft_lockup(cx: &Cx) -> Verdict {
     vm.arm_kdump("")?;
     let lockup = Lockup::start(&vm, "preempt_off cpu=1 ms=100000")?;
     let dump = vm.wait_dump(SOON)?;
-    let report = format!("[prov_preempt/1:{}]", lockup.pids[0]);
-    let incident = story(&vm, &dump, "softlockup: hung tasks", &report)?;
+    let name = format!("prov_preempt/1:{}", lockup.pids[0]);
+    let incident = story(
+        &vm,
+        &dump,
+        "softlockup: hung tasks",
+        |found| matches!(found, Finding::SoftLockup(lockup) if lockup.task.to_string() == name),
+    )?;
     stuck(&incident, "soft lockup", &lockup, "prov_preempt/1")?;
     ensure!(incident.finder == 1, "{incident:#?}");
     Ok(dump.remove()?)
@@ -216,7 +229,7 @@ fn hung_task(cx: &Cx) -> Verdict {
         &vm,
         &dump,
         "hung_task: blocked tasks",
-        "blocked for more than 3 seconds.",
+        |found| matches!(found, Finding::HungTask(task) if task.seconds == 3),
     )?;
     ensure!(
         incident.kind == "hung task"

@@ -8,6 +8,7 @@ use super::{
         counts, grace, guest, hard_in_time, provoke, recovered, soft_in_time,
         tainted_by_soft_lockup, unresponsive, Lockup, Words, PERIOD,
     },
+    reports::panicked,
 };
 use crate::prelude::*;
 use regex::Regex;
@@ -133,13 +134,7 @@ fn one_cpu_panic(cx: &Cx) -> Verdict {
     // What a CPU that does not run cannot do is to stop.
     drop(frozen);
     let text = vm.wait_panic(SOON)?;
-    ensure!(
-        text.contains(&format!(
-            "Kernel panic - not syncing: {}",
-            messages::UNRESPONSIVE_CPU_PANIC
-        )),
-        "{text}"
-    );
+    panicked(&text, messages::UNRESPONSIVE_CPU_PANIC)?;
     let said = Regex::new(within_line(&unresponsive(1)))?;
     ensure!(said.is_match(&vm.console().text()));
     Ok(())

@@ -6,6 +6,7 @@ use super::{
     hung_stall::{headline, wait_for, Stall, SOON},
     lockup_pause::NO_ASKING,
     lockup_stall::{guest, guest_of, load, loud_guest_of, Lockup},
+    reports::panicked,
 };
 use crate::prelude::*;
 use regex::Regex;
@@ -44,15 +45,6 @@ const ZONE_OF_FEW: &str = "elsewhere all memory is in the zone whose lock is hel
 /// A pattern for the line that says that a panic waits for so many milliseconds.
 fn delayed(ms: &str) -> String {
     pattern_of(messages::PanicDelay::TEXT, &[("ms", ms)])
-}
-
-/// Ensures that the panic's text is this, and that it is said once.
-fn panicked(text: &str, message: &str) -> Verdict {
-    let line = format!("Kernel panic - not syncing: {message}");
-    ensure!(text.contains(&line), "no '{line}': {text}");
-    let panics = text.matches("Kernel panic - not syncing").count();
-    ensure!(panics == 1, "{panics} panics: {text}");
-    Ok(())
 }
 
 /// Whether the kernel's taint has `W`.
@@ -116,7 +108,8 @@ fn needs_kdump(cx: &Cx) -> Verdict {
     many.end(&vm)?;
 
     vm.set_knob("panic_needs_kdump", 0)?;
-    panicked(&vm.wait_panic(SOON)?, "hung_task: blocked tasks")
+    panicked(&vm.wait_panic(SOON)?, "hung_task: blocked tasks")?;
+    Ok(())
 }
 
 /// The machine goes on for as long as it is told, the panic comes then, and not
@@ -160,13 +153,12 @@ fn delays(cx: &Cx, stalls: &[(&str, &str)]) -> Verdict {
             last = now;
         }
         let text = vm.wait_panic(SOON)?;
-        panicked(&text, message)?;
+        let at = panicked(&text, message)?;
         ensure!(
             last - said.time > 1.0,
             "{message}: said at {}, at work until {last}",
             said.time
         );
-        let at = time_of_panic(&text)?;
         ensure!(
             at - said.time >= 3.0,
             "{message}: said at {}, and came at {at}",
@@ -174,20 +166,6 @@ fn delays(cx: &Cx, stalls: &[(&str, &str)]) -> Verdict {
         );
     }
     Ok(())
-}
-
-/// The stamp of the panic's line.
-fn time_of_panic(text: &str) -> anyhow::Result<f64> {
-    let line = text
-        .lines()
-        .find(|line| line.contains("Kernel panic - not syncing"))
-        .context("no panic")?;
-    let stamp = line
-        .trim_start_matches('[')
-        .split(']')
-        .next()
-        .unwrap_or_default();
-    stamp.trim().parse().with_context(|| line.to_owned())
 }
 
 /// While it is being waited for, a panic can be called off: by its knob, by
@@ -222,7 +200,8 @@ fn called_off(cx: &Cx) -> Verdict {
     }
     load(&vm, "watchdog_thresh=1 hardlockup_panic=1")?;
     Lockup::start(&vm, "irqs_off cpu=1 ms=30000")?;
-    panicked(&vm.wait_panic(SOON)?, "Hard LOCKUP")
+    panicked(&vm.wait_panic(SOON)?, "Hard LOCKUP")?;
+    Ok(())
 }
 
 /// The same for a hung task.
@@ -251,7 +230,8 @@ fn called_off_for_a_task(cx: &Cx) -> Verdict {
     }
     vm.load("hung_task_timeout_secs=2 hung_task_panic=1")?;
     Stall::start(&vm, "mutex")?;
-    panicked(&vm.wait_panic(SOON)?, "hung_task: blocked tasks")
+    panicked(&vm.wait_panic(SOON)?, "hung_task: blocked tasks")?;
+    Ok(())
 }
 
 /// What is found during the report, or while the panic is being waited for, is
@@ -361,9 +341,8 @@ fn another_takes_over(cx: &Cx) -> Verdict {
     drop(frozen);
     panic?;
     let text = vm.wait_panic(SOON)?;
-    panicked(&text, "softlockup: hung tasks")?;
+    let at = panicked(&text, "softlockup: hung tasks")?;
     ensure!(text.contains("CPU: 0 "), "{text}");
-    let at = time_of_panic(&text)?;
     ensure!(at - said.time >= 15.0, "{} and {at}", said.time);
     Ok(())
 }

@@ -86,3 +86,21 @@ pub(super) fn log_of(lines: &[LogLine]) -> anyhow::Result<Log> {
     );
     Ok(log)
 }
+
+/// Ensures that a console's text has one panic, which is for this reason. Returns its time
+/// stamp.
+pub(super) fn panicked(text: &str, reason: &str) -> anyhow::Result<f64> {
+    let log = Log::parse(&LogLine::parse_text(text));
+    let panics: Vec<_> = log.panics().collect();
+    let [(report, panic)] = panics[..] else {
+        bail!("{} panics: {text}", panics.len());
+    };
+    ensure!(
+        panic.message == reason,
+        "panic '{}', not '{reason}'",
+        panic.message
+    );
+    let said = text.matches("Kernel panic - not syncing").count();
+    ensure!(said == 1, "{said} panics: {text}");
+    Ok(report.time)
+}

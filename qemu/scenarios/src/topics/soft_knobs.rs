@@ -4,6 +4,7 @@
 use super::{
     hung_stall::SOON,
     lockup_stall::{counts, grace, guest, loud_guest_of, provoke, soft_in_time, Lockup, PERIOD},
+    reports::panicked,
 };
 use crate::prelude::*;
 
@@ -172,14 +173,9 @@ fn reported_at(vm: &Vm) -> anyhow::Result<Vec<f64>> {
     Ok(words.soft.iter().map(|report| report.time).collect())
 }
 
-fn panics(vm: &Vm) -> Verdict {
-    let text = vm.wait_panic(SOON)?;
-    ensure!(
-        text.starts_with("Kernel panic - not syncing: softlockup: hung tasks")
-            || text.contains("] Kernel panic - not syncing: softlockup: hung tasks"),
-        "{text}"
-    );
-    Ok(())
+/// Waits for the panic; returns its time stamp.
+fn panic_time(vm: &Vm) -> anyhow::Result<f64> {
+    panicked(&vm.wait_panic(SOON)?, "softlockup: hung tasks")
 }
 
 /// With 1 the first report ends in a panic, in mainline's words.
@@ -188,13 +184,12 @@ fn panic_at_once(cx: &Cx) -> Verdict {
     let before = vm.uptime()?;
     Lockup::start(&vm, "preempt_off cpu=1 ms=20000")?;
     let after = vm.uptime()?;
-    panics(&vm)?;
+    let stamp = panic_time(&vm)?;
     let text = vm.console().text();
     let reports = text
         .matches("watchdog: BUG: soft lockup - CPU#1 stuck for 2s!")
         .count();
     ensure!(reports == 1, "{reports} reports");
-    let stamp = panic_time(&text)?;
     ensure!(
         stamp - before > 1.5 && stamp - after < 2.0 + grace() + 1.0,
         "panic at {stamp}, stuck since {before} to {after}"
@@ -217,22 +212,11 @@ fn panic_at_two_thresholds(cx: &Cx) -> Verdict {
     let before = vm.uptime()?;
     Lockup::start(&vm, "preempt_off cpu=1 ms=20000")?;
     let after = vm.uptime()?;
-    panics(&vm)?;
-    let stamp = panic_time(&vm.console().text())?;
+    let stamp = panic_time(&vm)?;
     ensure!(
         stamp - before > 4.0 - PERIOD && stamp - after < 4.0 + 2.0 * grace() + 1.0,
         "panic at {stamp}, stuck since {before} to {after}; reports at {:?}",
         reported_at(&vm)
     );
     Ok(())
-}
-
-/// The stamp of the panic's line on the console.
-fn panic_time(console: &str) -> anyhow::Result<f64> {
-    let line = console
-        .lines()
-        .find(|line| line.contains("Kernel panic - not syncing: "))
-        .context("no panic")?;
-    let stamp = line.split(['[', ']']).nth(1).context("no stamp")?;
-    Ok(stamp.trim().parse()?)
 }
