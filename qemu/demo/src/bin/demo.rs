@@ -4,7 +4,8 @@
 
 use anyhow::{Context, Result};
 use std::time::Duration;
-use vigil_vm::{Config, LogLine, Vm};
+use vigil_klog::{pattern, texts, Finding, HungTask, Lock, Log, Report};
+use vigil_vm::{Config, Vm};
 
 /// Seconds in D state after which vigil calls a task hung here; the in-tree
 /// detector keeps its default of 120.
@@ -49,10 +50,8 @@ const THRESH: u32 = 2;
 struct Hog {
     kind: &'static str,
     what: &'static str,
-    /// How a report begins.
-    head: &'static str,
-    /// What only vigil's says, in the line after that.
-    ours: &'static str,
+    /// Whether a report is on it.
+    is_found: fn(&Finding) -> bool,
     /// Why the in-tree detector says nothing if it does not.
     silence: &'static str,
 }
@@ -61,16 +60,14 @@ const HOGS: [Hog; 2] = [
     Hog {
         kind: "preempt_off",
         what: "a task keeps CPU 1, with preemption off",
-        head: "watchdog: BUG: soft lockup - CPU#1 ",
-        ours: "(as counted by the tick)",
+        is_found: |finding| matches!(finding, Finding::SoftLockup(lockup) if lockup.cpu == 1),
         // A stack that is printed asks it for patience.
         silence: "nothing (vigil's report came first and put it off)",
     },
     Hog {
         kind: "irqs_off",
         what: "CPU 1 spins with interrupts off",
-        head: "watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1",
-        ours: "vigil: CPU1 ",
+        is_found: |finding| matches!(finding, Finding::HardLockup(lockup) if lockup.cpu == 1),
         silence: "nothing (it needs a PMU)",
     },
 ];
@@ -107,15 +104,16 @@ fn main() -> Result<()> {
         println!("provoked: {} ({})", stall.kind, stall.what);
     }
     for stall in &STALLS {
-        let report = format!(r"^INFO: task {}:\d+ blocked ", stall.task);
+        let report = pattern(texts::HUNG_TASK, &[("comm", stall.task)]);
         vm.wait_log_after(mark, &report, Duration::from_secs(120))?;
     }
     // The last report is longer than its first line.
     vm.sh_ok("echo all > /sys/kernel/debug/vigil_provoke/end")?;
-    let log = vm.dmesg_after(mark)?;
+    let log = Log::parse(&vm.dmesg_after(mark)?);
 
     println!("\nWhat vigil said about the first of them:\n");
-    for line in first_report(&log, STALLS[0].task) {
+    let first = reports_on(&STALLS[0], &log).find(|(report, _)| report.is_vigil());
+    for line in first.iter().flat_map(|(report, _)| &report.lines) {
         println!("  [{:12.6}] {}", line.time, line.text);
     }
     for (stall, began) in STALLS.iter().zip(began) {
@@ -133,52 +131,42 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The lines from the report's first to the last of the owner's stack.
-fn first_report<'a>(log: &'a [LogLine], task: &str) -> &'a [LogLine] {
-    let head = format!("INFO: task {task}:");
-    let is_head =
-        |line: &LogLine| line.text.starts_with("INFO: task ") && line.text.contains(" blocked ");
-    let begin = log.iter().position(|line| line.text.starts_with(&head));
-    let Some(begin) = begin else { return &[] };
-    let rest = &log[begin + 1..];
-    let next = rest
-        .iter()
-        .position(|line| is_head(line) && line.text.contains(" for more than "));
-    &log[begin..begin + 1 + next.unwrap_or(rest.len())]
+/// The reports on a stall.
+fn reports_on<'a>(
+    stall: &'a Stall,
+    log: &'a Log,
+) -> impl Iterator<Item = (&'a Report, &'a HungTask)> {
+    log.hung_tasks()
+        .filter(|(_, hung)| hung.task.comm == stall.task)
 }
 
-/// Picks what belongs to one stall. A report of vigil's is told from one of the
-/// in-tree detector's by the third line, which says how to switch it off.
-fn row(stall: &Stall, began: f64, log: &[LogLine]) -> Row {
-    let head = format!("INFO: task {}:", stall.task);
+/// When each detector first reported a stall, and what vigil says of the lock's owner.
+fn row(stall: &Stall, began: f64, log: &Log) -> Row {
     let mut row = Row {
         what: stall.what,
         vigil: None,
         in_tree: None,
         silence: "nothing (its timeout is 120 s)",
     };
-    for (i, line) in log.iter().enumerate() {
-        if !line.text.starts_with(&head) || !line.text.contains(" for more than ") {
-            continue;
-        }
-        let report = first_report(&log[i..], stall.task);
-        let ours = report
-            .iter()
-            .any(|line| line.text.contains("/proc/sys/vigil/"));
-        let late = line.time - began;
-        if !ours {
+    for (report, hung) in reports_on(stall, log) {
+        let late = report.time - began;
+        if report.is_vigil() {
+            row.vigil.get_or_insert_with(|| (late, owner(hung)));
+        } else {
             row.in_tree.get_or_insert(late);
-            continue;
         }
-        let behind = report
-            .iter()
-            .filter_map(|line| line.text.split_once("likely "))
-            .map(|(_, owner)| owner.trim_end_matches('.').to_owned())
-            .next();
-        row.vigil
-            .get_or_insert((late, behind.unwrap_or_else(|| "no owner is kept".into())));
     }
     row
+}
+
+/// What has the lock that a task waits for.
+fn owner(hung: &HungTask) -> String {
+    let blocker = hung.blocker.as_ref();
+    match blocker.and_then(|blocker| Some((blocker.lock, blocker.owner.as_ref()?))) {
+        Some((Lock::Semaphore, holder)) => format!("last held by task {holder}"),
+        Some((_, owner)) => format!("owned by task {owner}"),
+        None => "no owner is kept".into(),
+    }
 }
 
 /// Keeps a CPU busy for 9 s and shows the first lines of vigil's report.
@@ -214,27 +202,22 @@ fn lockup(vm: &Vm, hog: &Hog) -> Result<Row> {
         .and_then(|(_, rest)| rest.split_whitespace().next())
         .context("the provoking module kept no time")?
         .parse()?;
-    let log = vm.dmesg_after(mark)?;
+    let log = Log::parse(&vm.dmesg_after(mark)?);
     let mut row = Row {
         what: hog.what,
         vigil: None,
         in_tree: None,
         silence: hog.silence,
     };
-    for (i, line) in log.iter().enumerate() {
-        if !line.text.starts_with(hog.head) {
+    for report in &log.reports {
+        if !(hog.is_found)(&report.finding) {
             continue;
         }
-        // Another CPU's line may come in between.
-        let ours = log[i + 1..]
-            .iter()
-            .take(3)
-            .any(|next| next.text.contains(hog.ours));
-        let late = line.time - began;
-        if !ours {
+        let late = report.time - began;
+        if !report.is_vigil() {
             row.in_tree.get_or_insert(late);
         } else if row.vigil.is_none() {
-            for line in log[i..].iter().take(12) {
+            for line in report.lines.iter().take(12) {
                 println!("  [{:12.6}] {}", line.time, line.text);
             }
             println!("  ...");

@@ -7,10 +7,9 @@
 //! the two take turns, in the same boot. Hung tasks are found by both at once.
 
 use anyhow::{ensure, Context, Result};
-use regex::Regex;
 use std::time::Duration;
-use vigil_logic::messages::{Pattern, TaskLastRan};
-use vigil_vm::{Config, LogLine, Vm};
+use vigil_klog::{Finding, Log, Report};
+use vigil_vm::{Config, Vm};
 
 pub(super) const PROVOKE: &str = "/sys/kernel/debug/vigil_provoke";
 
@@ -107,7 +106,7 @@ fn phase(vm: &Vm, number: u32, span: f64) -> Result<()> {
 }
 
 /// Keeps CPU 1 in a stall of `ms`; returns when it began, and the log since.
-fn stall(vm: &Vm, kind: &str, ms: u32, id: u32) -> Result<(f64, Vec<LogLine>)> {
+fn stall(vm: &Vm, kind: &str, ms: u32, id: u32) -> Result<(f64, Log)> {
     let mark = vm.mark()?;
     vm.write(
         &format!("{PROVOKE}/run"),
@@ -125,21 +124,23 @@ fn stall(vm: &Vm, kind: &str, ms: u32, id: u32) -> Result<(f64, Vec<LogLine>)> {
         .and_then(|(_, rest)| rest.split_whitespace().next())
         .context("the provoking module kept no time")?
         .parse()?;
-    Ok((began, vm.dmesg_after(mark)?))
+    Ok((began, Log::parse(&vm.dmesg_after(mark)?)))
 }
 
-/// When the first line with these words was printed.
-fn first(log: &[LogLine], words: &str) -> Option<f64> {
-    log.iter()
-        .find(|line| line.facility == 0 && line.text.contains(words))
-        .map(|line| line.time)
+/// When vigil and the in-tree detector first reported a finding: its first lines' stamps.
+fn first(log: &Log, is_it: impl Fn(&Finding) -> bool) -> [Option<f64>; 2] {
+    [true, false].map(|vigil| {
+        let found = |report: &&Report| report.is_vigil() == vigil && is_it(&report.finding);
+        log.reports.iter().find(found).map(|report| report.time)
+    })
 }
 
 fn soft(vm: &Vm) -> Result<()> {
     let mut rows = [Row::new(PERIOD), Row::new(PERIOD)];
     let mut id = 1000;
     for number in 0..TIMES {
-        for (row, ours) in rows.iter_mut().zip([true, false]) {
+        for (detector, row) in rows.iter_mut().enumerate() {
+            let ours = detector == 0;
             vm.set_knob("soft_watchdog", u8::from(ours))?;
             vm.write(
                 "/proc/sys/kernel/soft_watchdog",
@@ -150,10 +151,11 @@ fn soft(vm: &Vm) -> Result<()> {
             // The in-tree one's limit is 5 x 2^30 ns, and then a sample.
             let ms = if ours { 4800 } else { 6700 };
             let (began, log) = stall(vm, "preempt_off", ms, id)?;
-            row.add(
-                began + 2.0 * THRESH,
-                first(&log, "BUG: soft lockup - CPU#1"),
+            let reported = first(
+                &log,
+                |found| matches!(found, Finding::SoftLockup(lockup) if lockup.cpu == 1),
             );
+            row.add(began + 2.0 * THRESH, reported[detector]);
         }
     }
     let what = format!("soft lockup, threshold {} s", 2.0 * THRESH);
@@ -173,15 +175,12 @@ pub(super) fn hard(vm: &Vm, ms: u32) -> Result<()> {
     for number in 0..TIMES {
         phase(vm, number, PERIOD)?;
         let (began, log) = stall(vm, "irqs_off", ms, 2000 + number)?;
-        let head = "Watchdog detected hard LOCKUP on cpu 1";
-        let second = "CPU1 took its last timer interrupt";
-        // Both have the same first line; vigil's second one follows its own.
-        let second = log.iter().position(|line| line.text.contains(second));
-        let heads = || (0..).zip(&log).filter(|(_, line)| line.text.contains(head));
-        let ours = heads().take_while(|(at, _)| Some(*at) < second).last();
-        let theirs = heads().find(|(at, _)| Some(*at) != ours.map(|(ours, _)| ours));
-        for (row, found) in rows.iter_mut().zip([ours, theirs]) {
-            row.add(began + THRESH, found.map(|(_, line)| line.time));
+        let reported = first(
+            &log,
+            |found| matches!(found, Finding::HardLockup(lockup) if lockup.cpu == 1),
+        );
+        for (row, reported) in rows.iter_mut().zip(reported) {
+            row.add(began + THRESH, reported);
         }
     }
     let what = format!("hard lockup, threshold {THRESH} s");
@@ -212,15 +211,16 @@ fn hung(vm: &Vm, interval: u32) -> Result<()> {
         )?;
         let after = vm.uptime()?;
         let active = vm.sh_ok(&format!("grep '^{id} ' {PROVOKE}/active"))?;
-        let pid = active
+        let pid: u32 = active
             .split_once("tasks=")
             .and_then(|(_, rest)| rest.split([' ', ',']).next())
-            .context("no victim")?;
-        stalls.push((pid.to_owned(), (before + after) / 2.0));
+            .context("no victim")?
+            .parse()?;
+        stalls.push((pid, (before + after) / 2.0));
     }
     // Both have had their time for the last one.
     vm.sh_ok(&format!("sleep {}", 2.0 * TIMEOUT + 3.0))?;
-    let log = vm.dmesg_after(mark)?;
+    let log = Log::parse(&vm.dmesg_after(mark)?);
     vm.sh_ok(&format!("echo all > {PROVOKE}/end"))?;
 
     let mut rows = [
@@ -231,32 +231,14 @@ fn hung(vm: &Vm, interval: u32) -> Result<()> {
             interval.into()
         }),
     ];
-    let text = TaskLastRan::TEXT;
-    let last_ran = Regex::new(&Pattern { text, values: &[] }.to_string())?;
     for (pid, began) in stalls {
-        let pid = format!(":{pid}");
-        let is_ours = |line: &&LogLine| {
-            let part = last_ran.captures(&line.text);
-            line.facility == 0 && part.is_some_and(|part| part["task"].ends_with(&pid))
-        };
-        let head = format!("{pid} blocked for more than ");
-        // The two may print at the same time, line by line: of the heads before
-        // vigil's second line on the task the last one is taken for vigil's.
-        let heads: Vec<f64> = log
-            .iter()
-            .filter(|line| line.facility == 0 && line.text.contains(&head))
-            .map(|line| line.time)
-            .collect();
-        let seconds: Vec<f64> = log.iter().filter(is_ours).map(|line| line.time).collect();
-        let second = seconds.first().copied();
-        let vigil = second.and_then(|second| heads.iter().rev().find(|&&time| time <= second));
-        let taken: Vec<f64> = seconds
-            .iter()
-            .filter_map(|second| heads.iter().rev().find(|&&time| time <= *second).copied())
-            .collect();
-        let theirs = heads.iter().find(|time| !taken.contains(time));
-        rows[0].add(began + TIMEOUT, vigil.copied());
-        rows[1].add(began + TIMEOUT, theirs.copied());
+        let reported = first(
+            &log,
+            |found| matches!(found, Finding::HungTask(hung) if hung.task.pid == pid),
+        );
+        for (row, reported) in rows.iter_mut().zip(reported) {
+            row.add(began + TIMEOUT, reported);
+        }
     }
     let what = format!("hung task, timeout {TIMEOUT} s");
     rows[0].print(&what, "vigil");
