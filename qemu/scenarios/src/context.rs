@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a scenario is given: it boots guests, which are killed and checked after it.
 
-use crate::{
-    slots::{SlotClass, Yielded},
-    splat::{self, Splat},
-};
+use crate::slots::{SlotClass, Yielded};
 use std::{
     fmt::Write,
     fs,
@@ -12,6 +9,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use vigil_klog::Splat;
 use vigil_vm::{BootError, Config, LogLine, Observer, Vm};
 
 /// Number of the log's last lines that are shown with a failure.
@@ -94,7 +92,7 @@ impl Cx {
         for observer in &guests.observers {
             for line in observer.log().lines() {
                 // Programs may write anything to the log.
-                let splat = splat::classify(&line.text).filter(|_| line.facility == 0);
+                let splat = Splat::of(&line.text).filter(|_| line.facility == 0);
                 if let Some(splat) = splat.filter(|splat| !allowed.contains(splat)) {
                     found.push(format!("{splat:?}: [{:.6}] {}", line.time, line.text));
                 }

@@ -24,7 +24,6 @@
 //! | `context` | what a scenario is given: guests that are killed with it |
 //! | `runner` | runs a scenario: time limit, second try, verdict |
 //! | `slots` | how many scenarios may be busy at the same time |
-//! | `splat` | searches a guest's log for warnings and the like |
 //! | `outcome` | how a scenario ended |
 //! | `report` | collects the results: table, KTAP (`ktap`), JUnit XML (`junit`) |
 
@@ -40,7 +39,6 @@ mod runner;
 mod scenario;
 mod selection;
 mod slots;
-mod splat;
 mod status;
 mod topics;
 

@@ -8,11 +8,11 @@ pub(crate) use crate::{
     context::Cx,
     machine,
     scenario::{secs, Scenario, Verdict},
-    splat::Splat,
     status::{pattern, pattern_of, within_line, Status},
 };
 pub(crate) use anyhow::{anyhow, bail, ensure, Context as _};
 pub(crate) use std::time::{Duration, Instant};
+pub(crate) use vigil_klog::Splat;
 pub(crate) use vigil_logic::messages::{self, status as key};
 pub(crate) use vigil_vm::{
     qapi::qmp, Arch, Artifacts, Config, Errno, Error, Job, LogLine, Mark, Output, Vm,

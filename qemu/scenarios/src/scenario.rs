@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a scenario is.
 
-use crate::{context::Cx, machine, slots::SlotClass, splat::Splat};
+use crate::{context::Cx, machine, slots::SlotClass};
 use std::time::Duration;
+use vigil_klog::Splat;
 use vigil_vm::Arch;
 
 /// How a scenario ends: an error is a failure. Panics (of `assert!`) are too.

@@ -25,6 +25,8 @@
 //! assert!(matches!(&report.finding, Finding::HardLockup(lockup) if lockup.cpu == 1));
 //! ```
 //!
+//! [`Splat`] names other lines that a healthy kernel does not print.
+//!
 //! The texts that it looks for stand in [`texts`]. It never fails: what it does not
 //! know is no report, and [`Log::unknown`] has the lines that look like a report
 //! and have another wording.
@@ -32,6 +34,7 @@
 mod line;
 mod message;
 mod report;
+mod splat;
 mod template;
 pub mod texts;
 mod trace;
@@ -42,5 +45,6 @@ pub use report::{
     BusyInterrupt, BusyInterrupts, Finding, HardLockup, HungTask, Log, Note, Panic, RcuStall,
     Report, SoftLockup, UnresponsiveCpu, Usage,
 };
+pub use splat::Splat;
 pub use template::{pattern, print};
 pub use trace::{Dump, Frame};

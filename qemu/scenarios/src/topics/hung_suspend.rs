@@ -2,7 +2,7 @@
 //! Suspend to RAM: nothing is reported for the time asleep.
 
 use super::hung_stall::{guest, reports, wait_for, wake_after, Stall, NO_WAKING, SOON};
-use crate::{prelude::*, splat};
+use crate::prelude::*;
 use regex::Regex;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -79,7 +79,7 @@ fn time_asleep_does_not_count(cx: &Cx) -> Verdict {
     ensure!((5..=7).contains(&report.seconds), "{report:#?}");
     let splats: Vec<&LogLine> = lines
         .iter()
-        .filter(|line| splat::classify(&line.text).is_some())
+        .filter(|line| Splat::of(&line.text).is_some())
         .collect();
     ensure!(splats.is_empty(), "the kernel complained: {splats:#?}");
     Ok(())

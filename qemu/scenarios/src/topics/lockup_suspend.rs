@@ -6,7 +6,7 @@ use super::{
     hung_stall::{wait_for, wake_after, NO_WAKING, PROVOKE, SOON},
     lockup_stall::{loud_guest_of, Words},
 };
-use crate::{prelude::*, splat};
+use crate::prelude::*;
 use regex::Regex;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -98,7 +98,7 @@ fn suspend(cx: &Cx, how: &str, wake: fn(&Vm) -> Verdict) -> Verdict {
     ensure!(after.only_soft(1)?.len() == 1, "{after:#?}");
     let splats: Vec<&LogLine> = lines
         .iter()
-        .filter(|line| splat::classify(&line.text).is_some())
+        .filter(|line| Splat::of(&line.text).is_some())
         .collect();
     ensure!(splats.is_empty(), "the kernel complained: {splats:#?}");
     Ok(())

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a healthy kernel does not print. Looked for in the log of every guest
-//! after its scenario: a module that makes lockdep or RCU complain is broken,
-//! whatever it reports.
+//! What a healthy kernel does not print. A module that makes lockdep or RCU complain
+//! is broken, whatever it reports.
 
 use regex::Regex;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 /// A kind of complaint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Splat {
+pub enum Splat {
     /// `WARNING:`, lockdep's included.
     Warning,
-    /// `BUG:`, except soft lockups, which the scenarios make on purpose.
+    /// `BUG:`, except soft lockups, which are findings: [`crate::Finding::SoftLockup`].
     Bug,
     /// Faults: `Oops`, `general protection fault`, and the like.
     Oops,
@@ -23,7 +22,8 @@ pub(crate) enum Splat {
     Ubsan,
     /// Leaks that the kernel noticed: references, objects, per-CPU memory.
     Leak,
-    /// A panic that the scenario did not wait for.
+    /// A panic that was not waited for. No line alone shows that: [`Splat::of`] does not
+    /// return it.
     Panic,
 }
 
@@ -50,25 +50,27 @@ const PATTERNS: [(Splat, &str); 7] = [
     ),
 ];
 
-/// What looks like a splat and is what the scenarios are about.
+/// What looks like a splat and is a finding.
 const EXPECTED: &str = r"BUG: soft lockup - CPU";
 
-/// The kind of complaint that a line is, if it is one.
-pub(crate) fn classify(line: &str) -> Option<Splat> {
-    static COMPILED: OnceLock<Vec<(Splat, Regex)>> = OnceLock::new();
-    let compiled = COMPILED.get_or_init(|| {
-        PATTERNS
-            .iter()
-            .filter_map(|(splat, pattern)| Some((*splat, Regex::new(pattern).ok()?)))
-            .collect()
-    });
-    if line.contains(EXPECTED) {
-        return None;
-    }
-    compiled
+static COMPILED: LazyLock<Vec<(Splat, Regex)>> = LazyLock::new(|| {
+    PATTERNS
         .iter()
-        .find(|(_, pattern)| pattern.is_match(line))
-        .map(|(splat, _)| *splat)
+        .filter_map(|(splat, pattern)| Some((*splat, Regex::new(pattern).ok()?)))
+        .collect()
+});
+
+impl Splat {
+    /// The kind of complaint that a line of the kernel's log is, if it is one.
+    pub fn of(line: &str) -> Option<Self> {
+        if line.contains(EXPECTED) {
+            return None;
+        }
+        COMPILED
+            .iter()
+            .find(|(_, pattern)| pattern.is_match(line))
+            .map(|(splat, _)| *splat)
+    }
 }
 
 #[cfg(test)]
@@ -119,7 +121,7 @@ mod tests {
             ("INFO: task x:1 blocked for more than 5 seconds.", None),
             ("Kernel command line: debug_WARNING", None),
         ] {
-            assert_eq!(classify(line), splat, "{line}");
+            assert_eq!(Splat::of(line), splat, "{line}");
         }
     }
 }
