@@ -528,6 +528,37 @@ mod tests {
     }
 
     #[test]
+    fn each_text_of_vigils_is_a_variant_or_left_out() {
+        // No part of a report, nor of what becomes of one: of the module's load and setup.
+        let left_out = [
+            "BAD_BACKEND",
+            "PerfNotAvailable",
+            "TasksNotTracked",
+            "InitFailed",
+            "BadParameter",
+            "NoStatusFile",
+            "LoadHungTasks",
+            "LoadSoftLockups",
+            "LoadHardLockups",
+            "LoadNotAvailable",
+            "LoadInTree",
+            "LoadKernelNames",
+        ];
+        let texts = vigil::MESSAGES.iter();
+        // The others are parts of lines.
+        let mut lines = texts.filter(|(name, text)| {
+            text.starts_with("vigil: ") && *name != "UNRESPONSIVE_CPU_PANIC"
+        });
+        assert!(left_out
+            .iter()
+            .all(|left_out| vigil::MESSAGES.iter().any(|(name, _)| name == left_out)));
+        let unknown = lines.find(|(name, text)| {
+            !left_out.contains(name) && VIGIL.iter().all(|(known, _)| known != text)
+        });
+        assert_eq!(unknown, None);
+    }
+
+    #[test]
     fn a_line_of_vigils_with_another_wording_is_kept() {
         let text = "vigil: CPU1 took its last timer interrupt 3 s ago and is gone";
         let expected = Vigil::Other(text["vigil: ".len()..].to_owned());

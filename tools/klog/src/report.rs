@@ -186,8 +186,8 @@ pub struct Panic {
 }
 
 impl Log {
-    /// Finds the reports in these lines. Lines of programs are passed over: anybody may
-    /// write into the log what looks like a report.
+    /// Finds the reports in these lines. Lines of programs are passed over: a program
+    /// may write into the log what looks like a report.
     pub fn parse(lines: &[LogLine]) -> Self {
         let mut parser = Parser::default();
         for line in lines.iter().filter(|line| line.facility == 0) {
