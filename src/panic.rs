@@ -197,6 +197,7 @@ impl PanicControl {
     /// # Context
     ///
     /// Any, NMI included, with `now` from a clock that may be read there.
+    #[inline(never)]
     pub(crate) fn decide(
         &self,
         cause: Cause,
@@ -241,12 +242,14 @@ impl PanicControl {
     /// # Context
     ///
     /// Any, NMI included, with `now` from a clock that may be read there.
+    #[inline(never)]
     pub(crate) fn begin_step(&self, request: PanicRequest, now: u64) {
         let next = request.in_phase(Phase::Reporting, now, panic::STEP_NS);
         self.replace(request, next.pack());
     }
 
     /// Enters [`Phase::Delay`].
+    #[inline(never)]
     fn begin_delay(&self, request: PanicRequest) {
         let delay = self.knobs.get_u64(Knob::PanicDelayMs);
         let ns = delay.saturating_mul(1_000_000);
@@ -263,6 +266,7 @@ impl PanicControl {
     /// # Context
     ///
     /// A timer interrupt or process context, without a lock.
+    #[inline(never)]
     pub(crate) fn end_report(
         &self,
         decision: &PanicDecision,
@@ -291,6 +295,7 @@ impl PanicControl {
     /// # Context
     ///
     /// NMI.
+    #[inline(never)]
     pub(crate) fn end_report_in_nmi(
         &self,
         decision: &PanicDecision,
@@ -309,12 +314,14 @@ impl PanicControl {
     }
 
     /// Says that the policy does not allow the panic that is asked for.
+    #[inline(never)]
     fn print_refusal(&self) {
         kernel_panic::taint_warned();
         printk::emerg(format_args!("{NO_PANIC}"));
     }
 
     /// The initiator leaves [`Phase::Reporting`], and panics unless that has to wait.
+    #[inline(never)]
     fn end_reporting(&self, request: PanicRequest, mask: Option<usize>, no_other_cpu_alive: bool) {
         if mask.is_some() && no_other_cpu_alive {
             // To hand it to a worker takes locks too.
@@ -335,6 +342,7 @@ impl PanicControl {
     }
 
     /// What `*_sys_info` shows: 0 is the kernel's own choice, which usually is nothing.
+    #[inline(never)]
     fn resolve(&self, mask: Option<usize>) -> Option<usize> {
         let mask = match mask {
             Some(0) => self.default_mask.and_then(lock_words::read_word),
@@ -394,6 +402,7 @@ impl PanicControl {
 
     /// Panics, if the knobs and the policy still want it: otherwise cancels the request. Returns
     /// also if another CPU panics already.
+    #[inline(never)]
     fn execute(&self, request: PanicRequest) {
         match self.policy(request.cause, u64::MAX) {
             Policy::NotWanted => self.cancel(request),
@@ -475,6 +484,7 @@ impl PanicControl {
     /// # Context
     ///
     /// Any.
+    #[inline(never)]
     pub(crate) fn cancel(&self, request: PanicRequest) {
         if self.replace(request, 0) {
             printk::emerg(format_args!("{PANIC_CANCELLED}"));

@@ -180,10 +180,14 @@ impl pm::Listener for PerfReprogrammer {
 
 /// Logs which step of the module's init failed.
 fn init_step<T>(step: &str, result: Result<T>) -> Result<T> {
-    result.inspect_err(|error| {
-        let errno = error.to_errno();
-        printk::err(format_args!("{}", InitFailed { step, errno }));
-    })
+    result.inspect_err(|error| log_init_failed(step, error.to_errno()))
+}
+
+/// Logs that a step of the init failed.
+#[cold]
+#[inline(never)]
+fn log_init_failed(step: &str, errno: i32) {
+    printk::err(format_args!("{}", InitFailed { step, errno }));
 }
 
 /// Logs that the parameter of this knob has a value that the knob does not take.

@@ -114,7 +114,9 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn put(&mut self, key: Key, value: impl Display) -> fmt::Result {
+    /// Not generic, so that there is one copy of it and not one for each type of value.
+    #[inline(never)]
+    fn put(&mut self, key: Key, value: &dyn Display) -> fmt::Result {
         if self.section != key.section {
             if !self.section.is_empty() {
                 writeln!(self.out)?;
@@ -126,7 +128,7 @@ impl Writer<'_> {
     }
 
     fn put_bool(&mut self, key: Key, value: bool) -> fmt::Result {
-        self.put(key, u8::from(value))
+        self.put(key, &u8::from(value))
     }
 }
 
@@ -186,39 +188,42 @@ impl StatusFile {
         let timeout = ctx.knobs.get_u64(Knob::HungTaskTimeoutSecs);
         let interval = check::interval(timeout, ctx.knobs.get_u64(Knob::HungTaskCheckIntervalSecs));
         w.put_bool(key::ENABLED, interval.is_some())?;
-        w.put(key::TIMEOUT_S, timeout)?;
+        w.put(key::TIMEOUT_S, &timeout)?;
         w.put(
             key::CHECK_INTERVAL_MS,
-            interval.unwrap_or(0) / NSEC_PER_MSEC,
+            &(interval.unwrap_or(0) / NSEC_PER_MSEC),
         )?;
         w.put_bool(key::SUSPENDED, ctx.suspended())?;
-        w.put(key::TRACKED_TASKS, stats.tracked.get())?;
-        w.put(key::HUNG_TASKS, stats.hung.get())?;
-        w.put(key::TABLE_CAPACITY, stats.capacity.get())?;
-        w.put(key::TABLE_OVERFLOWS, stats.not_tracked.get())?;
-        w.put(key::CHECKS, stats.checks.get())?;
-        w.put(key::TRACKED_ONLY_CHECKS, stats.due_checks.get())?;
-        w.put(key::SCANS, stats.scans.get())?;
-        w.put(key::FULL_SCANS, stats.full_scans.get())?;
-        w.put(key::SCANNED_TASKS, stats.scanned_tasks.get())?;
+        w.put(key::TRACKED_TASKS, &stats.tracked.get())?;
+        w.put(key::HUNG_TASKS, &stats.hung.get())?;
+        w.put(key::TABLE_CAPACITY, &stats.capacity.get())?;
+        w.put(key::TABLE_OVERFLOWS, &stats.not_tracked.get())?;
+        w.put(key::CHECKS, &stats.checks.get())?;
+        w.put(key::TRACKED_ONLY_CHECKS, &stats.due_checks.get())?;
+        w.put(key::SCANS, &stats.scans.get())?;
+        w.put(key::FULL_SCANS, &stats.full_scans.get())?;
+        w.put(key::SCANNED_TASKS, &stats.scanned_tasks.get())?;
         w.put(
             key::LONGEST_RCU_SECTION_NS,
-            stats.longest_rcu_section_ns.get(),
+            &&stats.longest_rcu_section_ns.get(),
         )?;
-        w.put(key::PAUSED_NS, stats.paused_ns.get())?;
+        w.put(key::PAUSED_NS, &stats.paused_ns.get())?;
         w.put_bool(key::RUN_QUEUE_COUNTS, ctx.queues.is_ok())?;
         let error = ctx.queues.err().map_or("none", run_queue_error);
-        w.put(key::RUN_QUEUE_COUNTS_ERROR, error)
+        w.put(key::RUN_QUEUE_COUNTS_ERROR, &error)
     }
 
     fn watchdog(&self, w: &mut Writer<'_>) -> fmt::Result {
         use watchdog as key;
         let ctx = self.lockups.ctx();
         let thresh = self.hung.knobs.get_u64(Knob::WatchdogThresh);
-        w.put(key::CPUMASK, Cpumask(ctx))?;
-        w.put(key::SAMPLE_PERIOD_MS, sample_period(thresh) / NSEC_PER_MSEC)?;
-        w.put(key::BYTES_PER_CPU, BYTES_PER_CPU)?;
-        w.put(key::TOUCH_FUNCTIONS_PROBED, TouchFunctions(ctx))?;
+        w.put(key::CPUMASK, &Cpumask(ctx))?;
+        w.put(
+            key::SAMPLE_PERIOD_MS,
+            &(sample_period(thresh) / NSEC_PER_MSEC),
+        )?;
+        w.put(key::BYTES_PER_CPU, &BYTES_PER_CPU)?;
+        w.put(key::TOUCH_FUNCTIONS_PROBED, &TouchFunctions(ctx))?;
         w.put_bool(key::GUEST_PAUSED_FLAG, cpu::guest_paused(0).is_some())
     }
 
@@ -227,16 +232,16 @@ impl StatusFile {
         let ctx = self.lockups.ctx();
         let thresh = self.hung.knobs.get_u64(Knob::WatchdogThresh);
         w.put_bool(key::ENABLED, ctx.softlockup_enabled())?;
-        w.put(key::THRESHOLD_S, thresh.saturating_mul(2))?;
+        w.put(key::THRESHOLD_S, &thresh.saturating_mul(2))?;
         w.put(
             key::SAMPLED_WITH,
-            match ctx.stop_work() {
+            &&match ctx.stop_work() {
                 StopWork::CpuStopper => "cpu_stopper",
                 StopWork::FifoThread(_) => "fifo_thread",
                 StopWork::None => "none",
             },
         )?;
-        w.put(key::REPORTS, ctx.report_counts().softlockups)
+        w.put(key::REPORTS, &ctx.report_counts().softlockups)
     }
 
     fn hardlockup(&self, w: &mut Writer<'_>) -> fmt::Result {
@@ -251,18 +256,18 @@ impl StatusFile {
         }
         let thresh = self.hung.knobs.get_u64(Knob::WatchdogThresh);
         w.put_bool(key::ENABLED, ctx.hardlockup_enabled())?;
-        w.put(key::THRESHOLD_S, thresh)?;
+        w.put(key::THRESHOLD_S, &thresh)?;
         w.put_bool(key::PERF, backends.perf())?;
         w.put_bool(key::PERF_INCOMPLETE, backends.is_incomplete())?;
-        w.put(key::PERF_ERRNO, backends.probe_errno())?;
-        w.put(key::PERF_ERROR, probe_error(backends.probe_errno()))?;
-        w.put(key::PERF_CPUS, cpus)?;
-        w.put(key::PERF_NMIS, nmis)?;
-        w.put(key::PERF_EARLY_NMIS, early)?;
+        w.put(key::PERF_ERRNO, &backends.probe_errno())?;
+        w.put(key::PERF_ERROR, &probe_error(backends.probe_errno()))?;
+        w.put(key::PERF_CPUS, &cpus)?;
+        w.put(key::PERF_NMIS, &nmis)?;
+        w.put(key::PERF_EARLY_NMIS, &early)?;
         w.put_bool(key::BUDDY, backends.buddy() || !backends.perf())?;
         w.put_bool(key::NMI_CONFIRMATION, ctx.can_send_nmi())?;
-        w.put(key::REPORTS, reports.hardlockups)?;
-        w.put(key::UNRESPONSIVE_CPU_REPORTS, reports.unresponsive_cpus)
+        w.put(key::REPORTS, &reports.hardlockups)?;
+        w.put(key::UNRESPONSIVE_CPU_REPORTS, &reports.unresponsive_cpus)
     }
 
     fn panic(&self, w: &mut Writer<'_>) -> fmt::Result {
@@ -278,26 +283,26 @@ impl StatusFile {
             called,
             separator: " ",
         };
-        w.put(kernel_functions::CALLED, names(true))?;
-        w.put(kernel_functions::NOT_AVAILABLE, names(false))
+        w.put(kernel_functions::CALLED, &names(true))?;
+        w.put(kernel_functions::NOT_AVAILABLE, &names(false))
     }
 
     fn in_tree(&self, w: &mut Writer<'_>) -> fmt::Result {
         let detectors = InTree::read(&self.hung.ksyms);
-        w.put(in_tree::HUNG_TASK, detectors.hung_task)?;
+        w.put(in_tree::HUNG_TASK, &detectors.hung_task)?;
         w.put(
             in_tree::HUNG_TASK_TIMEOUT_S,
-            detectors.hung_task_timeout_secs,
+            &&detectors.hung_task_timeout_secs,
         )?;
-        w.put(in_tree::SOFTLOCKUP, detectors.softlockup)?;
-        w.put(in_tree::HARDLOCKUP, detectors.hardlockup)
+        w.put(in_tree::SOFTLOCKUP, &detectors.softlockup)?;
+        w.put(in_tree::HARDLOCKUP, &detectors.hardlockup)
     }
 
     fn kernel_names(&self, w: &mut Writer<'_>) -> fmt::Result {
         let names = &self.kernel_names;
         w.put_bool(kernel_names::REQUESTED, names.requested())?;
-        w.put(kernel_names::REGISTERED, names.list(true))?;
-        w.put(kernel_names::LEFT_TO_KERNEL, names.list(false))
+        w.put(kernel_names::REGISTERED, &names.list(true))?;
+        w.put(kernel_names::LEFT_TO_KERNEL, &names.list(false))
     }
 }
 
@@ -309,8 +314,8 @@ impl Text for StatusFile {
         self.softlockup(w)?;
         self.hardlockup(w)?;
         self.panic(w)?;
-        w.put(incidents::RECORDED, incident::record::count())?;
-        w.put(incidents::KEPT, ENTRIES)?;
+        w.put(incidents::RECORDED, &incident::record::count())?;
+        w.put(incidents::KEPT, &ENTRIES)?;
         self.kernel_functions(w)?;
         self.in_tree(w)?;
         self.kernel_names(w)

@@ -208,7 +208,9 @@ impl CpuSoftlockup {
         state.due(sample.steal, threshold)
     }
 
-    /// Reports a soft lockup of this CPU.
+    /// Reports a soft lockup of this CPU. Out of line, as are the functions that print: the timer
+    /// interrupt of a healthy CPU does not need them in its cache.
+    #[inline(never)]
     fn report(
         &self,
         ctx: &LockupCtx,

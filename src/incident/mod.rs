@@ -31,6 +31,7 @@ use record::RecordId;
 /// # Context
 ///
 /// Any, NMI included.
+#[inline(never)]
 pub(crate) fn new(kind: IncidentKind, cpu: u32, age: u64) -> Incident {
     Incident {
         kind,

@@ -58,6 +58,7 @@ pub(crate) struct Hardlockup {
 impl Hardlockup {
     /// Mainline's line. Printed by itself, as mainline prints it before it takes any lock: it comes
     /// out even if the rest of the report does not.
+    #[inline(never)]
     fn print_head(&self) {
         printk::emerg(format_args!(
             "watchdog: CPU{}: Watchdog detected hard LOCKUP on cpu {}",
@@ -65,6 +66,7 @@ impl Hardlockup {
         ));
     }
 
+    #[inline(never)]
     fn print_evidence(&self, evidence: &'static str) {
         printk::emerg(format_args!(
             "{}",
@@ -125,6 +127,7 @@ impl Hardlockup {
     /// # Context
     ///
     /// The timer interrupt.
+    #[inline(never)]
     pub(crate) fn print_over(&self) {
         let _lines = PrintkCpuSync::new();
         self.print_head();
@@ -153,6 +156,7 @@ impl Hardlockup {
 /// # Context
 ///
 /// The timer interrupt.
+#[inline(never)]
 pub(crate) fn print_unresponsive(cpu: u32, age: u64) {
     printk::emerg(format_args!(
         "{}",
@@ -168,6 +172,7 @@ pub(crate) fn print_unresponsive(cpu: u32, age: u64) {
 /// # Context
 ///
 /// That timer interrupt.
+#[inline(never)]
 pub(crate) fn print_recovered(cpu: u32, age: u64) {
     printk::emerg(format_args!(
         "{}",

@@ -150,6 +150,7 @@ impl IrqSnapshot {
         }
     }
 
+    #[inline(never)]
     fn read_counts(&self, pool: &IrqCountPool, cpu: u32, now: u64) {
         self.taken_at.store(now.max(1), Relaxed);
         self.sum.store(irqstat::irqs_sum(cpu), Relaxed);
@@ -188,6 +189,7 @@ impl IrqSnapshot {
     /// # Context
     ///
     /// The timer interrupt of the CPU.
+    #[inline(never)]
     pub(crate) fn print_top(&self, pool: &IrqCountPool, cpu: u32, now: u64, percent: u8) {
         let taken_at = self.taken_at.load(Relaxed);
         if taken_at == 0 {

@@ -133,6 +133,7 @@ impl DumpOptions {
     /// # Context
     ///
     /// Any, NMI included.
+    #[inline(never)]
     pub(crate) fn read(knobs: &Knobs, cause: Cause) -> Self {
         let all_cpus = match cause {
             Cause::HungTask => Knob::HungTaskAllCpuBacktrace,
@@ -272,6 +273,7 @@ impl<'a> ReportSession<'a> {
     /// # Context
     ///
     /// Any, NMI included.
+    #[inline(never)]
     pub(crate) fn backtrace_others(&self, cpu: u32) {
         if !self.dump.all_cpus {
             return;
@@ -301,6 +303,7 @@ impl<'a> ReportSession<'a> {
     /// # Context
     ///
     /// Process context, may sleep.
+    #[inline(never)]
     pub(crate) fn end_in_thread(mut self, dump: DumpOptions) -> Option<PanicRequest> {
         let request = self.decision.request;
         if request.is_some() {
@@ -316,6 +319,7 @@ impl<'a> ReportSession<'a> {
     /// # Context
     ///
     /// NMI.
+    #[inline(never)]
     pub(crate) fn end_in_nmi(self, nmi: &NmiCtx<'_>) {
         self.panic
             .end_report_in_nmi(&self.decision, self.dump.sys_info, nmi);

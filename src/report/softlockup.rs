@@ -65,6 +65,7 @@ pub(crate) struct SoftlockupDetails<'a, S: Iterator<Item = CpuUsageSample>> {
 /// # Context
 ///
 /// The timer interrupt of the CPU.
+#[inline(never)]
 pub(crate) fn print<S: Iterator<Item = CpuUsageSample>>(
     lockup: &Softlockup,
     details: SoftlockupDetails<'_, S>,
