@@ -265,9 +265,10 @@ fn only_one(cx: &Cx) -> Verdict {
 /// A CPU that spins with a lock held that is needed to show the memory's state:
 /// what waits for it is not the one that panics.
 fn lock_of_the_stuck_cpu(cx: &Cx) -> Verdict {
-    let vm = guest(
+    // What is shown of the memory is no emergency: on a louder console.
+    let vm = loud_guest_of(
         cx,
-        4,
+        cx.config().cpus(4),
         "watchdog_thresh=1 hardlockup_panic=1 hardlockup_sys_info=mem",
     )?;
     Lockup::start(&vm, "zone_lock cpu=1 ms=120000")?;
