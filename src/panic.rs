@@ -216,8 +216,13 @@ impl PanicControl {
         }
     }
 
-    /// `None`: another panic is requested already.
+    /// `None`: another panic is requested already. A request that its knob does not want any more,
+    /// and that has not been polled since, does not stand in the way.
     fn make_request(&self, cause: Cause, initiator: Initiator, now: u64) -> Option<PanicRequest> {
+        let unwanted = |request: &PanicRequest| !self.is_wanted(request.cause, u64::MAX);
+        if let Some(request) = self.current().filter(unwanted) {
+            self.cancel(request);
+        }
         let generation = self.generation.fetch_add(1, Relaxed);
         let request = PanicRequest::new(initiator, cause, generation, now);
         let first = self.request.cmpxchg(0, request.pack(), Full).is_ok();
@@ -400,10 +405,13 @@ impl PanicControl {
         }
     }
 
-    /// Panics, if the knobs and the policy still want it: otherwise cancels the request. Returns
-    /// also if another CPU panics already.
+    /// Panics, if the request stands and the knobs and the policy still want it: otherwise cancels
+    /// the request. Returns also if another CPU panics already.
     #[inline(never)]
     fn execute(&self, request: PanicRequest) {
+        if !self.stands(request) {
+            return;
+        }
         match self.policy(request.cause, u64::MAX) {
             Policy::NotWanted => self.cancel(request),
             Policy::NoCrashKernel => {

@@ -10,7 +10,8 @@
 //! 3. queues its stop work, and checks how long ago that last ran ([`super::softlockup`]);
 //! 4. reports what the perf NMIs of other CPUs have found, and checks the next CPU
 //!    ([`super::hardlockup::buddy`]);
-//! 5. goes on with a panic that is requested ([`crate::panic`]);
+//! 5. goes on with a panic that is requested ([`crate::panic`]), which it has done before the checks
+//!    too;
 //! 6. sets the timer to the next sample, or to when one of the checks is due.
 //!
 //! No lock is taken in the interrupt. What a CPU writes for others lies on cache lines of its own.
@@ -23,6 +24,7 @@
 use super::{
     hardlockup::{
         buddy,
+        ctx::Reporting,
         perf::{
             NmiCounts,
             NmiWatchdog, //
@@ -180,6 +182,8 @@ impl CpuWatchdog {
         match state {
             // Its perf NMI has found it stuck, and no report was given.
             State::PerfHit => {
+                // It prints a stack, and may wait for other CPUs' lines.
+                let _reporting = self.ctx.heartbeat(self.cpu).map(Reporting::begin);
                 let lockup = Hardlockup {
                     cpu: self.cpu,
                     reporter: self.cpu,
@@ -226,6 +230,13 @@ impl TimerCallback for CpuWatchdog {
             self.pause_end.store(now, Relaxed);
         }
 
+        // After a pause the initiator of a panic has not had the time that it seems to have had.
+        let me = Initiator::Cpu(self.cpu);
+        let pause_end = self.pause_end.load(Relaxed);
+        let take_over = now.saturating_sub(pause_end) >= period.saturating_mul(2);
+        // A panic that is due does not wait for a report that this interrupt may give.
+        next = next.min(ctx.panic.poll(me, now, take_over));
+
         self.softlockup.sample_usage(self.cpu, now, period);
         if ctx.softlockup_enabled() {
             let sample = TimerSample {
@@ -241,14 +252,12 @@ impl TimerCallback for CpuWatchdog {
         if ctx.hardlockup_enabled() && ctx.pending_hits.any() {
             next = next.min(buddy::report_pending_hits(ctx, self.cpu));
         }
-        let pause_end = self.pause_end.load(Relaxed);
         if ctx.hardlockup_enabled() && ctx.buddy_enabled() {
             next = next.min(buddy::check_next_cpus(ctx, self.cpu, pause_end));
         }
 
-        // After a pause the initiator of a panic has not had the time that it seems to have had.
-        let take_over = now.saturating_sub(pause_end) >= period.saturating_mul(2);
-        next = next.min(ctx.panic.poll(Initiator::Cpu(self.cpu), now, take_over));
+        // A panic that was requested by now.
+        next = next.min(ctx.panic.poll(me, now, take_over));
 
         // A report may have taken long.
         let next = next.max(monotonic().saturating_add(MIN_REARM_NS));
@@ -384,8 +393,8 @@ impl LockupDetector {
     ///
     /// # Errors
     ///
-    /// With `hardlockup_backend=perf`, why there are no counters; and what enabling a CPU hotplug
-    /// state returns. Everything is as it was then.
+    /// With `hardlockup_backend=perf`, why there are no counters: everything is as it was then. What
+    /// enabling the CPU hotplug state returns: no CPU is watched then, until the next change.
     ///
     /// # Context
     ///
@@ -410,7 +419,8 @@ impl LockupDetector {
         }
     }
 
-    /// Installs a configuration while all CPUs are disabled. On an error nothing is changed.
+    /// Installs a configuration while all CPUs are disabled. If there is no back end for it, nothing is
+    /// changed.
     fn install(
         &self,
         instance: &mut Pin<KBox<Instance<Watchdogs>>>,
@@ -491,7 +501,8 @@ impl LockupDetector {
         if running.any(|counter| needs(counter.data())) {
             let mut instance = self.instance.lock();
             Pin::as_mut(&mut *instance).disable();
-            // Nothing can be refused, and whatever else is wrong is tried again at the next change.
+            // No back end is chosen here that could be refused. If enabling fails, no CPU is watched
+            // until the next change of a knob.
             let _ = self.enable(&mut instance);
         }
     }

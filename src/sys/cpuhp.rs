@@ -139,7 +139,9 @@ impl<T: Callbacks> Instance<T> {
     ///
     /// # Errors
     ///
-    /// None is known: it needs no memory, and the callbacks do not fail.
+    /// What `cpuhp_state_add_instance()` returns, as when the state is made to fail through
+    /// `/sys/devices/system/cpu/cpu*/hotplug/fail`: it needs no memory, and the callbacks do not fail.
+    /// The instance is disabled then.
     ///
     /// # Context
     ///

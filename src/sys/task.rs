@@ -98,7 +98,15 @@ pub(crate) fn current_id() -> TaskId {
 
 /// The CPU on which the task runs, or ran last (`task_cpu()`).
 pub(crate) fn cpu(task: &Task) -> u32 {
-    read_once!(task, thread_info.cpu)
+    #[cfg(CONFIG_SMP)]
+    {
+        read_once!(task, thread_info.cpu)
+    }
+    #[cfg(not(CONFIG_SMP))]
+    {
+        let _ = task;
+        0
+    }
 }
 
 /// Whether the task sleeps in `io_schedule()`.
