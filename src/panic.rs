@@ -363,7 +363,17 @@ impl PanicControl {
     /// # Context
     ///
     /// A timer interrupt that holds no lock, or process context.
-    pub(crate) fn poll(&self, me: Initiator, mut now: u64, take_over: bool) -> u64 {
+    #[inline]
+    pub(crate) fn poll(&self, me: Initiator, now: u64, take_over: bool) -> u64 {
+        // What each timer interrupt finds, twice.
+        if self.request.load(Relaxed) == 0 {
+            return u64::MAX;
+        }
+        self.poll_request(me, now, take_over)
+    }
+
+    #[inline(never)]
+    fn poll_request(&self, me: Initiator, mut now: u64, take_over: bool) -> u64 {
         loop {
             let Some(request) = self.current() else {
                 return u64::MAX;
