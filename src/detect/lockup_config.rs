@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the lockup detectors are to do: one value made of the knobs, compared with what is installed,
-//! and installed while no CPU is watched.
+//! What the lockup detectors are to do: one value made of the knobs. `LockupDetector::reconfigure()`
+//! (`watchdog.rs`) compares it with what is installed, and installs it while no CPU is watched.
 
 use crate::{
     knobs::Knobs,

@@ -407,8 +407,8 @@ impl LockupDetector {
             (!config.is_same(&installed)).then_some(config)
         };
         if changed().is_some() {
-            // A person who reconfigures the detectors has the machine in hand; and a CPU that is
-            // stuck may keep this from coming to its end.
+            // The administrator is at work, so that no panic is needed to save the machine; and a CPU
+            // that is stuck may keep this from coming to its end.
             self.ctx.panic.cancel_cpu_request();
         }
         let mut instance = self.instance.lock();

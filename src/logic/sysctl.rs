@@ -13,8 +13,9 @@
 //! 3. the code that reads it: `Knobs::get()` wherever it decides something;
 //! 4. for a list also a line in `src/c/param.c`, since the `module!` macro has numbers only (a host
 //!    test compares the two);
-//! 5. if all CPUs have to be disabled for a change of it, a place in [`KnobInfo::reconfigures`] and in
-//!    `LockupConfig::set()`.
+//! 5. if all CPUs have to be disabled for a change of it, a place in [`KnobInfo::reconfigures`] and
+//!    a field of `LockupConfig` (`src/detect/lockup_config.rs`) with its places in `from_knobs()`,
+//!    `store_to()`, `set()` and `is_same()`: without the last one a write would be ignored.
 //!
 //! Names and meanings are those of mainline's `Documentation/admin-guide/sysctl/kernel.rst`, except for
 //! the knobs under `own`.

@@ -2,8 +2,9 @@
 
 //! Log lines without the module's name in front, and `printk_cpu_sync`, which keeps them together.
 //!
-//! Mainline's report lines have no module name, and existing parsers match them as they are. The
-//! `pr_*!` macros, which put `vigil: ` in front, print the lines of vigil's own.
+//! Mainline's report lines have no module name, and existing parsers match them as they are. Lines of
+//! vigil's own come from [`crate::logic::messages`] with `vigil: ` in front already, so that programs
+//! find the very text that is printed; hence no `pr_*!` macros.
 //!
 //! C headers: [`include/linux/printk.h`](srctree/include/linux/printk.h), `src/c/vigil.h`
 

@@ -5,6 +5,9 @@
 //! The in-tree soft-lockup detector queues its work to the CPU stopper (`stop_one_cpu_nowait()`).
 //! So does vigil if it can; else a SCHED_FIFO-99 thread of its own runs it.
 //!
+//! This file chooses between the two. The work belongs to the timer that queues it:
+//! [`super::watchdog_timer`] queues it, and waits for it when the timer stops and at unload.
+//!
 //! C headers: [`include/linux/stop_machine.h`](srctree/include/linux/stop_machine.h),
 //! `src/c/vigil.h`
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The watchdog timer: a pinned hrtimer on a CPU, whose callback queues stop work to its CPU.
+//! The watchdog timer: a pinned hrtimer on a CPU, whose callback queues stop work to its CPU. Stopping
+//! it waits for the callback and for the stop work.
 //!
 //! The callback itself decides when the timer expires next. The `kernel` crate's `HrTimer` cannot
 //! serve: it moves on by whole intervals only, and its time arithmetic is compiled into the module

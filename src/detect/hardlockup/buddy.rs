@@ -2,7 +2,8 @@
 
 //! Hard lockups noticed by another CPU: at each timer interrupt a CPU checks the next CPU in the
 //! mask, and those behind it for as long as the ones before are stuck themselves. The rules are in
-//! [`crate::logic::hardlockup::buddy`].
+//! [`crate::logic::hardlockup::buddy`]. What the perf NMI of another CPU has found is reported from
+//! here too.
 
 use super::{
     super::lockup_ctx::LockupCtx,
@@ -402,5 +403,6 @@ fn report_unresponsive(ctx: &LockupCtx, me: u32, target: &Target<'_>, state: Sta
         incident::new(IncidentKind::UnresponsiveCpu, target.cpu, age)
     });
     hardlockup::print_unresponsive(target.cpu, age);
+    // No *_sys_info is asked for, which is what the answer would matter for.
     session.end(|| false);
 }
