@@ -265,11 +265,12 @@ fn only_one(cx: &Cx) -> Verdict {
 /// A CPU that spins with a lock held that is needed to show the memory's state:
 /// what waits for it is not the one that panics.
 fn lock_of_the_stuck_cpu(cx: &Cx) -> Verdict {
-    // What is shown of the memory is no emergency: on a louder console.
+    // System state is no emergency: on a louder console. With a threshold that leaves the other
+    // CPUs time to show that they run, while the console is busy.
     let vm = loud_guest_of(
         cx,
         cx.config().cpus(4),
-        "watchdog_thresh=1 hardlockup_panic=1 hardlockup_sys_info=mem",
+        "watchdog_thresh=3 hardlockup_panic=1 hardlockup_sys_info=mem",
     )?;
     Lockup::start(&vm, "zone_lock cpu=1 ms=120000")?;
     let text = vm.wait_panic(secs(120))?;
@@ -282,9 +283,10 @@ fn lock_of_the_stuck_cpu(cx: &Cx) -> Verdict {
 
 /// With no other CPU left that could panic, nothing is shown that might block.
 fn last_cpu(cx: &Cx) -> Verdict {
-    let vm = guest(
+    // On a louder console, where it would be seen.
+    let vm = loud_guest_of(
         cx,
-        2,
+        cx.config().cpus(2),
         "watchdog_thresh=1 hardlockup_panic=1 hardlockup_sys_info=mem",
     )?;
     Lockup::start(&vm, "zone_lock cpu=1 ms=120000")?;
