@@ -2,13 +2,13 @@
 
 //! The values of all knobs, shared by the detectors and the sysctl files.
 //!
-//! A new knob is declared in the table of `src/logic/sysctl.rs`, which says what else it takes; the
+//! A new knob is declared in the table of `src/logic/knobs.rs`, which says what else it takes; the
 //! files under `/proc/sys/vigil` are those of `src/control/sysctl.rs`.
 
 #![deny(unsafe_code)]
 
 use crate::{
-    logic::sysctl::{
+    logic::knobs::{
         Knob,
         KnobInfo,
         COUNT,

@@ -18,12 +18,19 @@
 //! one of these, the timer interrupt of every other watched CPU knows when to panic in its place.
 //!
 //! [`crate::logic::panic`] has the vocabulary, the state diagram, and the timing.
+//!
+//! What only a finding reaches is kept out of line (`#[inline(never)]`), here and in
+//! [`crate::report`]: the timer interrupt, which usually finds nothing, stays small.
 
 #![deny(unsafe_code)]
 
 use crate::{
     knobs::Knobs,
     logic::{
+        knobs::{
+            Knob,
+            KNOBS, //
+        },
         messages::{
             PanicDelay,
             SysInfoSkipped,
@@ -39,10 +46,6 @@ use crate::{
             PanicRequest,
             Phase,
             Policy, //
-        },
-        sysctl::{
-            Knob,
-            KNOBS, //
         }, //
     },
     sys::{

@@ -43,7 +43,7 @@ use detect::{
     },
     lockup_config::CpuMask,
     lockup_ctx::Parts,
-    watchdog::LockupDetector, //
+    lockup_detector::LockupDetector, //
 };
 use kernel::{
     prelude::*,
@@ -52,16 +52,16 @@ use kernel::{
 use knobs::Knobs;
 use logic::{
     hardlockup::backend::Backend,
+    knobs::{
+        Knob,
+        KnobKind,
+        KNOBS, //
+    },
     messages::{
         BadParameter,
         InitFailed,
         NoStatusFile,
         BAD_BACKEND, //
-    },
-    sysctl::{
-        Knob,
-        KnobKind,
-        KNOBS, //
     }, //
 };
 use panic::PanicControl;
@@ -158,11 +158,11 @@ struct Vigil {
     /// The last reference: all others were in the fields above. Disables all CPUs: waits for each
     /// timer, stop work and perf event, then unregisters the cpuhp callbacks, the NMI handlers and
     /// the probes. Last, because all the others call into it.
-    lockups: Arc<Pin<KBox<LockupDetector>>>,
+    lockups: Arc<LockupDetector>,
 }
 
 /// Reprograms the perf cycle counters, whose period in cycles follows from the CPU frequency.
-struct PerfReprogrammer(Arc<Pin<KBox<LockupDetector>>>);
+struct PerfReprogrammer(Arc<LockupDetector>);
 
 impl cpufreq::FrequencyListener for PerfReprogrammer {
     fn khz_changed(&self) {
@@ -289,7 +289,6 @@ impl kernel::Module for Vigil {
                 backend,
             }),
         )?;
-        let lockups = Arc::new(lockups, GFP_KERNEL)?;
         let handler = Arc::new(
             SysctlHandler::new(knobs, control, lockups.clone()),
             GFP_KERNEL,

@@ -2,7 +2,7 @@
 /*
  * Module parameters that are text: the module! macro of the kernel crate has
  * numbers only. Values are checked where they are used, in Rust. The help of a knob
- * is that of the table in logic/sysctl.rs, which a host test compares.
+ * is that of the table in logic/knobs.rs, which a host test compares.
  */
 #include <linux/moduleparam.h>
 #include <linux/module.h>

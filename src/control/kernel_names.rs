@@ -6,7 +6,7 @@ use super::sysctl::SysctlHandler;
 use crate::{
     logic::{
         fmt::write_names,
-        sysctl::{
+        knobs::{
             KnobInfo,
             COUNT,
             KNOBS, //

@@ -20,15 +20,16 @@ use crate::{
     logic::{
         fmt::Secs,
         hung_task::check,
+        knobs::Knob,
         messages::{
             LoadHardLockups,
             LoadHungTasks,
             LoadInTree,
             LoadKernelNames,
             LoadNotAvailable,
-            LoadSoftLockups, //
-        },
-        sysctl::Knob, //
+            LoadSoftLockups,
+            LoadWatchedCpus, //
+        }, //
     },
     sys::{
         printk,
@@ -57,6 +58,9 @@ pub(crate) fn print(status: &StatusFile) {
         in_tree_uses_perf: in_tree.uses_perf(&hung.ksyms),
     };
     printk::info(format_args!("{}", LoadHardLockups { state }));
+    // On a line of its own, which is cut if the list is too long for the log.
+    let cpus = Cpumask(lockups);
+    printk::info(format_args!("{}", LoadWatchedCpus { cpus }));
     let names = FunctionNames {
         ksyms: &hung.ksyms,
         called: false,
@@ -92,24 +96,15 @@ impl fmt::Display for HungTasks<'_> {
     }
 }
 
-/// `on, ` and the threshold and the CPUs, or `off`.
-fn write_enabled(
-    f: &mut fmt::Formatter<'_>,
-    lockups: &LockupCtx,
-    enabled: bool,
-    threshold_s: u64,
-) -> fmt::Result {
+/// `on, threshold 20 s`, or `off`.
+fn write_enabled(f: &mut fmt::Formatter<'_>, enabled: bool, threshold_s: u64) -> fmt::Result {
     if !enabled {
         return f.write_str("off");
     }
-    write!(
-        f,
-        "on, threshold {threshold_s} s, CPUs {}",
-        Cpumask(lockups)
-    )
+    write!(f, "on, threshold {threshold_s} s")
 }
 
-/// `on, threshold 20 s, CPUs 0-3, sampled with the CPU stopper`
+/// `on, threshold 20 s, sampled with the CPU stopper`
 struct SoftLockups<'a> {
     lockups: &'a LockupCtx,
     thresh: u64,
@@ -118,7 +113,7 @@ struct SoftLockups<'a> {
 impl fmt::Display for SoftLockups<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let enabled = self.lockups.softlockup_enabled();
-        write_enabled(f, self.lockups, enabled, self.thresh.saturating_mul(2))?;
+        write_enabled(f, enabled, self.thresh.saturating_mul(2))?;
         f.write_str(match self.lockups.stop_work() {
             StopWork::CpuStopper => ", sampled with the CPU stopper",
             StopWork::FifoThread(_) => ", sampled with SCHED_FIFO-99 threads",
@@ -127,7 +122,7 @@ impl fmt::Display for SoftLockups<'_> {
     }
 }
 
-/// `on, threshold 10 s, CPUs 0-3, perf NMI`; `..., buddy, confirmed by NMI`, and the like.
+/// `on, threshold 10 s, perf NMI`; `..., buddy, confirmed by NMI`, and the like.
 struct HardLockups<'a> {
     lockups: &'a LockupCtx,
     thresh: u64,
@@ -137,7 +132,7 @@ struct HardLockups<'a> {
 impl fmt::Display for HardLockups<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let enabled = self.lockups.hardlockup_enabled();
-        write_enabled(f, self.lockups, enabled, self.thresh)?;
+        write_enabled(f, enabled, self.thresh)?;
         let backends = self.lockups.backends();
         let (perf, buddy) = (backends.perf(), backends.buddy());
         if perf {

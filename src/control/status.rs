@@ -15,10 +15,8 @@ use crate::{
         hardlockup::backend::probe_error,
         hung_task::ctx::HungTaskCtx,
         lockup_ctx::LockupCtx,
-        watchdog::{
-            LockupDetector,
-            BYTES_PER_CPU, //
-        }, //
+        lockup_detector::LockupDetector,
+        watchdog::BYTES_PER_CPU, //
     },
     incident,
     logic::{
@@ -29,6 +27,7 @@ use crate::{
         },
         hung_task::check,
         incident::ENTRIES,
+        knobs::Knob,
         messages::{
             status::{
                 hardlockup,
@@ -43,8 +42,7 @@ use crate::{
             },
             Key, //
         },
-        softlockup::sample_period,
-        sysctl::Knob, //
+        sample_period::sample_period, //
     },
     sys::{
         cpu,
@@ -72,7 +70,7 @@ const NSEC_PER_MSEC: u64 = 1_000_000;
 /// What the file is made from.
 pub(crate) struct StatusFile {
     pub(super) hung: Arc<HungTaskCtx>,
-    pub(super) lockups: Arc<Pin<KBox<LockupDetector>>>,
+    pub(super) lockups: Arc<LockupDetector>,
     pub(super) kernel_names: KernelNames,
 }
 
@@ -80,7 +78,7 @@ impl StatusFile {
     /// The state of these.
     pub(crate) fn new(
         hung: Arc<HungTaskCtx>,
-        lockups: Arc<Pin<KBox<LockupDetector>>>,
+        lockups: Arc<LockupDetector>,
         kernel_names: KernelNames,
     ) -> Self {
         Self {

@@ -6,7 +6,7 @@
 use crate::{
     detect::{
         lockup_config::CpuMask,
-        watchdog::LockupDetector, //
+        lockup_detector::LockupDetector, //
     },
     knobs::{
         info,
@@ -14,7 +14,7 @@ use crate::{
     },
     logic::{
         cpulist,
-        sysctl::{
+        knobs::{
             Knob,
             KnobKind,
             COUNT,
@@ -61,8 +61,8 @@ pub(crate) struct SysctlHandler {
     control: Arc<ThreadControl>,
     /// Reconfigured on a change of the knobs for which [`KnobInfo::reconfigures`] holds.
     ///
-    /// [`KnobInfo::reconfigures`]: crate::logic::sysctl::KnobInfo::reconfigures
-    lockups: Arc<Pin<KBox<LockupDetector>>>,
+    /// [`KnobInfo::reconfigures`]: crate::logic::knobs::KnobInfo::reconfigures
+    lockups: Arc<LockupDetector>,
 }
 
 impl SysctlHandler {
@@ -70,7 +70,7 @@ impl SysctlHandler {
     pub(crate) fn new(
         knobs: Arc<Knobs>,
         control: Arc<ThreadControl>,
-        lockups: Arc<Pin<KBox<LockupDetector>>>,
+        lockups: Arc<LockupDetector>,
     ) -> Self {
         Self {
             knobs,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What the lockup detectors are to do: one value made of the knobs. `LockupDetector::reconfigure()`
-//! (`watchdog.rs`) compares it with what is installed, and installs it while no CPU is watched.
+//! (`lockup_detector.rs`) compares it with what is installed, and installs it while no CPU is watched.
 
 use crate::{
     knobs::Knobs,
-    logic::sysctl::Knob,
+    logic::knobs::Knob,
     sys::{
         buffer::Buffer,
         cpu, //
@@ -90,7 +90,7 @@ impl<'a> LockupConfig<'a> {
     }
 
     /// Sets the setting behind one of the knobs for which
-    /// [`KnobInfo::reconfigures`](crate::logic::sysctl::KnobInfo::reconfigures) holds, but for the
+    /// [`KnobInfo::reconfigures`](crate::logic::knobs::KnobInfo::reconfigures) holds, but for the
     /// mask. `value` is in the knob's range.
     pub(crate) fn set(&mut self, knob: Knob, value: i64) {
         match knob {

@@ -4,27 +4,27 @@
 
 use super::hardlockup::{
     backend::Backends,
-    ctx::{
+    buddy_state::{
         BuddyState,
-        CpuHeartbeat,
         PendingHits, //
-    }, //
+    },
+    heartbeat::CpuHeartbeat, //
 };
 use crate::{
     knobs::Knobs,
     logic::{
         hardlockup::backend::Backend,
         panic::Cause,
-        softlockup, //
+        sample_period::sample_period, //
     },
     panic::PanicControl,
     report::{
         irqs::IrqCountPool,
-        session::{
-            DumpOptions,
+        report_lock::{
             ReportLock,
             REPORT_LOCK_TIMEOUT_NS, //
-        }, //
+        },
+        session::DumpOptions, //
     },
     sys::{
         buffer::Buffer,
@@ -172,7 +172,7 @@ impl LockupCtx {
 
     /// Nanoseconds from one timer interrupt to the next.
     pub(super) fn sample_period(&self) -> u64 {
-        softlockup::sample_period(self.thresh())
+        sample_period(self.thresh())
     }
 
     /// Whether a CPU is in `watchdog_cpumask`.

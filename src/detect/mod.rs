@@ -2,7 +2,8 @@
 
 //! The detectors: each samples through `sys`, asks `logic`, and reports through `report`.
 //!
-//! - [`watchdog`]: the timer interrupt of each CPU, which drives soft and hard lockups.
+//! - [`lockup_detector`]: soft and hard lockups, as one thing to start, reconfigure and stop.
+//! - [`watchdog`]: the timer interrupt of each CPU, which drives both.
 //! - [`softlockup`], [`hardlockup`]: what it checks.
 //! - [`lockup_ctx`], [`lockup_config`]: what the CPUs share, and what the knobs ask for.
 //! - [`hung_task`]: the thread that checks tasks.
@@ -14,5 +15,6 @@ pub(crate) mod hardlockup;
 pub(crate) mod hung_task;
 pub(crate) mod lockup_config;
 pub(crate) mod lockup_ctx;
+pub(crate) mod lockup_detector;
 mod softlockup;
 pub(crate) mod watchdog;

@@ -5,7 +5,7 @@
 
 use super::{
     cpu_usage::CpuUsage,
-    hardlockup::ctx::Reporting,
+    hardlockup::heartbeat::Reporting,
     lockup_ctx::LockupCtx, //
 };
 use crate::{
@@ -28,10 +28,10 @@ use crate::{
     },
     report::{
         irqs::IrqSnapshot,
+        report_lock::ReportGuard,
         session::{
             DumpOptions,
             Finding,
-            ReportGuard,
             ReportSession, //
         },
         softlockup::{

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The watchdog timer of each watched CPU: what its interrupt does, how CPUs come and go, and how
-//! the detectors are reconfigured.
+//! The watchdog of each CPU: what its timer interrupt does, and what is started and stopped when the
+//! CPU comes and goes.
 //!
 //! At each interrupt a CPU (`watchdog_timer_fn()`)
 //!
@@ -16,28 +16,19 @@
 //!
 //! No lock is taken in the interrupt. What a CPU writes for others lies on cache lines of its own.
 //!
-//! Everything is enabled and disabled by CPU hotplug callbacks on the CPU itself; a change of a knob
-//! disables all CPUs and enables them again. The order on each CPU is mainline's
-//! (`watchdog_enable()`, `watchdog_disable()`), and so is its reason: the timer runs before other
-//! CPUs check the heartbeat, and they stop checking before it stops.
+//! Everything is enabled and disabled by CPU hotplug callbacks on the CPU itself. The order on each
+//! CPU is mainline's (`watchdog_enable()`, `watchdog_disable()`), and so is its reason: the timer
+//! runs before other CPUs check the heartbeat, and they stop checking before it stops.
 
 use super::{
     hardlockup::{
         buddy,
-        ctx::Reporting,
-        perf::{
-            NmiCounts,
-            NmiWatchdog, //
-        }, //
-    },
-    lockup_config::{
-        CpuMask,
-        LockupConfig, //
+        perf::NmiWatchdog,
+        report, //
     },
     lockup_ctx::{
         self,
-        LockupCtx,
-        Parts, //
+        LockupCtx, //
     },
     softlockup::{
         CpuSoftlockup,
@@ -45,7 +36,6 @@ use super::{
     }, //
 };
 use crate::{
-    incident,
     logic::{
         hardlockup::state::State,
         panic::Initiator,
@@ -55,22 +45,14 @@ use crate::{
             PauseEvidence, //
         }, //
     },
-    report::hardlockup::{
-        self,
-        Evidence,
-        Hardlockup, //
-    },
+    report::hardlockup::print_recovered,
     sys::{
         clock::monotonic,
         context::HardirqCtx,
         cpu,
-        cpuhp::{
-            self,
-            Instance, //
-        },
+        cpuhp,
         panic as kernel_panic,
         perf_event::PerfEvents,
-        stopper::StopWork,
         watchdog_timer::{
             TimerCallback,
             WatchdogTimer,
@@ -79,7 +61,6 @@ use crate::{
     }, //
 };
 use kernel::{
-    new_mutex,
     prelude::*,
     static_assert,
     sync::{
@@ -89,8 +70,7 @@ use kernel::{
             Relaxed,
             Release, //
         },
-        Arc,
-        Mutex, //
+        Arc, //
     }, //
 };
 
@@ -111,10 +91,10 @@ struct CpuWatchdog {
 }
 
 /// The timers and the counters of all CPUs.
-struct Watchdogs {
+pub(super) struct Watchdogs {
     ctx: Arc<LockupCtx>,
     timers: WatchdogTimers<CpuWatchdog>,
-    counters: PerfEvents<NmiWatchdog>,
+    pub(super) counters: PerfEvents<NmiWatchdog>,
 }
 
 /// Memory for each possible CPU, in bytes, besides the per-CPU variables of the C part.
@@ -123,14 +103,25 @@ pub(crate) const BYTES_PER_CPU: usize = lockup_ctx::BYTES_PER_CPU
     + PerfEvents::<NmiWatchdog>::BYTES_PER_CPU;
 static_assert!(BYTES_PER_CPU <= 768, "well under a kilobyte for each CPU");
 
-/// The lockup detectors. Dropping this disables all CPUs and waits until no timer, stop work or
-/// counter of the module is left.
-#[pin_data]
-pub(crate) struct LockupDetector {
-    ctx: Arc<LockupCtx>,
-    watchdogs: Arc<Watchdogs>,
-    #[pin]
-    instance: Mutex<Pin<KBox<Instance<Watchdogs>>>>,
+impl Watchdogs {
+    /// Stopped timers, and no counters yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(super) fn new(ctx: Arc<LockupCtx>) -> Result<Self> {
+        let timers = WatchdogTimers::new(|cpu| CpuWatchdog::new(ctx.clone(), cpu))?;
+        let counters = PerfEvents::new(|cpu| NmiWatchdog::new(ctx.clone(), cpu))?;
+        Ok(Self {
+            ctx,
+            timers,
+            counters,
+        })
+    }
 }
 
 impl CpuWatchdog {
@@ -181,20 +172,8 @@ impl CpuWatchdog {
         let age = now.saturating_sub(before);
         match state {
             // Its perf NMI has found it stuck, and no report was given.
-            State::PerfHit => {
-                // It prints a stack, and may wait for other CPUs' lines.
-                let _reporting = self.ctx.heartbeat(self.cpu).map(Reporting::begin);
-                let lockup = Hardlockup {
-                    cpu: self.cpu,
-                    reporter: self.cpu,
-                    age,
-                    evidence: Evidence::PerfNmi,
-                };
-                self.ctx.hardlockups.fetch_add(1, Relaxed);
-                incident::record(&super::hardlockup::hardlockup_incident(&lockup));
-                lockup.print_over();
-            }
-            State::Reported | State::Unresponsive => hardlockup::print_recovered(self.cpu, age),
+            State::PerfHit => report::report_over(&self.ctx, self.cpu, age),
+            State::Reported | State::Unresponsive => print_recovered(self.cpu, age),
             State::Healthy | State::NmiSent(_) => (),
         }
     }
@@ -250,7 +229,7 @@ impl TimerCallback for CpuWatchdog {
             next = next.min(self.softlockup.check(ctx, &sample, irq));
         }
         if ctx.hardlockup_enabled() && ctx.pending_hits.any() {
-            next = next.min(buddy::report_pending_hits(ctx, self.cpu));
+            next = next.min(report::report_pending_hits(ctx, self.cpu));
         }
         if ctx.hardlockup_enabled() && ctx.buddy_enabled() {
             next = next.min(buddy::check_next_cpus(ctx, self.cpu, pause_end));
@@ -327,194 +306,5 @@ impl cpuhp::Callbacks for Watchdogs {
                 ctx.panic.cancel_cpu_request();
             }
         }
-    }
-}
-
-impl LockupDetector {
-    /// Sets everything up; no CPU is watched until [`LockupDetector::start`].
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`; `ENOSPC` when there is no room for another CPU hotplug state.
-    ///
-    /// # Context
-    ///
-    /// Process context, may sleep.
-    pub(crate) fn new(parts: Parts) -> Result<Pin<KBox<Self>>> {
-        let ctx = Arc::new(LockupCtx::new(parts)?, GFP_KERNEL)?;
-        let timers = WatchdogTimers::new(|cpu| CpuWatchdog::new(ctx.clone(), cpu))?;
-        let counters = PerfEvents::new(|cpu| NmiWatchdog::new(ctx.clone(), cpu))?;
-        let watchdogs = Arc::new(
-            Watchdogs {
-                ctx: ctx.clone(),
-                timers,
-                counters,
-            },
-            GFP_KERNEL,
-        )?;
-        let state = cpuhp::MultiState::new(c"vigil:online")?;
-        let instance = KBox::pin_init(Instance::new(state, watchdogs.clone()), GFP_KERNEL)?;
-        KBox::pin_init(
-            pin_init!(Self {
-                ctx,
-                watchdogs,
-                instance <- new_mutex!(instance, "vigil::LockupDetector::instance"),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    /// What all CPUs share.
-    pub(crate) fn ctx(&self) -> &Arc<LockupCtx> {
-        &self.ctx
-    }
-
-    /// Watches the CPUs of `cpumask` (the housekeeping CPUs, if it is `None`) as the knobs say.
-    ///
-    /// # Errors
-    ///
-    /// As [`LockupDetector::reconfigure`].
-    ///
-    /// # Context
-    ///
-    /// Process context, at load.
-    pub(crate) fn start(&self, cpumask: Option<&CpuMask>) -> Result {
-        let mut config = LockupConfig::from_knobs(&self.ctx.knobs);
-        if let Some(cpumask) = cpumask {
-            config.set_cpumask(cpumask);
-        }
-        let mut instance = self.instance.lock();
-        self.install(&mut instance, &config)
-    }
-
-    /// Changes the configuration: `change` is applied to what is installed. Returns when it is in
-    /// effect on every CPU. All CPUs are disabled meanwhile, and everything that was measured begins
-    /// anew; a change that changes nothing does nothing.
-    ///
-    /// # Errors
-    ///
-    /// With `hardlockup_backend=perf`, why there are no counters: everything is as it was then. What
-    /// enabling the CPU hotplug state returns: no CPU is watched then, until the next change.
-    ///
-    /// # Context
-    ///
-    /// Process context, may sleep.
-    pub(crate) fn reconfigure<'a>(&self, change: impl Fn(&mut LockupConfig<'a>)) -> Result {
-        let changed = || {
-            let installed = LockupConfig::from_knobs(&self.ctx.knobs);
-            let mut config = installed;
-            change(&mut config);
-            (!config.is_same(&installed)).then_some(config)
-        };
-        if changed().is_some() {
-            // The administrator is at work, so that no panic is needed to save the machine; and a CPU
-            // that is stuck may keep this from coming to its end.
-            self.ctx.panic.cancel_cpu_request();
-        }
-        let mut instance = self.instance.lock();
-        // Compared again under the lock: another writer may have been faster, or have failed.
-        match changed() {
-            Some(config) => self.install(&mut instance, &config),
-            None => Ok(()),
-        }
-    }
-
-    /// Installs a configuration while all CPUs are disabled. If there is no back end for it, nothing is
-    /// changed.
-    fn install(
-        &self,
-        instance: &mut Pin<KBox<Instance<Watchdogs>>>,
-        config: &LockupConfig<'_>,
-    ) -> Result {
-        let ctx = &self.ctx;
-        instance.as_mut().disable();
-        let hardlockup = config.hardlockup();
-        // Once probed, the choice stays until hard lockups are switched on again.
-        let probed = if hardlockup && !ctx.hardlockup_enabled() {
-            ctx.backends.probe(config.thresh())
-        } else {
-            Ok(())
-        };
-        if probed.is_ok() {
-            if let Some(cpumask) = config.cpumask() {
-                ctx.install_cpumask(cpumask.iter());
-            }
-            let softlockup = config.softlockup() && !matches!(ctx.stop_work, StopWork::None);
-            config.store_to(&ctx.knobs);
-            ctx.install(config.thresh(), softlockup, hardlockup);
-        }
-        self.enable(instance)?;
-        probed
-    }
-
-    /// Enables all CPUs, if there is anything to detect.
-    fn enable(&self, instance: &mut Pin<KBox<Instance<Watchdogs>>>) -> Result {
-        if self.ctx.softlockup_enabled() || self.ctx.hardlockup_enabled() {
-            self.ctx.backends.reset();
-            instance.as_mut().enable()?;
-        }
-        Ok(())
-    }
-
-    /// The module is about to be unloaded: cancels a panic that a CPU has requested, while all CPUs
-    /// still run.
-    ///
-    /// # Context
-    ///
-    /// Process context.
-    pub(crate) fn unloading(&self) {
-        self.ctx.panic.cancel_cpu_request();
-    }
-
-    /// The frequency of CPUs may have changed: counters whose period does not fit any more are
-    /// reprogrammed.
-    ///
-    /// # Context
-    ///
-    /// Process context, may sleep.
-    pub(crate) fn frequency_changed(&self) {
-        self.reprogram_counters(NmiWatchdog::is_outdated);
-    }
-
-    /// The machine has resumed: what the processors forgot meanwhile is programmed again. CPUs that
-    /// went offline and came back have new counters; the boot CPU's may not count any more, for all
-    /// that perf knows.
-    ///
-    /// # Context
-    ///
-    /// Process context, may sleep.
-    pub(crate) fn resumed(&self) {
-        self.reprogram_counters(|_| true);
-    }
-
-    /// Disables and enables all CPUs if the counter of one of them needs it.
-    fn reprogram_counters(&self, needs: impl Fn(&NmiWatchdog) -> bool) {
-        // A panic that is being waited for needs the timers.
-        if !self.ctx.panic.is_idle() {
-            return;
-        }
-        let mut running = self
-            .watchdogs
-            .counters
-            .iter()
-            .filter(|counter| counter.is_running());
-        if running.any(|counter| needs(counter.data())) {
-            let mut instance = self.instance.lock();
-            Pin::as_mut(&mut *instance).disable();
-            // No back end is chosen here that could be refused. If enabling fails, no CPU is watched
-            // until the next change of a knob.
-            let _ = self.enable(&mut instance);
-        }
-    }
-
-    /// The NMIs of a CPU's counter so far; `None` if the CPU has no counter.
-    ///
-    /// # Context
-    ///
-    /// Any.
-    pub(crate) fn nmi_counts(&self, cpu: u32) -> Option<NmiCounts> {
-        let counter = self.watchdogs.counters.get(cpu);
-        let counter = counter.filter(|counter| counter.is_running())?;
-        Some(counter.data().counts())
     }
 }

@@ -3,7 +3,7 @@
 //! Lists of CPUs as text: `0-3,8`, as in `/sys/devices/system/cpu/online` (`bitmap_parselist()`,
 //! without its strides).
 
-use super::sysctl::ParseError;
+use super::knobs::ParseError;
 use core::fmt;
 
 /// Parses a list of CPU numbers below `cpus` and calls `each` for every range, ends included. An empty

@@ -188,6 +188,8 @@ messages! {
         LoadSoftLockups<S> { state: S } = "soft lockups: {state}";
         /// At load: hard lockups.
         LoadHardLockups<S> { state: S } = "hard lockups: {state}";
+        /// At load: the CPUs in `watchdog_cpumask`.
+        LoadWatchedCpus<S> { cpus: S } = "watched CPUs: {cpus}";
         /// At load: functions that are not exported and were not found.
         LoadNotAvailable<S> { names: S } = "kernel functions not available: {names}";
         /// At load: the kernel's own detectors.

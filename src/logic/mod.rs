@@ -23,13 +23,14 @@ pub mod hardlockup;
 pub mod hung_task;
 pub mod incident;
 pub mod irqstat;
+#[macro_use]
+pub mod knobs;
 pub mod messages;
 pub mod panic;
 pub mod pause;
 pub mod pause_clock;
+pub mod sample_period;
 pub mod softlockup;
-#[macro_use]
-pub mod sysctl;
 pub mod task;
 
 /// Nanoseconds in a second.

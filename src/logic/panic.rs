@@ -67,7 +67,7 @@
 //! 0 is no request, which no phase makes.
 
 use super::{
-    sysctl::Knob,
+    knobs::Knob,
     NSEC_PER_SEC, //
 };
 

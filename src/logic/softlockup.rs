@@ -28,19 +28,10 @@
 
 use super::NSEC_PER_SEC;
 
-/// Sample periods in one soft-lockup threshold (`NUM_SAMPLE_PERIODS`).
-pub const NUM_SAMPLE_PERIODS: u64 = 5;
-
 /// The soft-lockup threshold in nanoseconds for a `watchdog_thresh` in seconds: twice that, since
 /// soft lockups can be false under extreme conditions (`get_softlockup_thresh()`).
 pub fn threshold(thresh_secs: u64) -> u64 {
     thresh_secs.saturating_mul(2 * NSEC_PER_SEC)
-}
-
-/// Nanoseconds from one timer interrupt to the next for a `watchdog_thresh` in seconds
-/// (`set_sample_period()`).
-pub fn sample_period(thresh_secs: u64) -> u64 {
-    threshold(thresh_secs) / NUM_SAMPLE_PERIODS
 }
 
 /// What one timer interrupt sees of its own CPU. Times in nanoseconds.

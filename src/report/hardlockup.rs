@@ -94,7 +94,7 @@ impl Hardlockup {
             Evidence::None => EVIDENCE_NONE,
         });
         {
-            let _lines = session.lines();
+            let _lines = session.keep_together();
             ksyms.print_modules();
         }
         let backtrace = self.evidence != Evidence::None || backtrace_is_evidence;
@@ -114,7 +114,7 @@ impl Hardlockup {
         session: &ReportSession<'_>,
         nmi: &NmiCtx<'_>,
     ) {
-        let _lines = session.lines();
+        let _lines = session.keep_together();
         self.print_head();
         self.print_evidence(EVIDENCE_PERF_NMI);
         ksyms.print_modules();

@@ -28,6 +28,10 @@ use crate::{
             Wait,
             IN_IOWAIT, //
         },
+        knobs::{
+            Knob,
+            SYS_INFO_LOCKS, //
+        },
         messages::{
             TaskLastRan,
             NO_SYS_INFO, //
@@ -36,10 +40,6 @@ use crate::{
             Cause,
             Initiator,
             PanicRequest, //
-        },
-        sysctl::{
-            Knob,
-            SYS_INFO_LOCKS, //
         },
         NSEC_PER_SEC, //
     },

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reports: the life cycle that all share ([`session`]), and the text of each kind.
+//! Reports: the life cycle that all share ([`session`]), who may give one ([`report_lock`]), and the text of each kind.
 
 #![deny(unsafe_code)]
 
 pub(crate) mod hardlockup;
 pub(crate) mod hung_task;
 pub(crate) mod irqs;
+pub(crate) mod report_lock;
 pub(crate) mod session;
 pub(crate) mod softlockup;

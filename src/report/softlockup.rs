@@ -75,7 +75,7 @@ pub(crate) fn print<S: Iterator<Item = CpuUsageSample>>(
     irq: &HardirqCtx<'_>,
 ) {
     let cpu = irq.cpu();
-    let _lines = session.lines();
+    let _lines = session.keep_together();
     printk::emerg(format_args!(
         "watchdog: BUG: soft lockup - CPU#{cpu} stuck for {}s! [{}]",
         lockup.duration / NSEC_PER_SEC,

@@ -27,7 +27,7 @@ pub(crate) fn text(name: &str) -> &'static [u8] {
 #[kernel::prelude::kunit_tests(vigil_param)]
 mod tests {
     use super::*;
-    use crate::logic::sysctl::{
+    use crate::logic::knobs::{
         KnobKind,
         KNOBS, //
     };

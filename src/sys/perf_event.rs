@@ -204,9 +204,14 @@ impl<T: OverflowHandler> PerfEvents<T> {
         self.0.get(cpu as usize).map(|event| &**event)
     }
 
-    /// Iterates over the counters, in the order of the CPUs.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &PerfEvent<T>> {
-        self.0.iter().map(|event| &**event)
+    /// Returns whether `predicate` holds for one of the counters.
+    pub(crate) fn any(&self, predicate: impl Fn(&PerfEvent<T>) -> bool) -> bool {
+        for event in self.0.iter() {
+            if predicate(event) {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -268,14 +273,15 @@ mod tests {
     #[test]
     fn each_cpu_has_one() -> Result {
         let counters = counters()?;
-        let mut cpu = 0;
-        for counter in counters.iter() {
-            assert_eq!(counter.data().cpu, cpu);
-            assert!(!counter.is_running());
-            cpu += 1;
+        for cpu in 0..cpu::nr_cpu_ids() {
+            assert_eq!(
+                counters.get(cpu).map(|counter| counter.data().cpu),
+                Some(cpu)
+            );
         }
-        assert_eq!(cpu, cpu::nr_cpu_ids());
-        assert!(counters.get(cpu).is_none());
+        assert!(counters.get(cpu::nr_cpu_ids()).is_none());
+        assert!(!counters.any(PerfEvent::is_running));
+        assert!(counters.any(|counter| counter.data().cpu == 0));
         Ok(())
     }
 

@@ -88,7 +88,7 @@ mod tests {
         let deferred = core::mem::ManuallyDrop::new(DeferredSysInfo::new(Ksyms::resolve(true)));
         assert_eq!(deferred.is_available(), deferred.0.sys_info);
         assert!(deferred.is_done());
-        deferred.sys_info(crate::logic::sysctl::SYS_INFO_LOCKS as usize);
+        deferred.sys_info(crate::logic::knobs::SYS_INFO_LOCKS as usize);
         assert!(until(|| deferred.is_done()));
     }
 }

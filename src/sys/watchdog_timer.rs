@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The watchdog timer: a pinned hrtimer on a CPU, whose callback queues stop work to its CPU. Stopping
-//! it waits for the callback and for the stop work.
+//! The watchdog timer: a pinned hrtimer on a CPU, whose callback queues stop work to its CPU
+//! ([`super::stopper`]). Stopping it waits for the callback and for the stop work.
 //!
 //! The callback itself decides when the timer expires next. The `kernel` crate's `HrTimer` cannot
 //! serve: it moves on by whole intervals only, and its time arithmetic is compiled into the module
@@ -13,7 +13,11 @@ use super::{
     buffer::Buffer,
     context::HardirqCtx,
     cpu,
-    stopper::StopWork, //
+    stopper::{
+        self,
+        StopWork,
+        StopWorkItem, //
+    }, //
 };
 use core::marker::PhantomPinned;
 use kernel::{
@@ -24,16 +28,6 @@ use kernel::{
         c_void, //
     },
     prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Release, //
-    },
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
     types::Opaque, //
 };
 
@@ -60,12 +54,12 @@ pub(crate) trait TimerCallback: Send + Sync + Sized {
 /// # Invariants
 ///
 /// - `timer` is set up, with the callback for `T`.
-/// - `queued` is set from when the stop work is queued until it has run.
+/// - `work` is queued with this timer as its argument only.
 #[pin_data]
 pub(crate) struct WatchdogTimer<T: TimerCallback> {
     #[pin]
     timer: Opaque<bindings::hrtimer>,
-    queued: Atomic<bool>,
+    work: StopWorkItem,
     data: T,
     #[pin]
     _pin: PhantomPinned,
@@ -93,7 +87,7 @@ impl<T: TimerCallback> WatchdogTimer<T> {
                     )
                 }
             }),
-            queued: Atomic::new(false),
+            work: StopWorkItem::new(),
             data,
             _pin: PhantomPinned,
         })
@@ -134,10 +128,7 @@ impl<T: TimerCallback> WatchdogTimer<T> {
         // SAFETY: By the type invariant the timer is set up. Waits for a running callback, and
         // cancels the timer also if that has started it again.
         unsafe { bindings::hrtimer_cancel(self.timer.get()) };
-        // The stopper preempts everything, so this is short unless the CPU is stuck.
-        while self.queued.load(Acquire) {
-            fsleep(Delta::from_millis(1));
-        }
+        self.work.wait();
     }
 
     /// Queues [`TimerCallback::stop_work_ran`] as stop work, unless the work queued before has not
@@ -147,21 +138,11 @@ impl<T: TimerCallback> WatchdogTimer<T> {
     ///
     /// The timer interrupt of the timer's CPU.
     pub(crate) fn queue_stop_work(&self, irq: &HardirqCtx<'_>, stop_work: &StopWork) -> bool {
-        let Some(queue) = stop_work.queue_fn() else {
-            return true;
-        };
-        // INVARIANT: Set before the work is queued.
-        if self.queued.xchg(true, Full) {
-            return false;
-        }
         let this = core::ptr::from_ref(self).cast_mut().cast::<c_void>();
-        // SAFETY: `irq` is this CPU's interrupt. The work queued before has run, or `queued` would
-        // have been set. `self` is pinned, and lives until `stop` has seen that this work has run.
-        // A stopper that is still returning from this module's code then has preemption disabled,
-        // and `WatchdogTimers::drop` waits for it by `synchronize_rcu()`; a SCHED_FIFO thread exits
-        // before the module goes, in `FifoThread::drop`.
-        unsafe { queue(irq.cpu(), Some(stop_work_fn::<T>), this) };
-        true
+        // SAFETY: `self` is pinned, and lives until `stop`, which is called before it is freed, has
+        // waited for the work. `stop_work_fn` marks it as run in its last access to `self`.
+        // `WatchdogTimers::drop` waits for stoppers that return from this module's code.
+        unsafe { self.work.queue(stop_work, irq, stop_work_fn::<T>, this) }
     }
 }
 
@@ -205,10 +186,7 @@ impl<T: TimerCallback> Drop for WatchdogTimers<T> {
         for timer in self.0.iter() {
             timer.stop();
         }
-        // `queued` is cleared before `stop_work_fn` returns. A stopper runs that with preemption
-        // disabled, which is an RCU read-side critical section.
-        // SAFETY: Process context without an RCU read lock: dropping may sleep, as `stop` does.
-        unsafe { bindings::synchronize_rcu() };
+        stopper::wait_for_returns();
     }
 }
 
@@ -240,8 +218,7 @@ unsafe extern "C" fn stop_work_fn<T: TimerCallback>(arg: *mut c_void) -> c_int {
     let this = unsafe { &*arg.cast::<WatchdogTimer<T>>() };
     this.data.stop_work_ran();
     // The last access to `this`: from here on `stop` may return, and its caller may free it.
-    // INVARIANT: The work has run.
-    this.queued.store(false, Release);
+    this.work.mark_as_run();
     0
 }
 
@@ -257,7 +234,12 @@ mod tests {
         *, //
     };
     use kernel::sync::{
-        atomic::Relaxed,
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
         Arc, //
     };
 

@@ -2,20 +2,18 @@
 
 //! Hard lockups noticed by another CPU: at each timer interrupt a CPU checks the next CPU in the
 //! mask, and those behind it for as long as the ones before are stuck themselves. The rules are in
-//! [`crate::logic::hardlockup::buddy`]. What the perf NMI of another CPU has found is reported from
-//! here too.
+//! [`crate::logic::hardlockup::buddy`].
 
 use super::{
     super::lockup_ctx::LockupCtx,
-    ctx::{
-        BuddyState,
-        CpuHeartbeat,
-        Reporting, //
-    },
-    hardlockup_incident, //
+    report::{
+        report_hardlockup,
+        report_unresponsive,
+        Target,
+        RETRY_NS, //
+    }, //
 };
 use crate::{
-    incident,
     logic::{
         hardlockup::{
             buddy::{
@@ -27,29 +25,13 @@ use crate::{
             },
             state::State, //
         },
-        incident::IncidentKind,
-        panic::{
-            Cause,
-            Initiator, //
-        }, //
+        panic::Cause, //
     },
-    report::{
-        hardlockup::{
-            self,
-            Evidence,
-            Hardlockup, //
-        },
-        session::{
-            DumpOptions,
-            Finding,
-            ReportSession, //
-        }, //
-    },
+    report::hardlockup::Evidence,
     sys::{
         clock::monotonic,
         cpu,
-        nmi::NmiSender,
-        panic as kernel_panic, //
+        nmi::NmiSender, //
     }, //
 };
 use kernel::sync::atomic::{
@@ -65,30 +47,18 @@ const NMI_SPIN_NS: u64 = 20_000_000;
 /// slow host may stop the CPU in the middle.
 const NMI_SPIN_IN_HANDLER_NS: u64 = 200_000_000;
 
-/// After how many nanoseconds a report is tried again that could not be given.
-const RETRY_NS: u64 = 20_000_000;
-
 /// How long other CPUs are checked, in nanoseconds, before this CPU's own heartbeat is renewed.
 const RENEW_NS: u64 = 1_000_000;
 
-/// A CPU that is checked.
-struct Target<'a> {
-    cpu: u32,
-    heartbeat: &'a CpuHeartbeat,
-    state: &'a BuddyState,
-    /// Since when its heartbeat counts at the earliest.
-    grace_ts: u64,
-}
-
-/// Checks the CPUs behind `me`. `grace_ts`: since when heartbeats count at the earliest, the end of
+/// Checks the CPUs behind `me`. `counts_from`: since when heartbeats count at the earliest, the end of
 /// a pause. Returns when to check again at the latest.
 ///
 /// # Context
 ///
 /// The timer interrupt of `me`.
-pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, grace_ts: u64) -> u64 {
+pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, counts_from: u64) -> u64 {
     let period = ctx.sample_period();
-    let limit = buddy::limit(ctx.thresh());
+    let threshold = buddy::threshold(ctx.thresh());
     let count = cpu::nr_cpu_ids();
     let mut check_at = u64::MAX;
     let mut other = me;
@@ -109,7 +79,8 @@ pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, grace_ts: u64
         if other >= count {
             other = 0;
         }
-        let (Some(heartbeat), Some(state)) = (ctx.heartbeat(other), ctx.buddy_state(other)) else {
+        let (Some(heartbeat), Some(buddy_state)) = (ctx.heartbeat(other), ctx.buddy_state(other))
+        else {
             break;
         };
         if !heartbeat.active.load(Acquire) {
@@ -121,18 +92,18 @@ pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, grace_ts: u64
             continue;
         }
         let touches = touches(ctx, other);
-        if state.touches.load(Acquire) != touches {
+        if buddy_state.touches.load(Acquire) != touches {
             // In this order: another CPU that checks this one sees the new count with its time.
-            state.touch_ts.store(now, Relaxed);
-            state.touches.store(touches, Release);
+            buddy_state.touch_ts.store(now, Relaxed);
+            buddy_state.touches.store(touches, Release);
         }
         let target = Target {
             cpu: other,
             heartbeat,
-            state,
-            grace_ts: grace_ts.max(state.touch_ts.load(Relaxed)),
+            buddy_state,
+            counts_from: counts_from.max(buddy_state.touch_ts.load(Relaxed)),
         };
-        let (state, action) = check_cpu(ctx, &target, now, period, limit);
+        let (state, action) = check_cpu(ctx, &target, now, period, threshold);
         match action {
             Action::Healthy => break,
             Action::CheckAt(at) => check_at = check_at.min(at),
@@ -176,34 +147,34 @@ fn observe(
     let done = ctx.nmi.as_ref().map(|nmi| nmi.done(target.cpu));
     // The CPU that sent the NMI may not have stored yet which NMIs count.
     let stored = match state {
-        State::NmiSent(at) => target.state.nmi_sent_ts.load(Acquire) == at,
+        State::NmiSent(at) => target.buddy_state.nmi_sent_ts.load(Acquire) == at,
         _ => true,
     };
     Observation {
         now,
         hrtimer_ts: target.heartbeat.hrtimer_ts.load(Acquire),
-        grace_ts: target.grace_ts,
+        counts_from: target.counts_from,
         nmi_acked: stored
-            && done.is_some_and(|done| done != target.state.nmis_before.load(Relaxed)),
+            && done.is_some_and(|done| done != target.buddy_state.nmis_before.load(Relaxed)),
         spinning,
-        late_acks: target.state.late_acks.load(Relaxed),
+        late_acks: target.buddy_state.late_acks.load(Relaxed),
         can_send_nmi: done.is_some(),
     }
 }
 
 /// Checks one CPU, and sends it an NMI if that is what to do; the acknowledgement usually is there
-/// at once. Returns the state that was checked, for [`BuddyState::transition`], and what to do.
+/// at once. Returns the state that was checked, for [`BuddyState::transition`](super::buddy_state::BuddyState::transition), and what to do.
 fn check_cpu(
     ctx: &LockupCtx,
     target: &Target<'_>,
     now: u64,
     period: u64,
-    limit: u64,
+    threshold: u64,
 ) -> (State, Action) {
-    let mut state = target.state.state();
+    let mut state = target.buddy_state.state();
     let hrtimer_ts = target.heartbeat.hrtimer_ts.load(Acquire);
     let seen = observe(ctx, target, state, now, false);
-    let mut action = buddy::check(state, &seen, period, limit);
+    let mut action = buddy::check(state, &seen, period, threshold);
     let mut recheck = RECHECK_NS;
     if let (Action::SendNmi, Some(nmi)) = (action, &ctx.nmi) {
         // What came out could not be reported now.
@@ -211,7 +182,10 @@ fn check_cpu(
             return (state, Action::CheckAt(now.saturating_add(RETRY_NS)));
         }
         let sent = State::nmi_sent(now);
-        if !target.state.transition(&ctx.pending_hits, state, sent) {
+        if !target
+            .buddy_state
+            .transition(&ctx.pending_hits, state, sent)
+        {
             // Another CPU was first, or this one is back.
             return (
                 state,
@@ -219,12 +193,12 @@ fn check_cpu(
             );
         }
         target
-            .state
+            .buddy_state
             .late_acks
             .store(seen.late_acks_so_far(state), Relaxed);
         state = sent;
         let took;
-        (action, took) = send_nmi(ctx, nmi, target, sent, period, limit);
+        (action, took) = send_nmi(ctx, nmi, target, sent, period, threshold);
         // Where the handler took long, so does what the CPU does after it.
         recheck = recheck.max(took.min(NMI_SPIN_IN_HANDLER_NS));
     }
@@ -243,17 +217,17 @@ fn send_nmi(
     target: &Target<'_>,
     sent: State,
     period: u64,
-    limit: u64,
+    threshold: u64,
 ) -> (Action, u64) {
     let State::NmiSent(sent_at) = sent else {
         return (Action::Healthy, 0);
     };
     let entered = nmi.entered(target.cpu);
     target
-        .state
+        .buddy_state
         .nmis_before
         .store(nmi.done(target.cpu), Release);
-    target.state.nmi_sent_ts.store(sent_at, Release);
+    target.buddy_state.nmi_sent_ts.store(sent_at, Release);
     nmi.send(target.cpu);
     loop {
         let seen = observe(ctx, target, sent, monotonic(), true);
@@ -264,7 +238,7 @@ fn send_nmi(
         };
         let took = seen.now.saturating_sub(sent_at);
         if seen.nmi_acked || took > limit_ns {
-            return (buddy::check(sent, &seen, period, limit), took);
+            return (buddy::check(sent, &seen, period, threshold), took);
         }
         core::hint::spin_loop();
     }
@@ -282,127 +256,4 @@ fn recovers_within(target: &Target<'_>, hrtimer_ts: u64, recheck: u64) -> bool {
         core::hint::spin_loop();
     }
     false
-}
-
-/// Reports the hard lockups that the perf NMIs of other CPUs have found. Returns when to try again.
-///
-/// # Context
-///
-/// The timer interrupt of `me`.
-pub(in crate::detect) fn report_pending_hits(ctx: &LockupCtx, me: u32) -> u64 {
-    let mut check_at = u64::MAX;
-    let limit = ctx.sample_period() / 4;
-    let began = monotonic();
-    for (state, cpu) in ctx.buddy_states() {
-        let Some(heartbeat) = ctx.heartbeat(cpu).filter(|_| cpu != me) else {
-            continue;
-        };
-        if state.state() != State::PerfHit {
-            continue;
-        }
-        // The report before may have taken long.
-        let now = monotonic();
-        if now.saturating_sub(began) > limit {
-            return check_at.min(now.saturating_add(RETRY_NS));
-        }
-        let target = Target {
-            cpu,
-            heartbeat,
-            state,
-            grace_ts: 0,
-        };
-        let at = report_hardlockup(ctx, me, &target, State::PerfHit, now, Evidence::PerfNmi);
-        check_at = check_at.min(at);
-    }
-    check_at
-}
-
-/// Reports a hard lockup of another CPU: `watchdog_hardlockup_check()`. Returns when to try again if
-/// it cannot be reported now.
-fn report_hardlockup(
-    ctx: &LockupCtx,
-    me: u32,
-    target: &Target<'_>,
-    state: State,
-    now: u64,
-    evidence: Evidence,
-) -> u64 {
-    // The initiator of a panic is at its report, which takes what it takes.
-    if ctx.panic.is_initiator(target.cpu) {
-        // To be checked again from the start: it may stop running in the middle.
-        target
-            .state
-            .transition(&ctx.pending_hits, state, State::Healthy);
-        return u64::MAX;
-    }
-    let dump = ctx.hardlockup_dump_options();
-    // One CPU at a time gives a report, since the kernel prints stacks for one CPU at a time only
-    // and the lines of two would mix; the others try again. A panic does not wait for that, unless
-    // the stacks of all CPUs are asked for.
-    let guard = ctx.hardlockup_lock.try_acquire(now);
-    let waits = dump.all_cpus || !ctx.panic.is_wanted(Cause::HardLockup, 1);
-    if kernel_panic::in_progress() || (guard.is_none() && waits) {
-        return now.saturating_add(RETRY_NS);
-    }
-    // Of several CPUs one reports, and none if the stuck CPU is back.
-    if !target
-        .state
-        .transition(&ctx.pending_hits, state, State::Reported)
-    {
-        return u64::MAX;
-    }
-    let _reporting = ctx.heartbeat(me).map(Reporting::begin);
-    let lockup = Hardlockup {
-        cpu: target.cpu,
-        reporter: me,
-        age: now.saturating_sub(target.heartbeat.hrtimer_ts.load(Relaxed)),
-        evidence,
-    };
-    ctx.hardlockups.fetch_add(1, Relaxed);
-    let mut session = ReportSession::new(&ctx.panic, &ctx.ksyms, Initiator::Cpu(me), dump);
-    let finding = Finding {
-        cause: Cause::HardLockup,
-        magnitude: 1,
-        repeated: false,
-    };
-    session.add(finding, now, || hardlockup_incident(&lockup));
-    lockup.print(&ctx.ksyms, &session);
-    session.backtrace_others(target.cpu);
-    drop(guard);
-    session.end(|| ctx.no_other_cpu_alive(me, monotonic()));
-    u64::MAX
-}
-
-/// Reports a CPU that does not run.
-fn report_unresponsive(ctx: &LockupCtx, me: u32, target: &Target<'_>, state: State, now: u64) {
-    if ctx.panic.is_initiator(target.cpu) {
-        ctx.panic.take_over_from(target.cpu);
-        return;
-    }
-    if kernel_panic::in_progress()
-        || !target
-            .state
-            .transition(&ctx.pending_hits, state, State::Unresponsive)
-    {
-        return;
-    }
-    ctx.unresponsive_cpus.fetch_add(1, Relaxed);
-    let age = now.saturating_sub(target.heartbeat.hrtimer_ts.load(Relaxed));
-    let mut session = ReportSession::new(
-        &ctx.panic,
-        &ctx.ksyms,
-        Initiator::Cpu(me),
-        DumpOptions::NONE,
-    );
-    let finding = Finding {
-        cause: Cause::UnresponsiveCpu,
-        magnitude: 1,
-        repeated: false,
-    };
-    session.add(finding, now, || {
-        incident::new(IncidentKind::UnresponsiveCpu, target.cpu, age)
-    });
-    hardlockup::print_unresponsive(target.cpu, age);
-    // No *_sys_info is asked for, which is what the answer would matter for.
-    session.end(|| false);
 }

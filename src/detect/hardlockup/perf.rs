@@ -5,7 +5,7 @@
 //!
 //! The NMI handler checks and does little else: what it finds waits for the timer interrupt of
 //! another CPU, which reports it as if it had found it itself
-//! ([`report_pending_hits`](super::buddy::report_pending_hits)). The NMI handler reports where that
+//! ([`report_pending_hits`](super::report::report_pending_hits)). The NMI handler reports where that
 //! would be too late or in vain: on the way to a panic, when no other CPU takes timer interrupts, and
 //! when the hit has not been reported by the next NMI.
 //!
@@ -14,7 +14,7 @@
 
 use super::{
     super::lockup_ctx::LockupCtx,
-    hardlockup_incident, //
+    report::report_in_nmi, //
 };
 use crate::{
     logic::{
@@ -26,20 +26,7 @@ use crate::{
             },
             state::State, //
         },
-        panic::{
-            Cause,
-            Initiator, //
-        }, //
-    },
-    report::{
-        hardlockup::{
-            Evidence,
-            Hardlockup, //
-        },
-        session::{
-            Finding,
-            ReportSession, //
-        }, //
+        panic::Cause, //
     },
     sys::{
         clock::monotonic_in_nmi,
@@ -197,49 +184,12 @@ impl NmiWatchdog {
             return;
         }
         if unreported || wanted || ctx.no_other_cpu_alive(self.cpu, now) {
-            self.report(state, now, nmi);
+            report_in_nmi(ctx, self.cpu, state, now, nmi);
             return;
         }
         nmi::take_snapshot(nmi);
         // Nothing is to be done if another CPU was faster: it reports.
         buddy_state.transition(&ctx.pending_hits, state, State::PerfHit);
-    }
-
-    /// Reports this CPU in its own NMI: `watchdog_hardlockup_check()`. Nothing is waited for but the
-    /// end of other CPUs' lines, and that for two seconds at most.
-    fn report(&self, state: State, now: u64, nmi: &NmiCtx<'_>) {
-        let ctx = &self.ctx;
-        let (Some(heartbeat), Some(buddy_state)) =
-            (ctx.heartbeat(self.cpu), ctx.buddy_state(self.cpu))
-        else {
-            return;
-        };
-        if !buddy_state.transition(&ctx.pending_hits, state, State::Reported) {
-            return;
-        }
-        let lockup = Hardlockup {
-            cpu: self.cpu,
-            reporter: self.cpu,
-            age: now.saturating_sub(heartbeat.hrtimer_ts.load(Relaxed)),
-            evidence: Evidence::PerfNmi,
-        };
-        nmi::take_snapshot(nmi);
-        ctx.hardlockups.fetch_add(1, Relaxed);
-        let dump = ctx.hardlockup_dump_options();
-        let mut session =
-            ReportSession::new(&ctx.panic, &ctx.ksyms, Initiator::Cpu(self.cpu), dump);
-        let finding = Finding {
-            cause: Cause::HardLockup,
-            magnitude: 1,
-            repeated: false,
-        };
-        session.add(finding, now, || hardlockup_incident(&lockup));
-        lockup.print_in_nmi(&ctx.ksyms, &session, nmi);
-        // Without a panic the stacks of the other CPUs are not worth the wait in an NMI.
-        if session.is_fatal() {
-            session.backtrace_others(self.cpu);
-        }
-        session.end_in_nmi(nmi);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     knobs::Knobs,
     logic::{
         hung_task::check,
-        sysctl::Knob,
+        knobs::Knob,
         NSEC_PER_SEC, //
     },
     panic::PanicControl,

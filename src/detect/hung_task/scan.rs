@@ -39,9 +39,9 @@ use crate::{
                 Table, //
             }, //
         },
+        knobs::Knob,
         messages::TasksNotTracked,
-        panic::PanicRequest,
-        sysctl::Knob, //
+        panic::PanicRequest, //
     },
     report::hung_task::{
         HungTask,

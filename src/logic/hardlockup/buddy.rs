@@ -16,13 +16,13 @@
 //!
 //! When to send the NMI: mainline's buddy has to miss three checks of a sample period each, so that
 //! it reports 2 to 4 sample periods after the CPU got stuck, 8 to 16 s with the default threshold of
-//! 10 s. Here the clock decides: [`limit`] after the last interrupt, which came up to one period
+//! 10 s. Here the clock decides: [`threshold`] after the last interrupt, which came up to one period
 //! before the CPU got stuck; so 2 to 3 sample periods, 8 to 12 s. The buddy sets its timer to just
 //! that moment instead of noticing at its next sample.
 
 use super::{
     super::{
-        softlockup,
+        sample_period::sample_period,
         NSEC_PER_SEC, //
     },
     state::State, //
@@ -30,8 +30,8 @@ use super::{
 
 /// How long after the last timer interrupt of a CPU an NMI is sent to it, in nanoseconds: 3 sample
 /// periods, which is 6/5 of the threshold.
-pub fn limit(thresh_secs: u64) -> u64 {
-    softlockup::sample_period(thresh_secs).saturating_mul(3)
+pub fn threshold(thresh_secs: u64) -> u64 {
+    sample_period(thresh_secs).saturating_mul(3)
 }
 
 /// How long a CPU has to acknowledge an NMI, in nanoseconds. A CPU takes microseconds; what takes
@@ -57,7 +57,7 @@ pub struct Observation {
     pub hrtimer_ts: u64,
     /// When its watchdog was last touched, or the last pause of the checking CPU ended: its time
     /// counts from then at the earliest.
-    pub grace_ts: u64,
+    pub counts_from: u64,
     /// Whether it has taken an NMI since one was sent to it.
     pub nmi_acked: bool,
     /// Whether the checking CPU has just sent the NMI and spins for the acknowledgement.
@@ -71,7 +71,7 @@ pub struct Observation {
 impl Observation {
     /// Since when it has taken no timer interrupt, as far as that counts.
     fn since(&self) -> u64 {
-        self.hrtimer_ts.max(self.grace_ts)
+        self.hrtimer_ts.max(self.counts_from)
     }
 
     /// The state, but for an NMI that was sent before the watchdog was touched: that is void.
@@ -112,8 +112,8 @@ pub enum Action {
     AlreadyReported,
 }
 
-/// Checks another CPU. `period` (the sample period) and `limit` in nanoseconds.
-pub fn check(state: State, seen: &Observation, period: u64, limit: u64) -> Action {
+/// Checks another CPU. `period` (the sample period) and `threshold` in nanoseconds.
+pub fn check(state: State, seen: &Observation, period: u64, threshold: u64) -> Action {
     // Half a period of grace for interrupts that come late.
     let grace = period.saturating_add(period / 2);
     if seen.now.saturating_sub(seen.hrtimer_ts) <= grace {
@@ -144,7 +144,7 @@ pub fn check(state: State, seen: &Observation, period: u64, limit: u64) -> Actio
             at.saturating_add(NMI_ACK_TIMEOUT_NS)
                 .min(seen.now.saturating_add(NMI_POLL_NS)),
         ),
-        State::Healthy if age < limit => Action::CheckAt(since.saturating_add(limit)),
+        State::Healthy if age < threshold => Action::CheckAt(since.saturating_add(threshold)),
         State::Healthy if seen.can_send_nmi => Action::SendNmi,
         State::Healthy => Action::ReportUnconfirmed,
     }

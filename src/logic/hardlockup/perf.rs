@@ -9,7 +9,7 @@
 //! two or three times, and an overflow that comes too early, because the CPU runs faster than its
 //! nominal frequency, is skipped ([`OverflowFilter::check`]).
 
-use super::super::softlockup;
+use super::super::sample_period::sample_period;
 
 /// Where a frequency comes from, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn period(arch: Arch, khz: u64, thresh_secs: u64) -> Option<u64> {
 /// How soon, in nanoseconds, one overflow may come after the last that counted: 2 sample periods,
 /// that is 4/5 of the threshold (`watchdog_update_hrtimer_threshold()`).
 pub fn min_interval(thresh_secs: u64) -> u64 {
-    softlockup::sample_period(thresh_secs).saturating_mul(2)
+    sample_period(thresh_secs).saturating_mul(2)
 }
 
 /// The tenth overflow in a row that comes too early counts all the same, since the clock may stand

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use vigil_logic::{
     cpulist::{parse, show},
-    sysctl::ParseError,
+    knobs::ParseError,
 };
 
 /// The ranges of a text, in the order in which they stand there.

@@ -5,11 +5,11 @@
 //! `VIGIL_WRITE_DOCS=1` (`make docs`).
 
 use std::{collections::BTreeMap, fs, path::Path};
+use vigil_logic::knobs::{KnobInfo, KnobKind, Max, KNOBS, SYS_INFO};
 use vigil_logic::messages::{status::KEYS, MESSAGES};
-use vigil_logic::sysctl::{KnobInfo, KnobKind, Max, KNOBS, SYS_INFO};
 
 const ABOUT: &str = "\
-<!-- Made by src/logic/tests/docs.rs from src/logic/sysctl.rs: change those, then `make docs`. -->
+<!-- Made by src/logic/tests/docs.rs from src/logic/knobs.rs: change those, then `make docs`. -->
 
 # Knobs
 

@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use vigil_logic::{
     hardlockup::{
         buddy::{
-            check as check_cpu, limit, Action, Observation, MAX_LATE_ACKS, NMI_ACK_TIMEOUT_NS,
+            check as check_cpu, threshold, Action, Observation, MAX_LATE_ACKS, NMI_ACK_TIMEOUT_NS,
             NMI_POLL_NS, RECHECK_NS,
         },
         state::State,
     },
-    softlockup::sample_period,
+    sample_period::sample_period,
     NSEC_PER_SEC,
 };
 
@@ -36,17 +36,17 @@ fn when_to_send_an_nmi() {
         (NMI_ACK_TIMEOUT_NS, NMI_POLL_NS, RECHECK_NS),
         (2 * SEC, 100 * MS, 5 * MS)
     );
-    assert_eq!(limit(10), 12 * SEC);
-    assert_eq!(limit(1), 1200 * MS);
-    assert_eq!(limit(0), 0);
-    assert_eq!(limit(u64::MAX), u64::MAX / 5 * 3);
+    assert_eq!(threshold(10), 12 * SEC);
+    assert_eq!(threshold(1), 1200 * MS);
+    assert_eq!(threshold(0), 0);
+    assert_eq!(threshold(u64::MAX), u64::MAX / 5 * 3);
     for thresh in 1..=60 {
         // As many as mainline's buddy misses (`watchdog_hardlockup_miss_thresh`).
-        assert_eq!(limit(thresh), 3 * sample_period(thresh));
+        assert_eq!(threshold(thresh), 3 * sample_period(thresh));
     }
 }
 
-/// With periods of 4 s and a limit of 12 s; the last interrupt was at 1000 s.
+/// With periods of 4 s and a threshold of 12 s; the last interrupt was at 1000 s.
 fn at(state: State, age: u64, nmi_acked: bool, can_send_nmi: bool) -> Action {
     at_once(state, age, nmi_acked, can_send_nmi, false)
 }
@@ -56,7 +56,7 @@ fn at_once(state: State, age: u64, nmi_acked: bool, can_send_nmi: bool, spinning
     let observe = Observation {
         now: 1000 * SEC + age,
         hrtimer_ts: 1000 * SEC,
-        grace_ts: 0,
+        counts_from: 0,
         nmi_acked,
         spinning,
         late_acks: 0,
@@ -151,7 +151,7 @@ fn late_acks_add_up() {
     let observe = |nmi_acked, late_acks| Observation {
         now: 1013 * SEC,
         hrtimer_ts: 1000 * SEC,
-        grace_ts: 0,
+        counts_from: 0,
         nmi_acked,
         spinning: false,
         late_acks,
@@ -200,7 +200,7 @@ fn a_touch_voids_the_nmi() {
         let observe = Observation {
             now: 1000 * SEC + now,
             hrtimer_ts: 1000 * SEC,
-            grace_ts: 1013 * SEC,
+            counts_from: 1013 * SEC,
             nmi_acked,
             spinning: false,
             late_acks: 0,
@@ -238,7 +238,7 @@ fn extremes() {
     let observe = |now, hrtimer_ts| Observation {
         now,
         hrtimer_ts,
-        grace_ts: 0,
+        counts_from: 0,
         nmi_acked: false,
         spinning: false,
         late_acks: u32::MAX,
@@ -331,7 +331,7 @@ const MIN_REARM_NS: u64 = MS;
 /// CPUs that watch each other: what `detect/watchdog.rs` does with the verdicts, in one thread.
 struct Machine {
     period: u64,
-    limit: u64,
+    threshold: u64,
     can_send_nmi: bool,
     /// Whether acknowledgements come, but none at once.
     slow: bool,
@@ -343,7 +343,7 @@ struct Machine {
     next: Vec<u64>,
     state: Vec<State>,
     /// When the watchdog of a CPU was touched: printing its stack does so.
-    grace_ts: Vec<u64>,
+    counts_from: Vec<u64>,
     late_acks: Vec<u32>,
     /// NMIs sent to a CPU since its last interrupt.
     nmis_sent: Vec<u32>,
@@ -355,7 +355,7 @@ impl Machine {
         let period = sample_period(thresh);
         Self {
             period,
-            limit: limit(thresh),
+            threshold: threshold(thresh),
             can_send_nmi,
             slow: false,
             jitter,
@@ -364,7 +364,7 @@ impl Machine {
             hrtimer_ts: phases.to_vec(),
             next: phases.iter().map(|phase| phase + period).collect(),
             state: vec![State::Healthy; phases.len()],
-            grace_ts: vec![0; phases.len()],
+            counts_from: vec![0; phases.len()],
             late_acks: vec![0; phases.len()],
             nmis_sent: vec![0; phases.len()],
             reports: Vec::new(),
@@ -415,7 +415,7 @@ impl Machine {
             spinning,
             now,
             hrtimer_ts: self.hrtimer_ts[on],
-            grace_ts: self.grace_ts[on],
+            counts_from: self.counts_from[on],
             late_acks: self.late_acks[on],
             // The NMI was sent during this stall: at its end the CPU takes its interrupt, which resets the
             // state.
@@ -435,7 +435,12 @@ impl Machine {
         for on in (1..count).map(|n| (me + n) % count) {
             let check_cpu = |machine: &Self, spinning| {
                 let observe = machine.observe(on, now, spinning);
-                check_cpu(machine.state[on], &observe, machine.period, machine.limit)
+                check_cpu(
+                    machine.state[on],
+                    &observe,
+                    machine.period,
+                    machine.threshold,
+                )
             };
             let mut action = check_cpu(self, false);
             if action == Action::SendNmi {
@@ -468,7 +473,7 @@ impl Machine {
                         _ => State::Reported,
                     };
                     if what != Action::ReportUnresponsive {
-                        self.grace_ts[on] = now;
+                        self.counts_from[on] = now;
                     }
                     let hrtimer_ts = self.hrtimer_ts[on];
                     let report = Report {
@@ -627,10 +632,10 @@ proptest! {
             3 => State::PerfHit,
             _ => State::Unresponsive,
         };
-        let grace_ts = now.saturating_sub(touch_ago);
-        let since = hrtimer_ts.max(grace_ts);
+        let counts_from = now.saturating_sub(touch_ago);
+        let since = hrtimer_ts.max(counts_from);
         let void = matches!(state, State::NmiSent(_)) && sent < since;
-        let (period, limit) = (sample_period(thresh), limit(thresh));
+        let (period, threshold) = (sample_period(thresh), threshold(thresh));
         let wide = |n: u64| i128::from(n);
         let age = wide(now) - wide(since);
         let waited = wide(now) - wide(sent);
@@ -643,7 +648,7 @@ proptest! {
                 (State::Unresponsive, _) if !nmi_acked || in_grace => Action::AlreadyReported,
                 (State::Unresponsive, _) if late_acks >= MAX_LATE_ACKS => Action::ReportHardlockup,
                 (State::Unresponsive, _) => Action::SendNmi,
-                (State::Healthy, _) if age < wide(limit) => Action::CheckAt(since + limit),
+                (State::Healthy, _) if age < wide(threshold) => Action::CheckAt(since + threshold),
                 (State::Healthy, true) => Action::SendNmi,
                 (State::Healthy, false) => Action::ReportUnconfirmed,
                 (State::NmiSent(_), _) if nmi_acked && (spinning || late_acks >= MAX_LATE_ACKS) => {
@@ -657,8 +662,8 @@ proptest! {
                 (State::NmiSent(_), _) => Action::ReportUnresponsive,
             }
         };
-        let observe = Observation { now, hrtimer_ts, grace_ts, nmi_acked, spinning, late_acks, can_send_nmi };
-        prop_assert_eq!(check_cpu(state, &observe, period, limit), expected);
+        let observe = Observation { now, hrtimer_ts, counts_from, nmi_acked, spinning, late_acks, can_send_nmi };
+        prop_assert_eq!(check_cpu(state, &observe, period, threshold), expected);
     }
 
     /// Where nothing stalls, nobody is ever suspected, even if interrupts come late by almost half

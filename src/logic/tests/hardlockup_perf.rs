@@ -10,7 +10,7 @@ use vigil_logic::{
         backend::Backend,
         perf::{min_interval, period, Arch, Overflow, OverflowFilter, MAX_EARLY, SAFE_MAX_HZ},
     },
-    softlockup::sample_period,
+    sample_period::sample_period,
     NSEC_PER_SEC,
 };
 

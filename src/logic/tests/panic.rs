@@ -4,11 +4,11 @@
 
 use proptest::prelude::*;
 use vigil_logic::{
+    knobs::{Knob, KNOBS},
     panic::{
         policy, Cause, Initiator, NextStep, PanicRequest, Phase, Policy, POLL_NS, STEP_NS,
         SYS_INFO_NS, TAKE_OVER_NS,
     },
-    sysctl::{Knob, KNOBS},
 };
 
 const MS: u64 = 1_000_000;

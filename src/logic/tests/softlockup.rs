@@ -8,10 +8,8 @@ mod common;
 use proptest::prelude::*;
 use vigil_logic::{
     pause::{grace, guest_paused_edge, overrun, OnTimeHistory, PauseEvidence},
-    softlockup::{
-        sample_period, threshold, thresholds, Sample, Softlockup, SoftlockupState,
-        NUM_SAMPLE_PERIODS,
-    },
+    sample_period::{sample_period, NUM_SAMPLE_PERIODS},
+    softlockup::{threshold, thresholds, Sample, Softlockup, SoftlockupState},
     NSEC_PER_SEC,
 };
 

@@ -152,18 +152,14 @@ fn story(
 
 /// What the record has to say of a CPU that is stuck in one of `vigil_provoke`'s
 /// threads.
-fn stuck(incident: &Incident, kind: &str, lockup: &Lockup, comm: &str) -> Verdict {
+fn stuck(incident: &Incident, kind: &str, pids: &[u32], comm: &str) -> Verdict {
     ensure!(
         incident.kind == kind && incident.cpu == 1 && incident.comm == comm,
         "{incident:#?}"
     );
     ensure!(
-        lockup
-            .pids
-            .iter()
-            .any(|pid| i64::from(*pid) == incident.pid),
-        "not one of {:?}: {incident:#?}",
-        lockup.pids
+        pids.iter().any(|pid| i64::from(*pid) == incident.pid),
+        "not one of {pids:?}: {incident:#?}"
     );
     ensure!(
         incident.lock.is_none() && incident.owner_pid == 0,
@@ -177,7 +173,7 @@ fn stuck(incident: &Incident, kind: &str, lockup: &Lockup, comm: &str) -> Verdic
 fn hard_lockup_with(cx: &Cx, append: &str, parameters: &str) -> anyhow::Result<(Dump, Incident)> {
     let vm = guest(cx, append, parameters)?;
     vm.arm_kdump("")?;
-    let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=100000")?;
+    let pids = Lockup::start(&vm, "irqs_off cpu=1 ms=100000")?.pids(&vm)?;
     let dump = vm.wait_dump(SOON)?;
     let incident = story(
         &vm,
@@ -186,7 +182,7 @@ fn hard_lockup_with(cx: &Cx, append: &str, parameters: &str) -> anyhow::Result<(
         |found| matches!(found, Finding::HardLockup(lockup) if lockup.cpu == 1),
     )?;
     if machine::has_nmi() {
-        stuck(&incident, "hard lockup", &lockup, "prov_irqs/1")?;
+        stuck(&incident, "hard lockup", &pids, "prov_irqs/1")?;
     }
     Ok((dump, incident))
 }
@@ -205,16 +201,16 @@ fn hard_lockup(cx: &Cx) -> Verdict {
 fn soft_lockup(cx: &Cx) -> Verdict {
     let vm = guest(cx, "", "watchdog_thresh=1 softlockup_panic=1")?;
     vm.arm_kdump("")?;
-    let lockup = Lockup::start(&vm, "preempt_off cpu=1 ms=100000")?;
+    let pids = Lockup::start(&vm, "preempt_off cpu=1 ms=100000")?.pids(&vm)?;
     let dump = vm.wait_dump(SOON)?;
-    let name = format!("prov_preempt/1:{}", lockup.pids[0]);
+    let name = format!("prov_preempt/1:{}", pids[0]);
     let incident = story(
         &vm,
         &dump,
         "softlockup: hung tasks",
         |found| matches!(found, Finding::SoftLockup(lockup) if lockup.task.to_string() == name),
     )?;
-    stuck(&incident, "soft lockup", &lockup, "prov_preempt/1")?;
+    stuck(&incident, "soft lockup", &pids, "prov_preempt/1")?;
     ensure!(incident.finder == 1, "{incident:#?}");
     Ok(dump.remove()?)
 }

@@ -5,7 +5,7 @@
 use super::module::nothing_left;
 use crate::prelude::*;
 use std::collections::BTreeSet;
-use vigil_logic::sysctl::{KnobInfo, KnobKind, KNOBS};
+use vigil_logic::knobs::{KnobInfo, KnobKind, KNOBS};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![

@@ -5,7 +5,7 @@
 use super::{hung_stall::has_khungtaskd, module::nothing_left};
 use crate::prelude::*;
 use std::collections::BTreeSet;
-use vigil_logic::sysctl::{KnobInfo, KnobKind, KNOBS, SYS_INFO};
+use vigil_logic::knobs::{KnobInfo, KnobKind, KNOBS, SYS_INFO};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![

@@ -71,8 +71,6 @@ pub(super) struct Span {
 #[derive(Debug)]
 pub(super) struct Lockup {
     id: u32,
-    /// The stuck CPUs' threads, in the order of the CPUs.
-    pub(super) pids: Vec<u32>,
 }
 
 impl Lockup {
@@ -84,21 +82,21 @@ impl Lockup {
         let command = format!("{what} id={id}");
         vm.write(&format!("{PROVOKE}/run"), command.as_bytes())
             .with_context(|| command.clone())?;
+        // No more is asked of the guest here: a panic on the stall may come at any time.
+        Ok(Self { id })
+    }
+
+    /// The stuck CPUs' threads, in the order of the CPUs; none once it is over.
+    pub(super) fn pids(&self, vm: &Vm) -> anyhow::Result<Vec<u32>> {
         let active = vm.read(&format!("{PROVOKE}/active"))?;
-        let pids = line_of(&active, id)
-            .and_then(|line| {
-                let tasks = line
-                    .split(' ')
-                    .find_map(|word| word.strip_prefix("tasks="))?;
-                Some(
-                    tasks
-                        .split(',')
-                        .filter_map(|pid| pid.parse().ok())
-                        .collect(),
-                )
-            })
-            .unwrap_or_default();
-        Ok(Self { id, pids })
+        let tasks = line_of(&active, self.id)
+            .and_then(|line| line.split(' ').find_map(|word| word.strip_prefix("tasks=")));
+        Ok(tasks.map_or_else(Vec::new, |tasks| {
+            tasks
+                .split(',')
+                .filter_map(|pid| pid.parse().ok())
+                .collect()
+        }))
     }
 
     /// Whether it is still going on.
@@ -171,11 +169,12 @@ impl Outcome {
 pub(super) fn provoke(vm: &Vm, what: &str) -> anyhow::Result<Outcome> {
     let mark = vm.mark()?;
     let lockup = Lockup::start(vm, what)?;
+    let pids = lockup.pids(vm)?;
     let (targets, spans): (Vec<Span>, Vec<Span>) =
         lockup.wait(vm)?.into_iter().partition(|span| span.target);
     Ok(Outcome {
         spans,
-        pids: lockup.pids,
+        pids,
         targets,
         words: Words::of(&vm.dmesg_after(mark)?)?,
     })

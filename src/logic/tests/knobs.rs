@@ -6,7 +6,7 @@ mod common;
 
 use proptest::prelude::*;
 use std::collections::HashSet;
-use vigil_logic::sysctl::{
+use vigil_logic::knobs::{
     Knob, KnobInfo, KnobKind, Max, ParseError, COUNT, KNOBS, SYS_INFO, SYS_INFO_ALL_BT,
     SYS_INFO_LOCKS,
 };

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hard-lockup [`State`] of each watched CPU, with what the CPUs that check it note down. Which
+//! CPU reports a lockup is settled here, by one compare-and-exchange ([`BuddyState::transition`]).
+//! Each lies on cache lines of its own.
+
+use crate::logic::hardlockup::state::State;
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Full,
+    Relaxed,
+    Release, //
+};
+
+/// How many CPUs are in [`State::PerfHit`]: what tells a timer interrupt cheaply that there is
+/// something to report.
+pub(in crate::detect) struct PendingHits(Atomic<u32>);
+
+impl PendingHits {
+    /// There are none.
+    pub(in crate::detect) fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Whether there are any.
+    pub(in crate::detect) fn any(&self) -> bool {
+        self.0.load(Relaxed) != 0
+    }
+}
+
+/// What the CPUs that check a CPU know of it.
+#[repr(align(64))]
+pub(in crate::detect) struct BuddyState {
+    /// [`State::pack`].
+    state: Atomic<u64>,
+    /// How many NMIs it had taken when one was sent to it.
+    pub(super) nmis_before: Atomic<u32>,
+    /// Acknowledgements that came late, since its last timer interrupt.
+    pub(super) late_acks: Atomic<u32>,
+    /// The NMI that the two are about: the time in [`State::NmiSent`].
+    pub(super) nmi_sent_ts: Atomic<u64>,
+    /// How often its watchdog had been touched when it was checked last.
+    pub(super) touches: Atomic<u32>,
+    /// When it was found touched: its time counts from then at the earliest.
+    pub(super) touch_ts: Atomic<u64>,
+}
+
+impl BuddyState {
+    /// Of a CPU that is not watched.
+    pub(in crate::detect) fn new() -> Self {
+        Self {
+            state: Atomic::new(State::Healthy.pack()),
+            nmis_before: Atomic::new(0),
+            late_acks: Atomic::new(0),
+            nmi_sent_ts: Atomic::new(0),
+            touches: Atomic::new(0),
+            touch_ts: Atomic::new(0),
+        }
+    }
+
+    /// The CPU is about to be watched.
+    pub(in crate::detect) fn reset(&self, now: u64, touches: u32) {
+        self.state.store(State::Healthy.pack(), Relaxed);
+        self.touch_ts.store(now, Relaxed);
+        self.touches.store(touches, Release);
+    }
+
+    /// The state.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(in crate::detect) fn state(&self) -> State {
+        State::unpack(self.state.load(Acquire))
+    }
+
+    /// Changes the state from `old` to `new`, unless another CPU was first, or the CPU has
+    /// recovered. Returns whether it did: of all CPUs that try exactly one reports.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(in crate::detect) fn transition(
+        &self,
+        pending: &PendingHits,
+        old: State,
+        new: State,
+    ) -> bool {
+        // Counted before the hit can be seen: the CPU that takes it counts it off.
+        if new == State::PerfHit {
+            pending.0.fetch_add(1, Relaxed);
+        }
+        let changed = self.state.cmpxchg(old.pack(), new.pack(), Full).is_ok();
+        let counted_off = if changed { old } else { new };
+        if counted_off == State::PerfHit {
+            pending.0.fetch_sub(1, Relaxed);
+        }
+        changed
+    }
+
+    /// The CPU takes its timer interrupt, or is not watched any more. Returns the state before.
+    ///
+    /// # Context
+    ///
+    /// The CPU itself: its timer interrupt, or process context once the timer has stopped.
+    pub(in crate::detect) fn recover(&self, pending: &PendingHits) -> State {
+        let old = State::unpack(self.state.xchg(State::Healthy.pack(), Full));
+        if old == State::PerfHit {
+            pending.0.fetch_sub(1, Relaxed);
+        }
+        old
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The heartbeat of each watched CPU: when its timer interrupt came last, and what else the CPUs that
+//! check it have to know. Each lies on cache lines of its own.
+
+use crate::{
+    logic::pause::{
+        self,
+        OnTimeHistory, //
+    },
+    sys::clock::monotonic, //
+};
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
+};
+
+/// What a CPU writes about itself, for the CPUs that check it. All times in nanoseconds on the
+/// monotonic clock.
+#[repr(align(64))]
+pub(in crate::detect) struct CpuHeartbeat {
+    /// When its timer interrupt came last.
+    pub(in crate::detect) hrtimer_ts: Atomic<u64>,
+    /// When its timer interrupt came on time: [`OnTimeHistory`].
+    on_time: [Atomic<u64>; 3],
+    /// Whether it is watched.
+    pub(in crate::detect) active: Atomic<bool>,
+    /// Since when it gives a report, on itself or on another CPU; 0: it does not.
+    report_since: Atomic<u64>,
+}
+
+impl CpuHeartbeat {
+    /// Of a CPU that is not watched.
+    pub(in crate::detect) fn new() -> Self {
+        Self {
+            hrtimer_ts: Atomic::new(0),
+            on_time: core::array::from_fn(|_| Atomic::new(0)),
+            active: Atomic::new(false),
+            report_since: Atomic::new(0),
+        }
+    }
+
+    /// The CPU is about to be watched.
+    pub(in crate::detect) fn reset(&self, now: u64) {
+        self.hrtimer_ts.store(now, Relaxed);
+        self.report_since.store(0, Relaxed);
+    }
+
+    /// When the CPU took timer interrupts on time.
+    pub(in crate::detect) fn on_time(&self) -> OnTimeHistory {
+        let [latest, mark, previous_mark] = &self.on_time;
+        OnTimeHistory {
+            latest: latest.load(Acquire),
+            mark: mark.load(Acquire),
+            previous_mark: previous_mark.load(Acquire),
+        }
+    }
+
+    /// Records a timer interrupt on time. Called by that CPU alone. The oldest entry is stored
+    /// first: a CPU that reads in between finds one time twice, and what it misses then is older
+    /// than an entry that is a grace old itself.
+    pub(in crate::detect) fn record_on_time(&self, now: u64, period: u64) {
+        let new = self.on_time().record(now, pause::grace(period));
+        let [latest, mark, previous_mark] = &self.on_time;
+        previous_mark.store(new.previous_mark, Release);
+        mark.store(new.mark, Release);
+        latest.store(new.latest, Release);
+    }
+
+    /// Whether the CPU has been giving a report for less than `limit_ns`.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, with `now` from a clock that may be read there.
+    pub(in crate::detect) fn is_reporting(&self, now: u64, limit_ns: u64) -> bool {
+        let since = self.report_since.load(Acquire);
+        since != 0 && now.saturating_sub(since) < limit_ns
+    }
+}
+
+/// The CPU gives a report, in its timer interrupt, for as long as this value lives. That may take
+/// long (a CPU that does not run is waited for ten seconds if it is to print its stack), and is no
+/// lockup.
+pub(in crate::detect) struct Reporting<'a>(&'a CpuHeartbeat);
+
+impl<'a> Reporting<'a> {
+    /// Begins. `heartbeat` is that of the calling CPU.
+    ///
+    /// # Context
+    ///
+    /// The timer interrupt.
+    pub(in crate::detect) fn begin(heartbeat: &'a CpuHeartbeat) -> Self {
+        heartbeat.report_since.store(monotonic().max(1), Release);
+        Self(heartbeat)
+    }
+}
+
+impl Drop for Reporting<'_> {
+    fn drop(&mut self) {
+        self.0.hrtimer_ts.store(monotonic(), Release);
+        self.0.report_since.store(0, Release);
+    }
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The reports on hard lockups: how a finding of either back end becomes one, from the choice of the
+//! CPU that reports to the panic. `watchdog_hardlockup_check()` in mainline.
+//!
+//! - A lockup that another CPU has found ([`super::buddy`]): [`report_hardlockup`].
+//! - One that the CPU's own perf NMI has found ([`super::perf`]) waits for the timer interrupt of
+//!   another CPU ([`report_pending_hits`]), or is reported in the NMI ([`report_in_nmi`]), or after
+//!   its end ([`report_over`]).
+//! - A CPU that does not run: [`report_unresponsive`].
+
+use super::{
+    super::lockup_ctx::LockupCtx,
+    buddy_state::BuddyState,
+    heartbeat::{
+        CpuHeartbeat,
+        Reporting, //
+    }, //
+};
+use crate::{
+    incident,
+    logic::{
+        hardlockup::state::State,
+        incident::{
+            Incident,
+            IncidentKind,
+            CONFIRMED, //
+        },
+        panic::{
+            Cause,
+            Initiator, //
+        }, //
+    },
+    report::{
+        hardlockup::{
+            self,
+            Evidence,
+            Hardlockup, //
+        },
+        session::{
+            DumpOptions,
+            Finding,
+            ReportSession, //
+        }, //
+    },
+    sys::{
+        clock::monotonic,
+        context::NmiCtx,
+        nmi,
+        panic as kernel_panic, //
+    }, //
+};
+use kernel::sync::atomic::Relaxed;
+
+/// After how many nanoseconds a report is tried again that could not be given.
+pub(super) const RETRY_NS: u64 = 20_000_000;
+
+/// A CPU that is checked.
+pub(super) struct Target<'a> {
+    pub(super) cpu: u32,
+    pub(super) heartbeat: &'a CpuHeartbeat,
+    pub(super) buddy_state: &'a BuddyState,
+    /// Since when its heartbeat counts at the earliest.
+    pub(super) counts_from: u64,
+}
+
+/// The incident of a hard lockup, with what an NMI that confirmed it has found on the CPU.
+///
+/// # Context
+///
+/// Any, NMI included.
+fn hardlockup_incident(lockup: &Hardlockup) -> Incident {
+    let incident = incident::new(IncidentKind::HardLockup, lockup.cpu, lockup.age);
+    if lockup.evidence == Evidence::None {
+        return incident;
+    }
+    let snapshot = nmi::snapshot(lockup.cpu);
+    Incident {
+        task: snapshot.map(|(task, _)| task),
+        stack: snapshot.map_or_else(Default::default, |(_, stack)| stack),
+        flags: CONFIRMED,
+        ..incident
+    }
+}
+
+/// Reports the hard lockups that the perf NMIs of other CPUs have found. Returns when to try again.
+///
+/// # Context
+///
+/// The timer interrupt of `me`.
+pub(in crate::detect) fn report_pending_hits(ctx: &LockupCtx, me: u32) -> u64 {
+    let mut check_at = u64::MAX;
+    let budget = ctx.sample_period() / 4;
+    let began = monotonic();
+    for (state, cpu) in ctx.buddy_states() {
+        let Some(heartbeat) = ctx.heartbeat(cpu).filter(|_| cpu != me) else {
+            continue;
+        };
+        if state.state() != State::PerfHit {
+            continue;
+        }
+        // The report before may have taken long.
+        let now = monotonic();
+        if now.saturating_sub(began) > budget {
+            return check_at.min(now.saturating_add(RETRY_NS));
+        }
+        let target = Target {
+            cpu,
+            heartbeat,
+            buddy_state: state,
+            counts_from: 0,
+        };
+        let at = report_hardlockup(ctx, me, &target, State::PerfHit, now, Evidence::PerfNmi);
+        check_at = check_at.min(at);
+    }
+    check_at
+}
+
+/// Reports a hard lockup of another CPU: `watchdog_hardlockup_check()`. Returns when to try again if
+/// it cannot be reported now.
+pub(super) fn report_hardlockup(
+    ctx: &LockupCtx,
+    me: u32,
+    target: &Target<'_>,
+    state: State,
+    now: u64,
+    evidence: Evidence,
+) -> u64 {
+    // The initiator of a panic is at its report, which takes what it takes.
+    if ctx.panic.is_initiator(target.cpu) {
+        // To be checked again from the start: it may stop running in the middle.
+        target
+            .buddy_state
+            .transition(&ctx.pending_hits, state, State::Healthy);
+        return u64::MAX;
+    }
+    let dump = ctx.hardlockup_dump_options();
+    // One CPU at a time gives a report, since the kernel prints stacks for one CPU at a time only
+    // and the lines of two would mix; the others try again. A panic does not wait for that, unless
+    // the stacks of all CPUs are asked for.
+    let guard = ctx.hardlockup_lock.try_acquire(now);
+    let waits = dump.all_cpus || !ctx.panic.is_wanted(Cause::HardLockup, 1);
+    if kernel_panic::in_progress() || (guard.is_none() && waits) {
+        return now.saturating_add(RETRY_NS);
+    }
+    // Of several CPUs one reports, and none if the stuck CPU is back.
+    if !target
+        .buddy_state
+        .transition(&ctx.pending_hits, state, State::Reported)
+    {
+        return u64::MAX;
+    }
+    let _reporting = ctx.heartbeat(me).map(Reporting::begin);
+    let lockup = Hardlockup {
+        cpu: target.cpu,
+        reporter: me,
+        age: now.saturating_sub(target.heartbeat.hrtimer_ts.load(Relaxed)),
+        evidence,
+    };
+    ctx.hardlockups.fetch_add(1, Relaxed);
+    let mut session = ReportSession::new(&ctx.panic, &ctx.ksyms, Initiator::Cpu(me), dump);
+    session.add(Finding::new(Cause::HardLockup), now, || {
+        hardlockup_incident(&lockup)
+    });
+    lockup.print(&ctx.ksyms, &session);
+    session.backtrace_others(target.cpu);
+    drop(guard);
+    session.end(|| ctx.no_other_cpu_alive(me, monotonic()));
+    u64::MAX
+}
+
+/// Reports a CPU that does not run.
+pub(super) fn report_unresponsive(
+    ctx: &LockupCtx,
+    me: u32,
+    target: &Target<'_>,
+    state: State,
+    now: u64,
+) {
+    if ctx.panic.is_initiator(target.cpu) {
+        ctx.panic.take_over_from(target.cpu);
+        return;
+    }
+    if kernel_panic::in_progress()
+        || !target
+            .buddy_state
+            .transition(&ctx.pending_hits, state, State::Unresponsive)
+    {
+        return;
+    }
+    ctx.unresponsive_cpus.fetch_add(1, Relaxed);
+    let age = now.saturating_sub(target.heartbeat.hrtimer_ts.load(Relaxed));
+    let mut session = ReportSession::new(
+        &ctx.panic,
+        &ctx.ksyms,
+        Initiator::Cpu(me),
+        DumpOptions::NONE,
+    );
+    session.add(Finding::new(Cause::UnresponsiveCpu), now, || {
+        incident::new(IncidentKind::UnresponsiveCpu, target.cpu, age)
+    });
+    hardlockup::print_unresponsive(target.cpu, age);
+    // No *_sys_info is asked for, which is what the answer would matter for.
+    session.end(|| false);
+}
+
+/// Reports this CPU in its own NMI. Nothing is waited for but the end of other CPUs' lines, and that
+/// for two seconds at most.
+///
+/// # Context
+///
+/// The NMI of `cpu`, with `now` from a clock that may be read there.
+pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, nmi: &NmiCtx<'_>) {
+    let (Some(heartbeat), Some(buddy_state)) = (ctx.heartbeat(cpu), ctx.buddy_state(cpu)) else {
+        return;
+    };
+    if !buddy_state.transition(&ctx.pending_hits, state, State::Reported) {
+        return;
+    }
+    let lockup = Hardlockup {
+        cpu,
+        reporter: cpu,
+        age: now.saturating_sub(heartbeat.hrtimer_ts.load(Relaxed)),
+        evidence: Evidence::PerfNmi,
+    };
+    nmi::take_snapshot(nmi);
+    ctx.hardlockups.fetch_add(1, Relaxed);
+    let dump = ctx.hardlockup_dump_options();
+    let mut session = ReportSession::new(&ctx.panic, &ctx.ksyms, Initiator::Cpu(cpu), dump);
+    session.add(Finding::new(Cause::HardLockup), now, || {
+        hardlockup_incident(&lockup)
+    });
+    lockup.print_in_nmi(&ctx.ksyms, &session, nmi);
+    // Without a panic the stacks of the other CPUs are not worth the wait in an NMI.
+    if session.is_fatal() {
+        session.backtrace_others(cpu);
+    }
+    session.end_in_nmi(nmi);
+}
+
+/// Reports a lockup of this CPU that its perf NMI has found, and that has ended before another CPU
+/// reported it. `age`: how long it lasted, in nanoseconds.
+///
+/// # Context
+///
+/// The timer interrupt of `cpu`.
+pub(in crate::detect) fn report_over(ctx: &LockupCtx, cpu: u32, age: u64) {
+    // It prints a stack, and may wait for other CPUs' lines.
+    let _reporting = ctx.heartbeat(cpu).map(Reporting::begin);
+    let lockup = Hardlockup {
+        cpu,
+        reporter: cpu,
+        age,
+        evidence: Evidence::PerfNmi,
+    };
+    ctx.hardlockups.fetch_add(1, Relaxed);
+    incident::record(&hardlockup_incident(&lockup));
+    lockup.print_over();
+}
