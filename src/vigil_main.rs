@@ -256,7 +256,7 @@ impl Drop for Vigil {
 impl kernel::Module for Vigil {
     /// Creates everything. On an error what was created so far is dropped in reverse order.
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        incident::record::publish_address();
+        incident::crash_record::publish_address();
         let control = ThreadControl::new()?;
         let knobs = Arc::new(load_knobs()?, GFP_KERNEL)?;
         let backend = hardlockup_backend()?;

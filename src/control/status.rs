@@ -312,7 +312,7 @@ impl Text for StatusFile {
         self.softlockup(w)?;
         self.hardlockup(w)?;
         self.panic(w)?;
-        w.put(incidents::RECORDED, &incident::record::count())?;
+        w.put(incidents::RECORDED, &incident::crash_record::count())?;
         w.put(incidents::KEPT, &ENTRIES)?;
         self.kernel_functions(w)?;
         self.in_tree(w)?;

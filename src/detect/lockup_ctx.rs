@@ -4,8 +4,8 @@
 
 use super::hardlockup::{
     backend::Backends,
-    buddy_state::{
-        BuddyState,
+    cpu_hardlockup::{
+        CpuHardlockup,
         PendingHits, //
     },
     heartbeat::CpuHeartbeat, //
@@ -48,7 +48,7 @@ use kernel::{
 
 /// Memory for each possible CPU that [`LockupCtx`] takes, in bytes.
 pub(super) const BYTES_PER_CPU: usize =
-    size_of::<CpuHeartbeat>() + size_of::<BuddyState>() + size_of::<Atomic<bool>>();
+    size_of::<CpuHeartbeat>() + size_of::<CpuHardlockup>() + size_of::<Atomic<bool>>();
 
 /// What the lockup detectors are made of.
 pub(crate) struct Parts {
@@ -91,7 +91,7 @@ pub(crate) struct LockupCtx {
     pub(super) touches: TouchProbes,
     pub(super) nmi: Option<NmiSender>,
     heartbeats: Buffer<CpuHeartbeat>,
-    buddy_states: Buffer<BuddyState>,
+    cpu_hardlockups: Buffer<CpuHardlockup>,
     pub(super) pending_hits: PendingHits,
     /// Room for counts of interrupts.
     pub(super) irq_counts: IrqCountPool,
@@ -132,7 +132,7 @@ impl LockupCtx {
             touches: parts.touches,
             nmi: parts.nmi,
             heartbeats: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHeartbeat::new()))?,
-            buddy_states: Buffer::new(count, GFP_KERNEL, |_| Ok(BuddyState::new()))?,
+            cpu_hardlockups: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHardlockup::new()))?,
             pending_hits: PendingHits::new(),
             irq_counts: IrqCountPool::new()?,
             cpumask: Buffer::new(count, GFP_KERNEL, |cpu| {
@@ -156,13 +156,13 @@ impl LockupCtx {
     }
 
     /// What is known of a CPU by those that check it.
-    pub(super) fn buddy_state(&self, cpu: u32) -> Option<&BuddyState> {
-        self.buddy_states.get(cpu as usize)
+    pub(super) fn cpu_hardlockup(&self, cpu: u32) -> Option<&CpuHardlockup> {
+        self.cpu_hardlockups.get(cpu as usize)
     }
 
     /// The states of all CPUs with their numbers.
-    pub(super) fn buddy_states(&self) -> impl Iterator<Item = (&BuddyState, u32)> {
-        self.buddy_states.iter().zip(0..u32::MAX)
+    pub(super) fn cpu_hardlockups(&self) -> impl Iterator<Item = (&CpuHardlockup, u32)> {
+        self.cpu_hardlockups.iter().zip(0..u32::MAX)
     }
 
     /// The threshold in seconds.

@@ -2,8 +2,9 @@
 
 //! The lockup detectors of all CPUs as one thing: to start, to reconfigure, and to stop by dropping.
 //!
-//! A change of a knob disables all CPUs and enables them again ([`LockupDetector::reconfigure`]).
-//! What a CPU does when it is enabled and disabled is in [`super::watchdog`].
+//! A change of a knob disables the watchdog of each CPU and enables it again
+//! ([`LockupDetector::reconfigure`], mainline's `lockup_detector_reconfigure()`). What that starts and
+//! stops on a CPU is in [`super::watchdog`].
 
 use super::{
     hardlockup::perf::{

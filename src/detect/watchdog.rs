@@ -183,7 +183,7 @@ impl TimerCallback for CpuWatchdog {
     fn timer_fn(&self, timer: &WatchdogTimer<Self>, irq: &HardirqCtx<'_>) -> Option<u64> {
         let ctx = &self.ctx;
         let heartbeat = ctx.heartbeat(self.cpu)?;
-        let buddy_state = ctx.buddy_state(self.cpu)?;
+        let cpu_hardlockup = ctx.cpu_hardlockup(self.cpu)?;
         let now = monotonic();
         let period = ctx.sample_period();
         let mut next = now.saturating_add(period);
@@ -195,7 +195,7 @@ impl TimerCallback for CpuWatchdog {
             return Some(next);
         }
         let before = heartbeat.hrtimer_ts.xchg(now, Full);
-        let state = buddy_state.recover(&ctx.pending_hits);
+        let state = cpu_hardlockup.recover(&ctx.pending_hits);
         self.print_recovery(state, now, before);
 
         let flag = cpu::guest_paused(self.cpu) == Some(true);
@@ -253,10 +253,10 @@ impl cpuhp::Callbacks for Watchdogs {
     /// `watchdog_enable()`.
     fn online(&self, cpu: u32) {
         let ctx = &self.ctx;
-        let (Some(timer), Some(heartbeat), Some(buddy_state)) = (
+        let (Some(timer), Some(heartbeat), Some(cpu_hardlockup)) = (
             self.timers.get(cpu),
             ctx.heartbeat(cpu),
-            ctx.buddy_state(cpu),
+            ctx.cpu_hardlockup(cpu),
         ) else {
             return;
         };
@@ -266,7 +266,7 @@ impl cpuhp::Callbacks for Watchdogs {
         let now = monotonic();
         let watchdog = timer.data();
         watchdog.reset(now);
-        buddy_state.reset(now, buddy::touches(ctx, cpu));
+        cpu_hardlockup.reset(now, buddy::touches(ctx, cpu));
         heartbeat.reset(now);
         // The timer first, so that no CPU checks the heartbeat of one whose timer does not run yet.
         let at = now.saturating_add(ctx.sample_period());
@@ -299,8 +299,8 @@ impl cpuhp::Callbacks for Watchdogs {
         if heartbeat.active.xchg(false, Full) {
             timer.stop();
             timer.data().softlockup.clear(ctx);
-            if let Some(buddy_state) = ctx.buddy_state(cpu) {
-                buddy_state.recover(&ctx.pending_hits);
+            if let Some(cpu_hardlockup) = ctx.cpu_hardlockup(cpu) {
+                cpu_hardlockup.recover(&ctx.pending_hits);
             }
             if ctx.none_active() {
                 ctx.panic.cancel_cpu_request();

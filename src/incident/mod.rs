@@ -4,11 +4,11 @@
 //!
 //! A sink is where an incident is noted for programs, besides the log. [`record()`] is the one
 //! place that hands an incident to all sinks. Today there is one: the crash record
-//! ([`record`](mod@record)).
+//! ([`crash_record`]).
 
 #![deny(unsafe_code)]
 
-pub(crate) mod record;
+pub(crate) mod crash_record;
 
 use crate::{
     logic::incident::{
@@ -23,7 +23,7 @@ use crate::{
         cpu, //
     }, //
 };
-use record::RecordId;
+use crash_record::RecordId;
 
 /// An incident that this CPU finds now, with what all kinds have. `cpu`: the CPU that is stuck, or
 /// on which the task ran last; `age`: how long it has lasted, in nanoseconds.
@@ -53,5 +53,5 @@ pub(crate) fn new(kind: IncidentKind, cpu: u32, age: u64) -> Incident {
 ///
 /// Any, NMI included.
 pub(crate) fn record(incident: &Incident) -> RecordId {
-    record::record(incident)
+    crash_record::write(incident)
 }

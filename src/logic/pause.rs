@@ -4,7 +4,9 @@
 //! before the CPU did not run, because its virtual machine or its virtual CPU was stopped.
 //!
 //! A timer that comes late ([`overrun`]) is either a pause or a CPU that had interrupts off. It
-//! counts as a pause if there is evidence for one ([`PauseEvidence`]).
+//! counts as a pause if there is evidence for one ([`PauseEvidence`]). The time stamps of soft lockups
+//! are moved by a pause ([`SoftlockupState::update`](super::softlockup::SoftlockupState::update)), and
+//! heartbeats count from its end (`detect/hardlockup/buddy.rs`).
 
 use super::NSEC_PER_SEC;
 

@@ -6,7 +6,8 @@
 //! So does vigil if it can; else a SCHED_FIFO-99 thread of its own runs it.
 //!
 //! [`StopWork`] chooses between the two; a [`StopWorkItem`] is the work of one CPU: queueing it, and
-//! waiting for it when its timer stops ([`StopWorkItem::wait`]) and at unload ([`wait_for_returns`]).
+//! waiting for it when its timer stops, as it does at unload too ([`StopWorkItem::wait`]). At unload
+//! the stopper's return from the module's code is waited for besides ([`wait_for_returns`]).
 //!
 //! C headers: [`include/linux/stop_machine.h`](srctree/include/linux/stop_machine.h),
 //! `src/c/vigil.h`

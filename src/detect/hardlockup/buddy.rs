@@ -79,7 +79,8 @@ pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, counts_from: 
         if other >= count {
             other = 0;
         }
-        let (Some(heartbeat), Some(buddy_state)) = (ctx.heartbeat(other), ctx.buddy_state(other))
+        let (Some(heartbeat), Some(cpu_hardlockup)) =
+            (ctx.heartbeat(other), ctx.cpu_hardlockup(other))
         else {
             break;
         };
@@ -92,16 +93,16 @@ pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, counts_from: 
             continue;
         }
         let touches = touches(ctx, other);
-        if buddy_state.touches.load(Acquire) != touches {
+        if cpu_hardlockup.touches.load(Acquire) != touches {
             // In this order: another CPU that checks this one sees the new count with its time.
-            buddy_state.touch_ts.store(now, Relaxed);
-            buddy_state.touches.store(touches, Release);
+            cpu_hardlockup.touch_ts.store(now, Relaxed);
+            cpu_hardlockup.touches.store(touches, Release);
         }
         let target = Target {
             cpu: other,
             heartbeat,
-            buddy_state,
-            counts_from: counts_from.max(buddy_state.touch_ts.load(Relaxed)),
+            cpu_hardlockup,
+            counts_from: counts_from.max(cpu_hardlockup.touch_ts.load(Relaxed)),
         };
         let (state, action) = check_cpu(ctx, &target, now, period, threshold);
         match action {
@@ -147,7 +148,7 @@ fn observe(
     let done = ctx.nmi.as_ref().map(|nmi| nmi.done(target.cpu));
     // The CPU that sent the NMI may not have stored yet which NMIs count.
     let stored = match state {
-        State::NmiSent(at) => target.buddy_state.nmi_sent_ts.load(Acquire) == at,
+        State::NmiSent(at) => target.cpu_hardlockup.nmi_sent_ts.load(Acquire) == at,
         _ => true,
     };
     Observation {
@@ -155,15 +156,15 @@ fn observe(
         hrtimer_ts: target.heartbeat.hrtimer_ts.load(Acquire),
         counts_from: target.counts_from,
         nmi_acked: stored
-            && done.is_some_and(|done| done != target.buddy_state.nmis_before.load(Relaxed)),
+            && done.is_some_and(|done| done != target.cpu_hardlockup.nmis_before.load(Relaxed)),
         spinning,
-        late_acks: target.buddy_state.late_acks.load(Relaxed),
+        late_acks: target.cpu_hardlockup.late_acks.load(Relaxed),
         can_send_nmi: done.is_some(),
     }
 }
 
 /// Checks one CPU, and sends it an NMI if that is what to do; the acknowledgement usually is there
-/// at once. Returns the state that was checked, for [`BuddyState::transition`](super::buddy_state::BuddyState::transition), and what to do.
+/// at once. Returns the state that was checked, for [`CpuHardlockup::transition`](super::cpu_hardlockup::CpuHardlockup::transition), and what to do.
 fn check_cpu(
     ctx: &LockupCtx,
     target: &Target<'_>,
@@ -171,7 +172,7 @@ fn check_cpu(
     period: u64,
     threshold: u64,
 ) -> (State, Action) {
-    let mut state = target.buddy_state.state();
+    let mut state = target.cpu_hardlockup.state();
     let hrtimer_ts = target.heartbeat.hrtimer_ts.load(Acquire);
     let seen = observe(ctx, target, state, now, false);
     let mut action = buddy::check(state, &seen, period, threshold);
@@ -183,7 +184,7 @@ fn check_cpu(
         }
         let sent = State::nmi_sent(now);
         if !target
-            .buddy_state
+            .cpu_hardlockup
             .transition(&ctx.pending_hits, state, sent)
         {
             // Another CPU was first, or this one is back.
@@ -193,7 +194,7 @@ fn check_cpu(
             );
         }
         target
-            .buddy_state
+            .cpu_hardlockup
             .late_acks
             .store(seen.late_acks_so_far(state), Relaxed);
         state = sent;
@@ -224,10 +225,10 @@ fn send_nmi(
     };
     let entered = nmi.entered(target.cpu);
     target
-        .buddy_state
+        .cpu_hardlockup
         .nmis_before
         .store(nmi.done(target.cpu), Release);
-    target.buddy_state.nmi_sent_ts.store(sent_at, Release);
+    target.cpu_hardlockup.nmi_sent_ts.store(sent_at, Release);
     nmi.send(target.cpu);
     loop {
         let seen = observe(ctx, target, sent, monotonic(), true);

@@ -5,7 +5,7 @@
 
 pub(crate) mod backend;
 pub(super) mod buddy;
-pub(super) mod buddy_state;
+pub(super) mod cpu_hardlockup;
 pub(super) mod heartbeat;
 pub(crate) mod perf;
 pub(super) mod report;

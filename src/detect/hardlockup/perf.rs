@@ -169,10 +169,10 @@ impl NmiWatchdog {
     /// This CPU is stuck: leaves the hit to another CPU, or reports.
     fn hit(&self, now: u64, nmi: &NmiCtx<'_>) {
         let ctx = &self.ctx;
-        let Some(buddy_state) = ctx.buddy_state(self.cpu) else {
+        let Some(cpu_hardlockup) = ctx.cpu_hardlockup(self.cpu) else {
             return;
         };
-        let state = buddy_state.state();
+        let state = cpu_hardlockup.state();
         if state == State::Reported {
             return;
         }
@@ -189,7 +189,7 @@ impl NmiWatchdog {
         }
         nmi::take_snapshot(nmi);
         // Nothing is to be done if another CPU was faster: it reports.
-        buddy_state.transition(&ctx.pending_hits, state, State::PerfHit);
+        cpu_hardlockup.transition(&ctx.pending_hits, state, State::PerfHit);
     }
 }
 

@@ -11,7 +11,7 @@
 
 use super::{
     super::lockup_ctx::LockupCtx,
-    buddy_state::BuddyState,
+    cpu_hardlockup::CpuHardlockup,
     heartbeat::{
         CpuHeartbeat,
         Reporting, //
@@ -59,7 +59,7 @@ pub(super) const RETRY_NS: u64 = 20_000_000;
 pub(super) struct Target<'a> {
     pub(super) cpu: u32,
     pub(super) heartbeat: &'a CpuHeartbeat,
-    pub(super) buddy_state: &'a BuddyState,
+    pub(super) cpu_hardlockup: &'a CpuHardlockup,
     /// Since when its heartbeat counts at the earliest.
     pub(super) counts_from: u64,
 }
@@ -92,7 +92,7 @@ pub(in crate::detect) fn report_pending_hits(ctx: &LockupCtx, me: u32) -> u64 {
     let mut check_at = u64::MAX;
     let budget = ctx.sample_period() / 4;
     let began = monotonic();
-    for (state, cpu) in ctx.buddy_states() {
+    for (state, cpu) in ctx.cpu_hardlockups() {
         let Some(heartbeat) = ctx.heartbeat(cpu).filter(|_| cpu != me) else {
             continue;
         };
@@ -107,7 +107,7 @@ pub(in crate::detect) fn report_pending_hits(ctx: &LockupCtx, me: u32) -> u64 {
         let target = Target {
             cpu,
             heartbeat,
-            buddy_state: state,
+            cpu_hardlockup: state,
             counts_from: 0,
         };
         let at = report_hardlockup(ctx, me, &target, State::PerfHit, now, Evidence::PerfNmi);
@@ -130,7 +130,7 @@ pub(super) fn report_hardlockup(
     if ctx.panic.is_initiator(target.cpu) {
         // To be checked again from the start: it may stop running in the middle.
         target
-            .buddy_state
+            .cpu_hardlockup
             .transition(&ctx.pending_hits, state, State::Healthy);
         return u64::MAX;
     }
@@ -145,7 +145,7 @@ pub(super) fn report_hardlockup(
     }
     // Of several CPUs one reports, and none if the stuck CPU is back.
     if !target
-        .buddy_state
+        .cpu_hardlockup
         .transition(&ctx.pending_hits, state, State::Reported)
     {
         return u64::MAX;
@@ -183,7 +183,7 @@ pub(super) fn report_unresponsive(
     }
     if kernel_panic::in_progress()
         || !target
-            .buddy_state
+            .cpu_hardlockup
             .transition(&ctx.pending_hits, state, State::Unresponsive)
     {
         return;
@@ -211,10 +211,11 @@ pub(super) fn report_unresponsive(
 ///
 /// The NMI of `cpu`, with `now` from a clock that may be read there.
 pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, nmi: &NmiCtx<'_>) {
-    let (Some(heartbeat), Some(buddy_state)) = (ctx.heartbeat(cpu), ctx.buddy_state(cpu)) else {
+    let (Some(heartbeat), Some(cpu_hardlockup)) = (ctx.heartbeat(cpu), ctx.cpu_hardlockup(cpu))
+    else {
         return;
     };
-    if !buddy_state.transition(&ctx.pending_hits, state, State::Reported) {
+    if !cpu_hardlockup.transition(&ctx.pending_hits, state, State::Reported) {
         return;
     }
     let lockup = Hardlockup {

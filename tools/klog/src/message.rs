@@ -202,6 +202,8 @@ pub enum Message {
         /// The reason.
         message: String,
     },
+    /// A line that belongs to no report, wherever it stands.
+    Unrelated,
     /// A line of vigil's own.
     Vigil(Vigil),
 }
@@ -252,6 +254,7 @@ const MAINLINE: &[(&str, Read)] = &[
     (texts::RCU_STALL, |v| rcu_stall(v, false)),
     (texts::RCU_STALL_SELF, |v| rcu_stall(v, true)),
     (texts::RCU_STALL_EXPEDITED, |v| rcu_stall(v, false)),
+    (texts::PERF_TOO_LONG, |_| Some(Message::Unrelated)),
     (texts::PANIC, |v| {
         Some(Message::Panic {
             message: v.text("message")?.to_owned(),
@@ -539,6 +542,7 @@ mod tests {
             "NoStatusFile",
             "LoadHungTasks",
             "LoadSoftLockups",
+            "LoadWatchedCpus",
             "LoadHardLockups",
             "LoadNotAvailable",
             "LoadInTree",

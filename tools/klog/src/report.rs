@@ -379,6 +379,7 @@ impl Parser {
                 }),
             ),
             Message::Panic { message } => self.begin(line, Finding::Panic(Panic { message })),
+            Message::Unrelated => {}
             Message::PanicEnd { .. } => self.add(self.current, line),
             Message::Kernel(kernel) => {
                 let to = self.last_hung(line, |task| task.kernel.is_none());

@@ -22,6 +22,11 @@ pub const HUNG_TASK_DISABLE: &str =
 pub const HUNG_TASK_DISABLE_VIGIL: &str =
     "\"echo 0 > /proc/sys/vigil/hung_task_timeout_secs\" disables this message.";
 
+/// A line that belongs to no report, and may come in the middle of one:
+/// `perf_duration_warn()`, which has waited for an interrupt in which it may print.
+pub const PERF_TOO_LONG: &str = "perf: interrupt took too long ({took} > {limit}), lowering \
+    kernel.perf_event_max_sample_rate to {rate}";
+
 /// What a hung task waits for, and the owner: `debug_show_blocker()`.
 pub const MUTEX_OWNER: &str =
     "INFO: task {comm}:{pid} is blocked on a mutex likely owned by task {owner_comm}:{owner_pid}.";

@@ -283,6 +283,25 @@ fn callers_and_missing_stamps_make_no_difference() {
 }
 
 /// Two detectors that print at the same time, line by line.
+/// The kernel puts a line of perf's into a report, wherever that is.
+#[test]
+fn unrelated_lines_make_no_difference() {
+    let plain = LogLine::parse_text(HUNG_TASKS);
+    let unrelated = "perf: interrupt took too long (3705 > 3503), lowering \
+        kernel.perf_event_max_sample_rate to 53750";
+    let mixed: Vec<_> = plain
+        .iter()
+        .flat_map(|line| {
+            let stray = LogLine {
+                text: unrelated.into(),
+                ..line.clone()
+            };
+            [line.clone(), stray]
+        })
+        .collect();
+    assert_eq!(Log::parse(&mixed).reports, Log::parse(&plain).reports);
+}
+
 #[test]
 fn two_reports_at_the_same_time() {
     let report = |pid: u32| {

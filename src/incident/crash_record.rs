@@ -34,11 +34,11 @@ impl RecordId {
     }
 }
 
-/// Records an incident.
+/// Writes an incident into the record.
 ///
 /// # Context
 ///
 /// Any, NMI included.
-pub(super) fn record(incident: &Incident) -> RecordId {
+pub(super) fn write(incident: &Incident) -> RecordId {
     RecordId(crash_record::write(&incident.encode()))
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The hard-lockup [`State`] of each watched CPU, with what the CPUs that check it note down. Which
-//! CPU reports a lockup is settled here, by one compare-and-exchange ([`BuddyState::transition`]).
+//! CPU reports a lockup is settled here, by one compare-and-exchange ([`CpuHardlockup::transition`]).
 //! Each lies on cache lines of its own.
 
 use crate::logic::hardlockup::state::State;
@@ -31,7 +31,7 @@ impl PendingHits {
 
 /// What the CPUs that check a CPU know of it.
 #[repr(align(64))]
-pub(in crate::detect) struct BuddyState {
+pub(in crate::detect) struct CpuHardlockup {
     /// [`State::pack`].
     state: Atomic<u64>,
     /// How many NMIs it had taken when one was sent to it.
@@ -46,7 +46,7 @@ pub(in crate::detect) struct BuddyState {
     pub(super) touch_ts: Atomic<u64>,
 }
 
-impl BuddyState {
+impl CpuHardlockup {
     /// Of a CPU that is not watched.
     pub(in crate::detect) fn new() -> Self {
         Self {
