@@ -9,7 +9,6 @@ use super::{
     ffi, //
 };
 use kernel::{
-    bindings,
     error::to_result,
     ffi::c_void,
     prelude::*, //
@@ -34,14 +33,14 @@ pub(crate) fn khz(cpu: u32) -> u64 {
 fn max_khz(_cpu: u32) -> u32 {
     // SAFETY: The kernel writes it at boot, before modules can be loaded, and where the TSC is
     // refined soon after: an integer, in one piece.
-    unsafe { (&raw const bindings::cpu_khz).read_volatile() }
+    unsafe { (&raw const kernel::bindings::cpu_khz).read_volatile() }
 }
 
 /// Elsewhere: the highest frequency of the CPU.
 #[cfg(all(not(CONFIG_X86), CONFIG_CPU_FREQ))]
 fn max_khz(cpu: u32) -> u32 {
     // SAFETY: The caller has checked that the CPU is possible, and may sleep.
-    unsafe { bindings::cpufreq_get_hw_max_freq(cpu) }
+    unsafe { kernel::bindings::cpufreq_get_hw_max_freq(cpu) }
 }
 
 /// Elsewhere, without cpufreq: not known.
