@@ -27,6 +27,8 @@ use kernel::{
 /// The values of all knobs. No value says anything about another one: relaxed accesses suffice.
 pub(crate) struct Knobs {
     values: [Atomic<i64>; COUNT],
+    /// How often `hung_task_warnings` was set; wraps.
+    warnings_writes: Atomic<u32>,
 }
 
 impl Knobs {
@@ -36,6 +38,7 @@ impl Knobs {
             values: core::array::from_fn(|i| {
                 Atomic::new(KNOBS.get(i).map_or(0, KnobInfo::default))
             }),
+            warnings_writes: Atomic::new(0),
         }
     }
 
@@ -76,6 +79,14 @@ impl Knobs {
         if let Some(v) = self.values.get(id as usize) {
             v.store(value, Relaxed);
         }
+        if id == Knob::HungTaskWarnings {
+            self.warnings_writes.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How often `hung_task_warnings` was set; wraps.
+    pub(crate) fn warnings_writes(&self) -> u32 {
+        self.warnings_writes.load(Relaxed)
     }
 
     /// Adds one to a counter.

@@ -8,7 +8,7 @@
 //!
 //! 1. the incident is recorded and the panic requested;
 //! 2. the report is printed, with the stacks of all CPUs if the knobs ask for them;
-//! 3. a kernel worker shows what `*_sys_info` asks for, for at most [`panic::SYS_INFO_NS`];
+//! 3. a thread of the module shows what `*_sys_info` asks for, for at most [`panic::SYS_INFO_NS`];
 //! 4. the console drains for `panic_delay_ms`;
 //! 5. `console_verbose()` and the panic.
 //!
@@ -29,13 +29,17 @@ use crate::{
     logic::{
         knobs::{
             Knob,
-            KNOBS, //
+            KNOBS,
+            SYS_INFO_ALL_BT,
+            SYS_INFO_LOCKLESS, //
         },
         messages::{
             PanicDelay,
             SysInfoSkipped,
             NO_PANIC,
+            NO_PANIC_TOUCHES,
             PANIC_CANCELLED,
+            SYS_INFO_LATER,
             SYS_INFO_SKIPPED_IN_NMI, //
         },
         panic::{
@@ -58,7 +62,8 @@ use crate::{
             PanicMessage, //
         },
         printk,
-        sys_info::DeferredSysInfo, //
+        sys_info::DeferredSysInfo,
+        touch::TouchProbes, //
     }, //
 };
 use kernel::sync::{
@@ -75,21 +80,30 @@ use kernel::sync::{
 pub(crate) struct PanicDecision {
     /// The panic that was requested.
     pub(crate) request: Option<PanicRequest>,
-    /// Whether a panic is asked for that the policy (`panic_needs_kdump`) does not allow.
-    refused: bool,
+    /// Why a panic that is asked for is not allowed.
+    refused: Option<&'static str>,
+}
+
+/// Why the policy does not allow a panic that is asked for.
+fn refusal(policy: Policy) -> Option<&'static str> {
+    match policy {
+        Policy::NotWanted | Policy::Panic => None,
+        Policy::NoCrashKernel => Some(NO_PANIC),
+        Policy::TouchesNotCounted => Some(NO_PANIC_TOUCHES),
+    }
 }
 
 impl PanicDecision {
     /// No panic is asked for.
     pub(crate) const NONE: Self = Self {
         request: None,
-        refused: false,
+        refused: None,
     };
 
     /// Adds what became of another finding of the same report.
     pub(crate) fn add(&mut self, other: Self) {
         self.request = self.request.or(other.request);
-        self.refused |= other.refused;
+        self.refused = self.refused.or(other.refused);
     }
 }
 
@@ -106,12 +120,15 @@ fn message(cause: Cause) -> &'static PanicMessage {
 /// The panic request, if there is one, and what decides about it.
 pub(crate) struct PanicControl {
     knobs: Arc<Knobs>,
+    touches: Arc<TouchProbes>,
     sys_info: DeferredSysInfo,
     /// Address of the mask that `sys_info()` takes where none is given (`kernel.kernel_sys_info`).
     default_mask: Option<usize>,
     /// [`PanicRequest::pack`], or 0.
     request: Atomic<u64>,
     generation: Atomic<u32>,
+    /// The console's log level before a request made it verbose; -1: none has.
+    console_level: Atomic<i32>,
 }
 
 impl PanicControl {
@@ -120,13 +137,15 @@ impl PanicControl {
     /// # Context
     ///
     /// Process context.
-    pub(crate) fn new(knobs: Arc<Knobs>, ksyms: Ksyms) -> Self {
+    pub(crate) fn new(knobs: Arc<Knobs>, touches: Arc<TouchProbes>, ksyms: Ksyms) -> Self {
         Self {
             knobs,
+            touches,
             sys_info: DeferredSysInfo::new(ksyms),
             default_mask: ksyms.lookup(c"kernel_si_mask"),
             request: Atomic::new(0),
             generation: Atomic::new(0),
+            console_level: Atomic::new(-1),
         }
     }
 
@@ -146,6 +165,10 @@ impl PanicControl {
         panic::policy(
             limit,
             magnitude,
+            match cause {
+                Cause::SoftLockup | Cause::HardLockup => self.touches.are_counted(),
+                Cause::HungTask | Cause::UnresponsiveCpu => true,
+            },
             self.knobs.get(Knob::PanicNeedsKdump) != 0,
             kernel_panic::crash_kernel_loaded(),
         )
@@ -215,7 +238,7 @@ impl PanicControl {
             } else {
                 None
             },
-            refused: policy == Policy::NoCrashKernel,
+            refused: refusal(policy),
         }
     }
 
@@ -289,11 +312,14 @@ impl PanicControl {
             None => {
                 if let Some(mask) = mask.filter(|_| self.is_idle()) {
                     self.sys_info.sys_info(mask);
+                    if mask & !(SYS_INFO_LOCKLESS as usize) != 0 {
+                        printk::info(format_args!("{SYS_INFO_LATER}"));
+                    }
                 }
             }
         }
-        if decision.refused {
-            self.print_refusal();
+        if let Some(reason) = decision.refused {
+            self.print_refusal(reason);
         }
     }
 
@@ -316,23 +342,23 @@ impl PanicControl {
             }
             self.execute_in_nmi(request, nmi);
         }
-        if decision.refused {
-            self.print_refusal();
+        if let Some(reason) = decision.refused {
+            self.print_refusal(reason);
         }
     }
 
     /// Says that the policy does not allow the panic that is asked for.
     #[inline(never)]
-    fn print_refusal(&self) {
+    fn print_refusal(&self, reason: &'static str) {
         kernel_panic::taint_warned();
-        printk::emerg(format_args!("{NO_PANIC}"));
+        printk::emerg(format_args!("{reason}"));
     }
 
     /// The initiator leaves [`Phase::Reporting`], and panics unless that has to wait.
     #[inline(never)]
     fn end_reporting(&self, request: PanicRequest, mask: Option<usize>, no_other_cpu_alive: bool) {
         if mask.is_some() && no_other_cpu_alive {
-            // To hand it to a worker takes locks too.
+            // The thread that shows it needs a CPU.
             let knob = KNOBS.get(request.cause.sys_info_knob() as usize);
             let knob = knob.map_or("", |knob| knob.name);
             printk::emerg(format_args!("{}", SysInfoSkipped { knob }));
@@ -347,6 +373,38 @@ impl PanicControl {
             None => self.begin_delay(request),
         }
         self.poll(request.initiator, monotonic(), false);
+    }
+
+    /// Shows what `*_sys_info` has asked for: at once on the way to a panic, where that has an end;
+    /// else only what takes no lock of a stuck CPU, until there is none. Returns whether that is all.
+    ///
+    /// # Context
+    ///
+    /// Process context, one thread; prints a lot.
+    pub(crate) fn show_sys_info(&self, is_cpu_stuck: bool) -> bool {
+        let before_panic = self
+            .current()
+            .is_some_and(|request| request.phase == Phase::SysInfo);
+        self.sys_info.show(if is_cpu_stuck && !before_panic {
+            SYS_INFO_LOCKLESS as usize
+        } else {
+            usize::MAX
+        })
+    }
+
+    /// Whether a lockup's `*_sys_info` asks for anything: then somebody has to be there to show it.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(crate) fn wants_sys_info(&self) -> bool {
+        let causes = [Cause::SoftLockup, Cause::HardLockup];
+        self.sys_info.is_available()
+            && causes.iter().any(|cause| {
+                let mask = self.knobs.get(cause.sys_info_knob());
+                self.resolve(usize::try_from(mask & !SYS_INFO_ALL_BT).ok())
+                    .is_some()
+            })
     }
 
     /// What `*_sys_info` shows: 0 is the kernel's own choice, which usually is nothing.
@@ -427,12 +485,14 @@ impl PanicControl {
         }
         match self.policy(request.cause, u64::MAX) {
             Policy::NotWanted => self.cancel(request),
-            Policy::NoCrashKernel => {
+            policy @ (Policy::NoCrashKernel | Policy::TouchesNotCounted) => {
                 self.cancel(request);
-                self.print_refusal();
+                if let Some(reason) = refusal(policy) {
+                    self.print_refusal(reason);
+                }
             }
             Policy::Panic => {
-                printk::console_verbose();
+                self.console_verbose();
                 match request.cause {
                     Cause::HardLockup => kernel_panic::panic_hard_lockup(),
                     cause => kernel_panic::panic(message(cause)),
@@ -450,15 +510,29 @@ impl PanicControl {
         match self.policy(request.cause, u64::MAX) {
             // The next poll cancels the request.
             Policy::NotWanted => (),
-            Policy::NoCrashKernel => {
+            policy @ (Policy::NoCrashKernel | Policy::TouchesNotCounted) => {
                 self.cancel(request);
-                self.print_refusal();
+                if let Some(reason) = refusal(policy) {
+                    self.print_refusal(reason);
+                }
             }
             Policy::Panic => {
-                printk::console_verbose();
+                self.console_verbose();
                 kernel_panic::nmi_panic(message(request.cause), nmi);
             }
         }
+    }
+
+    /// Has the console print everything, for a panic that is requested: until that comes, or is
+    /// cancelled.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn console_verbose(&self) {
+        let before = printk::console_verbose();
+        // The first one counts.
+        let _ = self.console_level.cmpxchg(-1, before, Full);
     }
 
     /// Whether a CPU is the initiator: what it seems to be stuck in is its report.
@@ -509,6 +583,10 @@ impl PanicControl {
     pub(crate) fn cancel(&self, request: PanicRequest) {
         if self.replace(request, 0) {
             printk::emerg(format_args!("{PANIC_CANCELLED}"));
+            let level = self.console_level.xchg(-1, Full);
+            if level >= 0 {
+                printk::restore_console(level);
+            }
         }
     }
 }

@@ -24,16 +24,19 @@ mod report;
 mod sys;
 
 use control::{
+    in_tree::InTree,
+    inherit::{
+        self,
+        Flags,
+        Inherited, //
+    },
     kernel_names::KernelNames,
     load_message,
     status::{
         self,
         StatusFile, //
     },
-    sysctl::{
-        parse_cpumask,
-        SysctlHandler, //
-    }, //
+    sysctl::SysctlHandler, //
 };
 use core::borrow::Borrow;
 use detect::{
@@ -43,10 +46,12 @@ use detect::{
     },
     lockup_config::CpuMask,
     lockup_ctx::Parts,
-    lockup_detector::LockupDetector, //
+    lockup_detector::LockupDetector,
+    sys_info_thread::SysInfoThread, //
 };
 use kernel::{
     prelude::*,
+    static_assert,
     sync::Arc, //
 };
 use knobs::Knobs;
@@ -55,17 +60,25 @@ use logic::{
     knobs::{
         Knob,
         KnobKind,
-        KNOBS, //
+        COUNT,
+        KNOBS,
+        NOT_GIVEN, //
     },
     messages::{
         BadParameter,
         InitFailed,
         NoStatusFile,
-        BAD_BACKEND, //
+        BAD_BACKEND,
+        NOT_IN_KDUMP_KERNEL,
+        PERF_IN_GUEST,
+        PERF_IN_TREE,
+        PERF_NMI_WATCHDOG_0, //
     }, //
 };
 use panic::PanicControl;
 use sys::{
+    backtrace::Backtracer,
+    cpu,
     cpufreq,
     ksyms::Ksyms,
     kthread::{
@@ -73,6 +86,7 @@ use sys::{
         ThreadControl, //
     },
     nmi::NmiSender,
+    panic as kernel_panic,
     param,
     pm,
     printk,
@@ -88,6 +102,7 @@ macro_rules! declare_module {
         numbers { $(($n:ident, $nid:ident, $min:expr, $max:expr, $default:tt, $help:tt))* }
         own { $(($o:ident, $oid:ident, $omin:expr, $omax:expr, $odefault:tt, $ohelp:tt))* }
         counters { $($counters:tt)* }
+        gauges { $($gauges:tt)* }
         lists { $($lists:tt)* }
         cpus { $($cpus:tt)* }
     ) => {
@@ -98,8 +113,12 @@ macro_rules! declare_module {
             description: "Hung task, soft lockup and hard lockup detector",
             license: "GPL v2",
             params: {
-                $($n: i64 { default: $default, description: $help, },)*
-                $($o: i64 { default: $odefault, description: $ohelp, },)*
+                $($n: i64 { default: 9223372036854775807, description: $help, },)*
+                $($o: i64 { default: 9223372036854775807, description: $ohelp, },)*
+                inherit: u8 {
+                    default: 1,
+                    description: "Begin with the values that the kernel's own detectors have, of the knobs for panics, thresholds and what a report shows that are not given (1), or with the defaults (0)",
+                },
                 kernel_names: u8 {
                     default: 0,
                     description: "Register the knobs in /proc/sys/kernel too, except for names that the running kernel has itself (1)",
@@ -143,6 +162,8 @@ struct Vigil {
     /// stop before the other drops wait for RCU grace periods, which a slow console draws out. A
     /// later wake-up of the thread has no effect; the [`ThreadControl`] is reference-counted.
     _hung_task_thread: KThread,
+    /// Waits for the thread to end, which may be printing. Before the detectors, whose state it reads.
+    _sys_info_thread: KThread,
     /// Waits for running reads. Before the detectors, whose state it shows.
     _status: Option<status::Registered>,
     /// Waits for running reads and writes. Before the detectors, which a write reconfigures.
@@ -196,24 +217,59 @@ fn log_bad_parameter(knob: Knob) {
     printk::err(format_args!("{}", BadParameter { name }));
 }
 
-/// Sets the knobs to the values of their module parameters, `watchdog_cpumask` excepted.
+/// Sets the knobs to the values of their module parameters, `watchdog_cpumask` excepted. Returns
+/// which were given, that one included.
 ///
 /// # Errors
 ///
 /// `EINVAL` if a value is out of range, which the log says then.
-fn load_knobs() -> Result<Knobs> {
+fn load_knobs() -> Result<(Knobs, Flags)> {
+    // What `module!` has as the default of each number.
+    static_assert!(NOT_GIVEN == 9223372036854775807);
     let knobs = Knobs::new();
+    let mut given = [false; COUNT];
+    let mut set = |knob: Knob, is_given: bool, set: &dyn Fn() -> Result| {
+        if let Some(flag) = given.get_mut(knob as usize) {
+            *flag = is_given;
+        }
+        if is_given {
+            set().inspect_err(|_| log_bad_parameter(knob))
+        } else {
+            Ok(())
+        }
+    };
     for (knob, value) in numbers_at_load() {
-        knobs
-            .set_checked(knob, value)
-            .inspect_err(|_| log_bad_parameter(knob))?;
+        set(knob, value != NOT_GIVEN, &|| knobs.set_checked(knob, value))?;
     }
     for knob in KNOBS.iter().filter(|knob| knob.kind == KnobKind::List) {
-        knobs
-            .set_from_text(knob.id, param::text(knob.name))
-            .inspect_err(|_| log_bad_parameter(knob.id))?;
+        let text = param::text(knob.name);
+        set(knob.id, !text.is_empty(), &|| {
+            knobs.set_from_text(knob.id, text)
+        })?;
     }
-    Ok(knobs)
+    let cpumask = !param::text("watchdog_cpumask").is_empty();
+    set(Knob::WatchdogCpumask, cpumask, &|| Ok(()))?;
+    Ok((knobs, given))
+}
+
+/// Why `auto` leaves the perf counters alone, if it does: see [`Backend::without_counters`].
+fn leave_counters_alone(
+    ksyms: &Ksyms,
+    inherited: &Inherited,
+    can_send_nmi: bool,
+) -> Option<&'static str> {
+    if inherited.no_counters {
+        Some(PERF_NMI_WATCHDOG_0)
+    } else if !can_send_nmi {
+        // Nothing else could confirm a lockup.
+        None
+    } else if cpu::has_hypervisor() {
+        Some(PERF_IN_GUEST)
+    } else if InTree::read(ksyms).uses_perf(ksyms) {
+        Some(PERF_IN_TREE)
+    } else {
+        None
+    }
 }
 
 /// The module parameter `hardlockup_backend`.
@@ -237,7 +293,7 @@ fn watchdog_cpumask() -> Result<Option<CpuMask>> {
     if text.is_empty() {
         return Ok(None);
     }
-    let cpumask = parse_cpumask(text).inspect_err(|&error| {
+    let cpumask = CpuMask::parse(text).inspect_err(|&error| {
         if error == EINVAL {
             log_bad_parameter(Knob::WatchdogCpumask);
         }
@@ -256,20 +312,44 @@ impl Drop for Vigil {
 impl kernel::Module for Vigil {
     /// Creates everything. On an error what was created so far is dropped in reverse order.
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        if kernel_panic::is_kdump_kernel() {
+            printk::err(format_args!("{NOT_IN_KDUMP_KERNEL}"));
+            return Err(ENODEV);
+        }
         incident::crash_record::publish_address();
         let control = ThreadControl::new()?;
-        let knobs = Arc::new(load_knobs()?, GFP_KERNEL)?;
+        let (knobs, given) = load_knobs()?;
         let backend = hardlockup_backend()?;
         let use_unexported = copied::<u8>(module_parameters::use_unexported.value()) != 0;
         let use_run_queues = copied::<u8>(module_parameters::use_run_queues.value()) != 0;
         let use_stopper = copied::<u8>(module_parameters::use_stopper.value()) != 0;
         let kernel_names = copied::<u8>(module_parameters::kernel_names.value()) != 0;
+        let inherit = copied::<u8>(module_parameters::inherit.value()) != 0;
 
         let ksyms = Ksyms::resolve(use_unexported);
+        let inherited = if inherit {
+            inherit::take_over(&knobs, &given, &ksyms)?
+        } else {
+            Inherited::NOTHING
+        };
+        let knobs = Arc::new(knobs, GFP_KERNEL)?;
         let queues = RunQueues::find(&ksyms, use_run_queues);
-        let panic = Arc::new(PanicControl::new(knobs.clone(), ksyms), GFP_KERNEL)?;
+        let touches = Arc::new(TouchProbes::new(use_unexported, &ksyms), GFP_KERNEL)?;
+        let nmi = NmiSender::new().ok();
+        let alone = leave_counters_alone(&ksyms, &inherited, nmi.is_some());
+        let backtracer = Arc::new(Backtracer::new(ksyms, nmi), GFP_KERNEL)?;
+        let panic = Arc::new(
+            PanicControl::new(knobs.clone(), touches.clone(), ksyms),
+            GFP_KERNEL,
+        )?;
         let hung_task_ctx = Arc::new(
-            HungTaskCtx::new(knobs.clone(), control.clone(), ksyms, queues, panic.clone()),
+            HungTaskCtx::new(
+                knobs.clone(),
+                control.clone(),
+                backtracer.clone(),
+                queues,
+                panic.clone(),
+            ),
             GFP_KERNEL,
         )?;
         let thread = HungTaskThread::new(hung_task_ctx.clone())?;
@@ -281,22 +361,36 @@ impl kernel::Module for Vigil {
             "set up the lockup detectors",
             LockupDetector::new(Parts {
                 knobs: knobs.clone(),
-                ksyms,
+                backtracer,
                 stop_work: StopWork::find(&ksyms, use_stopper),
-                touches: TouchProbes::new(use_unexported),
-                nmi: NmiSender::new().ok(),
-                panic,
+                touches,
+                panic: panic.clone(),
                 backend,
+                leave_counters_alone: alone,
             }),
         )?;
+        let sys_info_control = ThreadControl::new()?;
+        let sys_info_thread = init_step(
+            "start the thread vigild/info",
+            KThread::spawn(
+                c"vigild/info",
+                sys_info_control.clone(),
+                SysInfoThread::new(panic, lockups.clone()),
+            ),
+        )?;
         let handler = Arc::new(
-            SysctlHandler::new(knobs, control, lockups.clone()),
+            SysctlHandler::new(
+                knobs,
+                [control, sys_info_control],
+                hung_task_ctx.clone(),
+                lockups.clone(),
+            ),
             GFP_KERNEL,
         )?;
         let cpumask = watchdog_cpumask()?;
         init_step(
             "start the lockup detectors",
-            lockups.start(cpumask.as_ref()),
+            lockups.start(cpumask.as_ref().or(inherited.cpumask.as_ref())),
         )?;
         let cpufreq = init_step(
             "register the cpufreq notifier",
@@ -332,9 +426,10 @@ impl kernel::Module for Vigil {
                 printk::err(format_args!("{}", NoStatusFile { errno }));
             })
             .ok();
-        load_message::print(&status);
+        load_message::print(&status, &inherited);
         Ok(Self {
             _hung_task_thread: hung_task_thread,
+            _sys_info_thread: sys_info_thread,
             _status: status_file,
             _kernel_names: kernel_names_table,
             _sysctl: sysctl,

@@ -37,6 +37,7 @@
 #include <linux/nmi.h>
 #include <linux/overflow.h>
 #include <linux/preempt.h>
+#include <linux/printk.h>
 #include <linux/sched/clock.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -422,6 +423,19 @@ static noinline void prov_zone_lock(struct prov_thread *t)
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
+/* The lock that keeps the lines of a stack together: who prints one waits for it. */
+static noinline void prov_printk_lock(struct prov_thread *t)
+{
+	unsigned long flags;
+
+	printk_cpu_sync_get_irqsave(flags);
+	if (lockup_begin(t)) {
+		lockup_spin(t);
+		lockup_end(t);
+	}
+	printk_cpu_sync_put_irqrestore(flags);
+}
+
 static noinline void prov_bh_off(struct prov_thread *t)
 {
 	local_bh_disable();
@@ -479,17 +493,20 @@ static void lockup_spin_touching(struct prov_thread *t, void (*touch)(void))
 {
 	/* One shorter than a tick is a tick, where there are interrupts. */
 	u64 step = t->stall->args.touch_ms * (u64)NSEC_PER_MSEC;
-	u64 next = lockup_clock();
+	int left = t->stall->args.count ?: INT_MAX;
+	u64 next = lockup_clock() + (t->stall->args.count ? step : 0);
 
 	while (!lockup_over(t)) {
-		if (lockup_clock() >= next) {
+		if (left && lockup_clock() >= next) {
 			touch();
 			next += step;
+			left--;
 		}
 		lockup_pause();
 	}
 	/* The end is up to a step away from the last touch. */
-	touch();
+	if (left)
+		touch();
 }
 
 static noinline void prov_touch_softlockup(struct prov_thread *t)
@@ -863,7 +880,9 @@ static const struct prov_key fifo_keys[] = {
 };
 
 static const struct prov_key touch_keys[] = {
-	KEY_MS, KEY("touch_ms", touch_ms, 1, 120000, 1000), {}
+	KEY_MS, KEY("touch_ms", touch_ms, 1, 120000, 1000),
+	/* So many touches, the first after touch_ms, and then none; 0: to the end. */
+	KEY("count", count, 0, 1000000, 0), {}
 };
 
 static const struct prov_key flaps_keys[] = {
@@ -892,6 +911,10 @@ const struct prov_kind prov_lockup_kinds[] = {
 		LOCKUP_PLAIN("zone_lock", "zone", prov_zone_lock, lockup_keys),
 		.help = "spins with interrupts off and a zone's lock held: a hard lockup",
 		.flags = PROV_CPUS | PROV_NOT_RT,
+	}, {
+		LOCKUP_PLAIN("printk_lock", "printk", prov_printk_lock, lockup_keys),
+		.help = "spins with interrupts off and printk_cpu_sync held: a hard lockup",
+		.flags = PROV_CPUS,
 	}, {
 		/* With PREEMPT_RT both can be preempted. */
 		LOCKUP_PLAIN("bh_off", "bh", prov_bh_off, lockup_keys),

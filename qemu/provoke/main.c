@@ -1052,6 +1052,7 @@ static int __init prov_init(void)
 	debugfs_create_file("block_me", 0200, prov_dir, NULL, &block_me_fops);
 	debugfs_create_file("block_me_killable", 0200, prov_dir, NULL,
 			    &block_me_killable_fops);
+	prov_misc_init(prov_dir);
 	prov_nmi_init(prov_dir);
 	prov_paused_init(prov_dir);
 	prov_perf_init(prov_dir);

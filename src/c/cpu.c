@@ -6,6 +6,9 @@
 #include <linux/kernel_stat.h>
 #include <linux/percpu.h>
 #include <linux/sched/isolation.h>
+#ifdef CONFIG_X86
+#include <asm/cpufeature.h>
+#endif
 #ifdef CONFIG_KVM_GUEST
 #include <asm/pvclock.h>
 /* Needs asm/pvclock.h, and does not include it. */
@@ -13,6 +16,32 @@
 #endif
 
 #include "vigil.h"
+
+/**
+ * vigil_cpu_online() - tell whether a CPU is online
+ * @cpu: a possible CPU
+ *
+ * Context: any, NMI included.
+ */
+int vigil_cpu_online(unsigned int cpu)
+{
+	return cpu_online(cpu);
+}
+
+/**
+ * vigil_has_hypervisor() - tell whether there may be a hypervisor
+ *
+ * Context: any.
+ * Return: 0 only on an architecture that can tell.
+ */
+int vigil_has_hypervisor(void)
+{
+#ifdef CONFIG_X86
+	return boot_cpu_has(X86_FEATURE_HYPERVISOR);
+#else
+	return 1;
+#endif
+}
 
 /**
  * vigil_cpu_housekeeping() - tell whether the kernel may run its timers on a CPU

@@ -56,8 +56,30 @@ static const struct {
 	[VIGIL_KSYM_STOP_ONE_CPU_NOWAIT] = {
 		"stop_one_cpu_nowait", vigil_bind_stop_one_cpu_nowait,
 	},
+	/* show_regs() of x86 touches the watchdogs for each line of the stack. */
 	[VIGIL_KSYM_SHOW_REGS] = {
-		"show_regs", vigil_bind_show_regs,
+		IS_ENABLED(CONFIG_X86) ? "__show_regs" : "show_regs", vigil_bind_show_regs,
+	},
+	[VIGIL_KSYM_DUMP_STACK_PRINT_INFO] = {
+		"dump_stack_print_info", vigil_bind_dump_stack_print_info,
+	},
+	[VIGIL_KSYM_PRINT_IRQTRACE_EVENTS] = {
+		"print_irqtrace_events",
+#ifdef CONFIG_TRACE_IRQFLAGS
+		vigil_bind_print_irqtrace_events,
+#endif
+	},
+	[VIGIL_KSYM_SCX_SOFTLOCKUP] = {
+		"scx_softlockup",
+#ifdef CONFIG_SCHED_CLASS_EXT
+		vigil_bind_scx_softlockup,
+#endif
+	},
+	[VIGIL_KSYM_SCX_HARDLOCKUP] = {
+		"scx_hardlockup",
+#ifdef CONFIG_SCHED_CLASS_EXT
+		vigil_bind_scx_hardlockup,
+#endif
 	},
 	[VIGIL_KSYM_PRINT_MODULES] = {
 		"print_modules", vigil_bind_print_modules,
@@ -98,6 +120,9 @@ static void *entry_of(const struct kprobe *kp, char *text)
 	sprint_symbol(text, addr);
 	if (strncmp(text, kp->symbol_name, len) ||
 	    sscanf(text + len, "+0x%lx/", &offset) != 1 || offset > 4)
+		return NULL;
+	/* "name+0x4/0x30 [module]": another module has a function of that name. */
+	if (strchr(text, '['))
 		return NULL;
 	return (void *)(addr - offset);
 }
@@ -158,5 +183,36 @@ int vigil_ksym_bind(enum vigil_ksym ksym)
  */
 unsigned long vigil_kallsyms_lookup_name(const char *name)
 {
-	return static_call(vigil_kallsyms_lookup_name)(name);
+	unsigned long address = static_call(vigil_kallsyms_lookup_name)(name);
+	char text[KSYM_SYMBOL_LEN];
+
+	if (!address)
+		return 0;
+	/*
+	 * "name+0x0/0x30 [module]": a module may have a symbol of that name, as this
+	 * one has a watchdog_cpumask.
+	 */
+	sprint_symbol(text, address);
+	return strchr(text, '[') ? 0 : address;
+}
+
+/**
+ * vigil_kallsyms_size() - get the length of the symbol that begins at an address
+ * @address: what vigil_kallsyms_lookup_name() returned
+ *
+ * Context: any.
+ * Return: the length in bytes; 0 if no symbol begins there.
+ */
+unsigned long vigil_kallsyms_size(unsigned long address)
+{
+	char text[KSYM_SYMBOL_LEN];
+	unsigned long size;
+	const char *plus;
+
+	/* "name+0x0/0x30" */
+	sprint_symbol(text, address);
+	plus = strrchr(text, '+');
+	if (!plus || sscanf(plus, "+0x0/0x%lx", &size) != 1)
+		return 0;
+	return size;
 }

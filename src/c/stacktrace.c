@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Stacks: saved as addresses, and printed by the CPU that they are on.
+ * Stacks: saved as addresses, and printed.
+ *
+ * The kernel's own functions are not used to print the stack of a CPU on x86:
+ * for each line they touch the watchdogs of the CPU that prints, which is the
+ * stuck one (printk_stack_address()). The in-tree detectors would wait for
+ * another threshold, again and again, and so would vigil. Besides, the stuck CPU
+ * would wait for printk_cpu_sync in its NMI.
  */
 #include <linux/cpumask.h>
+#include <linux/cred.h>
+#include <linux/kallsyms.h>
+#include <linux/kexec.h>
 #include <linux/kprobes.h>
 #include <linux/minmax.h>
 #include <linux/nmi.h>
+#include <linux/panic.h>
+#include <linux/preempt.h>
+#include <linux/printk.h>
 #include <linux/ptrace.h>
+#include <linux/sched.h>
 #include <linux/sched/debug.h>
 #include <linux/stacktrace.h>
 #include <linux/static_call.h>
@@ -16,16 +29,33 @@
 #ifdef CONFIG_ARM64
 #include <asm/cpufeature.h>
 #endif
+#ifdef CONFIG_X86
+#include <asm/kdebug.h>
+#endif
 
 #include "internal.h"
 #include "vigil.h"
 
+#ifdef CONFIG_X86
+DEFINE_STATIC_CALL_NULL(vigil_show_regs, __show_regs);
+#else
 DEFINE_STATIC_CALL_NULL(vigil_show_regs, show_regs);
+#endif
+static bool has_show_regs;
+DEFINE_STATIC_CALL_NULL(vigil_dump_stack_print_info, dump_stack_print_info);
+static bool has_print_info;
 DEFINE_STATIC_CALL_NULL(vigil_trigger_backtrace, arch_trigger_cpumask_backtrace);
 
 void vigil_bind_show_regs(void *entry)
 {
 	static_call_update(vigil_show_regs, entry);
+	has_show_regs = true;
+}
+
+void vigil_bind_dump_stack_print_info(void *entry)
+{
+	static_call_update(vigil_dump_stack_print_info, entry);
+	has_print_info = true;
 }
 
 void vigil_bind_trigger_backtrace(void *entry)
@@ -36,23 +66,19 @@ void vigil_bind_trigger_backtrace(void *entry)
 /* Addresses that an interrupt puts on top of the stack that it interrupts. */
 #define INTERRUPT_DEPTH	40
 
-/**
- * vigil_stack_save_regs() - save the stack that an interrupt interrupted
- * @regs: the registers that the running interrupt found, or NULL
- * @stack: set to the addresses, innermost first
- * @size: how many fit
+/*
+ * Save the stack that an interrupt interrupted; @regs are the registers that the
+ * running interrupt or NMI found, or NULL. Return how many addresses are in
+ * @stack, innermost first.
  *
  * The unwinder begins at the interrupt's own stack and passes the interrupted
  * place on its way down. If it does not get that far, only the place is saved; so
  * it is if that is user code.
- *
- * Context: the interrupt or NMI that found @regs.
- * Return: how many addresses are in @stack.
  */
-unsigned int vigil_stack_save_regs(struct pt_regs *regs, unsigned long *stack, unsigned int size)
+static unsigned int save_regs(struct pt_regs *regs, unsigned long *stack, unsigned int size)
 {
 #ifdef CONFIG_STACKTRACE
-	unsigned long whole[INTERRUPT_DEPTH + VIGIL_STACK_DEPTH];
+	unsigned long whole[INTERRUPT_DEPTH + VIGIL_SNAPSHOT_DEPTH];
 	unsigned int from, n;
 
 	if (!regs || !size)
@@ -73,7 +99,7 @@ unsigned int vigil_stack_save_regs(struct pt_regs *regs, unsigned long *stack, u
 	return 0;
 #endif
 }
-NOKPROBE_SYMBOL(vigil_stack_save_regs);
+NOKPROBE_SYMBOL(save_regs);
 
 /**
  * vigil_stack_save_interrupted() - save the stack that this interrupt interrupted
@@ -85,18 +111,140 @@ NOKPROBE_SYMBOL(vigil_stack_save_regs);
  */
 unsigned int vigil_stack_save_interrupted(unsigned long *stack, unsigned int size)
 {
-	return vigil_stack_save_regs(get_irq_regs(), stack, size);
+	return save_regs(get_irq_regs(), stack, size);
 }
 
 /**
- * vigil_show_regs() - print registers, and on x86 the stack that they point to
- * @regs: the registers
+ * vigil_stack_is_in() - tell whether a function of the kernel is on a stack
+ * @stack: addresses
+ * @depth: how many
+ * @function: its name
  *
- * Context: any, NMI included; prints a lot.
+ * Context: any; takes no lock.
  */
-void vigil_show_regs(struct pt_regs *regs)
+int vigil_stack_is_in(const unsigned long *stack, unsigned int depth, const char *function)
 {
-	static_call_cond(vigil_show_regs)(regs);
+	char name[KSYM_SYMBOL_LEN];
+	unsigned int i;
+
+	for (i = 0; i < depth; i++) {
+		/* A return address may be behind the end of the function. */
+		sprint_symbol_no_offset(name, stack[i] - (i ? 1 : 0));
+		if (!strcmp(name, function))
+			return 1;
+	}
+	return 0;
+}
+
+/**
+ * vigil_cpu_state_save() - save what this CPU was running
+ * @state: where to
+ * @regs: the registers that the running interrupt or NMI found
+ *
+ * Context: that interrupt or NMI.
+ */
+void vigil_cpu_state_save(struct vigil_cpu_state *state, struct pt_regs *regs)
+{
+	struct vigil_nmi_snapshot *snapshot = &state->snapshot;
+
+	snapshot->pid = current->pid;
+	memcpy(snapshot->comm, current->comm, sizeof(snapshot->comm));
+	snapshot->uid = __kuid_val(current_real_cred()->euid);
+	snapshot->cpu = raw_smp_processor_id();
+	snapshot->irqs_on = !regs_irqs_disabled(regs);
+	/* In an interrupt they are off; a softirq is counted. */
+	snapshot->idle = !current->pid && snapshot->irqs_on && !softirq_count();
+	snapshot->depth = save_regs(regs, snapshot->stack, VIGIL_SNAPSHOT_DEPTH);
+#ifdef CONFIG_X86
+	state->regs = *regs;
+#endif
+}
+NOKPROBE_SYMBOL(vigil_cpu_state_save);
+
+#ifdef CONFIG_X86
+
+/* dump_stack_print_info(), of another CPU too. */
+static void print_info(const struct vigil_nmi_snapshot *snapshot)
+{
+	const char *tainted = vigil_print_tainted();
+	const char *version = vigil_version();
+
+	pr_warn("CPU: %u UID: %u PID: %d Comm: %.16s %s%s %s %.*s%s\n",
+		snapshot->cpu, snapshot->uid, snapshot->pid, snapshot->comm,
+		kexec_crash_loaded() ? "Kdump: loaded " : "",
+		tainted ? tainted : "Taint unknown", vigil_release(),
+		(int)strcspn(version, " "), version, vigil_package_id());
+}
+
+/**
+ * vigil_cpu_state_show() - print registers and stack of a CPU, as show_regs() does
+ * @state: what it was running
+ *
+ * Of another CPU the control registers are left out.
+ *
+ * Context: any, NMI included; prints a lot. Takes no lock but those of printk().
+ * Return: 1; 0 on an architecture where nothing is printed.
+ */
+int vigil_cpu_state_show(struct vigil_cpu_state *state)
+{
+	const struct vigil_nmi_snapshot *snapshot = &state->snapshot;
+	bool own = snapshot->cpu == raw_smp_processor_id();
+	unsigned int i;
+
+	if (own && has_print_info)
+		static_call_cond(vigil_dump_stack_print_info)(KERN_DEFAULT);
+	else
+		print_info(snapshot);
+	if (has_show_regs)
+		static_call_cond(vigil_show_regs)(&state->regs,
+						  !own ? SHOW_REGS_SHORT :
+						  user_mode(&state->regs) ? SHOW_REGS_USER :
+						  SHOW_REGS_ALL, KERN_DEFAULT);
+	else
+		pr_warn("RIP: %04lx:%pS\n", (unsigned long)state->regs.cs,
+			(void *)instruction_pointer(&state->regs));
+	if (user_mode(&state->regs))
+		return 1;
+	pr_warn("Call Trace:\n");
+	pr_warn(" <TASK>\n");
+	/* The first is the one that the registers show. */
+	for (i = 1; i < min(snapshot->depth, VIGIL_SNAPSHOT_DEPTH); i++)
+		pr_warn(" %pBb\n", (void *)snapshot->stack[i]);
+	if (snapshot->depth == VIGIL_SNAPSHOT_DEPTH)
+		pr_warn(" ...\n");
+	pr_warn(" </TASK>\n");
+	return 1;
+}
+
+#else
+
+int vigil_cpu_state_show(struct vigil_cpu_state *state)
+{
+	return 0;
+}
+
+#endif
+
+/**
+ * vigil_show_interrupted() - print what the running interrupt interrupted
+ * @regs: the registers that the interrupt or NMI found
+ *
+ * Context: that interrupt or NMI; prints a lot.
+ */
+void vigil_show_interrupted(struct pt_regs *regs)
+{
+#ifdef CONFIG_X86
+	struct vigil_cpu_state state;
+
+	vigil_cpu_state_save(&state, regs);
+	vigil_cpu_state_show(&state);
+#else
+	/* Touches nothing there. */
+	if (has_show_regs)
+		static_call_cond(vigil_show_regs)(regs);
+	else
+		dump_stack();
+#endif
 }
 
 /**

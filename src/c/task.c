@@ -9,6 +9,7 @@
 #include <linux/pid_namespace.h>
 #include <linux/radix-tree.h>
 #include <linux/sched.h>
+#include <linux/vmstat.h>
 #include <linux/sched/debug.h>
 
 #include "vigil.h"
@@ -83,6 +84,42 @@ out:
 int vigil_virt_addr_valid(unsigned long address)
 {
 	return virt_addr_valid((void *)address);
+}
+
+/**
+ * vigil_task_io() - count the I/O of a task
+ * @task: a task that is not freed meanwhile
+ *
+ * Context: any.
+ * Return: a number that changes when it begins or ends I/O, as far as the kernel
+ * counts that.
+ */
+unsigned long long vigil_task_io(struct task_struct *task)
+{
+	unsigned long long io = 0;
+
+	/*
+	 * The task writes these without a lock. A torn or old value is a wrong
+	 * answer once, at the next look there is another.
+	 */
+#ifdef CONFIG_TASK_XACCT
+	io += READ_ONCE(task->ioac.rchar) + READ_ONCE(task->ioac.wchar) +
+	      READ_ONCE(task->ioac.syscr) + READ_ONCE(task->ioac.syscw);
+#endif
+#ifdef CONFIG_TASK_IO_ACCOUNTING
+	io += READ_ONCE(task->ioac.read_bytes) + READ_ONCE(task->ioac.write_bytes);
+#endif
+	return io;
+}
+
+/**
+ * vigil_pages_written() - count the pages that were written back since boot
+ *
+ * Context: any.
+ */
+unsigned long long vigil_pages_written(void)
+{
+	return global_node_page_state(NR_WRITTEN);
 }
 
 /**

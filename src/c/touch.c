@@ -5,33 +5,49 @@
  * touch at its next timer interrupt, and notes none while it is off. So the calls
  * themselves are counted, by kprobes on the functions.
  */
+#include <linux/atomic.h>
 #include <linux/kprobes.h>
+#include <linux/minmax.h>
 #include <linux/nmi.h>
 #include <linux/percpu.h>
+#include <linux/timekeeping.h>
 
 #include "vigil.h"
 
 static DEFINE_PER_CPU(unsigned int, softlockup_touches);
 static DEFINE_PER_CPU(unsigned int, hardlockup_touches);
-static unsigned int all_softlockup_touches;
+static atomic_t all_softlockup_touches = ATOMIC_INIT(0);
+/* When the last touch came. */
+static DEFINE_PER_CPU(u64, touched_at);
+static u64 all_touched_at;
+
+static void count_touch(unsigned int __percpu *touches)
+{
+	raw_cpu_write(touched_at, ktime_get_mono_fast_ns());
+	/* A CPU that sees the count sees the time. */
+	smp_wmb();
+	raw_cpu_inc(*touches);
+}
+NOKPROBE_SYMBOL(count_touch);
 
 static int count_softlockup_touch(struct kprobe *p, struct pt_regs *regs)
 {
-	raw_cpu_inc(softlockup_touches);
+	count_touch(&softlockup_touches);
 	return 0;
 }
 NOKPROBE_SYMBOL(count_softlockup_touch);
 
 static int count_hardlockup_touch(struct kprobe *p, struct pt_regs *regs)
 {
-	raw_cpu_inc(hardlockup_touches);
+	count_touch(&hardlockup_touches);
 	return 0;
 }
 NOKPROBE_SYMBOL(count_hardlockup_touch);
 
 static int count_all_softlockup_touch(struct kprobe *p, struct pt_regs *regs)
 {
-	WRITE_ONCE(all_softlockup_touches, all_softlockup_touches + 1);
+	WRITE_ONCE(all_touched_at, ktime_get_mono_fast_ns());
+	atomic_inc_return(&all_softlockup_touches);
 	return 0;
 }
 NOKPROBE_SYMBOL(count_all_softlockup_touch);
@@ -112,7 +128,7 @@ void vigil_touch_unprobe(unsigned int touches)
 unsigned int vigil_softlockup_touches(unsigned int cpu)
 {
 	return READ_ONCE(*per_cpu_ptr(&softlockup_touches, cpu)) +
-	       READ_ONCE(all_softlockup_touches);
+	       (unsigned int)atomic_read(&all_softlockup_touches);
 }
 
 /**
@@ -125,6 +141,20 @@ unsigned int vigil_softlockup_touches(unsigned int cpu)
 unsigned int vigil_hardlockup_touches(unsigned int cpu)
 {
 	return READ_ONCE(*per_cpu_ptr(&hardlockup_touches, cpu));
+}
+
+/**
+ * vigil_touched_at() - read when a detector of a CPU was last touched
+ * @cpu: a possible CPU
+ *
+ * Context: any, NMI included, after the count that the touch has changed was read.
+ * Return: nanoseconds on the monotonic clock; 0: never.
+ */
+unsigned long long vigil_touched_at(unsigned int cpu)
+{
+	/* Pairs with that of count_touch(). */
+	smp_rmb();
+	return max(READ_ONCE(*per_cpu_ptr(&touched_at, cpu)), READ_ONCE(all_touched_at));
 }
 
 /**

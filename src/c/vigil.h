@@ -14,6 +14,10 @@ struct pt_regs;
 struct task_struct;
 struct vfsmount;
 
+/* How many addresses of a stack are saved: for an incident, and for a report. */
+#define VIGIL_STACK_DEPTH	18U
+#define VIGIL_SNAPSHOT_DEPTH	32U
+
 /* clock.c */
 unsigned long long vigil_local_clock(void);
 
@@ -31,6 +35,8 @@ enum vigil_cpu_time {
 	VIGIL_NR_CPU_TIMES,
 };
 
+int vigil_cpu_online(unsigned int cpu);
+int vigil_has_hypervisor(void);
 int vigil_cpu_housekeeping(unsigned int cpu);
 unsigned long long vigil_steal_ns(unsigned int cpu);
 int vigil_guest_paused(unsigned int cpu);
@@ -44,6 +50,9 @@ void vigil_cpufreq_unregister(void);
 int vigil_fifo_thread_start(void);
 void vigil_fifo_thread_stop(void);
 void vigil_fifo_thread_queue(unsigned int cpu, int (*fn)(void *arg), void *arg);
+
+/* irqtrace.c */
+void vigil_print_irqtrace_events(void);
 
 /* irqstat.c */
 unsigned long vigil_irqs_sum(unsigned int cpu);
@@ -63,6 +72,10 @@ enum vigil_ksym {
 	VIGIL_KSYM_SCHED_PROCESS_HANG,
 	VIGIL_KSYM_STOP_ONE_CPU_NOWAIT,
 	VIGIL_KSYM_SHOW_REGS,
+	VIGIL_KSYM_DUMP_STACK_PRINT_INFO,
+	VIGIL_KSYM_PRINT_IRQTRACE_EVENTS,
+	VIGIL_KSYM_SCX_SOFTLOCKUP,
+	VIGIL_KSYM_SCX_HARDLOCKUP,
 	VIGIL_KSYM_PRINT_MODULES,
 	VIGIL_KSYM_TRIGGER_BACKTRACE,
 	VIGIL_NR_KSYMS,
@@ -72,11 +85,9 @@ const char *vigil_ksym_name(enum vigil_ksym ksym);
 void vigil_ksyms_resolve(void);
 int vigil_ksym_bind(enum vigil_ksym ksym);
 unsigned long vigil_kallsyms_lookup_name(const char *name);
+unsigned long vigil_kallsyms_size(unsigned long address);
 
 /* nmi.c */
-
-/* How many addresses of a stack are saved. */
-#define VIGIL_STACK_DEPTH	18U
 
 /**
  * struct vigil_nmi_snapshot - what a CPU was running when it took an NMI
@@ -84,24 +95,37 @@ unsigned long vigil_kallsyms_lookup_name(const char *name);
  * @depth: how many addresses are in @stack
  * @pid: the running task
  * @comm: its name, with a NUL if that is shorter
+ * @uid: its effective user
+ * @cpu: the CPU
+ * @irqs_on: not 0 if interrupts were on
+ * @idle: not 0 if the CPU was idle, and in no interrupt
  */
 struct vigil_nmi_snapshot {
-	unsigned long stack[VIGIL_STACK_DEPTH];
+	unsigned long stack[VIGIL_SNAPSHOT_DEPTH];
 	unsigned int depth;
 	int pid;
 	char comm[16];
+	unsigned int uid;
+	unsigned int cpu;
+	int irqs_on;
+	int idle;
 };
 
 int vigil_nmi_register(void);
 void vigil_nmi_unregister(void);
 void vigil_nmi_send(unsigned int cpu);
+int vigil_nmi_send_if_online(unsigned int cpu);
+void vigil_nmi_forget(unsigned int cpu);
+int vigil_nmi_is_answered(unsigned int cpu);
 unsigned int vigil_nmi_entered(unsigned int cpu);
 unsigned int vigil_nmi_done(unsigned int cpu);
 void vigil_nmi_snapshot_take(struct pt_regs *regs);
-void vigil_nmi_snapshot_read(unsigned int cpu, struct vigil_nmi_snapshot *snapshot);
+int vigil_nmi_snapshot_read(unsigned int cpu, struct vigil_nmi_snapshot *snapshot);
+int vigil_nmi_snapshot_show(unsigned int cpu, int skip_idle);
 
 /* panic.c */
 int vigil_kexec_crash_loaded(void);
+int vigil_is_kdump_kernel(void);
 
 /* param.c */
 const char *vigil_param_text(const char *name, unsigned long len);
@@ -138,9 +162,14 @@ int vigil_proc_lookup(struct vfsmount *mount, const char *path);
 int vigil_rq_readable(void);
 long vigil_rq_sum(unsigned long runqueues, unsigned long *running);
 
+/* sched_ext.c */
+void vigil_scx_softlockup(unsigned int seconds);
+int vigil_scx_hardlockup(unsigned int cpu);
+
 /* stacktrace.c */
 unsigned int vigil_stack_save_interrupted(unsigned long *stack, unsigned int size);
-void vigil_show_regs(struct pt_regs *regs);
+int vigil_stack_is_in(const unsigned long *stack, unsigned int depth, const char *function);
+void vigil_show_interrupted(struct pt_regs *regs);
 void vigil_backtrace_cpu(unsigned int cpu);
 void vigil_backtrace_others(unsigned int cpu);
 int vigil_backtrace_is_nmi(void);
@@ -150,9 +179,6 @@ void vigil_stopper_queue(unsigned int cpu, int (*fn)(void *arg), void *arg);
 
 /* sys_info.c */
 void vigil_sys_info(unsigned long mask);
-void vigil_sys_info_defer(unsigned long mask);
-int vigil_sys_info_deferred_done(void);
-void vigil_sys_info_deferred_cancel(void);
 
 /* taint.c */
 const char *vigil_print_tainted(void);
@@ -162,6 +188,8 @@ unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
 			      unsigned int wanted, unsigned int unwanted,
 			      struct task_struct **found, unsigned int max);
 int vigil_virt_addr_valid(unsigned long address);
+unsigned long long vigil_task_io(struct task_struct *task);
+unsigned long long vigil_pages_written(void);
 void vigil_sched_show_task(struct task_struct *task);
 void vigil_cond_resched(void);
 
@@ -181,6 +209,7 @@ int vigil_touch_probe(enum vigil_touch touch);
 void vigil_touch_unprobe(unsigned int touches);
 unsigned int vigil_softlockup_touches(unsigned int cpu);
 unsigned int vigil_hardlockup_touches(unsigned int cpu);
+unsigned long long vigil_touched_at(unsigned int cpu);
 void vigil_touch_nmi_watchdog(void);
 
 /* tracepoint.c */

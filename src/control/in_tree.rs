@@ -12,7 +12,7 @@ const WATCHDOG_SOFTOCKUP_ENABLED: usize = 2;
 
 /// State of one of them.
 #[derive(Clone, Copy)]
-pub(super) enum State {
+pub(crate) enum State {
     /// It detects.
     On,
     /// It is built in, and switched off.
@@ -36,7 +36,7 @@ impl fmt::Display for State {
 }
 
 /// All of them.
-pub(super) struct InTree {
+pub(crate) struct InTree {
     pub(super) hung_task: State,
     /// `kernel.hung_task_timeout_secs`, 0 if it is not there.
     pub(super) hung_task_timeout_secs: usize,
@@ -50,7 +50,7 @@ impl InTree {
     /// # Context
     ///
     /// Process context.
-    pub(super) fn read(ksyms: &Ksyms) -> Self {
+    pub(crate) fn read(ksyms: &Ksyms) -> Self {
         if !ksyms.can_look_up() {
             return Self {
                 hung_task: State::Unknown,
@@ -75,7 +75,7 @@ impl InTree {
     }
 
     /// Whether the in-tree detector of hard lockups occupies a perf cycle counter on each CPU.
-    pub(super) fn uses_perf(&self, ksyms: &Ksyms) -> bool {
+    pub(crate) fn uses_perf(&self, ksyms: &Ksyms) -> bool {
         matches!(self.hardlockup, State::On)
             && ksyms
                 .lookup(c"hardlockup_detector_perf_adjust_period")

@@ -4,6 +4,7 @@
 
 use super::{
     in_tree::InTree,
+    inherit::Inherited,
     status::{
         run_queue_error,
         Cpumask,
@@ -25,6 +26,7 @@ use crate::{
             LoadHardLockups,
             LoadHungTasks,
             LoadInTree,
+            LoadInherited,
             LoadKernelNames,
             LoadNotAvailable,
             LoadSoftLockups,
@@ -44,7 +46,7 @@ use kernel::prelude::*;
 /// # Context
 ///
 /// Process context.
-pub(crate) fn print(status: &StatusFile) {
+pub(crate) fn print(status: &StatusFile, inherited: &Inherited) {
     let (hung, lockups) = (&status.hung, status.lockups.ctx());
     let state = HungTasks(hung);
     printk::info(format_args!("{}", LoadHungTasks { state }));
@@ -61,6 +63,10 @@ pub(crate) fn print(status: &StatusFile) {
     // On a line of its own, which is cut if the list is too long for the log.
     let cpus = Cpumask(lockups);
     printk::info(format_args!("{}", LoadWatchedCpus { cpus }));
+    if inherited.any() {
+        let knobs = inherited;
+        printk::info(format_args!("{}", LoadInherited { knobs }));
+    }
     let names = FunctionNames {
         ksyms: &hung.ksyms,
         called: false,
@@ -148,6 +154,9 @@ impl fmt::Display for HardLockups<'_> {
             } else {
                 ", not confirmed: no NMI"
             })?;
+        }
+        if let Some(reason) = backends.left_alone() {
+            return write!(f, "; not perf: {reason}");
         }
         match backends.probe_errno() {
             0 => Ok(()),

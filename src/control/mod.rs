@@ -4,7 +4,8 @@
 
 #![deny(unsafe_code)]
 
-mod in_tree;
+pub(crate) mod in_tree;
+pub(crate) mod inherit;
 pub(crate) mod kernel_names;
 pub(crate) mod load_message;
 pub(crate) mod status;

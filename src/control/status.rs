@@ -258,7 +258,11 @@ impl StatusFile {
         w.put_bool(key::PERF, backends.perf())?;
         w.put_bool(key::PERF_INCOMPLETE, backends.is_incomplete())?;
         w.put(key::PERF_ERRNO, &backends.probe_errno())?;
-        w.put(key::PERF_ERROR, &probe_error(backends.probe_errno()))?;
+        let error = || probe_error(backends.probe_errno());
+        w.put(
+            key::PERF_ERROR,
+            &backends.left_alone().unwrap_or_else(error),
+        )?;
         w.put(key::PERF_CPUS, &cpus)?;
         w.put(key::PERF_NMIS, &nmis)?;
         w.put(key::PERF_EARLY_NMIS, &early)?;

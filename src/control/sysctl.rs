@@ -5,6 +5,7 @@
 
 use crate::{
     detect::{
+        hung_task::ctx::HungTaskCtx,
         lockup_config::CpuMask,
         lockup_detector::LockupDetector, //
     },
@@ -16,6 +17,7 @@ use crate::{
         cpulist,
         knobs::{
             Knob,
+            KnobInfo,
             KnobKind,
             COUNT,
             KNOBS, //
@@ -34,34 +36,14 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Reads a list of CPUs.
-///
-/// # Errors
-///
-/// `EINVAL` if the text is no list of CPUs, or names a CPU that no kernel built like this one could have; `ENOMEM`.
-///
-/// # Context
-///
-/// Process context, may sleep.
-pub(crate) fn parse_cpumask(text: &[u8]) -> Result<CpuMask> {
-    cpulist::parse(text, cpu::NR_CPUS, |_, _| ()).map_err(|_| EINVAL)?;
-    CpuMask::new(|cpu| {
-        let mut has = false;
-        let range = |first, last| has |= (first..=last).contains(&cpu);
-        let _ = cpulist::parse(text, cpu::NR_CPUS, range);
-        has
-    })
-}
-
 /// Handles reads and writes of the knobs' files.
 pub(crate) struct SysctlHandler {
     knobs: Arc<Knobs>,
-    /// Wakes the hung-task thread on each change: its lock orders the change before the thread's
-    /// next check.
-    control: Arc<ThreadControl>,
+    /// Wakes the threads on each change: its lock orders the change before the next check.
+    controls: [Arc<ThreadControl>; 2],
+    /// For the gauges on hung tasks.
+    hung: Arc<HungTaskCtx>,
     /// Reconfigured on a change of the knobs for which [`KnobInfo::reconfigures`] holds.
-    ///
-    /// [`KnobInfo::reconfigures`]: crate::logic::knobs::KnobInfo::reconfigures
     lockups: Arc<LockupDetector>,
 }
 
@@ -69,12 +51,14 @@ impl SysctlHandler {
     /// A handler for the values in `knobs`.
     pub(crate) fn new(
         knobs: Arc<Knobs>,
-        control: Arc<ThreadControl>,
+        controls: [Arc<ThreadControl>; 2],
+        hung: Arc<HungTaskCtx>,
         lockups: Arc<LockupDetector>,
     ) -> Self {
         Self {
             knobs,
-            control,
+            controls,
+            hung,
             lockups,
         }
     }
@@ -86,20 +70,26 @@ impl SysctlHandler {
     /// `EINVAL` if the text is no list of CPUs, `ENOMEM`, and what [`LockupDetector::reconfigure`] returns; nothing
     /// is changed then.
     fn set_cpumask(&self, text: &[u8]) -> Result {
-        let cpumask = parse_cpumask(text)?;
+        let cpumask = CpuMask::parse(text)?;
         self.lockups
             .reconfigure(|config| config.set_cpumask(&cpumask))
     }
 
     /// The value that a knob's file shows: for mainline's three switches what is in effect, as in
-    /// mainline; for all others what was written.
+    /// mainline; for gauges what is counted; for all others what was written.
     fn effective(&self, id: Knob) -> i64 {
         let ctx = self.lockups.ctx();
+        let number = |value| i64::try_from(value).unwrap_or(i64::MAX);
         let (soft, hard) = (ctx.softlockup_enabled(), ctx.hardlockup_enabled());
         match id {
             Knob::Watchdog => i64::from(soft || hard),
             Knob::SoftWatchdog => i64::from(soft),
             Knob::NmiWatchdog => i64::from(hard),
+            Knob::SoftlockupCount => number(ctx.report_counts().softlockups),
+            Knob::HardlockupCount => number(ctx.report_counts().hardlockups),
+            Knob::UnresponsiveCpuCount => number(ctx.report_counts().unresponsive_cpus),
+            Knob::HungTasksNow => number(self.hung.stats.hung.get()),
+            Knob::StuckCpusNow => number(ctx.stuck_cpus()),
             _ => self.knobs.get(id),
         }
     }
@@ -110,6 +100,10 @@ impl SysctlOps for SysctlHandler {
 
     fn name(index: usize) -> &'static str {
         KNOBS.get(index).map_or("", |knob| knob.name)
+    }
+
+    fn is_writable(index: usize) -> bool {
+        KNOBS.get(index).is_some_and(KnobInfo::is_writable)
     }
 
     fn show(&self, index: usize, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -134,7 +128,9 @@ impl SysctlOps for SysctlHandler {
         }
         self.knobs.set(knob.id, value);
         if knob.kind != KnobKind::Counter {
-            self.control.wake();
+            for control in &self.controls {
+                control.wake();
+            }
         }
         Ok(())
     }

@@ -5,7 +5,10 @@
 
 use crate::{
     knobs::Knobs,
-    logic::knobs::Knob,
+    logic::{
+        cpulist,
+        knobs::Knob, //
+    },
     sys::{
         buffer::Buffer,
         cpu, //
@@ -36,6 +39,28 @@ impl CpuMask {
             GFP_KERNEL,
             flag,
         )?))
+    }
+
+    /// The possible ones of the CPUs in a list such as `0-3,8`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the text is no list of CPUs, `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self> {
+        let mut mask = Self::new(|_| false)?;
+        cpulist::parse(text, cpu::NR_CPUS, |first, last| {
+            for cpu in first..=last.min(cpu::nr_cpu_ids()) {
+                if let Some(flag) = mask.0.get_mut(cpu as usize) {
+                    *flag = cpu::possible(cpu);
+                }
+            }
+        })
+        .map_err(|_| EINVAL)?;
+        Ok(mask)
     }
 
     /// The flags in the order of the CPU numbers.
@@ -112,9 +137,18 @@ impl<'a> LockupConfig<'a> {
         self.cpumask
     }
 
-    /// Whether this asks for nothing else than `installed` does. A mask is always a change.
-    pub(super) fn is_same(&self, installed: &LockupConfig<'_>) -> bool {
-        self.cpumask.is_none()
+    /// Whether this asks for nothing else than `installed` does, and for the CPUs that `in_mask`
+    /// already.
+    pub(super) fn is_same(
+        &self,
+        installed: &LockupConfig<'_>,
+        in_mask: impl Fn(u32) -> bool,
+    ) -> bool {
+        let same_mask = |cpumask: &CpuMask| {
+            let mut flags = cpumask.iter().zip(0..u32::MAX);
+            flags.all(|(flag, cpu)| flag == in_mask(cpu))
+        };
+        self.cpumask.is_none_or(same_mask)
             && self.watchdog == installed.watchdog
             && self.soft_watchdog == installed.soft_watchdog
             && self.nmi_watchdog == installed.nmi_watchdog

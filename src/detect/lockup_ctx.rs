@@ -13,7 +13,10 @@ use super::hardlockup::{
 use crate::{
     knobs::Knobs,
     logic::{
-        hardlockup::backend::Backend,
+        hardlockup::{
+            backend::Backend,
+            state::State, //
+        },
         panic::Cause,
         sample_period::sample_period, //
     },
@@ -27,9 +30,11 @@ use crate::{
         session::DumpOptions, //
     },
     sys::{
+        backtrace::Backtracer,
         buffer::Buffer,
         cpu,
         ksyms::Ksyms,
+        lock_words::read_i32,
         nmi::NmiSender,
         stopper::StopWork,
         touch::TouchProbes, //
@@ -54,18 +59,18 @@ pub(super) const BYTES_PER_CPU: usize =
 pub(crate) struct Parts {
     /// The values of the knobs.
     pub(crate) knobs: Arc<Knobs>,
-    /// Functions of the kernel that are not exported.
-    pub(crate) ksyms: Ksyms,
     /// How a CPU shows that it runs its most urgent thread.
     pub(crate) stop_work: StopWork,
     /// The probes that count touches.
-    pub(crate) touches: TouchProbes,
-    /// How an NMI is sent to a CPU, where that can be done.
-    pub(crate) nmi: Option<NmiSender>,
+    pub(crate) touches: Arc<TouchProbes>,
+    /// How stacks of other CPUs are got, and how an NMI is sent to a CPU.
+    pub(crate) backtracer: Arc<Backtracer>,
     /// What decides about panics.
     pub(crate) panic: Arc<PanicControl>,
     /// The back ends that are allowed for hard lockups.
     pub(crate) backend: Backend,
+    /// Why `auto` leaves the perf counters alone, if it does.
+    pub(crate) leave_counters_alone: Option<&'static str>,
 }
 
 /// Reports since load.
@@ -82,14 +87,17 @@ pub(crate) struct ReportCounts {
 /// What the lockup detectors of all CPUs share. No lock is taken: the fields are fixed, or atomic.
 pub(crate) struct LockupCtx {
     pub(super) knobs: Arc<Knobs>,
-    pub(super) ksyms: Ksyms,
+    pub(super) backtracer: Arc<Backtracer>,
     pub(super) panic: Arc<PanicControl>,
     /// The back ends for hard lockups.
     pub(super) backends: Backends,
     /// Dropped after the timers that use it: each of those holds an `Arc` of this context.
     pub(super) stop_work: StopWork,
-    pub(super) touches: TouchProbes,
-    pub(super) nmi: Option<NmiSender>,
+    pub(super) touches: Arc<TouchProbes>,
+    /// Whether there is a hypervisor, which may not run a CPU.
+    pub(super) has_hypervisor: bool,
+    /// Addresses of the counts of reports that the in-tree detectors keep, of soft and hard lockups.
+    in_tree_counts: [Option<usize>; 2],
     heartbeats: Buffer<CpuHeartbeat>,
     cpu_hardlockups: Buffer<CpuHardlockup>,
     pub(super) pending_hits: PendingHits,
@@ -123,14 +131,17 @@ impl LockupCtx {
     /// Process context, may sleep.
     pub(super) fn new(parts: Parts) -> Result<Self> {
         let count = cpu::nr_cpu_ids() as usize;
+        let ksyms = *parts.backtracer.ksyms();
         Ok(Self {
             knobs: parts.knobs,
-            ksyms: parts.ksyms,
+            backtracer: parts.backtracer,
             panic: parts.panic,
-            backends: Backends::new(parts.backend),
+            backends: Backends::new(parts.backend, parts.leave_counters_alone),
             stop_work: parts.stop_work,
             touches: parts.touches,
-            nmi: parts.nmi,
+            has_hypervisor: cpu::has_hypervisor(),
+            in_tree_counts: [c"softlockup_count", c"hardlockup_count"]
+                .map(|symbol| ksyms.lookup(symbol)),
             heartbeats: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHeartbeat::new()))?,
             cpu_hardlockups: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHardlockup::new()))?,
             pending_hits: PendingHits::new(),
@@ -142,8 +153,8 @@ impl LockupCtx {
             thresh: Atomic::new(0),
             softlockup: Atomic::new(false),
             hardlockup: Atomic::new(false),
-            softlockup_lock: ReportLock::new(u64::MAX),
-            hardlockup_lock: ReportLock::new(REPORT_LOCK_TIMEOUT_NS),
+            softlockup_lock: ReportLock::new(),
+            hardlockup_lock: ReportLock::new(),
             softlockups: Atomic::new(0),
             hardlockups: Atomic::new(0),
             unresponsive_cpus: Atomic::new(0),
@@ -219,9 +230,31 @@ impl LockupCtx {
         &self.stop_work
     }
 
+    /// Functions of the kernel that are not exported.
+    pub(crate) fn ksyms(&self) -> &Ksyms {
+        self.backtracer.ksyms()
+    }
+
+    /// How an NMI is sent to a CPU, where that can be done.
+    pub(super) fn nmi(&self) -> Option<&NmiSender> {
+        self.backtracer.nmi()
+    }
+
+    /// How many reports the in-tree detectors have given on soft and on hard lockups. The stack in such
+    /// a report is a touch (`printk_stack_address()`), by which nobody asks for time.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn in_tree_reports(&self) -> u64 {
+        let read = |at: Option<usize>| at.and_then(read_i32).unwrap_or(0) as u32;
+        let [soft, hard] = self.in_tree_counts.map(read);
+        u64::from(soft) << 32 | u64::from(hard)
+    }
+
     /// Whether an NMI can be sent to a CPU.
     pub(crate) fn can_send_nmi(&self) -> bool {
-        self.nmi.is_some()
+        self.nmi().is_some()
     }
 
     /// The probes that count touches.
@@ -303,6 +336,37 @@ impl LockupCtx {
         let period = self.sample_period();
         let of_late = period.saturating_add(period / 4);
         !self.other_cpu_on_time(me, now.saturating_sub(of_late), now)
+    }
+
+    /// Whether a watched CPU is known to be stuck now: it was reported, or is about to be.
+    fn is_stuck(&self, cpu: u32, heartbeat: &CpuHeartbeat) -> bool {
+        let state = self.cpu_hardlockup(cpu).map(CpuHardlockup::state);
+        heartbeat.active.load(Relaxed)
+            && (heartbeat.has_softlockup.load(Relaxed)
+                || state.is_some_and(|state| state != State::Healthy))
+    }
+
+    /// How many CPUs are stuck now, as far as is known: with a soft lockup, a hard lockup, or not
+    /// running.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(crate) fn stuck_cpus(&self) -> u64 {
+        let heartbeats = self.heartbeats.iter().zip(0..u32::MAX);
+        heartbeats.fold(0, |stuck: u64, (heartbeat, cpu)| {
+            stuck.saturating_add(self.is_stuck(cpu, heartbeat).into())
+        })
+    }
+
+    /// Whether another CPU is known to be stuck.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(super) fn other_cpu_stuck(&self, me: u32) -> bool {
+        let mut heartbeats = self.heartbeats.iter().zip(0..u32::MAX);
+        heartbeats.any(|(heartbeat, cpu)| cpu != me && self.is_stuck(cpu, heartbeat))
     }
 
     /// Whether no CPU is watched.

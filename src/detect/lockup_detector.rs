@@ -21,17 +21,25 @@ use super::{
     },
     watchdog::Watchdogs, //
 };
-use crate::sys::{
-    cpuhp::{
-        self,
-        Instance, //
+use crate::{
+    logic::{
+        knobs::Knob,
+        messages::LockupsSwitchedOff, //
     },
-    stopper::StopWork, //
+    sys::{
+        cpuhp::{
+            self,
+            Instance, //
+        },
+        printk,
+        stopper::StopWork, //
+    }, //
 };
 use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::Relaxed,
         Arc,
         Mutex, //
     }, //
@@ -101,8 +109,8 @@ impl LockupDetector {
     ///
     /// # Errors
     ///
-    /// With `hardlockup_backend=perf`, why there are no counters: everything is as it was then. What
-    /// enabling the CPU hotplug state returns: no CPU is watched then, until the next change.
+    /// With `hardlockup_backend=perf`, why there are no counters; `ENOMEM`; what enabling the CPU hotplug
+    /// state returns. Everything is as it was then.
     ///
     /// # Context
     ///
@@ -112,7 +120,7 @@ impl LockupDetector {
             let installed = LockupConfig::from_knobs(&self.ctx.knobs);
             let mut config = installed;
             change(&mut config);
-            (!config.is_same(&installed)).then_some(config)
+            (!config.is_same(&installed, |cpu| self.ctx.in_mask(cpu))).then_some(config)
         };
         if changed().is_some() {
             // The administrator is at work, so that no panic is needed to save the machine; and a CPU
@@ -127,32 +135,50 @@ impl LockupDetector {
         }
     }
 
-    /// Installs a configuration while all CPUs are disabled. If there is no back end for it, nothing is
-    /// changed.
+    /// Installs a configuration while no CPU is watched. If it cannot be had, everything is as it was
+    /// before: there may be no back end for it, or a CPU may refuse.
     fn install(
         &self,
         instance: &mut Pin<KBox<Instance<Watchdogs>>>,
         config: &LockupConfig<'_>,
     ) -> Result {
         let ctx = &self.ctx;
-        instance.as_mut().disable();
-        let hardlockup = config.hardlockup();
-        // Once probed, the choice stays until hard lockups are switched on again.
-        let probed = if hardlockup && !ctx.hardlockup_enabled() {
-            ctx.backends.probe(config.thresh())
-        } else {
-            Ok(())
-        };
-        if probed.is_ok() {
-            if let Some(cpumask) = config.cpumask() {
-                ctx.install_cpumask(cpumask.iter());
-            }
-            let softlockup = config.softlockup() && !matches!(ctx.stop_work, StopWork::None);
-            config.store_to(&ctx.knobs);
-            ctx.install(config.thresh(), softlockup, hardlockup);
+        // Once probed, the choice stays until hard lockups are switched on again. Nothing has been
+        // disabled when that is refused: vigil has no counters then.
+        if config.hardlockup() && !ctx.hardlockup_enabled() {
+            ctx.backends.probe(config.thresh())?;
         }
-        self.enable(instance)?;
-        probed
+        let old_cpumask = CpuMask::new(|cpu| ctx.in_mask(cpu))?;
+        let mut old = LockupConfig::from_knobs(&ctx.knobs);
+        old.set_cpumask(&old_cpumask);
+        instance.as_mut().disable();
+        self.apply(config);
+        self.enable(instance).inspect_err(|_| {
+            self.apply(&old);
+            self.enable_or_switch_off(instance);
+        })
+    }
+
+    /// Makes a configuration the one that is in effect for the CPUs that are enabled next.
+    fn apply(&self, config: &LockupConfig<'_>) {
+        let ctx = &self.ctx;
+        if let Some(cpumask) = config.cpumask() {
+            ctx.install_cpumask(cpumask.iter());
+        }
+        let softlockup = config.softlockup() && !matches!(ctx.stop_work, StopWork::None);
+        config.store_to(&ctx.knobs);
+        ctx.install(config.thresh(), softlockup, config.hardlockup());
+    }
+
+    /// Enables all CPUs. If one refuses, what is watched is nothing, and the knobs say so.
+    fn enable_or_switch_off(&self, instance: &mut Pin<KBox<Instance<Watchdogs>>>) {
+        if let Err(error) = self.enable(instance) {
+            let mut off = LockupConfig::from_knobs(&self.ctx.knobs);
+            off.set(Knob::Watchdog, 0);
+            self.apply(&off);
+            let errno = error.to_errno();
+            printk::err(format_args!("{}", LockupsSwitchedOff { errno }));
+        }
     }
 
     /// Enables all CPUs, if there is anything to detect.
@@ -204,10 +230,11 @@ impl LockupDetector {
         let counters = &self.watchdogs.counters;
         if counters.any(|counter| counter.is_running() && needs(counter.data())) {
             let mut instance = self.instance.lock();
+            self.watchdogs.is_reprogramming.store(true, Relaxed);
             Pin::as_mut(&mut *instance).disable();
-            // No back end is chosen here that could be refused. If enabling fails, no CPU is watched
-            // until the next change of a knob.
-            let _ = self.enable(&mut instance);
+            self.watchdogs.is_reprogramming.store(false, Relaxed);
+            // No back end is chosen here that could be refused.
+            self.enable_or_switch_off(&mut instance);
         }
     }
 

@@ -6,6 +6,7 @@
 //! - [`watchdog`]: the timer interrupt of each CPU, which drives both.
 //! - [`softlockup`], [`hardlockup`]: what it checks.
 //! - [`lockup_ctx`], [`lockup_config`]: what the CPUs share, and what the knobs ask for.
+//! - [`sys_info_thread`]: the thread that shows what `*_sys_info` asks for.
 //! - [`hung_task`]: the thread that checks tasks.
 
 #![deny(unsafe_code)]
@@ -17,4 +18,5 @@ pub(crate) mod lockup_config;
 pub(crate) mod lockup_ctx;
 pub(crate) mod lockup_detector;
 mod softlockup;
+pub(crate) mod sys_info_thread;
 pub(crate) mod watchdog;

@@ -64,8 +64,13 @@ pub(super) struct CpuSoftlockup {
     last_steal: Atomic<u64>,
     /// How often the watchdog had been touched.
     touches: Atomic<u32>,
+    /// [`LockupCtx::in_tree_reports`] at the last interrupt while the CPU did not schedule.
+    in_tree_reports: Atomic<u64>,
     /// Whether the incident of the present soft lockup is in the record.
     recorded: Atomic<bool>,
+    /// For how many nanoseconds its timer interrupt has stayed away since the stop work ran last, at
+    /// most in a row: interrupts were off, or its host did not run it.
+    irqs_off: Atomic<u64>,
     usage: CpuUsage,
     /// The counts of interrupts when the CPU had missed a sample period.
     irqs: IrqSnapshot,
@@ -77,6 +82,8 @@ pub(super) struct TimerSample {
     pub(super) now: u64,
     /// For how many nanoseconds the CPU was stopped.
     pub(super) paused: u64,
+    /// By how many nanoseconds the interrupt came late ([`crate::logic::pause::overrun`]).
+    pub(super) overrun: u64,
     /// Whether the threshold begins anew: after a pause, or with the report of a hard lockup.
     pub(super) restart: bool,
     /// Whether the stop work of the interrupt before has run.
@@ -93,7 +100,9 @@ impl CpuSoftlockup {
             steal_at_report: Atomic::new(0),
             last_steal: Atomic::new(0),
             touches: Atomic::new(0),
+            in_tree_reports: Atomic::new(0),
             recorded: Atomic::new(false),
+            irqs_off: Atomic::new(0),
             usage: CpuUsage::new(),
             irqs: IrqSnapshot::new(),
         }
@@ -126,6 +135,7 @@ impl CpuSoftlockup {
     /// Process context on the CPU, while the timer does not run.
     pub(super) fn reset(&self, ctx: &LockupCtx, cpu: u32, now: u64) {
         self.recorded.store(false, Relaxed);
+        self.irqs_off.store(0, Relaxed);
         self.save(SoftlockupState::new(now, cpu::steal_ns(cpu)));
         self.touches.store(ctx.touches.softlockup(cpu), Relaxed);
         self.usage.reset(cpu, now);
@@ -159,6 +169,28 @@ impl CpuSoftlockup {
         self.usage.update(cpu, now, period);
     }
 
+    /// The CPU schedules again, if it did not.
+    fn end(&self, ctx: &LockupCtx, cpu: u32) {
+        self.irqs_off.store(0, Relaxed);
+        if let Some(heartbeat) = ctx.heartbeat(cpu) {
+            if heartbeat.has_softlockup.load(Relaxed) {
+                heartbeat.has_softlockup.store(false, Relaxed);
+            }
+        }
+    }
+
+    /// Whether this CPU waits in `stop_machine()` for another CPU that is stuck: that one is to be
+    /// reported, and not all that wait for it. For one threshold it gets the benefit of the doubt.
+    fn waits_in_stop_machine(
+        ctx: &LockupCtx,
+        lockup: &Softlockup,
+        threshold: u64,
+        irq: &HardirqCtx<'_>,
+    ) -> bool {
+        (lockup.duration < threshold.saturating_mul(2) || ctx.other_cpu_stuck(irq.cpu()))
+            && stacktrace::is_in(&stacktrace::save_interrupted(irq), c"multi_cpu_stop")
+    }
+
     /// Checks for a soft lockup and reports it: the rest of `watchdog_timer_fn()`. Returns when the
     /// next report is due.
     ///
@@ -171,23 +203,41 @@ impl CpuSoftlockup {
         let period = ctx.sample_period();
         if timer.stop_work_ran {
             self.irqs.clear(&ctx.irq_counts);
+            self.end(ctx, cpu);
         } else if now.saturating_sub(self.touch_ts.load(Relaxed)) >= period {
             self.irqs.take(&ctx.irq_counts, cpu, now);
         }
+        if timer.overrun > paused.max(self.irqs_off.load(Relaxed)) {
+            self.irqs_off.store(timer.overrun, Relaxed);
+        }
         let touches = ctx.touches.softlockup(cpu);
+        let mut touched = self.touches.xchg(touches, Relaxed) != touches;
+        if !timer.stop_work_ran {
+            let reports = ctx.in_tree_reports();
+            // The touch is the report.
+            touched &= self.in_tree_reports.xchg(reports, Relaxed) == reports;
+        }
         let sample = Sample {
             now,
             paused,
             steal: cpu::steal_ns(cpu),
-            touched: self.touches.xchg(touches, Relaxed) != touches || timer.restart,
+            touched: touched || timer.restart,
         };
         let threshold = softlockup::threshold(ctx.thresh());
         let mut state = self.load();
         state.update(&sample);
+        if let Some(secs) = state.nearly(&sample, threshold) {
+            ctx.ksyms().scx_softlockup(secs, irq);
+        }
         let Some(lockup) = state.check(&sample, threshold) else {
             self.save(state);
             return state.due(sample.steal, threshold);
         };
+        if Self::waits_in_stop_machine(ctx, &lockup, threshold, irq) {
+            state.restart_threshold(&sample);
+            self.save(state);
+            return state.due(sample.steal, threshold);
+        }
         // The stacks of all CPUs are printed by one CPU at a time: the others come again at their
         // next sample.
         let dump = ctx.softlockup_dump_options();
@@ -223,7 +273,11 @@ impl CpuSoftlockup {
         let cpu = irq.cpu();
         let _reporting = ctx.heartbeat(cpu).map(Reporting::begin);
         ctx.softlockups.fetch_add(1, Relaxed);
-        let mut session = ReportSession::new(&ctx.panic, &ctx.ksyms, Initiator::Cpu(cpu), dump);
+        if let Some(heartbeat) = ctx.heartbeat(cpu) {
+            heartbeat.has_softlockup.store(true, Relaxed);
+        }
+        let mut session =
+            ReportSession::new(&ctx.panic, &ctx.backtracer, Initiator::Cpu(cpu), dump);
         let threshold = softlockup::threshold(ctx.thresh());
         let finding = Finding {
             cause: Cause::SoftLockup,
@@ -236,6 +290,7 @@ impl CpuSoftlockup {
             ..incident::new(IncidentKind::SoftLockup, cpu, lockup.duration)
         });
         let details = SoftlockupDetails {
+            irqs_off: self.irqs_off.load(Relaxed),
             by_fifo_thread: matches!(ctx.stop_work, StopWork::FifoThread(_)),
             period: ctx.sample_period(),
             usage: self.usage.samples(),
@@ -243,7 +298,10 @@ impl CpuSoftlockup {
             irqs: &self.irqs,
             irq_counts: &ctx.irq_counts,
         };
-        text::print(lockup, details, now, &ctx.ksyms, &session, irq);
+        if !ctx.touches.are_counted() {
+            session.warn_touches_not_counted();
+        }
+        text::print(lockup, details, now, &session, irq);
         session.backtrace_others(cpu);
         kernel_panic::taint_soft_lockup();
         drop(guard);

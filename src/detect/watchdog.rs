@@ -95,6 +95,8 @@ pub(super) struct Watchdogs {
     ctx: Arc<LockupCtx>,
     timers: WatchdogTimers<CpuWatchdog>,
     pub(super) counters: PerfEvents<NmiWatchdog>,
+    /// Set while all watchdogs are disabled only to be enabled again as they were.
+    pub(super) is_reprogramming: Atomic<bool>,
 }
 
 /// Memory for each possible CPU, in bytes, besides the per-CPU variables of the C part.
@@ -120,6 +122,7 @@ impl Watchdogs {
             ctx,
             timers,
             counters,
+            is_reprogramming: Atomic::new(false),
         })
     }
 }
@@ -145,14 +148,13 @@ impl CpuWatchdog {
 
     /// For how many nanoseconds of the time since the interrupt before this CPU did not run: the
     /// whole overrun of the timer, if there is evidence for a pause. `state`: its hard-lockup state
-    /// until now.
-    fn paused_ns(&self, now: u64, state: State, guest_paused: bool) -> u64 {
-        let expires = self.expires.load(Relaxed);
-        let period = self.ctx.sample_period();
-        let overrun = pause::overrun(now, expires, period);
+    /// until now. `overrun`: by how much the timer came late.
+    fn paused_ns(&self, now: u64, overrun: u64, state: State, guest_paused: bool) -> u64 {
         if overrun == 0 {
             return 0;
         }
+        let expires = self.expires.load(Relaxed);
+        let period = self.ctx.sample_period();
         let grace = pause::grace(period);
         let from = expires.saturating_add(grace);
         let to = now.saturating_sub(grace);
@@ -200,8 +202,9 @@ impl TimerCallback for CpuWatchdog {
 
         let flag = cpu::guest_paused(self.cpu) == Some(true);
         let guest_paused = pause::guest_paused_edge(self.guest_paused.xchg(flag, Relaxed), flag);
-        let paused = self.paused_ns(now, state, guest_paused);
-        if pause::overrun(now, self.expires.load(Relaxed), period) == 0 {
+        let overrun = pause::overrun(now, self.expires.load(Relaxed), period);
+        let paused = self.paused_ns(now, overrun, state, guest_paused);
+        if overrun == 0 {
             heartbeat.record_on_time(now, period);
         }
         if paused != 0 || guest_paused {
@@ -221,6 +224,7 @@ impl TimerCallback for CpuWatchdog {
             let sample = TimerSample {
                 now,
                 paused,
+                overrun,
                 // A CPU that was reported as a hard lockup is not reported again as a soft one when
                 // that ends. (On most kernels the report itself touches the watchdog, by printing.)
                 restart: guest_paused || matches!(state, State::Reported | State::PerfHit),
@@ -263,6 +267,9 @@ impl cpuhp::Callbacks for Watchdogs {
         if !ctx.in_mask(cpu) {
             return;
         }
+        if let Some(nmi) = ctx.nmi() {
+            nmi.forget(cpu);
+        }
         let now = monotonic();
         let watchdog = timer.data();
         watchdog.reset(now);
@@ -302,7 +309,9 @@ impl cpuhp::Callbacks for Watchdogs {
             if let Some(cpu_hardlockup) = ctx.cpu_hardlockup(cpu) {
                 cpu_hardlockup.recover(&ctx.pending_hits);
             }
-            if ctx.none_active() {
+            // While the counters are reprogrammed nobody has called the panic off: the timers that
+            // execute it are about to run again.
+            if ctx.none_active() && !self.is_reprogramming.load(Relaxed) {
                 ctx.panic.cancel_cpu_request();
             }
         }

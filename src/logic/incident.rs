@@ -92,6 +92,17 @@ pub struct Stack {
     pub depth: u32,
 }
 
+impl Stack {
+    /// One number for its addresses (FNV-1a, by words): equal for equal stacks, and hardly ever for
+    /// others.
+    pub fn key(&self) -> u64 {
+        let used = self.addresses.iter().take(self.depth as usize);
+        used.fold(0xcbf2_9ce4_8422_2325, |key: u64, &address| {
+            (key ^ address as u64).wrapping_mul(0x100_0000_01b3)
+        })
+    }
+}
+
 /// What a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {

@@ -70,6 +70,18 @@ macro_rules! knob_table {
                 (hung_task_detect_count, HungTaskDetectCount,
                  "Hung tasks found since load, each stall counted once; writing 0 resets it")
             }
+            gauges {
+                (softlockup_count, SoftlockupCount,
+                 "Soft lockups reported since load, each report counted")
+                (hardlockup_count, HardlockupCount,
+                 "Hard lockups reported since load")
+                (unresponsive_cpu_count, UnresponsiveCpuCount,
+                 "CPUs reported since load that answered no NMI")
+                (hung_tasks_now, HungTasksNow,
+                 "Tasks that are hung now, as of the last check")
+                (stuck_cpus_now, StuckCpusNow,
+                 "CPUs that are stuck now: with a soft lockup, a hard lockup, or not running")
+            }
             lists {
                 (hung_task_sys_info, HungTaskSysInfo,
                  "System information to print with a hung task report: tasks, mem, timers, locks, ftrace, all_bt, blocked_tasks, comma separated")
@@ -124,6 +136,8 @@ pub enum KnobKind {
     },
     /// A counter; a write can only reset it to 0. No module parameter.
     Counter,
+    /// A number that the module counts; it cannot be written. No module parameter.
+    Gauge,
     /// Comma-separated names of [`SYS_INFO`], stored as a mask; may be empty.
     List,
     /// A list of CPUs ([`cpulist`](super::cpulist)), stored as `CpuMask`; may be empty.
@@ -151,6 +165,7 @@ macro_rules! declare_knobs {
         numbers { $(($n:ident, $nid:ident, $min:expr, $max:expr, $default:expr, $nhelp:expr))* }
         own { $(($o:ident, $oid:ident, $omin:expr, $omax:expr, $odefault:expr, $ohelp:expr))* }
         counters { $(($c:ident, $cid:ident, $chelp:expr))* }
+        gauges { $(($g:ident, $gid:ident, $ghelp:expr))* }
         lists { $(($l:ident, $lid:ident, $lhelp:expr))* }
         cpus { $(($m:ident, $mid:ident, $mhelp:expr))* }
     ) => {
@@ -162,6 +177,7 @@ macro_rules! declare_knobs {
             $(#[doc = $nhelp] $nid,)*
             $(#[doc = $ohelp] $oid,)*
             $(#[doc = $chelp] $cid,)*
+            $(#[doc = $ghelp] $gid,)*
             $(#[doc = $lhelp] $lid,)*
             $(#[doc = $mhelp] $mid,)*
         }
@@ -190,6 +206,13 @@ macro_rules! declare_knobs {
                 help: $chelp,
             },)*
             $(KnobInfo {
+                id: Knob::$gid,
+                name: stringify!($g),
+                kind: KnobKind::Gauge,
+                mainline: false,
+                help: $ghelp,
+            },)*
+            $(KnobInfo {
                 id: Knob::$lid,
                 name: stringify!($l),
                 kind: KnobKind::List,
@@ -208,6 +231,9 @@ macro_rules! declare_knobs {
 }
 knob_table!(declare_knobs);
 
+/// What the module parameter of a number holds if it was not given: no knob takes it.
+pub const NOT_GIVEN: i64 = i64::MAX;
+
 /// How many knobs there are.
 pub const COUNT: usize = KNOBS.len();
 
@@ -223,10 +249,17 @@ pub const SYS_INFO: &[(&str, i64)] = &[
     ("blocked_tasks", 0x80),
 ];
 
+/// `SYS_INFO_MEM`
+#[cfg_attr(MODULE, allow(dead_code, reason = "for the tests"))]
+pub const SYS_INFO_MEM: i64 = 0x02;
 /// `SYS_INFO_LOCKS`
 pub const SYS_INFO_LOCKS: i64 = 0x08;
 /// `SYS_INFO_ALL_BT`
 pub const SYS_INFO_ALL_BT: i64 = 0x40;
+
+/// The parts that take no lock which a stuck CPU may hold: `locks`, `ftrace` and `blocked_tasks`. For
+/// the others the kernel takes locks of run queues (`tasks`), zones of memory (`mem`) or timers.
+pub const SYS_INFO_LOCKLESS: i64 = 0x08 | 0x10 | 0x80;
 
 /// The text is no value of the knob, or is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,6 +278,11 @@ impl KnobInfo {
         )
     }
 
+    /// Whether the knob's file can be written.
+    pub fn is_writable(&self) -> bool {
+        self.kind != KnobKind::Gauge
+    }
+
     /// Parses what was written to the knob's file. Blanks around the value are allowed; numbers are
     /// decimal, hexadecimal (`0x10`) or octal (`010`), as for mainline's knobs.
     ///
@@ -257,7 +295,7 @@ impl KnobInfo {
         match self.kind {
             KnobKind::Number { .. } | KnobKind::Counter => self.check(number(text)?, hz),
             KnobKind::List => list(text),
-            KnobKind::Cpus => Err(ParseError),
+            KnobKind::Gauge | KnobKind::Cpus => Err(ParseError),
         }
     }
 
@@ -270,6 +308,7 @@ impl KnobInfo {
         let (min, max) = match self.kind {
             KnobKind::Number { min, max, .. } => (min, max.value(hz)),
             KnobKind::Counter => (0, 0),
+            KnobKind::Gauge => return Err(ParseError),
             KnobKind::List | KnobKind::Cpus => (0, i64::MAX),
         };
         if (min..=max).contains(&value) {
@@ -283,7 +322,7 @@ impl KnobInfo {
     pub const fn default(&self) -> i64 {
         match self.kind {
             KnobKind::Number { default, .. } => default,
-            KnobKind::Counter | KnobKind::List | KnobKind::Cpus => 0,
+            KnobKind::Counter | KnobKind::Gauge | KnobKind::List | KnobKind::Cpus => 0,
         }
     }
 

@@ -99,16 +99,26 @@ messages! {
     fixed {
         /// The policy refuses a panic, at the end of a report that asks for one.
         NO_PANIC = "no panic: panic_needs_kdump=1 and no crash kernel is loaded";
+        /// The policy refuses a panic: kprobes are disabled.
+        NO_PANIC_TOUCHES = "no panic: kprobes are disabled, so that slow code that touches the watchdog looks like this";
+        /// In the report of a lockup: kprobes are disabled.
+        TOUCHES_NOT_COUNTED = "kprobes are disabled: this may be slow code that touches the watchdog";
         /// A requested panic does not come: its knob was cleared, or the module is unloaded.
         PANIC_CANCELLED = "panic cancelled";
         /// A hard lockup is reported in NMI context on the way to a panic.
         SYS_INFO_SKIPPED_IN_NMI = "hardlockup_sys_info skipped: in NMI context";
+        /// A part of `*_sys_info` waits for the end of the stall.
+        SYS_INFO_LATER = "what takes locks of *_sys_info is shown when no CPU is stuck";
+        /// Backtraces of other CPUs are missing: a CPU does not let go of the lock for them.
+        BACKTRACES_LEFT_OUT = "backtraces of other CPUs left out: a CPU has been printing for too long";
         /// The backtrace of a CPU with a hard lockup is missing.
         NO_NMI_BACKTRACE = "no backtrace: this kernel's NMI backtrace is not available";
         /// Soft lockups are not sampled with the CPU stopper.
         SAMPLED_BY_FIFO_THREAD = "sampled by a SCHED_FIFO-99 thread: a real-time task that hogs the CPU looks like this too";
         /// `hung_task_sys_info` asks for something that cannot be shown.
         NO_SYS_INFO = "hung_task_sys_info skipped: the kernel's sys_info() is not available";
+        /// The module declines to be loaded in a capture kernel.
+        NOT_IN_KDUMP_KERNEL = "not loaded: this is a kdump capture kernel, which must not panic or wait";
         /// The parameter `hardlockup_backend` is none of its values.
         BAD_BACKEND = "hardlockup_backend: must be auto, perf, buddy or perf,buddy";
     }
@@ -119,10 +129,16 @@ messages! {
         UNRESPONSIVE_CPU_PANIC = "vigil: unresponsive CPU";
         /// Evidence of a hard lockup: the CPU ran the NMI handler that was sent to it.
         EVIDENCE_NMI_ACK = "and answers an NMI: it runs with interrupts off";
+        /// Evidence of a hard lockup: the same, but interrupts were on.
+        EVIDENCE_NMI_ACK_IRQS_ON = "and answers an NMI: it runs with interrupts on, and gets no timer interrupt";
+        /// Evidence of a hard lockup: the same, but the CPU was idle.
+        EVIDENCE_NMI_ACK_IDLE = "and answers an NMI: it is idle, and gets no timer interrupt";
         /// Evidence of a hard lockup: the NMI of the CPU's own cycle counter found it.
         EVIDENCE_PERF_NMI = "and takes the NMI of its perf cycle counter: it runs with interrupts off";
         /// No evidence yet: the backtrace that follows is taken by NMI.
         EVIDENCE_BACKTRACE = "and can only be asked for a backtrace by NMI: if one follows, it runs with interrupts off";
+        /// Evidence of a hard lockup: no answer, on a machine without a hypervisor.
+        EVIDENCE_NO_ANSWER = "and answers no NMI: it is stuck in an NMI handler or in firmware, as there is no hypervisor that could have stopped it";
         /// No evidence: no NMI can be sent.
         EVIDENCE_NONE = "and cannot be asked by NMI: not confirmed that it runs with interrupts off";
         /// Why there is no perf: another user has the counter.
@@ -131,6 +147,12 @@ messages! {
         PERF_NOT_NMI = "the perf cycle counter does not interrupt by NMI";
         /// Why there is no perf: the period cannot be computed.
         PERF_NO_FREQUENCY = "the CPU frequency is not known";
+        /// Why there is no perf: a guest, which leaves the counters to its host.
+        PERF_IN_GUEST = "a guest, whose host may need the counters (hardlockup_backend=perf takes one)";
+        /// Why there is no perf: the kernel's own detector.
+        PERF_IN_TREE = "the in-tree detector has a counter of each CPU";
+        /// Why there is no perf: the administrator.
+        PERF_NMI_WATCHDOG_0 = "nmi_watchdog=0";
         /// Why there is no perf: no PMU.
         PERF_NOT_SUPPORTED = "no perf cycle counter on this machine";
     }
@@ -160,6 +182,9 @@ messages! {
         PerfNotAvailable { reason: &'static str, errno: i32 } =
             "hardlockup_backend=perf: {reason} (error {errno})";
 
+        /// A CPU with a soft lockup took no interrupts for most of it.
+        NoTimerInterrupts { cpu: u32, secs: Secs } =
+            "CPU{cpu} took no timer interrupt for {secs} s of that: its interrupts were off, or its host did not run it";
         /// Steal time that a soft lockup's length leaves out.
         StealTime { secs: Secs } = "{secs} s of steal time not counted";
         /// Head of the busiest interrupts of a CPU with a soft lockup.
@@ -169,12 +194,18 @@ messages! {
         BusyInterrupt<S> { count: u64, source: S, rate: u64 } =
             "  {count} from {source}, {rate} a second";
 
+        /// A CPU has no backtrace.
+        NoBacktrace { cpu: u32 } = "no backtrace of CPU{cpu}: no answer to an NMI";
+
         /// When a hung task last got a CPU, in the log's time.
         TaskLastRan { task: TaskId, time: LogStamp } = "task {task} last ran at [{time}]";
         /// The table of tracked tasks is full.
         TasksNotTracked { count: u64, capacity: usize } =
             "{count} sleeping tasks not tracked: table full at {capacity}";
 
+        /// The lockup detectors could not be enabled as they were.
+        LockupsSwitchedOff { errno: i32 } =
+            "lockup detectors switched off: a CPU cannot be watched (error {errno})";
         /// A step of the module's init failed.
         InitFailed<S> { step: S, errno: i32 } = "cannot {step}: error {errno}";
         /// A module parameter has a value that its knob does not take.
@@ -190,6 +221,8 @@ messages! {
         LoadHardLockups<S> { state: S } = "hard lockups: {state}";
         /// At load: the CPUs in `watchdog_cpumask`.
         LoadWatchedCpus<S> { cpus: S } = "watched CPUs: {cpus}";
+        /// At load: the knobs that begin with the kernel's values.
+        LoadInherited<S> { knobs: S } = "taken over from the kernel: {knobs}";
         /// At load: functions that are not exported and were not found.
         LoadNotAvailable<S> { names: S } = "kernel functions not available: {names}";
         /// At load: the kernel's own detectors.

@@ -22,6 +22,7 @@ pub mod fmt;
 pub mod hardlockup;
 pub mod hung_task;
 pub mod incident;
+pub mod inherit;
 pub mod irqstat;
 #[macro_use]
 pub mod knobs;

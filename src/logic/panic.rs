@@ -127,15 +127,28 @@ pub enum Policy {
     /// A report only: a panic is asked for, but `panic_needs_kdump` is set and no crash kernel is
     /// loaded.
     NoCrashKernel,
+    /// A report only: a panic is asked for, but touches cannot be seen, and it may be for slow code
+    /// that asks for time.
+    TouchesNotCounted,
     /// A panic.
     Panic,
 }
 
 /// Decides what is to become of a finding of this magnitude. `limit`: value of the cause's panic
 /// knob; 0 never panics, n panics from the magnitude n on.
-pub fn policy(limit: u64, magnitude: u64, needs_kdump: bool, crash_kernel_loaded: bool) -> Policy {
+///
+/// `touches_counted`: whether code that touches the watchdog is known not to be what was found.
+pub fn policy(
+    limit: u64,
+    magnitude: u64,
+    touches_counted: bool,
+    needs_kdump: bool,
+    crash_kernel_loaded: bool,
+) -> Policy {
     if limit == 0 || magnitude < limit {
         Policy::NotWanted
+    } else if !touches_counted {
+        Policy::TouchesNotCounted
     } else if needs_kdump && !crash_kernel_loaded {
         Policy::NoCrashKernel
     } else {

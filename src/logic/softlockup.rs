@@ -118,6 +118,16 @@ impl SoftlockupState {
         })
     }
 
+    /// For how many seconds the stop work has not run, once three quarters of the threshold are over:
+    /// when mainline asks sched_ext to eject its scheduler (`is_softlockup()`).
+    pub fn nearly(&self, sample: &Sample, threshold: u64) -> Option<u32> {
+        if sample.touched || sample.now < self.due(sample.steal, threshold / 4 * 3) {
+            return None;
+        }
+        let secs = sample.now.saturating_sub(self.touch_ts) / NSEC_PER_SEC;
+        Some(u32::try_from(secs).unwrap_or(u32::MAX))
+    }
+
     /// The threshold counts from now: a report is being given, or the watchdog was touched.
     pub fn restart_threshold(&mut self, sample: &Sample) {
         self.report_ts = sample.now;

@@ -13,17 +13,21 @@ use crate::{
             HardLockupOver,
             HardLockupStack,
             UnresponsiveCpu,
+            BACKTRACES_LEFT_OUT,
             EVIDENCE_BACKTRACE,
             EVIDENCE_NMI_ACK,
+            EVIDENCE_NMI_ACK_IDLE,
+            EVIDENCE_NMI_ACK_IRQS_ON,
             EVIDENCE_NONE,
+            EVIDENCE_NO_ANSWER,
             EVIDENCE_PERF_NMI,
             NO_NMI_BACKTRACE, //
         },
         NSEC_PER_SEC, //
     },
     sys::{
+        backtrace::Printed,
         context::NmiCtx,
-        ksyms::Ksyms,
         nmi,
         printk,
         printk::PrintkCpuSync,
@@ -38,8 +42,17 @@ pub(crate) enum Evidence {
     NmiAck,
     /// It took the NMI of its perf counter.
     PerfNmi,
+    /// It answered no NMI, and there is no hypervisor that could have stopped it.
+    NoAnswer,
     /// Nothing: no NMI can be sent to it.
     None,
+}
+
+impl Evidence {
+    /// Whether the CPU has saved what it was running, in an NMI that confirmed the lockup.
+    pub(crate) fn has_snapshot(self) -> bool {
+        matches!(self, Self::NmiAck | Self::PerfNmi)
+    }
 }
 
 /// A hard lockup.
@@ -82,24 +95,38 @@ impl Hardlockup {
     ///
     /// # Context
     ///
-    /// The timer interrupt. Waits for the CPU to print its stack, up to ten seconds.
-    pub(crate) fn print(&self, ksyms: &Ksyms, session: &ReportSession<'_>) {
+    /// The timer interrupt. Where the CPU itself has to print its stack (arm64), waits for that, up to
+    /// ten seconds.
+    pub(crate) fn print(&self, session: &ReportSession<'_>) {
+        let ksyms = session.ksyms();
         // Where no NMI can be sent for an acknowledgement, the kernel may still get a stack by NMI.
         let backtrace_is_evidence = self.evidence == Evidence::None && ksyms.backtrace_is_nmi();
         self.print_head();
         self.print_evidence(match self.evidence {
-            Evidence::NmiAck => EVIDENCE_NMI_ACK,
+            Evidence::NmiAck => match nmi::snapshot(self.cpu) {
+                Some(nmi::Snapshot { idle: true, .. }) => EVIDENCE_NMI_ACK_IDLE,
+                Some(nmi::Snapshot { irqs_on: true, .. }) => EVIDENCE_NMI_ACK_IRQS_ON,
+                _ => EVIDENCE_NMI_ACK,
+            },
             Evidence::PerfNmi => EVIDENCE_PERF_NMI,
+            Evidence::NoAnswer => EVIDENCE_NO_ANSWER,
             Evidence::None if backtrace_is_evidence => EVIDENCE_BACKTRACE,
             Evidence::None => EVIDENCE_NONE,
         });
         {
             let _lines = session.keep_together();
             ksyms.print_modules();
+            // Of the CPU that reports, as mainline has it.
+            ksyms.print_irqtrace_events();
         }
-        let backtrace = self.evidence != Evidence::None || backtrace_is_evidence;
-        if backtrace && !ksyms.backtrace_cpu(self.cpu) {
-            printk::emerg(format_args!("{NO_NMI_BACKTRACE}"));
+        let has_snapshot = self.evidence.has_snapshot();
+        if !has_snapshot && !backtrace_is_evidence {
+            return;
+        }
+        match session.backtrace(self.cpu, has_snapshot) {
+            Printed::Yes => (),
+            Printed::NotAvailable => printk::emerg(format_args!("{NO_NMI_BACKTRACE}")),
+            Printed::LeftOut => printk::emerg(format_args!("{BACKTRACES_LEFT_OUT}")),
         }
     }
 
@@ -108,16 +135,13 @@ impl Hardlockup {
     /// # Context
     ///
     /// NMI. Waits only for other CPUs to end their lines, for two seconds at most.
-    pub(crate) fn print_in_nmi(
-        &self,
-        ksyms: &Ksyms,
-        session: &ReportSession<'_>,
-        nmi: &NmiCtx<'_>,
-    ) {
+    pub(crate) fn print_in_nmi(&self, session: &ReportSession<'_>, nmi: &NmiCtx<'_>) {
+        let ksyms = session.ksyms();
         let _lines = session.keep_together();
         self.print_head();
         self.print_evidence(EVIDENCE_PERF_NMI);
         ksyms.print_modules();
+        ksyms.print_irqtrace_events();
         ksyms.show_interrupted_by_nmi(nmi);
     }
 
@@ -138,7 +162,7 @@ impl Hardlockup {
                 secs: Secs(self.age),
             }
         ));
-        if let Some((task, stack)) = nmi::snapshot(self.cpu) {
+        if let Some(nmi::Snapshot { task, stack, .. }) = nmi::snapshot(self.cpu) {
             printk::emerg(format_args!(
                 "{}",
                 HardLockupStack {

@@ -22,6 +22,7 @@ use crate::{
             Bytes,
             LogStamp, //
         },
+        hung_task::warnings::Warnings,
         incident::{
             Incident,
             IncidentKind,
@@ -45,6 +46,7 @@ use crate::{
     },
     panic::PanicControl,
     sys::{
+        backtrace::Backtracer,
         clock::monotonic,
         ksyms::Ksyms,
         printk,
@@ -96,6 +98,8 @@ pub(crate) struct Env<'a> {
     pub(crate) knobs: &'a Knobs,
     /// Kernel functions that are not exported.
     pub(crate) ksyms: &'a Ksyms,
+    /// How stacks of other CPUs are got.
+    pub(crate) backtracer: &'a Backtracer,
     /// Decides about the panic.
     pub(crate) panic: &'a PanicControl,
 }
@@ -111,6 +115,8 @@ pub(crate) struct HungTaskReport<'a> {
     printed: bool,
     /// How many tasks were recorded as incidents.
     recorded: u32,
+    /// What `hung_task_warnings` lets be printed.
+    warnings: &'a mut Warnings,
 }
 
 impl<'a> HungTaskReport<'a> {
@@ -119,13 +125,19 @@ impl<'a> HungTaskReport<'a> {
     /// # Context
     ///
     /// Process context.
-    pub(crate) fn begin(env: Env<'a>) -> Self {
+    pub(crate) fn begin(env: Env<'a>, warnings: &'a mut Warnings) -> Self {
         Self {
             env,
-            session: ReportSession::new(env.panic, env.ksyms, Initiator::Thread, DumpOptions::NONE),
+            session: ReportSession::new(
+                env.panic,
+                env.backtracer,
+                Initiator::Thread,
+                DumpOptions::NONE,
+            ),
             had_warnings: env.knobs.get(Knob::HungTaskWarnings) != 0,
             printed: false,
             recorded: 0,
+            warnings,
         }
     }
 
@@ -155,14 +167,19 @@ impl<'a> HungTaskReport<'a> {
         self.session
             .add(finding, monotonic(), || incident_of(found));
         if self.session.is_fatal() && !was_fatal {
-            printk::console_verbose();
+            self.env.panic.console_verbose();
         }
         self.env.ksyms.trace_hang(found.task);
-        let warnings = self.env.knobs.take_one(Knob::HungTaskWarnings);
-        if warnings != 0 || self.session.is_fatal() {
+        let is_new = found.first && self.warnings.is_new(cause_key(found));
+        let knobs = self.env.knobs;
+        let left = knobs.take_one(Knob::HungTaskWarnings);
+        let may_print = self
+            .warnings
+            .may_print(left, knobs.warnings_writes(), is_new);
+        if may_print || self.session.is_fatal() {
             self.printed = true;
             self.print(found);
-            if warnings == 1 {
+            if left == 1 {
                 printk::info(format_args!(
                     "Future hung task reports are suppressed, see sysctl vigil.hung_task_warnings"
                 ));
@@ -247,6 +264,7 @@ impl<'a> HungTaskReport<'a> {
             knobs,
             ksyms,
             panic,
+            ..
         } = self.env;
         // The knob may have been cleared while the tasks were printed.
         if is_stopping || !panic.is_wanted(Cause::HungTask, u64::MAX) {
@@ -274,6 +292,15 @@ impl<'a> HungTaskReport<'a> {
         }
         self.session.end_in_thread(dump)
     }
+}
+
+/// What tasks have in common that wait for the same: the lock or, if the kernel does not keep track
+/// of it, the stack. Not 0.
+fn cause_key(found: &HungTask<'_>) -> u64 {
+    if let Some(blocker) = &found.blocker {
+        return blocker.address as u64;
+    }
+    stacktrace::save_task(found.task).key().max(1)
 }
 
 /// The incident of a hung task.

@@ -20,17 +20,14 @@ pub(crate) const REPORT_LOCK_TIMEOUT_NS: u64 = 30 * NSEC_PER_SEC;
 pub(crate) struct ReportLock {
     /// Since when it is held, in nanoseconds on the monotonic clock; 0: it is free.
     since: Atomic<u64>,
-    /// After how many nanoseconds another CPU may take it over.
-    timeout: u64,
 }
 
 impl ReportLock {
-    /// A free lock that can be taken over from a holder that has not released it within `timeout`
-    /// nanoseconds.
-    pub(crate) const fn new(timeout: u64) -> Self {
+    /// A free lock. Another CPU may take it over from a holder that has not released it within
+    /// [`REPORT_LOCK_TIMEOUT_NS`].
+    pub(crate) const fn new() -> Self {
         Self {
             since: Atomic::new(0),
-            timeout,
         }
     }
 
@@ -41,7 +38,7 @@ impl ReportLock {
     /// Any, NMI included, with `now` from a clock that may be read there.
     pub(crate) fn is_held(&self, now: u64) -> bool {
         let since = self.since.load(Relaxed);
-        since != 0 && now.saturating_sub(since) < self.timeout
+        since != 0 && now.saturating_sub(since) < REPORT_LOCK_TIMEOUT_NS
     }
 
     /// Takes the lock, if it is free or has been held for too long.

@@ -23,6 +23,11 @@ use crate::{
             Knob,
             SYS_INFO_ALL_BT, //
         },
+        messages::{
+            NoBacktrace,
+            BACKTRACES_LEFT_OUT,
+            TOUCHES_NOT_COUNTED, //
+        },
         panic::{
             Cause,
             Initiator,
@@ -34,10 +39,17 @@ use crate::{
         PanicDecision, //
     },
     sys::{
+        backtrace::{
+            Backtracer,
+            Printed, //
+        },
         clock::monotonic_in_nmi,
         context::NmiCtx,
         ksyms::Ksyms,
-        printk::PrintkCpuSync, //
+        printk::{
+            self,
+            PrintkCpuSync, //
+        }, //
     }, //
 };
 /// What a report shows besides its own lines.
@@ -120,12 +132,20 @@ impl Finding {
             repeated: false,
         }
     }
+
+    /// One whose incident is in the record already.
+    pub(crate) fn repeated(cause: Cause) -> Self {
+        Self {
+            repeated: true,
+            ..Self::new(cause)
+        }
+    }
 }
 
 /// A report that is being given.
 pub(crate) struct ReportSession<'a> {
     panic: &'a PanicControl,
-    ksyms: &'a Ksyms,
+    backtracer: &'a Backtracer,
     initiator: Initiator,
     dump: DumpOptions,
     decision: PanicDecision,
@@ -139,13 +159,13 @@ impl<'a> ReportSession<'a> {
     /// Any, NMI included.
     pub(crate) fn new(
         panic: &'a PanicControl,
-        ksyms: &'a Ksyms,
+        backtracer: &'a Backtracer,
         initiator: Initiator,
         dump: DumpOptions,
     ) -> Self {
         Self {
             panic,
-            ksyms,
+            backtracer,
             initiator,
             dump,
             decision: PanicDecision::NONE,
@@ -207,8 +227,8 @@ impl<'a> ReportSession<'a> {
         PrintkCpuSync::new()
     }
 
-    /// Has all CPUs but `cpu` print their stacks, if that is asked for: a step of the panic request
-    /// with a deadline of its own, since it waits for CPUs that do not answer.
+    /// Prints the stacks of all CPUs but `cpu`, if that is asked for. The stack of each is a step of
+    /// the panic request with a deadline of its own.
     ///
     /// # Context
     ///
@@ -218,10 +238,41 @@ impl<'a> ReportSession<'a> {
         if !self.dump.all_cpus {
             return;
         }
-        if let Some(request) = self.decision.request {
-            self.panic.begin_step(request, monotonic_in_nmi());
+        let progress = || {
+            if let Some(request) = self.decision.request {
+                self.panic.begin_step(request, monotonic_in_nmi());
+            }
+        };
+        progress();
+        let unanswered = |cpu| printk::emerg(format_args!("{}", NoBacktrace { cpu }));
+        match self.backtracer.others(cpu, progress, unanswered) {
+            Printed::Yes | Printed::NotAvailable => (),
+            Printed::LeftOut => printk::emerg(format_args!("{BACKTRACES_LEFT_OUT}")),
         }
-        self.ksyms.backtrace_others(cpu);
+    }
+
+    /// Says that what was found may be code that touches the watchdog.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    #[inline(never)]
+    pub(crate) fn warn_touches_not_counted(&self) {
+        printk::emerg(format_args!("{TOUCHES_NOT_COUNTED}"));
+    }
+
+    /// Functions of the kernel that are not exported.
+    pub(super) fn ksyms(&self) -> &Ksyms {
+        self.backtracer.ksyms()
+    }
+
+    /// Prints the registers and stack of another CPU: see [`Backtracer::cpu`].
+    ///
+    /// # Context
+    ///
+    /// The timer interrupt.
+    pub(super) fn backtrace(&self, cpu: u32, has_snapshot: bool) -> Printed {
+        self.backtracer.cpu(cpu, has_snapshot)
     }
 
     /// Ends the report of a CPU: shows what else is asked for, and panics or requests to; or says

@@ -14,6 +14,7 @@ use crate::{
     logic::{
         fmt::Secs,
         messages::{
+            NoTimerInterrupts,
             StealTime,
             SAMPLED_BY_FIFO_THREAD, //
         },
@@ -22,7 +23,6 @@ use crate::{
     },
     sys::{
         context::HardirqCtx,
-        ksyms::Ksyms,
         printk,
         task, //
     }, //
@@ -46,6 +46,8 @@ pub(crate) struct CpuUsageSample {
 
 /// What a report shows of a CPU besides the lockup itself.
 pub(crate) struct SoftlockupDetails<'a, S: Iterator<Item = CpuUsageSample>> {
+    /// For how many nanoseconds the CPU took no timer interrupt.
+    pub(crate) irqs_off: u64,
     /// Whether a SCHED_FIFO thread was sampled instead of the stopper.
     pub(crate) by_fifo_thread: bool,
     /// The sample period in nanoseconds.
@@ -70,7 +72,6 @@ pub(crate) fn print<S: Iterator<Item = CpuUsageSample>>(
     lockup: &Softlockup,
     details: SoftlockupDetails<'_, S>,
     now: u64,
-    ksyms: &Ksyms,
     session: &ReportSession<'_>,
     irq: &HardirqCtx<'_>,
 ) {
@@ -84,6 +85,16 @@ pub(crate) fn print<S: Iterator<Item = CpuUsageSample>>(
     if details.by_fifo_thread {
         printk::emerg(format_args!("{SAMPLED_BY_FIFO_THREAD}"));
     }
+    // Most of it: then that is what to look for, and not code that does not schedule.
+    if details.irqs_off > lockup.duration / 2 {
+        printk::emerg(format_args!(
+            "{}",
+            NoTimerInterrupts {
+                cpu,
+                secs: Secs(details.irqs_off),
+            }
+        ));
+    }
     if lockup.steal >= MIN_STEAL_NS {
         printk::emerg(format_args!(
             "{}",
@@ -96,7 +107,9 @@ pub(crate) fn print<S: Iterator<Item = CpuUsageSample>>(
     details
         .irqs
         .print_top(details.irq_counts, cpu, now, details.hardirq_percent);
+    let ksyms = session.ksyms();
     ksyms.print_modules();
+    ksyms.print_irqtrace_events();
     ksyms.show_interrupted(irq);
 }
 

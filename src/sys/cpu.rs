@@ -19,6 +19,28 @@ pub(crate) fn this() -> u32 {
     unsafe { bindings::raw_smp_processor_id() }
 }
 
+/// Returns whether a CPU is online at this moment.
+///
+/// # Context
+///
+/// Any, NMI included. With interrupts off it stays so: `stop_machine()`, by which a CPU goes offline,
+/// waits for this one.
+pub(crate) fn online(cpu: u32) -> bool {
+    // SAFETY: Reads a bit of a mask, below `nr_cpu_ids`.
+    possible(cpu) && unsafe { ffi::vigil_cpu_online(cpu) } != 0
+}
+
+/// Returns whether there is a hypervisor, which may stop a CPU at any time. Where the kernel cannot
+/// tell (arm64), there may be one.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn has_hypervisor() -> bool {
+    // SAFETY: Reads what the kernel found out at boot.
+    unsafe { ffi::vigil_has_hypervisor() != 0 }
+}
+
 /// Returns one more than the number of the highest possible CPU: `nr_cpu_ids`.
 ///
 /// # Context

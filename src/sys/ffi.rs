@@ -9,6 +9,7 @@
 use kernel::bindings::{pt_regs, task_struct, vfsmount};
 
 pub const VIGIL_STACK_DEPTH: u32 = 18;
+pub const VIGIL_SNAPSHOT_DEPTH: u32 = 32;
 unsafe extern "C" {
     pub fn vigil_local_clock() -> kernel::ffi::c_ulonglong;
 }
@@ -21,6 +22,12 @@ pub const vigil_cpu_time_VIGIL_CPU_TIME_HARDIRQ: vigil_cpu_time = 2;
 pub const vigil_cpu_time_VIGIL_CPU_TIME_IDLE: vigil_cpu_time = 3;
 pub const vigil_cpu_time_VIGIL_NR_CPU_TIMES: vigil_cpu_time = 4;
 pub type vigil_cpu_time = kernel::ffi::c_uint;
+unsafe extern "C" {
+    pub fn vigil_cpu_online(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_has_hypervisor() -> kernel::ffi::c_int;
+}
 unsafe extern "C" {
     pub fn vigil_cpu_housekeeping(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
 }
@@ -58,6 +65,9 @@ unsafe extern "C" {
     );
 }
 unsafe extern "C" {
+    pub fn vigil_print_irqtrace_events();
+}
+unsafe extern "C" {
     pub fn vigil_irqs_sum(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_ulong;
 }
 unsafe extern "C" {
@@ -91,9 +101,13 @@ pub const vigil_ksym_VIGIL_KSYM_SYS_INFO: vigil_ksym = 2;
 pub const vigil_ksym_VIGIL_KSYM_SCHED_PROCESS_HANG: vigil_ksym = 3;
 pub const vigil_ksym_VIGIL_KSYM_STOP_ONE_CPU_NOWAIT: vigil_ksym = 4;
 pub const vigil_ksym_VIGIL_KSYM_SHOW_REGS: vigil_ksym = 5;
-pub const vigil_ksym_VIGIL_KSYM_PRINT_MODULES: vigil_ksym = 6;
-pub const vigil_ksym_VIGIL_KSYM_TRIGGER_BACKTRACE: vigil_ksym = 7;
-pub const vigil_ksym_VIGIL_NR_KSYMS: vigil_ksym = 8;
+pub const vigil_ksym_VIGIL_KSYM_DUMP_STACK_PRINT_INFO: vigil_ksym = 6;
+pub const vigil_ksym_VIGIL_KSYM_PRINT_IRQTRACE_EVENTS: vigil_ksym = 7;
+pub const vigil_ksym_VIGIL_KSYM_SCX_SOFTLOCKUP: vigil_ksym = 8;
+pub const vigil_ksym_VIGIL_KSYM_SCX_HARDLOCKUP: vigil_ksym = 9;
+pub const vigil_ksym_VIGIL_KSYM_PRINT_MODULES: vigil_ksym = 10;
+pub const vigil_ksym_VIGIL_KSYM_TRIGGER_BACKTRACE: vigil_ksym = 11;
+pub const vigil_ksym_VIGIL_NR_KSYMS: vigil_ksym = 12;
 pub type vigil_ksym = kernel::ffi::c_uint;
 unsafe extern "C" {
     pub fn vigil_ksym_name(ksym: vigil_ksym) -> *const kernel::ffi::c_char;
@@ -107,14 +121,21 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn vigil_kallsyms_lookup_name(name: *const kernel::ffi::c_char) -> kernel::ffi::c_ulong;
 }
-#[doc = " struct vigil_nmi_snapshot - what a CPU was running when it took an NMI\n @stack: the stack that the NMI interrupted, innermost first\n @depth: how many addresses are in @stack\n @pid: the running task\n @comm: its name, with a NUL if that is shorter"]
+unsafe extern "C" {
+    pub fn vigil_kallsyms_size(address: kernel::ffi::c_ulong) -> kernel::ffi::c_ulong;
+}
+#[doc = " struct vigil_nmi_snapshot - what a CPU was running when it took an NMI\n @stack: the stack that the NMI interrupted, innermost first\n @depth: how many addresses are in @stack\n @pid: the running task\n @comm: its name, with a NUL if that is shorter\n @uid: its effective user\n @cpu: the CPU\n @irqs_on: not 0 if interrupts were on\n @idle: not 0 if the CPU was idle, and in no interrupt"]
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct vigil_nmi_snapshot {
-    pub stack: [kernel::ffi::c_ulong; 18usize],
+    pub stack: [kernel::ffi::c_ulong; 32usize],
     pub depth: kernel::ffi::c_uint,
     pub pid: kernel::ffi::c_int,
     pub comm: [kernel::ffi::c_char; 16usize],
+    pub uid: kernel::ffi::c_uint,
+    pub cpu: kernel::ffi::c_uint,
+    pub irqs_on: kernel::ffi::c_int,
+    pub idle: kernel::ffi::c_int,
 }
 unsafe extern "C" {
     pub fn vigil_nmi_register() -> kernel::ffi::c_int;
@@ -126,6 +147,15 @@ unsafe extern "C" {
     pub fn vigil_nmi_send(cpu: kernel::ffi::c_uint);
 }
 unsafe extern "C" {
+    pub fn vigil_nmi_send_if_online(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_nmi_forget(cpu: kernel::ffi::c_uint);
+}
+unsafe extern "C" {
+    pub fn vigil_nmi_is_answered(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn vigil_nmi_entered(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
 }
 unsafe extern "C" {
@@ -135,10 +165,22 @@ unsafe extern "C" {
     pub fn vigil_nmi_snapshot_take(regs: *mut pt_regs);
 }
 unsafe extern "C" {
-    pub fn vigil_nmi_snapshot_read(cpu: kernel::ffi::c_uint, snapshot: *mut vigil_nmi_snapshot);
+    pub fn vigil_nmi_snapshot_read(
+        cpu: kernel::ffi::c_uint,
+        snapshot: *mut vigil_nmi_snapshot,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_nmi_snapshot_show(
+        cpu: kernel::ffi::c_uint,
+        skip_idle: kernel::ffi::c_int,
+    ) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn vigil_kexec_crash_loaded() -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_is_kdump_kernel() -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn vigil_param_text(
@@ -194,13 +236,26 @@ unsafe extern "C" {
     ) -> kernel::ffi::c_long;
 }
 unsafe extern "C" {
+    pub fn vigil_scx_softlockup(seconds: kernel::ffi::c_uint);
+}
+unsafe extern "C" {
+    pub fn vigil_scx_hardlockup(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn vigil_stack_save_interrupted(
         stack: *mut kernel::ffi::c_ulong,
         size: kernel::ffi::c_uint,
     ) -> kernel::ffi::c_uint;
 }
 unsafe extern "C" {
-    pub fn vigil_show_regs(regs: *mut pt_regs);
+    pub fn vigil_stack_is_in(
+        stack: *const kernel::ffi::c_ulong,
+        depth: kernel::ffi::c_uint,
+        function: *const kernel::ffi::c_char,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_show_interrupted(regs: *mut pt_regs);
 }
 unsafe extern "C" {
     pub fn vigil_backtrace_cpu(cpu: kernel::ffi::c_uint);
@@ -224,15 +279,6 @@ unsafe extern "C" {
     pub fn vigil_sys_info(mask: kernel::ffi::c_ulong);
 }
 unsafe extern "C" {
-    pub fn vigil_sys_info_defer(mask: kernel::ffi::c_ulong);
-}
-unsafe extern "C" {
-    pub fn vigil_sys_info_deferred_done() -> kernel::ffi::c_int;
-}
-unsafe extern "C" {
-    pub fn vigil_sys_info_deferred_cancel();
-}
-unsafe extern "C" {
     pub fn vigil_print_tainted() -> *const kernel::ffi::c_char;
 }
 unsafe extern "C" {
@@ -247,6 +293,12 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_virt_addr_valid(address: kernel::ffi::c_ulong) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_task_io(task: *mut task_struct) -> kernel::ffi::c_ulonglong;
+}
+unsafe extern "C" {
+    pub fn vigil_pages_written() -> kernel::ffi::c_ulonglong;
 }
 unsafe extern "C" {
     pub fn vigil_sched_show_task(task: *mut task_struct);
@@ -274,6 +326,9 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_hardlockup_touches(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_touched_at(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_ulonglong;
 }
 unsafe extern "C" {
     pub fn vigil_touch_nmi_watchdog();

@@ -4,8 +4,8 @@
 //!
 //! A function is found by a kprobe that is never armed, and called through a static call: see
 //! `src/c/ksyms.c`. The calls are methods of [`Ksyms`] that stand in the file of their subject:
-//! [`stacktrace`](super::stacktrace), [`printk`](super::printk), [`stopper`](super::stopper),
-//! [`sys_info`](super::sys_info), [`taint`](super::taint), [`tracepoint`](super::tracepoint). Each
+//! [`stacktrace`](super::stacktrace), [`backtrace`](super::backtrace), [`printk`](super::printk), [`stopper`](super::stopper),
+//! [`irqtrace`](super::irqtrace), [`sched_ext`](super::sched_ext), [`sys_info`](super::sys_info), [`taint`](super::taint), [`tracepoint`](super::tracepoint). Each
 //! caller has a fallback for a function that is not available; the load message and `status` name
 //! those.
 //!
@@ -16,7 +16,10 @@ use super::{
     ffi,
     lock_words, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ops::Range, //
+};
 use kernel::str::{
     CStr,
     CStrExt, //
@@ -36,7 +39,11 @@ pub(crate) struct Ksyms {
     pub(super) sys_info: bool,
     pub(super) sched_process_hang: bool,
     pub(super) stop_one_cpu_nowait: bool,
-    pub(super) show_regs: bool,
+    show_regs: bool,
+    dump_stack_print_info: bool,
+    print_irqtrace_events: bool,
+    scx_softlockup: bool,
+    scx_hardlockup: bool,
     pub(super) print_modules: bool,
     pub(super) trigger_backtrace: bool,
     _private: PhantomData<()>,
@@ -67,6 +74,10 @@ impl Ksyms {
             sched_process_hang: bind(ffi::vigil_ksym_VIGIL_KSYM_SCHED_PROCESS_HANG),
             stop_one_cpu_nowait: bind(ffi::vigil_ksym_VIGIL_KSYM_STOP_ONE_CPU_NOWAIT),
             show_regs: bind(ffi::vigil_ksym_VIGIL_KSYM_SHOW_REGS),
+            dump_stack_print_info: bind(ffi::vigil_ksym_VIGIL_KSYM_DUMP_STACK_PRINT_INFO),
+            print_irqtrace_events: bind(ffi::vigil_ksym_VIGIL_KSYM_PRINT_IRQTRACE_EVENTS),
+            scx_softlockup: bind(ffi::vigil_ksym_VIGIL_KSYM_SCX_SOFTLOCKUP),
+            scx_hardlockup: bind(ffi::vigil_ksym_VIGIL_KSYM_SCX_HARDLOCKUP),
             print_modules: bind(ffi::vigil_ksym_VIGIL_KSYM_PRINT_MODULES),
             trigger_backtrace: bind(ffi::vigil_ksym_VIGIL_KSYM_TRIGGER_BACKTRACE),
             _private: PhantomData,
@@ -91,6 +102,22 @@ impl Ksyms {
                 self.stop_one_cpu_nowait,
             ),
             (ffi::vigil_ksym_VIGIL_KSYM_SHOW_REGS, self.show_regs),
+            (
+                ffi::vigil_ksym_VIGIL_KSYM_DUMP_STACK_PRINT_INFO,
+                self.dump_stack_print_info,
+            ),
+            (
+                ffi::vigil_ksym_VIGIL_KSYM_PRINT_IRQTRACE_EVENTS,
+                self.print_irqtrace_events,
+            ),
+            (
+                ffi::vigil_ksym_VIGIL_KSYM_SCX_SOFTLOCKUP,
+                self.scx_softlockup,
+            ),
+            (
+                ffi::vigil_ksym_VIGIL_KSYM_SCX_HARDLOCKUP,
+                self.scx_hardlockup,
+            ),
             (ffi::vigil_ksym_VIGIL_KSYM_PRINT_MODULES, self.print_modules),
             (
                 ffi::vigil_ksym_VIGIL_KSYM_TRIGGER_BACKTRACE,
@@ -118,6 +145,33 @@ impl Ksyms {
         // SAFETY: `symbol` is NUL-terminated. Not bound, the call returns 0.
         let address = unsafe { ffi::vigil_kallsyms_lookup_name(symbol.as_char_ptr()) };
         (address != 0).then_some(address)
+    }
+
+    /// Returns the addresses of a function of the kernel; an empty range if it is not found.
+    ///
+    /// # Context
+    ///
+    /// As [`Ksyms::lookup`].
+    pub(crate) fn lookup_range(&self, symbol: &CStr) -> Range<usize> {
+        self.lookup(symbol).map_or(0..0, |start| {
+            // SAFETY: Any address may be asked for.
+            start..start.saturating_add(unsafe { ffi::vigil_kallsyms_size(start) })
+        })
+    }
+
+    /// Returns the kernel's command line; empty if it is not found.
+    ///
+    /// # Context
+    ///
+    /// As [`Ksyms::lookup`].
+    pub(crate) fn command_line(&self) -> &'static [u8] {
+        let text = self.lookup(c"saved_command_line");
+        match text.and_then(lock_words::read_word) {
+            // SAFETY: `saved_command_line` is a NUL-terminated text that was set up at boot, and is
+            // neither freed nor written.
+            Some(text) if text != 0 => unsafe { bytes_of(text as *const kernel::ffi::c_char) },
+            _ => b"",
+        }
     }
 
     /// Reads a `long` or `unsigned long` variable of the kernel; `None` if there is none of that
@@ -174,6 +228,15 @@ mod tests {
         let init_task = &raw const bindings::init_task as usize;
         assert_eq!(ksyms().lookup(c"init_task"), Some(init_task));
         assert_eq!(ksyms().lookup(c"vigil_no_such_symbol"), None);
+        // Not one of this module.
+        assert_eq!(ksyms().lookup(c"vigil_kallsyms_size"), None);
+    }
+
+    #[test]
+    fn functions_have_a_length() {
+        let range = ksyms().lookup_range(c"schedule");
+        assert!(range.start != 0 && range.len() > 16);
+        assert!(ksyms().lookup_range(c"vigil_no_such_symbol").is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod ffi;
 
+pub(crate) mod backtrace;
 pub(crate) mod buffer;
 pub(crate) mod clock;
 pub(crate) mod context;
@@ -20,6 +21,7 @@ pub(crate) mod debugfs;
 pub(crate) mod errno;
 mod fifo_thread;
 pub(crate) mod irqstat;
+mod irqtrace;
 pub(crate) mod ksyms;
 pub(crate) mod kthread;
 pub(crate) mod lock_words;
@@ -32,6 +34,7 @@ pub(crate) mod pm;
 pub(crate) mod printk;
 pub(crate) mod procfs;
 pub(crate) mod runqueue;
+mod sched_ext;
 pub(crate) mod stacktrace;
 pub(crate) mod stopper;
 pub(crate) mod sys_info;

@@ -60,6 +60,38 @@ impl NmiSender {
         }
     }
 
+    /// Sends an NMI to a CPU if it is online. Returns whether it did.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn send_if_online(&self, cpu: u32) -> bool {
+        // SAFETY: The CPU is possible. By the type invariant there is a handler that claims the NMI.
+        cpu::possible(cpu) && unsafe { ffi::vigil_nmi_send_if_online(cpu) } != 0
+    }
+
+    /// Returns whether a CPU has handled all NMIs that were sent to it.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn is_answered(&self, cpu: u32) -> bool {
+        // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
+        !cpu::possible(cpu) || unsafe { ffi::vigil_nmi_is_answered(cpu) } != 0
+    }
+
+    /// Forgets what was sent to this CPU and has not arrived: it was offline.
+    ///
+    /// # Context
+    ///
+    /// Process context on `cpu`, before an NMI is sent to it again.
+    pub(crate) fn forget(&self, cpu: u32) {
+        if cpu::possible(cpu) {
+            // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
+            unsafe { ffi::vigil_nmi_forget(cpu) };
+        }
+    }
+
     /// Returns how many NMIs a CPU has begun to handle so far; wraps.
     ///
     /// # Context
@@ -106,32 +138,61 @@ pub(crate) fn take_snapshot(nmi: &NmiCtx<'_>) {
     unsafe { ffi::vigil_nmi_snapshot_take(nmi.regs()) };
 }
 
-/// Returns the task and the stack that a CPU was running at its last snapshot: an NMI that
-/// [`NmiSender::send`] sent, or [`take_snapshot`].
+/// What a CPU was running when it took an NMI.
+pub(crate) struct Snapshot {
+    /// The task.
+    pub(crate) task: TaskId,
+    /// The stack that the NMI interrupted.
+    pub(crate) stack: Stack,
+    /// Whether interrupts were on.
+    pub(crate) irqs_on: bool,
+    /// Whether the CPU was idle, and in no interrupt.
+    pub(crate) idle: bool,
+}
+
+/// Returns what a CPU was running at its last snapshot: an NMI that [`NmiSender::send`] sent, or
+/// [`take_snapshot`]. `None`: there is none, or the CPU is taking one without end.
 ///
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn snapshot(cpu: u32) -> Option<(TaskId, Stack)> {
+pub(crate) fn snapshot(cpu: u32) -> Option<Snapshot> {
     if !cpu::possible(cpu) {
         return None;
     }
     let mut snapshot = MaybeUninit::<ffi::vigil_nmi_snapshot>::uninit();
-    // SAFETY: The CPU is possible, so that it has its part of per-CPU variables; all of `snapshot`
-    // is written.
-    let snapshot = unsafe {
-        ffi::vigil_nmi_snapshot_read(cpu, snapshot.as_mut_ptr());
-        snapshot.assume_init()
-    };
-    let task = TaskId {
-        comm: Comm::new(snapshot.comm),
-        pid: snapshot.pid,
-    };
-    let stack = Stack {
-        addresses: snapshot.stack,
-        depth: snapshot.depth,
-    };
-    Some((task, stack))
+    // SAFETY: The CPU is possible, so that it has its part of per-CPU variables, and there is room
+    // for a snapshot.
+    if unsafe { ffi::vigil_nmi_snapshot_read(cpu, snapshot.as_mut_ptr()) } == 0 {
+        return None;
+    }
+    // SAFETY: All of it was written, as the result says.
+    let snapshot = unsafe { snapshot.assume_init() };
+    let mut stack = Stack::default();
+    for (address, &from) in stack.addresses.iter_mut().zip(&snapshot.stack) {
+        *address = from;
+    }
+    stack.depth = snapshot.depth.min(ffi::VIGIL_STACK_DEPTH);
+    Some(Snapshot {
+        task: TaskId {
+            comm: Comm::new(snapshot.comm),
+            pid: snapshot.pid,
+        },
+        stack,
+        irqs_on: snapshot.irqs_on != 0,
+        idle: snapshot.idle != 0,
+    })
+}
+
+/// Prints the last snapshot of a CPU, as `nmi_cpu_backtrace()` does; `skip_idle`: only one line of
+/// an idle CPU. Returns whether there was one that could be printed; never on arm64.
+///
+/// # Context
+///
+/// Any, NMI included; prints a lot.
+pub(super) fn show_snapshot(cpu: u32, skip_idle: bool) -> bool {
+    // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
+    cpu::possible(cpu) && unsafe { ffi::vigil_nmi_snapshot_show(cpu, skip_idle.into()) } != 0
 }
 
 #[kunit_tests(vigil_nmi)]
@@ -191,7 +252,7 @@ mod tests {
             let (running, _timers) = run_on_each(|_| SendToAll(sent.clone()))?;
             for &(cpu, done) in before.iter() {
                 assert!(until(|| own().done(cpu) != done));
-                let (_, stack) = snapshot(cpu).ok_or(EINVAL)?;
+                let stack = snapshot(cpu).ok_or(EINVAL)?.stack;
                 assert!(stack.depth > 0 && stack.addresses.first() != Some(&0));
             }
             drop(running);

@@ -37,6 +37,16 @@ pub(crate) fn crash_kernel_loaded() -> bool {
     unsafe { ffi::vigil_kexec_crash_loaded() != 0 }
 }
 
+/// Whether this kernel was started by a panic of another, to save its memory (`is_kdump_kernel()`).
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn is_kdump_kernel() -> bool {
+    // SAFETY: Reads one variable.
+    unsafe { ffi::vigil_is_kdump_kernel() != 0 }
+}
+
 /// The message of a panic, behind `Kernel panic - not syncing: `.
 ///
 /// # Invariants

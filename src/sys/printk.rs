@@ -18,6 +18,10 @@ use kernel::{
     bindings,
     ffi::c_void,
     prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
     types::NotThreadSafe, //
 };
 
@@ -51,15 +55,42 @@ pub(crate) fn crit(text: fmt::Arguments<'_>) {
     print(c"\x012%pA\n", text);
 }
 
-/// Has all that is logged from now on printed on the console, for a panic that follows.
+/// Has all that is logged from now on printed on the console, for a panic that follows. Returns the
+/// console's log level before.
 ///
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn console_verbose() {
+pub(crate) fn console_verbose() -> i32 {
+    // SAFETY: An array that is never freed; its first element is the console's log level.
+    let before = unsafe {
+        (&raw const bindings::console_printk)
+            .cast::<i32>()
+            .read_volatile()
+    };
     // SAFETY: Sets one variable.
     unsafe { bindings::console_verbose() };
+    before
 }
+
+/// Undoes [`console_verbose`], for a panic that does not come. Nothing happens if the level was
+/// changed since.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn restore_console(level: i32) {
+    // SAFETY: As in `console_verbose`; the kernel writes it without a lock too.
+    unsafe {
+        let console = (&raw mut bindings::console_printk).cast::<i32>();
+        if console.read_volatile() == CONSOLE_LOGLEVEL_MOTORMOUTH {
+            console.write_volatile(level);
+        }
+    }
+}
+
+/// `CONSOLE_LOGLEVEL_MOTORMOUTH` of `include/linux/printk.h`: what `console_verbose()` sets.
+const CONSOLE_LOGLEVEL_MOTORMOUTH: i32 = 15;
 
 impl Ksyms {
     /// Prints the line of loaded modules; nothing if `print_modules()` is not available.
@@ -78,6 +109,10 @@ impl Ksyms {
 /// How long [`PrintkCpuSync::new`] waits for another CPU, in nanoseconds.
 const PRINTK_CPU_SYNC_TIMEOUT_NS: u64 = 2_000_000_000;
 
+/// Whether the last wait was in vain. Then there is no other one before it was to be had: each part
+/// of a report would wait anew.
+static GIVEN_UP: Atomic<bool> = Atomic::new(false);
+
 /// Keeps the lines of other CPUs out of what this CPU prints (`printk_cpu_sync_get_irqsave()`).
 /// Interrupts are off until it is dropped.
 ///
@@ -94,19 +129,28 @@ pub(crate) struct PrintkCpuSync {
 }
 
 impl PrintkCpuSync {
-    /// Waits until no other CPU has it, for two seconds at most.
+    /// Waits until no other CPU has it, for two seconds at most, all waits together until it is to be
+    /// had again.
     ///
     /// # Context
     ///
     /// Any, NMI included. Nests on one CPU. An NMI waits for other CPUs like everything else: it
     /// prints only for a panic, or where no other CPU is left to report.
     pub(crate) fn new() -> Self {
-        let until = monotonic_in_nmi().wrapping_add(PRINTK_CPU_SYNC_TIMEOUT_NS);
+        let timeout = if GIVEN_UP.load(Relaxed) {
+            0
+        } else {
+            PRINTK_CPU_SYNC_TIMEOUT_NS
+        };
+        let until = monotonic_in_nmi().wrapping_add(timeout);
         let mut flags = 0;
         loop {
             // SAFETY: Undone below, or in `drop`: on this CPU, since interrupts stay off.
             let locked = unsafe { ffi::vigil_printk_cpu_sync_try_get(&raw mut flags) } != 0;
             if locked || monotonic_in_nmi() > until {
+                if GIVEN_UP.load(Relaxed) == locked {
+                    GIVEN_UP.store(!locked, Relaxed);
+                }
                 // INVARIANT: Just set.
                 return Self {
                     locked,
@@ -118,6 +162,13 @@ impl PrintkCpuSync {
             unsafe { ffi::vigil_printk_cpu_sync_put(0, flags) };
             core::hint::spin_loop();
         }
+    }
+}
+
+impl PrintkCpuSync {
+    /// Returns whether this CPU has it, or has given up waiting.
+    pub(super) fn is_locked(&self) -> bool {
+        self.locked
     }
 }
 

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stacks: saved as addresses, printed, and printed by other CPUs on request.
+//! Stacks: saved as addresses, and printed. Those of other CPUs are in [`super::backtrace`].
 //!
-//! C headers: [`include/linux/stacktrace.h`](srctree/include/linux/stacktrace.h),
-//! [`include/linux/nmi.h`](srctree/include/linux/nmi.h), `src/c/vigil.h`
+//! C headers: [`include/linux/stacktrace.h`](srctree/include/linux/stacktrace.h), `src/c/vigil.h`
 
 use super::{
     context::{
         HardirqCtx,
         NmiCtx, //
     },
-    cpu,
     ffi,
     ksyms::Ksyms, //
 };
@@ -21,6 +19,7 @@ use crate::logic::incident::{
 use kernel::{
     bindings,
     prelude::*,
+    str::CStrExt,
     task::Task, //
 };
 
@@ -81,77 +80,51 @@ pub(crate) fn print(stack: &Stack) {
 #[cfg(not(CONFIG_STACKTRACE))]
 pub(crate) fn print(_stack: &Stack) {}
 
+/// Returns whether a function of the kernel is on a stack.
+///
+/// # Context
+///
+/// Any; searches the symbol table for each address.
+pub(crate) fn is_in(stack: &Stack, function: &CStr) -> bool {
+    let addresses = stack.addresses.get(..stack.depth as usize);
+    let addresses = addresses.unwrap_or_default();
+    // SAFETY: The slice holds as many addresses, which are looked up and not followed; the name is
+    // NUL-terminated.
+    unsafe {
+        ffi::vigil_stack_is_in(
+            addresses.as_ptr(),
+            addresses.len() as u32,
+            function.as_char_ptr(),
+        ) != 0
+    }
+}
+
 impl Ksyms {
-    /// Prints the registers and the stack that the running timer interrupt interrupted; without
-    /// `show_regs()` the interrupt's own stack, on top of it.
+    /// Prints the registers and the stack that the running timer interrupt interrupted.
+    ///
+    /// Where `show_regs()` touches the watchdogs (x86), this prints the same lines without that: the
+    /// in-tree detectors and vigil go on to count from when the CPU got stuck.
     ///
     /// # Context
     ///
     /// Hard interrupt; prints a lot.
     pub(crate) fn show_interrupted(&self, irq: &HardirqCtx<'_>) {
-        // SAFETY: The registers of the running interrupt, or null.
-        unsafe { self.show(irq.regs()) }
+        let regs = irq.regs();
+        if !regs.is_null() {
+            // SAFETY: The registers of the running interrupt.
+            unsafe { ffi::vigil_show_interrupted(regs) };
+        }
     }
 
-    /// Prints the registers and the stack that the running NMI interrupted; without `show_regs()`
-    /// the NMI's own stack, on top of it.
+    /// Prints the registers and the stack that the running NMI interrupted. As
+    /// [`Ksyms::show_interrupted`].
     ///
     /// # Context
     ///
     /// NMI; prints a lot.
     pub(crate) fn show_interrupted_by_nmi(&self, nmi: &NmiCtx<'_>) {
         // SAFETY: The registers of the running NMI.
-        unsafe { self.show(nmi.regs()) }
-    }
-
-    /// # Safety
-    ///
-    /// `regs` points to registers, or is null.
-    unsafe fn show(&self, regs: *mut bindings::pt_regs) {
-        if self.show_regs && !regs.is_null() {
-            // SAFETY: By the function's safety requirement.
-            unsafe { ffi::vigil_show_regs(regs) };
-        } else {
-            // SAFETY: May be called in any context.
-            unsafe { bindings::dump_stack() };
-        }
-    }
-
-    /// Has a CPU print its registers and stack, by NMI (`arch_trigger_cpumask_backtrace()`). Returns
-    /// whether that function is available.
-    ///
-    /// # Context
-    ///
-    /// Any, NMI included. Waits for the CPU, for up to ten seconds.
-    pub(crate) fn backtrace_cpu(&self, cpu: u32) -> bool {
-        if cpu::possible(cpu) {
-            // SAFETY: The CPU is possible. Not bound, the call does nothing.
-            unsafe { ffi::vigil_backtrace_cpu(cpu) };
-        }
-        self.trigger_backtrace
-    }
-
-    /// Has all online CPUs but one print their registers and stacks. Returns whether that function is
-    /// available.
-    ///
-    /// # Context
-    ///
-    /// As [`Ksyms::backtrace_cpu`].
-    pub(crate) fn backtrace_others(&self, but: u32) -> bool {
-        // SAFETY: The number is only compared. Not bound, the call does nothing.
-        unsafe { ffi::vigil_backtrace_others(but) };
-        self.trigger_backtrace
-    }
-
-    /// Returns whether [`Ksyms::backtrace_cpu`] reaches a CPU with interrupts off where
-    /// [`NmiSender`](super::nmi::NmiSender) is not available.
-    ///
-    /// # Context
-    ///
-    /// Any, NMI included.
-    pub(crate) fn backtrace_is_nmi(&self) -> bool {
-        // SAFETY: Reads what the kernel found out about the CPUs at boot.
-        self.trigger_backtrace && unsafe { ffi::vigil_backtrace_is_nmi() } != 0
+        unsafe { ffi::vigil_show_interrupted(nmi.regs()) };
     }
 }
 

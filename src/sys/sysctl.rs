@@ -30,6 +30,9 @@ pub(crate) trait SysctlOps: Send + Sync {
     /// Name of a file.
     fn name(index: usize) -> &'static str;
 
+    /// Whether a file can be written.
+    fn is_writable(index: usize) -> bool;
+
     /// Writes the value of a file to `out`, without the newline; at most 4095 bytes.
     ///
     /// # Context
@@ -76,7 +79,7 @@ unsafe impl<F: SysctlOps> Sync for SysctlTable<F> {}
 
 impl<F: SysctlOps + 'static> SysctlTable<F> {
     /// Registers the files of `files` for which `wanted` holds in the folder `/proc/sys/<path>`, with
-    /// mode 0644. Creates the folder if there is none.
+    /// mode 0644, or 0444. Creates the folder if there is none.
     ///
     /// # Errors
     ///
@@ -103,7 +106,11 @@ impl<F: SysctlOps + 'static> SysctlTable<F> {
             Ok(bindings::ctl_table {
                 procname: slot.name.as_char_ptr(),
                 data: core::ptr::from_ref(slot).cast_mut().cast::<c_void>(),
-                mode: 0o644,
+                mode: if F::is_writable(slot.index) {
+                    0o644
+                } else {
+                    0o444
+                },
                 proc_handler: Some(handler::<F>),
                 ..pin_init::zeroed()
             })
@@ -215,6 +222,10 @@ mod tests {
             } else {
                 "long"
             }
+        }
+
+        fn is_writable(_index: usize) -> bool {
+            true
         }
 
         fn show(&self, index: usize, out: &mut dyn fmt::Write) -> fmt::Result {

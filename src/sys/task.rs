@@ -163,6 +163,26 @@ pub(crate) fn show(task: &Task) {
     unsafe { ffi::vigil_sched_show_task(task.as_ptr()) };
 }
 
+/// Returns a number that changes when a task begins or ends I/O, as far as the kernel counts that.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn io_done(task: &Task) -> u64 {
+    // SAFETY: A `&Task` is a valid task.
+    unsafe { ffi::vigil_task_io(task.as_ptr()) }
+}
+
+/// Returns how many pages were written back since boot.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn pages_written() -> u64 {
+    // SAFETY: Reads counters.
+    unsafe { ffi::vigil_pages_written() }
+}
+
 /// Lets other tasks run, on kernels that are not preemptible.
 ///
 /// # Context

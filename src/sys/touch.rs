@@ -7,7 +7,9 @@
 use super::{
     bytes_of,
     cpu,
-    ffi, //
+    ffi,
+    ksyms::Ksyms,
+    lock_words, //
 };
 use kernel::prelude::*;
 
@@ -33,6 +35,8 @@ const TOUCHES: u32 = ffi::vigil_touch_VIGIL_NR_TOUCHES;
 /// is at most one with flags set in the module.
 pub(crate) struct TouchProbes {
     probed: [bool; TOUCHES as usize],
+    /// Address of the kernel's `kprobes_all_disarmed`.
+    all_disarmed: Option<usize>,
 }
 
 impl TouchProbes {
@@ -42,9 +46,10 @@ impl TouchProbes {
     /// # Context
     ///
     /// Process context, may sleep; to be dropped there too. Not while another one lives.
-    pub(crate) fn new(use_unexported: bool) -> Self {
+    pub(crate) fn new(use_unexported: bool, ksyms: &Ksyms) -> Self {
         let mut this = Self {
             probed: Default::default(),
+            all_disarmed: ksyms.lookup(c"kprobes_all_disarmed"),
         };
         for (probed, touch) in this.probed.iter_mut().zip(0..TOUCHES) {
             // SAFETY: `touch` is one of the header's constants, and not probed, by the caller's
@@ -92,6 +97,39 @@ impl TouchProbes {
     }
 }
 
+impl TouchProbes {
+    /// Returns when a detector of a CPU was last touched, in nanoseconds on the monotonic clock.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, after [`TouchProbes::softlockup`] or [`TouchProbes::hardlockup`] has shown
+    /// that it was.
+    pub(crate) fn touched_at(&self, cpu: u32) -> u64 {
+        if cpu::possible(cpu) {
+            // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
+            unsafe { ffi::vigil_touched_at(cpu) }
+        } else {
+            0
+        }
+    }
+
+    /// Returns whether touches are counted as far as the kernel has them: kprobes can be disabled,
+    /// all together, at any time (`/sys/kernel/debug/kprobes/enabled`). True where nothing is probed:
+    /// nothing was to be had from the beginning.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn are_counted(&self) -> bool {
+        if !self.probed.contains(&true) {
+            return true;
+        }
+        // A `bool`, of which only the first byte of the word is.
+        let disarmed = self.all_disarmed.and_then(lock_words::read_word);
+        disarmed.is_none_or(|word| word.to_le_bytes().first() == Some(&0))
+    }
+}
+
 impl Drop for TouchProbes {
     fn drop(&mut self) {
         let mut touches = 0;
@@ -106,18 +144,16 @@ impl Drop for TouchProbes {
 #[kunit_tests(vigil_touch)]
 mod tests {
     use super::{
-        super::{
-            ksyms::Ksyms,
-            testing::*, //
-        },
+        super::testing::*,
         *, //
     };
     use kernel::str::CString;
 
     #[test]
     fn nothing_is_probed_without_use_unexported() {
-        let touches = TouchProbes::new(false);
+        let touches = TouchProbes::new(false, &Ksyms::resolve(true));
         assert!(touches.each().all(|(_, probed)| !probed));
+        assert!(touches.are_counted());
         assert_eq!(touches.each().count(), touches.probed.len());
         assert_eq!(touches.softlockup(u32::MAX), 0);
         assert_eq!(touches.hardlockup(u32::MAX), 0);
@@ -127,7 +163,7 @@ mod tests {
     #[test]
     fn touches_are_counted() -> Result {
         stay_on(0)?;
-        let touches = TouchProbes::new(false);
+        let touches = TouchProbes::new(false, &Ksyms::resolve(true));
         let ksyms = Ksyms::resolve(true);
         let exists = |name: &[u8]| -> Result<bool> {
             let name = core::str::from_utf8(name).map_err(|_| EINVAL)?;

@@ -3,6 +3,7 @@
 
 use crate::scenario::Scenario;
 
+mod beside;
 mod contract;
 mod hard_kinds;
 mod hard_perf;
@@ -40,6 +41,7 @@ mod soft_knobs;
 pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
     vec![
         ("harness", harness::scenarios()),
+        ("beside", beside::scenarios()),
         ("contract", contract::scenarios()),
         ("hard_kinds", hard_kinds::scenarios()),
         ("hard_perf", hard_perf::scenarios()),

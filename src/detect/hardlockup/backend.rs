@@ -41,6 +41,8 @@ use kernel::{
 /// The back ends in use.
 pub(crate) struct Backends {
     wanted: Backend,
+    /// Why no counter is probed although one is allowed.
+    left_alone: Option<&'static str>,
     /// Whether CPUs have counters. Changes only while no CPU is watched.
     perf: Atomic<bool>,
     /// Whether CPUs check each other; also if one of them has got no counter.
@@ -53,9 +55,11 @@ pub(crate) struct Backends {
 
 impl Backends {
     /// None is in use.
-    pub(in crate::detect) fn new(wanted: Backend) -> Self {
+    pub(in crate::detect) fn new(backend: Backend, alone: Option<&'static str>) -> Self {
+        let wanted = backend.without_counters(alone.is_some());
         Self {
             wanted,
+            left_alone: alone.filter(|_| wanted != backend),
             perf: Atomic::new(false),
             buddy: Atomic::new(false),
             probe_error: Atomic::new(0),
@@ -73,7 +77,7 @@ impl Backends {
     ///
     /// # Context
     ///
-    /// Process context, while no CPU is watched.
+    /// Process context, while hard lockups are not being detected.
     pub(in crate::detect) fn probe(&self, thresh: u64) -> Result {
         let probed = if self.wanted.wants_perf() {
             // Whether a frequency is known is the same for all CPUs.
@@ -130,6 +134,11 @@ impl Backends {
     /// Whether a CPU has got no counter, or one whose interrupt is no NMI.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.incomplete.load(Relaxed)
+    }
+
+    /// Why no counter is probed although one is allowed, if that is so.
+    pub(crate) fn left_alone(&self) -> Option<&'static str> {
+        self.left_alone
     }
 
     /// Why no counters are used, as an errno; 0 if they are used, or were not probed.

@@ -7,6 +7,7 @@
 use super::{
     super::lockup_ctx::LockupCtx,
     report::{
+        ask_policy_again,
         report_hardlockup,
         report_unresponsive,
         Target,
@@ -95,7 +96,12 @@ pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, counts_from: 
         let touches = touches(ctx, other);
         if cpu_hardlockup.touches.load(Acquire) != touches {
             // In this order: another CPU that checks this one sees the new count with its time.
-            cpu_hardlockup.touch_ts.store(now, Relaxed);
+            let reports = ctx.in_tree_reports();
+            // Else the touch is the stack in a report of the in-tree detector.
+            if cpu_hardlockup.in_tree_reports.xchg(reports, Relaxed) == reports {
+                let at = ctx.touches.touched_at(other).min(now);
+                cpu_hardlockup.touch_ts.store(at, Relaxed);
+            }
             cpu_hardlockup.touches.store(touches, Release);
         }
         let target = Target {
@@ -108,13 +114,18 @@ pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, counts_from: 
         match action {
             Action::Healthy => break,
             Action::CheckAt(at) => check_at = check_at.min(at),
-            Action::AlreadyReported | Action::SendNmi => (),
+            Action::SendNmi => (),
+            Action::AlreadyReported => ask_policy_again(ctx, me, &target, state, now),
             Action::ReportHardlockup => {
                 let at = report_hardlockup(ctx, me, &target, state, now, Evidence::NmiAck);
                 check_at = check_at.min(at);
             }
             Action::ReportUnconfirmed => {
                 let at = report_hardlockup(ctx, me, &target, state, now, Evidence::None);
+                check_at = check_at.min(at);
+            }
+            Action::ReportNoAnswer => {
+                let at = report_hardlockup(ctx, me, &target, state, now, Evidence::NoAnswer);
                 check_at = check_at.min(at);
             }
             Action::ReportUnresponsive => report_unresponsive(ctx, me, &target, state, now),
@@ -145,7 +156,7 @@ fn observe(
     now: u64,
     spinning: bool,
 ) -> Observation {
-    let done = ctx.nmi.as_ref().map(|nmi| nmi.done(target.cpu));
+    let done = ctx.nmi().map(|nmi| nmi.done(target.cpu));
     // The CPU that sent the NMI may not have stored yet which NMIs count.
     let stored = match state {
         State::NmiSent(at) => target.cpu_hardlockup.nmi_sent_ts.load(Acquire) == at,
@@ -160,6 +171,7 @@ fn observe(
         spinning,
         late_acks: target.cpu_hardlockup.late_acks.load(Relaxed),
         can_send_nmi: done.is_some(),
+        has_hypervisor: ctx.has_hypervisor,
     }
 }
 
@@ -177,7 +189,7 @@ fn check_cpu(
     let seen = observe(ctx, target, state, now, false);
     let mut action = buddy::check(state, &seen, period, threshold);
     let mut recheck = RECHECK_NS;
-    if let (Action::SendNmi, Some(nmi)) = (action, &ctx.nmi) {
+    if let (Action::SendNmi, Some(nmi)) = (action, ctx.nmi()) {
         // What came out could not be reported now.
         if ctx.hardlockup_lock.is_held(now) && !ctx.panic.is_wanted(Cause::HardLockup, 1) {
             return (state, Action::CheckAt(now.saturating_add(RETRY_NS)));

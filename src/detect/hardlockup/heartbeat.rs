@@ -27,6 +27,8 @@ pub(in crate::detect) struct CpuHeartbeat {
     on_time: [Atomic<u64>; 3],
     /// Whether it is watched.
     pub(in crate::detect) active: Atomic<bool>,
+    /// Whether it has a soft lockup that was reported.
+    pub(in crate::detect) has_softlockup: Atomic<bool>,
     /// Since when it gives a report, on itself or on another CPU; 0: it does not.
     report_since: Atomic<u64>,
 }
@@ -38,6 +40,7 @@ impl CpuHeartbeat {
             hrtimer_ts: Atomic::new(0),
             on_time: core::array::from_fn(|_| Atomic::new(0)),
             active: Atomic::new(false),
+            has_softlockup: Atomic::new(false),
             report_since: Atomic::new(0),
         }
     }
@@ -46,6 +49,7 @@ impl CpuHeartbeat {
     pub(in crate::detect) fn reset(&self, now: u64) {
         self.hrtimer_ts.store(now, Relaxed);
         self.report_since.store(0, Relaxed);
+        self.has_softlockup.store(false, Relaxed);
     }
 
     /// When the CPU took timer interrupts on time.

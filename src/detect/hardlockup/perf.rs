@@ -14,7 +14,10 @@
 
 use super::{
     super::lockup_ctx::LockupCtx,
-    report::report_in_nmi, //
+    report::{
+        ask_policy_again_in_nmi,
+        report_in_nmi, //
+    }, //
 };
 use crate::{
     logic::{
@@ -174,6 +177,7 @@ impl NmiWatchdog {
         };
         let state = cpu_hardlockup.state();
         if state == State::Reported {
+            ask_policy_again_in_nmi(ctx, self.cpu, now, nmi);
             return;
         }
         let unreported = state == State::PerfHit;

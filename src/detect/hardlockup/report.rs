@@ -71,13 +71,13 @@ pub(super) struct Target<'a> {
 /// Any, NMI included.
 fn hardlockup_incident(lockup: &Hardlockup) -> Incident {
     let incident = incident::new(IncidentKind::HardLockup, lockup.cpu, lockup.age);
-    if lockup.evidence == Evidence::None {
+    if !lockup.evidence.has_snapshot() {
         return incident;
     }
     let snapshot = nmi::snapshot(lockup.cpu);
     Incident {
-        task: snapshot.map(|(task, _)| task),
-        stack: snapshot.map_or_else(Default::default, |(_, stack)| stack),
+        task: snapshot.as_ref().map(|snapshot| snapshot.task),
+        stack: snapshot.map_or_else(Default::default, |snapshot| snapshot.stack),
         flags: CONFIRMED,
         ..incident
     }
@@ -134,6 +134,13 @@ pub(super) fn report_hardlockup(
             .transition(&ctx.pending_hits, state, State::Healthy);
         return u64::MAX;
     }
+    if ctx.ksyms().scx_hardlockup(target.cpu) {
+        // Checked again from the start, if it does not recover.
+        target
+            .cpu_hardlockup
+            .transition(&ctx.pending_hits, state, State::Healthy);
+        return now.saturating_add(RETRY_NS);
+    }
     let dump = ctx.hardlockup_dump_options();
     // One CPU at a time gives a report, since the kernel prints stacks for one CPU at a time only
     // and the lines of two would mix; the others try again. A panic does not wait for that, unless
@@ -158,11 +165,14 @@ pub(super) fn report_hardlockup(
         evidence,
     };
     ctx.hardlockups.fetch_add(1, Relaxed);
-    let mut session = ReportSession::new(&ctx.panic, &ctx.ksyms, Initiator::Cpu(me), dump);
+    let mut session = ReportSession::new(&ctx.panic, &ctx.backtracer, Initiator::Cpu(me), dump);
     session.add(Finding::new(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
     });
-    lockup.print(&ctx.ksyms, &session);
+    if !ctx.touches.are_counted() {
+        session.warn_touches_not_counted();
+    }
+    lockup.print(&session);
     session.backtrace_others(target.cpu);
     drop(guard);
     session.end(|| ctx.no_other_cpu_alive(me, monotonic()));
@@ -192,7 +202,7 @@ pub(super) fn report_unresponsive(
     let age = now.saturating_sub(target.heartbeat.hrtimer_ts.load(Relaxed));
     let mut session = ReportSession::new(
         &ctx.panic,
-        &ctx.ksyms,
+        &ctx.backtracer,
         Initiator::Cpu(me),
         DumpOptions::NONE,
     );
@@ -202,6 +212,76 @@ pub(super) fn report_unresponsive(
     hardlockup::print_unresponsive(target.cpu, age);
     // No *_sys_info is asked for, which is what the answer would matter for.
     session.end(|| false);
+}
+
+/// Asks the panic policy again about a CPU whose report was given, and which is still stuck: a knob
+/// may have been written since, a crash kernel loaded, or another panic cancelled.
+///
+/// # Context
+///
+/// The timer interrupt of `me`.
+pub(super) fn ask_policy_again(
+    ctx: &LockupCtx,
+    me: u32,
+    target: &Target<'_>,
+    state: State,
+    now: u64,
+) {
+    let cause = match state {
+        State::Reported => Cause::HardLockup,
+        State::Unresponsive => Cause::UnresponsiveCpu,
+        State::Healthy | State::NmiSent(_) | State::PerfHit => return,
+    };
+    if !ctx.panic.would_panic(cause, 1) {
+        return;
+    }
+    let dump = DumpOptions {
+        // They were in the report, if they were asked for then.
+        all_cpus: false,
+        ..ctx.hardlockup_dump_options()
+    };
+    let age = now.saturating_sub(target.heartbeat.hrtimer_ts.load(Relaxed));
+    let mut session = ReportSession::new(&ctx.panic, &ctx.backtracer, Initiator::Cpu(me), dump);
+    session.add(Finding::repeated(cause), now, || match state {
+        State::Unresponsive => incident::new(IncidentKind::UnresponsiveCpu, target.cpu, age),
+        _ => hardlockup_incident(&Hardlockup {
+            cpu: target.cpu,
+            reporter: me,
+            age,
+            evidence: Evidence::None,
+        }),
+    });
+    session.end(|| ctx.no_other_cpu_alive(me, monotonic()));
+}
+
+/// As [`ask_policy_again`], in the stuck CPU's own NMI.
+///
+/// # Context
+///
+/// The NMI of `cpu`, with `now` from a clock that may be read there.
+pub(super) fn ask_policy_again_in_nmi(ctx: &LockupCtx, cpu: u32, now: u64, nmi: &NmiCtx<'_>) {
+    if !ctx.panic.would_panic(Cause::HardLockup, 1) {
+        return;
+    }
+    let age = ctx.heartbeat(cpu).map_or(0, |heartbeat| {
+        now.saturating_sub(heartbeat.hrtimer_ts.load(Relaxed))
+    });
+    let lockup = Hardlockup {
+        cpu,
+        reporter: cpu,
+        age,
+        evidence: Evidence::PerfNmi,
+    };
+    let mut session = ReportSession::new(
+        &ctx.panic,
+        &ctx.backtracer,
+        Initiator::Cpu(cpu),
+        DumpOptions::NONE,
+    );
+    session.add(Finding::repeated(Cause::HardLockup), now, || {
+        hardlockup_incident(&lockup)
+    });
+    session.end_in_nmi(nmi);
 }
 
 /// Reports this CPU in its own NMI. Nothing is waited for but the end of other CPUs' lines, and that
@@ -215,6 +295,10 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
     else {
         return;
     };
+    if ctx.ksyms().scx_hardlockup(cpu) {
+        cpu_hardlockup.transition(&ctx.pending_hits, state, State::Healthy);
+        return;
+    }
     if !cpu_hardlockup.transition(&ctx.pending_hits, state, State::Reported) {
         return;
     }
@@ -227,11 +311,11 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
     nmi::take_snapshot(nmi);
     ctx.hardlockups.fetch_add(1, Relaxed);
     let dump = ctx.hardlockup_dump_options();
-    let mut session = ReportSession::new(&ctx.panic, &ctx.ksyms, Initiator::Cpu(cpu), dump);
+    let mut session = ReportSession::new(&ctx.panic, &ctx.backtracer, Initiator::Cpu(cpu), dump);
     session.add(Finding::new(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
     });
-    lockup.print_in_nmi(&ctx.ksyms, &session, nmi);
+    lockup.print_in_nmi(&session, nmi);
     // Without a panic the stacks of the other CPUs are not worth the wait in an NMI.
     if session.is_fatal() {
         session.backtrace_others(cpu);

@@ -3,6 +3,7 @@
 //! What the hung-task thread shares with the knobs, the suspend notifier and `status`. All of it is
 //! atomic.
 
+use super::io_wait::IoWaits;
 use crate::{
     knobs::Knobs,
     logic::{
@@ -13,6 +14,7 @@ use crate::{
     panic::PanicControl,
     report::hung_task::Env,
     sys::{
+        backtrace::Backtracer,
         clock::monotonic,
         ksyms::Ksyms,
         kthread::ThreadControl,
@@ -39,8 +41,12 @@ pub(crate) struct HungTaskCtx {
     pub(crate) knobs: Arc<Knobs>,
     /// Kernel functions that are not exported.
     pub(crate) ksyms: Ksyms,
+    /// How stacks of other CPUs are got.
+    pub(super) backtracer: Arc<Backtracer>,
     /// The run queues, or why they cannot be read.
     pub(crate) queues: Result<RunQueues, Unreadable>,
+    /// Waits that a context switch does not end.
+    pub(super) io_waits: IoWaits,
     /// Decides about panics.
     pub(crate) panic: Arc<PanicControl>,
     /// What the thread has done since load.
@@ -117,13 +123,15 @@ impl HungTaskCtx {
     pub(crate) fn new(
         knobs: Arc<Knobs>,
         control: Arc<ThreadControl>,
-        ksyms: Ksyms,
+        backtracer: Arc<Backtracer>,
         queues: Result<RunQueues, Unreadable>,
         panic: Arc<PanicControl>,
     ) -> Self {
         Self {
             knobs,
-            ksyms,
+            ksyms: *backtracer.ksyms(),
+            io_waits: IoWaits::new(backtracer.ksyms()),
+            backtracer,
             queues,
             panic,
             stats: Stats::default(),
@@ -154,6 +162,7 @@ impl HungTaskCtx {
         Env {
             knobs: &self.knobs,
             ksyms: &self.ksyms,
+            backtracer: &self.backtracer,
             panic: &self.panic,
         }
     }

@@ -37,7 +37,8 @@ use crate::{
                 self,
                 Entry,
                 Table, //
-            }, //
+            },
+            warnings::Warnings, //
         },
         knobs::Knob,
         messages::TasksNotTracked,
@@ -116,6 +117,8 @@ pub(super) struct TrackedTasks {
     /// When the next report about a tracked task is due, in unpaused time; `u64::MAX`: no report
     /// is.
     due: u64,
+    /// What `hung_task_warnings` lets be printed.
+    warnings: Warnings,
 }
 
 impl TrackedTasks {
@@ -135,6 +138,7 @@ impl TrackedTasks {
             resume_pid: 0,
             not_tracked: 0,
             due: u64::MAX,
+            warnings: Warnings::default(),
         })
     }
 
@@ -147,6 +151,11 @@ impl TrackedTasks {
     /// is.
     pub(super) fn due(&self) -> u64 {
         self.due
+    }
+
+    /// Whether a task is tracked.
+    pub(super) fn any(&self) -> bool {
+        !self.table.is_empty()
     }
 
     /// Makes a check due now, because the settings have changed: what was due by the old ones says
@@ -207,7 +216,8 @@ impl TrackedTasks {
         control: &ThreadControl,
     ) -> Checked {
         let ctx = self.ctx.clone();
-        let mut report = HungTaskReport::begin(ctx.report_env());
+        let mut warnings = core::mem::take(&mut self.warnings);
+        let mut report = HungTaskReport::begin(ctx.report_env(), &mut warnings);
         let mut seen_twice: u64 = 0;
         let mut hung: u64 = 0;
         self.due = u64::MAX;
@@ -215,6 +225,7 @@ impl TrackedTasks {
         if settings.check_count == 0 {
             self.clear();
         }
+        let heartbeat = ctx.io_waits.heartbeat(settings.interval);
         let mut index = 0;
         loop {
             if index % (BATCH as usize) == 0 {
@@ -227,10 +238,14 @@ impl TrackedTasks {
             let Some(entry) = self.table.entry_mut(index) else {
                 break;
             };
-            let Some(sample) = entry.task.as_deref().map(task::sample) else {
+            let Some(task) = entry.task.as_deref() else {
                 break;
             };
-            let outcome = entry.tracked.check(&sample, now, settings.timeout);
+            let sample = task::sample(task);
+            let wait = || ctx.io_waits.wait_of(task);
+            let outcome = entry
+                .tracked
+                .check_wait(&sample, now, settings.timeout, heartbeat, wait);
             if outcome == Outcome::Awake {
                 // The last entry takes this index and is checked next.
                 self.table.remove_at(index);
@@ -279,9 +294,14 @@ impl TrackedTasks {
             }
         }
         ctx.stats.hung.set(hung);
+        let panic_request = report.end(control.should_stop());
+        if hung == 0 {
+            warnings.forget_causes();
+        }
+        self.warnings = warnings;
         Checked {
             seen_twice,
-            panic_request: report.end(control.should_stop()),
+            panic_request,
         }
     }
 

@@ -25,7 +25,8 @@ use crate::{
         panic::{
             Initiator,
             PanicRequest, //
-        }, //
+        },
+        NSEC_PER_SEC, //
     },
     sys::{
         clock::monotonic,
@@ -52,6 +53,9 @@ const MAX_SLEEP_MS: u32 = 3_600_000;
 
 /// How long the thread sleeps at most between two polls of a panic request, in milliseconds.
 const MAX_PANIC_POLL_MS: u32 = 100;
+
+/// For how long a task that has exited is kept by the table at most, in nanoseconds.
+const MAX_KEPT_NS: u64 = 60 * NSEC_PER_SEC;
 
 /// The state of the hung-task thread.
 pub(crate) struct HungTaskThread {
@@ -124,7 +128,13 @@ impl HungTaskThread {
                 queues = self.run_queue_sum();
             }
         }
-        self.policy.scan_mode(queues, seen_twice, max_skipped)
+        self.policy.scan_mode(
+            queues,
+            seen_twice,
+            max_skipped,
+            monotonic(),
+            settings.timeout,
+        )
     }
 
     /// Polls a panic request until it is executed or cancelled. Cancels it if the thread has to
@@ -150,6 +160,8 @@ impl HungTaskThread {
 impl ThreadFn for HungTaskThread {
     fn run(&mut self, control: &ThreadControl) {
         let mut last_check = None;
+        // When the tracked tasks were last looked at.
+        let mut last_look: u64 = 0;
         let mut last_settings = None;
         while !control.should_stop() {
             let Some(settings) = Settings::read(&self.ctx.knobs) else {
@@ -167,12 +179,18 @@ impl ThreadFn for HungTaskThread {
             });
             // Unpaused time never runs faster than the monotonic clock: this is too early at most.
             let until_due = self.tasks.due().saturating_sub(now.unpaused);
-            let due = now.monotonic.saturating_add(until_due);
+            let mut due = now.monotonic.saturating_add(until_due);
+            if self.tasks.any() {
+                // Tasks that have exited are not to be kept by the table for longer.
+                due = due.min(last_look.saturating_add(MAX_KEPT_NS));
+            }
             if now.monotonic >= next {
                 self.check(&settings, true, control);
                 last_check = Some(now.monotonic);
+                last_look = now.monotonic;
             } else if now.monotonic >= due {
                 self.check(&settings, false, control);
+                last_look = now.monotonic;
             } else {
                 control.wait(Some(millis_until(next.min(due), now.monotonic)));
             }

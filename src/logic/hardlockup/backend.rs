@@ -6,6 +6,8 @@
 //!   nmi_watchdog on, with  |  probe of a counter succeeds  |  probe fails
 //!   -----------------------+-------------------------------+----------------------------
 //!   auto                   |  perf                         |  buddy
+//!     where a counter is    |                               |
+//!     better left alone     |  buddy (no probe)             |
 //!   perf                   |  perf                         |  error, nothing changes
 //!   buddy                  |  buddy (no probe)             |
 //!   perf,buddy             |  perf and buddy               |  buddy
@@ -35,6 +37,16 @@ impl Backend {
             b"buddy" => Some(Self::Buddy),
             b"perf,buddy" | b"buddy,perf" => Some(Self::Both),
             _ => None,
+        }
+    }
+
+    /// What `auto` means where a counter is better left alone: in a guest, whose host may need it and
+    /// where the kernel leaves it alone too; where the kernel's own detector has one; and where
+    /// `nmi_watchdog=0` says so.
+    pub fn without_counters(self, leave_alone: bool) -> Self {
+        match self {
+            Self::Auto if leave_alone => Self::Buddy,
+            backend => backend,
         }
     }
 

@@ -7,7 +7,9 @@
 //! to another are in [`state`](super::state).
 //!
 //! The NMI is the evidence. A CPU that spins with interrupts off acknowledges at once; a virtual CPU
-//! that its host does not run acknowledges nothing, and has no lockup. An acknowledgement that comes
+//! that its host does not run acknowledges nothing, and has no lockup. On a machine without a
+//! hypervisor nothing but an NMI handler or the firmware can keep a CPU from acknowledging, and that
+//! is a hard lockup too. An acknowledgement that comes
 //! late only says that the host has let the CPU run since: the NMI is sent again. A CPU that has run
 //! so three times, and has taken its timer interrupt at none of them though that is pending, is
 //! stuck on a slow host ([`MAX_LATE_ACKS`]). And a virtual CPU that its host lets go on just when
@@ -66,6 +68,8 @@ pub struct Observation {
     pub late_acks: u32,
     /// Whether an NMI can be sent to it at all.
     pub can_send_nmi: bool,
+    /// Whether there is a hypervisor, which may not run the CPU.
+    pub has_hypervisor: bool,
 }
 
 impl Observation {
@@ -106,6 +110,9 @@ pub enum Action {
     ReportHardlockup,
     /// Report that it does not run.
     ReportUnresponsive,
+    /// Report a hard lockup: it answers no NMI, and there is nothing that could have stopped it. It is
+    /// stuck in an NMI handler or in firmware.
+    ReportNoAnswer,
     /// Report a hard lockup that no NMI can confirm: it is stuck, or does not run.
     ReportUnconfirmed,
     /// Nothing more: check the CPU behind it.
@@ -138,7 +145,11 @@ pub fn check(state: State, seen: &Observation, period: u64, threshold: u64) -> A
         // The checking CPU may have been stopped itself.
         State::NmiSent(_) if seen.spinning => Action::CheckAt(seen.now.saturating_add(NMI_POLL_NS)),
         State::NmiSent(at) if seen.now.saturating_sub(at) >= NMI_ACK_TIMEOUT_NS => {
-            Action::ReportUnresponsive
+            if seen.has_hypervisor {
+                Action::ReportUnresponsive
+            } else {
+                Action::ReportNoAnswer
+            }
         }
         State::NmiSent(at) => Action::CheckAt(
             at.saturating_add(NMI_ACK_TIMEOUT_NS)

@@ -101,6 +101,48 @@ pub struct Tracked {
     reported_age: u64,
     /// Whether two samples in a row have shown this sleep.
     seen_twice: bool,
+    /// What it waits for, if the kernel wakes it now and then; [`Wait::Unknown`] until a check.
+    wait: Wait,
+    /// When the kernel last woke it, or the sleep was first sampled.
+    woken: u64,
+}
+
+/// What a task waits for, as far as that tells one wait from another.
+///
+/// In a wait for block I/O the kernel wakes up now and then, each half of *its own*
+/// `hung_task_timeout_secs`, and sleeps again, so that its detector does not complain
+/// (`blk_wait_io()`, `blk_io_schedule()`, `io_wq_exit_workers()`). Such a context switch is no
+/// progress, and the age of the sleep goes on. Writeback is the other way round: as long as pages are
+/// written, who waits for it is not hung, woken or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Wait {
+    /// Not looked at yet.
+    #[default]
+    Unknown,
+    /// Any other wait: a context switch is its end.
+    Ordinary,
+    /// A wait with such a heartbeat. The number stands for where the task waits and for the I/O that
+    /// it has done so far.
+    Heartbeat(u64),
+    /// A wait for writeback. The number stands for where it waits and for all pages written so far.
+    Writeback(u64),
+}
+
+/// How the kernel wakes tasks in [`Wait::Heartbeat`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heartbeat {
+    /// Nanoseconds from one to the next; 0: the kernel's timeout is 0, and there are none.
+    pub period: u64,
+    /// Nanoseconds from one check of a task to the next: so late a wake-up is seen at most.
+    pub interval: u64,
+}
+
+impl Heartbeat {
+    /// Whether so many context switches in `elapsed` nanoseconds may all be heartbeats.
+    fn explains(&self, switches: u64, elapsed: u64) -> bool {
+        self.period != 0
+            && elapsed.saturating_add(self.interval) >= self.period.saturating_mul(switches)
+    }
 }
 
 /// What a check of a tracked task finds.
@@ -127,18 +169,55 @@ impl Tracked {
             last_switch_time: now,
             reported_age: 0,
             seen_twice: false,
+            wait: Wait::Unknown,
+            woken: now,
         }
     }
 
-    /// Checks the task once more, with a `sample` taken at the time `now` and the `timeout` in
-    /// nanoseconds, which is not zero.
+    /// As [`Tracked::check_wait`], of a task whose every context switch is the end of a wait.
+    #[cfg(not(MODULE))]
     pub fn check(&mut self, sample: &TaskSample, now: u64, timeout: u64) -> Outcome {
+        self.check_wait(sample, now, timeout, Heartbeat::default(), || {
+            Wait::Ordinary
+        })
+    }
+
+    /// Checks the task once more, with a `sample` taken at the time `now` and the `timeout` in
+    /// nanoseconds, which is not zero. `wait` looks at what the task waits for.
+    pub fn check_wait(
+        &mut self,
+        sample: &TaskSample,
+        now: u64,
+        timeout: u64,
+        heartbeat: Heartbeat,
+        wait: impl FnOnce() -> Wait,
+    ) -> Outcome {
         if !sample.counts_to_load() {
             return Outcome::Awake;
         }
-        if sample.switch_count != self.last_switch_count {
-            *self = Self::new(sample, now);
-            return Outcome::Waiting;
+        let switched = sample.switch_count != self.last_switch_count;
+        let is_looked_at = matches!(self.wait, Wait::Ordinary | Wait::Heartbeat(_));
+        if switched || !is_looked_at {
+            let wait = wait();
+            let goes_on = match (self.wait, wait) {
+                (Wait::Writeback(before), Wait::Writeback(now)) => before == now,
+                (_, Wait::Writeback(_)) => !switched,
+                (Wait::Heartbeat(before), Wait::Heartbeat(after)) if switched => {
+                    let switches = sample.switch_count.wrapping_sub(self.last_switch_count);
+                    before == after && heartbeat.explains(switches, now.saturating_sub(self.woken))
+                }
+                _ => !switched,
+            };
+            if !goes_on {
+                *self = Self::new(sample, now);
+                self.wait = wait;
+                return Outcome::Waiting;
+            }
+            self.wait = wait;
+            if switched {
+                self.last_switch_count = sample.switch_count;
+                self.woken = now;
+            }
         }
         self.seen_twice = true;
         if !sample.may_hang() {

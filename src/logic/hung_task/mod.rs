@@ -5,3 +5,4 @@
 pub mod check;
 pub mod scan_policy;
 pub mod table;
+pub mod warnings;

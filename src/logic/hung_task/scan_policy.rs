@@ -13,6 +13,10 @@
 //! is still runnable and part of its run queue's `nr_running`. So the sum is exact where nothing
 //! but the caller is runnable on any CPU. Otherwise a scan goes on to its end; and full scans may
 //! be skipped, only a few in a row, so that no report is delayed by much.
+//!
+//! And the sum may be wrong for good: a driver that wakes a task in a way of its own makes it one
+//! less for ever. So there is a full scan in half a timeout whatever the sum says, and sooner if
+//! an exact sum is less than the tasks that are known to sleep.
 
 /// How many full scans in a row may be skipped at most because of a sum that could miss a task.
 pub const MAX_SKIPPED: u32 = 3;
@@ -56,6 +60,8 @@ pub enum ScanMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ScanPolicy {
     skipped: u32,
+    /// When the last full scan began, in nanoseconds on the monotonic clock.
+    last_full: u64,
 }
 
 impl ScanPolicy {
@@ -64,22 +70,41 @@ impl ScanPolicy {
         self.skipped >= max_skipped
     }
 
-    /// Decides which scan follows a check. `queues` is `None` where the run queues cannot be read.
-    /// `tracked` is the number of tracked tasks that are certain to be part of the sum.
-    /// `max_skipped`: see [`max_skipped`].
+    /// Decides which scan follows a check, `now` on the monotonic clock. `queues` is `None` where
+    /// the run queues cannot be read. `tracked` is the number of tracked tasks that are certain to
+    /// be part of the sum. `max_skipped`: see [`max_skipped`]. `timeout` in nanoseconds.
     pub fn scan_mode(
         &mut self,
         queues: Option<RunQueueSum>,
         tracked: u64,
         max_skipped: u32,
+        now: u64,
+        timeout: u64,
     ) -> ScanMode {
-        let Some(queues) = queues else {
-            return ScanMode::Full;
+        let since_full = now.saturating_sub(self.last_full);
+        let mode = match queues {
+            Some(queues) if since_full < timeout / 2 => {
+                let too_few = queues.is_exact() && is_less(queues, tracked);
+                if too_few && since_full >= timeout / 8 {
+                    ScanMode::Full
+                } else {
+                    self.mode_by_sum(queues, tracked, max_skipped)
+                }
+            }
+            _ => ScanMode::Full,
         };
+        if mode == ScanMode::Full {
+            self.skipped = 0;
+            self.last_full = now;
+        }
+        mode
+    }
+
+    /// Which scan follows a check, if the sum is to be trusted.
+    fn mode_by_sum(&mut self, queues: RunQueueSum, tracked: u64, max_skipped: u32) -> ScanMode {
         if queues.is_exact() {
             self.skipped = 0;
         } else if self.must_scan(max_skipped) {
-            self.skipped = 0;
             return ScanMode::Full;
         } else {
             self.skipped = self.skipped.saturating_add(1);
@@ -99,4 +124,9 @@ pub fn accounts_for_all(queues: RunQueueSum, tracked: u64) -> bool {
         // A sum below zero is zero with the noise of tasks that wake at this moment.
         Err(_) => true,
     }
+}
+
+/// Whether the run queues count fewer tasks than are known to sleep.
+fn is_less(queues: RunQueueSum, tracked: u64) -> bool {
+    u64::try_from(queues.uninterruptible).map_or(true, |sum| sum < tracked)
 }

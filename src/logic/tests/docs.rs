@@ -53,6 +53,19 @@ const NOTES: &str = "\
 `INT_MAX` is 2147483647. `LONG_MAX/HZ` is 36893488147419103 seconds for the 250 Hz of Debian's
 kernels.
 
+What is not given at load begins with the kernel's own value, of the knobs for thresholds, panics
+and what a report shows (parameter `inherit`, 1 by default): see `beside-the-tree.md`. The defaults
+above are those with `inherit=0`.
+
+## Counts and gauges for exporters
+
+Read only, for everybody, and free to read as often as wanted. `hung_task_detect_count`,
+`softlockup_count`, `hardlockup_count` and `unresponsive_cpu_count` only grow, from 0 at load (but
+the first can be reset): counters. A soft lockup is counted with each report, so again after each
+further threshold; a hard lockup once. `hung_tasks_now` and `stuck_cpus_now` are gauges: the tasks
+that were hung at the last check, which is at most a check interval ago, and the CPUs that are stuck
+at this moment, as far as another CPU or their own timer interrupt has noticed.
+
 ## Where vigil differs from `kernel.hung_task_*`
 
 Names and meanings are those of the kernel's own detector (`admin-guide/sysctl/kernel.rst`), but for
@@ -70,6 +83,9 @@ these:
 - `hung_task_check_count`: where a scan had to stop, the next one continues. The kernel's begins
   with the first task again, so that tasks beyond the count are never checked. Tasks that are
   tracked already are checked in any case, unless the count is 0.
+- `hung_task_warnings`: each report takes one, as the kernel's does. But reports that repeat, and
+  tasks that wait for a lock that another report was about, only borrow: when there are none left,
+  the first report of a new cause gets one back. So as many causes are reported as the knob said.
 - `hung_task_sys_info`: an unknown word is an error, as is an empty one. The kernel's ignores an
   unknown one, and whatever follows an empty one.
 - Two numbers in one write are an error. The kernel takes the first.
@@ -199,6 +215,7 @@ fn range(knob: &KnobInfo) -> String {
             format!("{min} to {max}")
         }
         KnobKind::Counter => "write 0 only".into(),
+        KnobKind::Gauge => "read only".into(),
         KnobKind::List => {
             let words: Vec<String> = SYS_INFO
                 .iter()

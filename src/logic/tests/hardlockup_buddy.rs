@@ -61,6 +61,7 @@ fn at_once(state: State, age: u64, nmi_acked: bool, can_send_nmi: bool, spinning
         spinning,
         late_acks: 0,
         can_send_nmi,
+        has_hypervisor: true,
     };
     check_cpu(state, &observe, 4 * SEC, 12 * SEC)
 }
@@ -146,6 +147,34 @@ fn what_the_acknowledgement_says() {
     }
 }
 
+/// On bare metal nothing but an NMI handler or the firmware keeps a CPU from answering.
+#[test]
+fn without_a_hypervisor_no_answer_is_a_hard_lockup() {
+    let observe = |age, has_hypervisor| Observation {
+        now: 1000 * SEC + age,
+        hrtimer_ts: 1000 * SEC,
+        counts_from: 0,
+        nmi_acked: false,
+        spinning: false,
+        late_acks: 0,
+        can_send_nmi: true,
+        has_hypervisor,
+    };
+    let sent = State::NmiSent(1012 * SEC);
+    for age in [14 * SEC, 15 * SEC, 100 * SEC] {
+        let check = |has| check_cpu(sent, &observe(age, has), 4 * SEC, 12 * SEC);
+        assert_eq!(check(false), Action::ReportNoAnswer);
+        assert_eq!(check(true), Action::ReportUnresponsive);
+    }
+    // Not before it has had its time.
+    for has in [false, true] {
+        assert_eq!(
+            check_cpu(sent, &observe(13 * SEC, has), 4 * SEC, 12 * SEC),
+            Action::CheckAt(1013 * SEC + NMI_POLL_NS)
+        );
+    }
+}
+
 #[test]
 fn late_acks_add_up() {
     let observe = |nmi_acked, late_acks| Observation {
@@ -156,6 +185,7 @@ fn late_acks_add_up() {
         spinning: false,
         late_acks,
         can_send_nmi: true,
+        has_hypervisor: true,
     };
     let check_cpu = |state, observe: &Observation| check_cpu(state, observe, 4 * SEC, 12 * SEC);
     let sent = State::NmiSent(1012 * SEC);
@@ -205,6 +235,7 @@ fn a_touch_voids_the_nmi() {
             spinning: false,
             late_acks: 0,
             can_send_nmi: true,
+            has_hypervisor: true,
         };
         check_cpu(state, &observe, 4 * SEC, 12 * SEC)
     };
@@ -243,6 +274,7 @@ fn extremes() {
         spinning: false,
         late_acks: u32::MAX,
         can_send_nmi: true,
+        has_hypervisor: true,
     };
     for state in ALL_STATES {
         // A stamp from the future is young.
@@ -426,6 +458,7 @@ impl Machine {
                     .stall(on, now)
                     .is_none_or(|stall| stall.kind(now) == Kind::Off),
             can_send_nmi: self.can_send_nmi,
+            has_hypervisor: true,
         }
     }
 
@@ -622,6 +655,7 @@ proptest! {
         nmi_acked: bool,
         spinning: bool,
         can_send_nmi: bool,
+        has_hypervisor: bool,
         thresh in 1..=60u64,
     ) {
         let (hrtimer_ts, sent) = (now.saturating_sub(age), now.saturating_sub(sent_ago));
@@ -659,10 +693,11 @@ proptest! {
                 (State::NmiSent(_), _) if waited < 2_000_000_000 => {
                     Action::CheckAt((sent + NMI_ACK_TIMEOUT_NS).min(now.saturating_add(NMI_POLL_NS)))
                 }
-                (State::NmiSent(_), _) => Action::ReportUnresponsive,
+                (State::NmiSent(_), _) if has_hypervisor => Action::ReportUnresponsive,
+                (State::NmiSent(_), _) => Action::ReportNoAnswer,
             }
         };
-        let observe = Observation { now, hrtimer_ts, counts_from, nmi_acked, spinning, late_acks, can_send_nmi };
+        let observe = Observation { now, hrtimer_ts, counts_from, nmi_acked, spinning, late_acks, can_send_nmi, has_hypervisor };
         prop_assert_eq!(check_cpu(state, &observe, period, threshold), expected);
     }
 

@@ -233,6 +233,11 @@ fn who_finds_them() {
         assert_eq!(Backend::parse(text.as_bytes()), backend, "{text:?}");
     }
     let all = [Auto, Perf, Buddy, Both];
+    assert_eq!(
+        all.map(|backend| backend.without_counters(true)),
+        [Buddy, Perf, Buddy, Both]
+    );
+    assert_eq!(all.map(|backend| backend.without_counters(false)), all);
     assert_eq!(all.map(Backend::wants_perf), [true, true, false, true]);
     assert_eq!(all.map(Backend::needs_perf), [false, true, false, false]);
     assert_eq!(all.map(|b| b.buddy(true)), [false, false, true, true]);

@@ -784,7 +784,13 @@ fn run(tasks: &[Vec<Stall>], settings: &[Setting], noise: &[Noise], until: u64) 
                     uninterruptible: (asleep.len() - hidden) as i64,
                     running: 1 + hidden as u64 + noise.next().unwrap().busy,
                 };
-                let mode = policy.scan_mode(Some(queues), seen_twice, setting.max_skipped());
+                let mode = policy.scan_mode(
+                    Some(queues),
+                    seen_twice,
+                    setting.max_skipped(),
+                    now,
+                    setting.timeout(),
+                );
                 let mut known = seen_twice;
                 for (task, tracked) in tracked.iter_mut().enumerate() {
                     let stop = mode == ScanMode::UntilAllTracked
@@ -924,4 +930,83 @@ fn the_bound_is_met_where_mainline_needs_twice_the_timeout() {
     let findings = run(&[vec![stall]], &[setting], &[calm], 400 * SEC);
     let times: Vec<u64> = findings.iter().map(|f| f.at / MS).collect();
     assert_eq!(times, [135_000, 255_000, 375_000]);
+}
+
+/// A sleep whose context switches are explained by the kernel's heartbeat is one sleep; where one
+/// is not, or I/O was done, it is another one.
+#[test]
+fn heartbeats_do_not_end_a_wait() {
+    use vigil_logic::hung_task::check::{Heartbeat, Wait, TASK_UNINTERRUPTIBLE};
+    let sample = |switch_count| TaskSample {
+        state: TASK_UNINTERRUPTIBLE,
+        switch_count,
+    };
+    let heartbeat = Heartbeat {
+        period: 5 * SEC,
+        interval: SEC,
+    };
+    let io = Wait::Heartbeat(7);
+    let track = || {
+        let mut tracked = Tracked::new(&sample(10), 100 * SEC);
+        // Looked at where it waits.
+        let outcome = tracked.check_wait(&sample(10), 101 * SEC, 8 * SEC, heartbeat, || io);
+        assert_eq!(outcome, Waiting);
+        tracked
+    };
+    let mut tracked = track();
+    let mut check = |now: u64, switches, wait| {
+        tracked.check_wait(&sample(switches), now * SEC, 8 * SEC, heartbeat, || wait)
+    };
+    assert_eq!(check(105, 11, io), Waiting);
+    assert_eq!(check(107, 11, io), Waiting);
+    assert_eq!(check(108, 11, io), Outcome::Hung { first: true });
+    assert_eq!(check(110, 12, io), StillHung);
+    assert_eq!(check(116, 13, io), Outcome::Hung { first: false });
+    // What comes sooner than a heartbeat is none, nor are two for one.
+    let mut tracked = track();
+    let mut check = |now: u64, switches, wait| {
+        tracked.check_wait(&sample(switches), now * SEC, 8 * SEC, heartbeat, || wait)
+    };
+    assert_eq!(check(103, 11, io), Waiting);
+    assert_eq!(check(109, 13, io), Waiting);
+    assert_eq!(check(116, 13, io), Waiting);
+    assert_eq!(check(117, 13, io), Outcome::Hung { first: true });
+    // I/O, another place, and no heartbeat at all.
+    for (wait, heartbeat) in [
+        (Wait::Heartbeat(8), heartbeat),
+        (Wait::Ordinary, heartbeat),
+        (io, Heartbeat::default()),
+    ] {
+        let mut tracked = track();
+        let mut check = |now: u64, switches| {
+            tracked.check_wait(&sample(switches), now * SEC, 8 * SEC, heartbeat, || wait)
+        };
+        assert_eq!(check(106, 11), Waiting);
+        assert_eq!(check(113, 11), Waiting);
+        assert_eq!(check(114, 11), Outcome::Hung { first: true });
+    }
+}
+
+/// Who waits for writeback is not hung while pages are written, and is when none are.
+#[test]
+fn writeback_that_makes_progress_is_not_hung() {
+    use vigil_logic::hung_task::check::{Heartbeat, Wait, TASK_UNINTERRUPTIBLE};
+    let sample = TaskSample {
+        state: TASK_UNINTERRUPTIBLE,
+        switch_count: 10,
+    };
+    let mut tracked = Tracked::new(&sample, 100 * SEC);
+    let mut check = |now: u64, written| {
+        tracked.check_wait(&sample, now * SEC, 8 * SEC, Heartbeat::default(), || {
+            Wait::Writeback(written)
+        })
+    };
+    for now in 101..130 {
+        assert_eq!(check(now, now), Waiting);
+    }
+    for now in 130..137 {
+        assert_eq!(check(now, 129), Waiting);
+    }
+    assert_eq!(check(137, 129), Outcome::Hung { first: true });
+    assert_eq!(check(138, 130), Waiting);
 }

@@ -16,6 +16,36 @@ fn queues(uninterruptible: i64, running: u64) -> Option<RunQueueSum> {
     })
 }
 
+/// A timeout that never makes a scan due by itself.
+const NEVER: u64 = u64::MAX;
+
+/// A policy that has just decided on a full scan.
+fn policy_after_full_scan() -> ScanPolicy {
+    let mut policy = ScanPolicy::default();
+    assert_eq!(policy.scan_mode(None, 0, 0, 1, NEVER), ScanMode::Full);
+    policy
+}
+
+/// The sum is too small for good, and exact: the task that it hides is found in half a timeout; in
+/// an eighth if more tasks are known to sleep than it counts.
+#[test]
+fn a_sum_that_is_off_hides_nothing_for_long() {
+    let mut policy = policy_after_full_scan();
+    let mut check = |now, sum, tracked| policy.scan_mode(queues(sum, 1), tracked, 3, now, 800);
+    for now in [1, 100, 400] {
+        assert_eq!(check(now, 0, 0), ScanMode::Skip);
+    }
+    assert_eq!(check(401, 0, 0), ScanMode::Full);
+    assert_eq!(check(800, 0, 0), ScanMode::Skip);
+    assert_eq!(check(801, -1, 0), ScanMode::Full);
+    // Known tasks that it does not count.
+    assert_eq!(check(900, 0, 1), ScanMode::Skip);
+    assert_eq!(check(901, 0, 1), ScanMode::Full);
+    assert_eq!(check(1000, -1, 0), ScanMode::Skip);
+    assert_eq!(check(1001, -1, 0), ScanMode::Full);
+    assert_eq!(check(1002, -1, 0), ScanMode::Skip);
+}
+
 #[test]
 fn accounts_for_all_at_its_limits() {
     let sum = |uninterruptible| RunQueueSum {
@@ -52,9 +82,10 @@ fn max_skipped_at_its_limits() {
 #[test]
 fn an_idle_machine_is_never_scanned() {
     for max_skipped in 0..4 {
-        let mut policy = ScanPolicy::default();
-        let mut check =
-            |sum, running, tracked| policy.scan_mode(queues(sum, running), tracked, max_skipped);
+        let mut policy = policy_after_full_scan();
+        let mut check = |sum, running, tracked| {
+            policy.scan_mode(queues(sum, running), tracked, max_skipped, 1, NEVER)
+        };
         for _ in 0..100 {
             assert_eq!(check(0, 1, 0), ScanMode::Skip);
             assert_eq!(check(0, 0, 0), ScanMode::Skip);
@@ -67,8 +98,9 @@ fn an_idle_machine_is_never_scanned() {
 
 #[test]
 fn a_busy_one_is_scanned_now_and_then() {
-    let mut policy = ScanPolicy::default();
-    let mut check = |sum, running, tracked| policy.scan_mode(queues(sum, running), tracked, 3);
+    let mut policy = policy_after_full_scan();
+    let mut check =
+        |sum, running, tracked| policy.scan_mode(queues(sum, running), tracked, 3, 1, NEVER);
     for _ in 0..5 {
         assert_eq!(check(0, 2, 0), ScanMode::Skip);
         assert_eq!(check(2, 9, 1), ScanMode::UntilAllTracked);
@@ -90,18 +122,27 @@ fn a_busy_one_is_scanned_now_and_then() {
 
 #[test]
 fn a_busy_one_is_scanned_at_each_check_where_no_scan_may_be_skipped() {
-    let mut policy = ScanPolicy::default();
+    let mut policy = policy_after_full_scan();
     for _ in 0..20 {
-        assert_eq!(policy.scan_mode(queues(0, 2), 0, 0), ScanMode::Full);
-        assert_eq!(policy.scan_mode(queues(0, 1), 0, 0), ScanMode::Skip);
+        assert_eq!(
+            policy.scan_mode(queues(0, 2), 0, 0, 1, NEVER),
+            ScanMode::Full
+        );
+        assert_eq!(
+            policy.scan_mode(queues(0, 1), 0, 0, 1, NEVER),
+            ScanMode::Skip
+        );
     }
 }
 
 #[test]
 fn without_run_queues_each_check_is_followed_by_a_full_scan() {
-    let mut policy = ScanPolicy::default();
+    let mut policy = policy_after_full_scan();
     for _ in 0..20 {
-        assert_eq!(policy.scan_mode(None, u64::MAX, 3), ScanMode::Full);
+        assert_eq!(
+            policy.scan_mode(None, u64::MAX, 3, 1, NEVER),
+            ScanMode::Full
+        );
     }
 }
 
@@ -144,12 +185,12 @@ proptest! {
         checks in prop::collection::vec((-2..4i64, 0..4u64, 0..4u64), 1..80),
         max_skipped in prop::collection::vec(0..=MAX_SKIPPED, 4),
     ) {
-        let mut policy = ScanPolicy::default();
+        let mut policy = policy_after_full_scan();
         // Whether each check so far relied on a sum that could miss a task.
         let mut relied: Vec<bool> = Vec::new();
         for (n, (sum, running, tracked)) in checks.into_iter().enumerate() {
             let max_skipped = max_skipped[n / 20];
-            let mode = policy.scan_mode(queues(sum, running), tracked, max_skipped);
+            let mode = policy.scan_mode(queues(sum, running), tracked, max_skipped, 1, NEVER);
             let row = relied.iter().rev().take_while(|relied| **relied).count();
             let expected = if running > 1 && row >= max_skipped as usize {
                 ScanMode::Full
@@ -172,9 +213,9 @@ proptest! {
         before in 0..4usize,
         others in prop::collection::vec((0..5u64, 1..4u64), 10),
     ) {
-        let mut policy = ScanPolicy::default();
+        let mut policy = policy_after_full_scan();
         for _ in 0..before {
-            policy.scan_mode(queues(0, 2), 0, max_skipped);
+            policy.scan_mode(queues(0, 2), 0, max_skipped, 1, NEVER);
         }
         let mut checks = 0;
         for (counted, running) in others {
@@ -183,7 +224,7 @@ proptest! {
             // and so it is counted.
             let hidden = running > 1;
             let sum = counted as i64 + i64::from(!hidden);
-            match policy.scan_mode(queues(sum, running), counted, max_skipped) {
+            match policy.scan_mode(queues(sum, running), counted, max_skipped, 1, NEVER) {
                 ScanMode::Full => break,
                 ScanMode::UntilAllTracked if !hidden => break,
                 ScanMode::UntilAllTracked | ScanMode::Skip => prop_assert!(hidden),

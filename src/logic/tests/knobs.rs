@@ -49,6 +49,13 @@ fn numbers(hz: i64) -> Vec<(&'static str, i64, i64, i64)> {
 
 const COUNTER: &str = "hung_task_detect_count";
 const LIST: &str = "hung_task_sys_info";
+const GAUGES: [&str; 5] = [
+    "softlockup_count",
+    "hardlockup_count",
+    "unresponsive_cpu_count",
+    "hung_tasks_now",
+    "stuck_cpus_now",
+];
 const LISTS: [&str; 3] = [LIST, "softlockup_sys_info", "hardlockup_sys_info"];
 const CPUS: &str = "watchdog_cpumask";
 const WORDS: [(&str, i64); 7] = [
@@ -69,6 +76,7 @@ fn the_table() {
         .iter()
         .map(|n| n.0)
         .chain([COUNTER])
+        .chain(GAUGES)
         .chain(LISTS)
         .chain([CPUS])
         .collect();
@@ -265,7 +273,12 @@ fn nonsense() -> Vec<Vec<u8>> {
 #[test]
 fn nonsense_is_refused_by_every_number() {
     for text in nonsense() {
-        let numbers = |kind| matches!(kind, KnobKind::Number { .. } | KnobKind::Counter);
+        let numbers = |kind| {
+            matches!(
+                kind,
+                KnobKind::Number { .. } | KnobKind::Counter | KnobKind::Gauge
+            )
+        };
         for knob in KNOBS.iter().filter(|knob| numbers(knob.kind)) {
             assert_eq!(
                 knob.parse(&text, 250),
@@ -329,6 +342,27 @@ fn numbers_as_c_writes_them() {
             );
         }
     }
+}
+
+#[test]
+fn gauges_take_nothing() {
+    let gauges = || KNOBS.iter().filter(|knob| knob.kind == KnobKind::Gauge);
+    assert!(gauges().count() >= 5);
+    for knob in gauges() {
+        assert!(!knob.is_writable() && !knob.mainline && !knob.reconfigures());
+        for text in ["0", "1", "-1", ""] {
+            assert_eq!(
+                knob.parse(text.as_bytes(), 250),
+                Err(ParseError),
+                "{}",
+                knob.name
+            );
+        }
+        assert_eq!(knob.check(0, 250), Err(ParseError));
+    }
+    assert!(KNOBS
+        .iter()
+        .all(|knob| knob.is_writable() != (knob.kind == KnobKind::Gauge)));
 }
 
 #[test]

@@ -28,15 +28,25 @@ fn new_request(now: u64) -> PanicRequest {
 
 #[test]
 fn a_crash_kernel_is_needed_only_if_the_policy_says_so() {
-    assert_eq!(policy(1, 1, false, false), Policy::Panic);
-    assert_eq!(policy(1, 1, false, true), Policy::Panic);
-    assert_eq!(policy(1, 1, true, false), Policy::NoCrashKernel);
-    assert_eq!(policy(1, 1, true, true), Policy::Panic);
+    // Not while touches cannot be seen, if it is wanted.
+    for (needs, loaded) in [(false, false), (false, true), (true, false), (true, true)] {
+        assert_eq!(
+            policy(1, 1, false, needs, loaded),
+            Policy::TouchesNotCounted
+        );
+        assert_eq!(policy(0, 1, false, needs, loaded), Policy::NotWanted);
+        assert_eq!(policy(2, 1, false, needs, loaded), Policy::NotWanted);
+    }
+    assert_eq!(policy(1, 1, true, false, false), Policy::Panic);
+    assert_eq!(policy(1, 1, true, false, true), Policy::Panic);
+    assert_eq!(policy(1, 1, true, true, false), Policy::NoCrashKernel);
+    assert_eq!(policy(1, 1, true, true, true), Policy::Panic);
 }
 
 #[test]
 fn what_a_panic_knob_asks_for() {
-    let is_wanted = |limit, magnitude| policy(limit, magnitude, false, false) == Policy::Panic;
+    let is_wanted =
+        |limit, magnitude| policy(limit, magnitude, true, false, false) == Policy::Panic;
     for magnitude in [0, 1, 5, u64::MAX] {
         assert!(!is_wanted(0, magnitude), "0 is never");
     }
@@ -62,7 +72,7 @@ fn a_panic_is_wanted_from_the_magnitude_of_the_knob_on() {
                 (true, true, false) => Policy::NoCrashKernel,
                 (true, _, _) => Policy::Panic,
             };
-            assert_eq!(policy(knob, magnitude, needs, loaded), expected);
+            assert_eq!(policy(knob, magnitude, true, needs, loaded), expected);
         }
     }
 }

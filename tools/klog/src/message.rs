@@ -72,10 +72,16 @@ pub struct Blocker {
 pub enum Evidence {
     /// It ran the NMI handler that was sent to it.
     NmiAck,
+    /// The same, and interrupts were on.
+    NmiAckIrqsOn,
+    /// The same, and it was idle.
+    NmiAckIdle,
     /// The NMI of its own perf cycle counter found it.
     PerfNmi,
     /// A backtrace was asked for by NMI. If one follows, that is the evidence.
     Backtrace,
+    /// No answer to an NMI, and no hypervisor.
+    NoAnswer,
     /// Nothing: no NMI can be sent.
     None,
 }
@@ -86,6 +92,12 @@ pub enum Evidence {
 #[allow(missing_docs, reason = "vigil_logic::messages documents them")]
 pub enum Vigil {
     NoPanic,
+    NoPanicTouches,
+    TouchesNotCounted,
+    NoTimerInterrupts {
+        cpu: u32,
+        secs: f64,
+    },
     PanicCancelled,
     PanicDelay {
         ms: u64,
@@ -96,6 +108,10 @@ pub enum Vigil {
     SysInfoSkippedInNmi,
     NoSysInfo,
     NoNmiBacktrace,
+    BacktracesLeftOut,
+    NoBacktrace {
+        cpu: u32,
+    },
     SampledByFifoThread,
     HardLockupEvidence {
         cpu: u32,
@@ -289,14 +305,35 @@ const VIGIL: &[(&str, ReadVigil)] = &[
         })
     }),
     (vigil::NO_NMI_BACKTRACE, |_| Some(Vigil::NoNmiBacktrace)),
+    (vigil::BACKTRACES_LEFT_OUT, |_| {
+        Some(Vigil::BacktracesLeftOut)
+    }),
+    (vigil::NoBacktrace::TEXT, |v| {
+        Some(Vigil::NoBacktrace {
+            cpu: v.number("cpu")?,
+        })
+    }),
+    (vigil::NoTimerInterrupts::TEXT, |v| {
+        Some(Vigil::NoTimerInterrupts {
+            cpu: v.number("cpu")?,
+            secs: v.number("secs")?,
+        })
+    }),
+    (vigil::TOUCHES_NOT_COUNTED, |_| {
+        Some(Vigil::TouchesNotCounted)
+    }),
+    (vigil::NO_PANIC_TOUCHES, |_| Some(Vigil::NoPanicTouches)),
     (vigil::SAMPLED_BY_FIFO_THREAD, |_| {
         Some(Vigil::SampledByFifoThread)
     }),
     (vigil::HardLockupEvidence::TEXT, |v| {
         let evidence = match v.text("evidence")? {
             vigil::EVIDENCE_NMI_ACK => Evidence::NmiAck,
+            vigil::EVIDENCE_NMI_ACK_IRQS_ON => Evidence::NmiAckIrqsOn,
+            vigil::EVIDENCE_NMI_ACK_IDLE => Evidence::NmiAckIdle,
             vigil::EVIDENCE_PERF_NMI => Evidence::PerfNmi,
             vigil::EVIDENCE_BACKTRACE => Evidence::Backtrace,
+            vigil::EVIDENCE_NO_ANSWER => Evidence::NoAnswer,
             vigil::EVIDENCE_NONE => Evidence::None,
             _ => return None,
         };
@@ -535,12 +572,16 @@ mod tests {
         // No part of a report, nor of what becomes of one: of the module's load and setup.
         let left_out = [
             "BAD_BACKEND",
+            "SYS_INFO_LATER",
+            "NOT_IN_KDUMP_KERNEL",
+            "LockupsSwitchedOff",
             "PerfNotAvailable",
             "TasksNotTracked",
             "InitFailed",
             "BadParameter",
             "NoStatusFile",
             "LoadHungTasks",
+            "LoadInherited",
             "LoadSoftLockups",
             "LoadWatchedCpus",
             "LoadHardLockups",

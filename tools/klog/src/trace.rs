@@ -63,7 +63,7 @@ static TASK: LazyLock<Option<Regex>> =
 
 static CPU: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r"(?s)^CPU: (\d+) (?:UID: \d+ )?PID: (\d+) Comm: (.*?) (?:Kdump: loaded )?(?:Tainted: |Not tainted)",
+        r"(?s)^CPU: (\d+) (?:UID: \d+ )?PID: (\d+) Comm: (.*?) (?:Kdump: loaded )?(?:Tainted: |Not tainted|Taint unknown)",
     )
     .ok()
 });

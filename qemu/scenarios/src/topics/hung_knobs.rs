@@ -13,6 +13,7 @@ use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
+        Scenario::new("warnings_are_for_causes", warnings_are_for_causes).light(),
         Scenario::new(
             "warnings_run_out_and_come_back",
             warnings_run_out_and_come_back,
@@ -90,6 +91,41 @@ fn warnings_run_out_and_come_back(cx: &Cx) -> Verdict {
         !log.iter().any(|line| line.text.starts_with("Future hung")),
         "{log:#?}"
     );
+    Ok(())
+}
+
+/// Neither a stall that is reported again and again, nor many tasks behind one lock, use up what the
+/// first report of another cause needs.
+fn warnings_are_for_causes(cx: &Cx) -> Verdict {
+    for first in ["unstarted", "mutex count=5"] {
+        let vm = guest(
+            cx,
+            "hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=3",
+        )?;
+        let mark = vm.mark()?;
+        Stall::start(&vm, first)?;
+        vm.wait_log_after(mark, SUPPRESSED, SOON)?;
+        for kind in ["rwsem_writer", "sem"] {
+            let mark = vm.mark()?;
+            let other = Stall::start(&vm, kind)?;
+            wait_report(&vm, mark, other.victim()).with_context(|| format!("{first}, {kind}"))?;
+        }
+        // Three causes: now it is silent, and so it is when silence is asked for.
+        for silence in [false, true] {
+            if silence {
+                vm.set_knob("hung_task_warnings", 1)?;
+                vm.set_knob("hung_task_warnings", 0)?;
+            }
+            let mark = vm.mark()?;
+            let last = Stall::start(&vm, "completion")?;
+            finish_look(&vm)?;
+            finish_look(&vm)?;
+            finish_look(&vm)?;
+            let reports = reports(&vm.dmesg_after(mark)?)?;
+            ensure!(reports.is_empty(), "{first}: {reports:#?}");
+            last.end(&vm)?;
+        }
+    }
     Ok(())
 }
 

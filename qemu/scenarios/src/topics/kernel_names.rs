@@ -31,7 +31,7 @@ fn mainline() -> impl Iterator<Item = &'static KnobInfo> {
 fn two_values(knob: &KnobInfo) -> [&'static str; 2] {
     match knob.kind {
         KnobKind::Number { .. } => ["1", "0"],
-        KnobKind::Counter => ["0", "0"],
+        KnobKind::Counter | KnobKind::Gauge => ["0", "0"],
         KnobKind::List => ["timers", "tasks,mem"],
         KnobKind::Cpus => ["1", "0-1"],
     }

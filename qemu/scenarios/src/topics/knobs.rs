@@ -2,13 +2,18 @@
 //! The knobs themselves: every one of the table, with every kind of good and
 //! bad value, as file and as parameter.
 
-use super::{hung_stall::has_khungtaskd, module::nothing_left};
+use super::{
+    hung_stall::{has_khungtaskd, wait_for, wait_report, Stall, SOON},
+    lockup_stall::{guest, Lockup},
+    module::nothing_left,
+};
 use crate::prelude::*;
 use std::collections::BTreeSet;
 use vigil_logic::knobs::{KnobInfo, KnobKind, KNOBS, SYS_INFO};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
+        Scenario::new("gauges", gauges),
         Scenario::new("files", files).core(),
         Scenario::new("who_may_write", who_may_write),
         Scenario::new("parameters", parameters),
@@ -60,6 +65,7 @@ fn good_values(knob: &KnobInfo, hz: i64) -> Vec<(String, String)> {
             values
         }
         KnobKind::Counter => vec![pair("0", "0"), pair("0\n", "0")],
+        KnobKind::Gauge => vec![],
         KnobKind::List => {
             let all: Vec<&str> = SYS_INFO.iter().map(|(name, _)| *name).collect();
             let all = all.join(",");
@@ -116,7 +122,7 @@ fn bad_values(knob: &KnobInfo, hz: i64) -> Vec<Vec<u8>> {
             numbers.extend([i128::from(min) - 1, i128::from(max.value(hz)) + 1]);
             bad.extend([b"\n".to_vec(), b"   ".to_vec()]);
         }
-        KnobKind::Counter => {
+        KnobKind::Counter | KnobKind::Gauge => {
             numbers.extend([1, -1]);
             bad.extend([b"\n".to_vec(), b"   ".to_vec()]);
         }
@@ -197,6 +203,11 @@ fn files(cx: &Cx) -> Verdict {
             "{name} is {:?} at first, not {default:?}",
             read()?
         );
+        if !knob.is_writable() {
+            let errno = vm.set_knob(name, 0).err().and_then(|error| error.errno());
+            ensure!(errno == Some(Errno::EACCES), "0 to {name}: {errno:?}");
+            continue;
+        }
         for (written, expected) in good_values(knob, hz) {
             vm.set_knob(name, &written)
                 .with_context(|| format!("{written:?} to {name}"))?;
@@ -232,13 +243,13 @@ fn files(cx: &Cx) -> Verdict {
     nothing_left(&vm)
 }
 
-/// Mode 0644: root writes, everybody reads. A write not at the beginning of a
+/// Mode 0644: root writes, everybody reads; 0444 of what nobody writes. A write not at the beginning of a
 /// file is refused. sysctl works, with lines of a file as well.
 fn who_may_write(cx: &Cx) -> Verdict {
     let vm = cx.boot()?;
     vm.load("")?;
     let modes = vm.sh_ok(&format!("stat -c '%a %u %g' {FOLDER}/* | sort -u"))?;
-    ensure!(modes == "644 0 0\n", "{modes}");
+    ensure!(modes == "444 0 0\n644 0 0\n", "{modes}");
     let before = vm.sh_ok(&format!("cd {FOLDER}; grep . *"))?;
     for knob in KNOBS {
         let name = knob.name;
@@ -252,6 +263,9 @@ fn who_may_write(cx: &Cx) -> Verdict {
                 && output.stdout.contains("Permission denied"),
             "{name} unprivileged: {output:?}"
         );
+        if !knob.is_writable() {
+            continue;
+        }
         // Without a write(2) at another place there would be no seek.
         let value = if matches!(knob.kind, KnobKind::List) {
             "mem"
@@ -299,7 +313,7 @@ fn parameters(cx: &Cx) -> Verdict {
     let hz = hz(&vm)?;
     let given: Vec<&KnobInfo> = KNOBS
         .iter()
-        .filter(|knob| !matches!(knob.kind, KnobKind::Counter))
+        .filter(|knob| !matches!(knob.kind, KnobKind::Counter | KnobKind::Gauge))
         .collect();
     let listed = vm.sh_ok("modinfo -p /vm/vigil.ko")?;
     let listed: BTreeSet<&str> = listed
@@ -309,6 +323,7 @@ fn parameters(cx: &Cx) -> Verdict {
     // And these, which are no knobs: they cannot be changed later.
     let switches = [
         "hardlockup_backend",
+        "inherit",
         "kernel_names",
         "use_run_queues",
         "use_stopper",
@@ -389,5 +404,59 @@ fn parameters(cx: &Cx) -> Verdict {
     }
     vm.load("")?;
     vm.unload()?;
+    Ok(())
+}
+
+/// What is counted and what is stuck now, for everybody to read, under load.
+fn gauges(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1 hung_task_timeout_secs=2")?;
+    let read = || -> anyhow::Result<[u64; 5]> {
+        let text = vm.sh_ok(
+            "cd /proc/sys/vigil; setpriv --reuid=65534 --regid=65534 --clear-groups \
+             cat softlockup_count hardlockup_count unresponsive_cpu_count hung_tasks_now stuck_cpus_now",
+        )?;
+        let numbers: Result<Vec<u64>, _> = text.lines().map(str::parse).collect();
+        numbers?
+            .try_into()
+            .map_err(|numbers| anyhow!("not five: {numbers:?}"))
+    };
+    ensure!(read()? == [0; 5], "{:?}", read()?);
+    let mark = vm.mark()?;
+    let stall = Stall::start(&vm, "mutex count=3")?;
+    wait_report(&vm, mark, stall.victims[2])?;
+    wait_for(&vm, SOON, "three hung tasks", || {
+        Ok((read()? == [0, 0, 0, 3, 0]).then_some(()))
+    })?;
+    stall.end(&vm)?;
+    wait_for(&vm, SOON, "no hung task", || {
+        Ok((read()? == [0; 5]).then_some(()))
+    })?;
+    for (what, found, during, after) in [
+        (
+            "irqs_off",
+            "hard LOCKUP on cpu 1",
+            [0, 1, 0, 0, 1],
+            [0, 1, 0, 0, 0],
+        ),
+        (
+            "preempt_off",
+            "soft lockup - CPU#1",
+            [1, 1, 0, 0, 1],
+            [1, 1, 0, 0, 0],
+        ),
+    ] {
+        let mark = vm.mark()?;
+        let lockup = Lockup::start(&vm, &format!("{what} cpu=1 ms=3300"))?;
+        vm.wait_log_after(mark, found, SOON)?;
+        let now = read()?;
+        ensure!(now == during, "{what}: {now:?}");
+        lockup.wait(&vm)?;
+        wait_for(
+            &vm,
+            SOON,
+            "its end",
+            || Ok((read()? == after).then_some(())),
+        )?;
+    }
     Ok(())
 }

@@ -26,7 +26,8 @@ macro_rules! sources {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 27] = sources![
+const SOURCES: [(&str, &str); 28] = sources![
+    "backtrace",
     "buffer",
     "clock",
     "cpu",

@@ -10,6 +10,7 @@ use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
+        Scenario::new("a_cpu_refuses", a_cpu_refuses),
         Scenario::new("off_and_on", off_and_on)
             .core()
             .limit(secs(300)),
@@ -168,5 +169,34 @@ fn nohz_full(cx: &Cx) -> Verdict {
         words.hard.len() == 1 && words.hard[0].cpu == 3,
         "{words:#?}"
     );
+    Ok(())
+}
+
+/// A CPU that cannot be watched makes a write fail, and the knobs say what is: nothing is watched.
+fn a_cpu_refuses(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    let states = vm.read("/sys/devices/system/cpu/hotplug/states")?;
+    let state = states
+        .lines()
+        .find_map(|line| line.strip_suffix(": vigil:online"))
+        .with_context(|| states.clone())?
+        .trim()
+        .to_owned();
+    // Off first: the kernel has the next callback of that state fail, and one that switches off must
+    // not (`cpuhp_issue_call()`).
+    vm.set_knob("watchdog", 0)?;
+    for _ in 0..2 {
+        let (knob, value, before) = ("watchdog", "1", "0");
+        vm.write(
+            "/sys/devices/system/cpu/cpu1/hotplug/fail",
+            state.as_bytes(),
+        )?;
+        ensure!(vm.set_knob(knob, value).is_err(), "{knob} was written");
+        ensure!(vm.knob(knob)? == before, "{knob}: {}", vm.knob(knob)?);
+        provoke(&vm, "irqs_off cpu=1 ms=2500")?.words.silent()?;
+    }
+    vm.set_knob("watchdog", 1)?;
+    let outcome = provoke(&vm, "irqs_off cpu=1 ms=2500")?;
+    ensure!(outcome.words.hard.len() == 1, "{:#?}", outcome.words);
     Ok(())
 }

@@ -12,6 +12,13 @@ use regex::Regex;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
+        Scenario::new("not_in_a_capture_kernel", not_in_a_capture_kernel)
+            .needs("CONFIG_PROC_VMCORE")
+            .only_on(
+                Arch::X86_64,
+                "the address without memory is of that machine",
+            )
+            .light(),
         Scenario::new("load_message_and_status", load_message_and_status).core(),
         Scenario::new("unload_while_it_reports", unload_while_it_reports),
         Scenario::new("hundred_times_idle", hundred_times_idle)
@@ -73,16 +80,27 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
         "not_built_in" => "not built in",
         on_or_off => on_or_off,
     };
-    // The tracepoint belongs to the in-tree detector.
-    let (without, in_tree_state) = match has_khungtaskd(&vm) {
-        true => (
-            "none",
-            format!("hung task on (timeout 120 s), soft lockup on, hard lockup {in_tree_hard}"),
-        ),
-        false => (
-            "__traceiter_sched_process_hang",
-            "hung task not built in, soft lockup not built in, hard lockup not built in".into(),
-        ),
+    let in_tree_state = match has_khungtaskd(&vm) {
+        true => format!("hung task on (timeout 120 s), soft lockup on, hard lockup {in_tree_hard}"),
+        false => {
+            "hung task not built in, soft lockup not built in, hard lockup not built in".into()
+        }
+    };
+    // What this kernel is built without.
+    let without: Vec<&str> = [
+        // The tracepoint belongs to the in-tree detector.
+        ("__traceiter_sched_process_hang", "CONFIG_DETECT_HUNG_TASK"),
+        ("print_irqtrace_events", "CONFIG_TRACE_IRQFLAGS"),
+        ("scx_softlockup", "CONFIG_SCHED_CLASS_EXT"),
+        ("scx_hardlockup", "CONFIG_SCHED_CLASS_EXT"),
+    ]
+    .into_iter()
+    .filter(|(_, option)| !vm.artifacts().kernel_has(option))
+    .map(|(name, _)| name)
+    .collect();
+    let without = match without.is_empty() {
+        true => "none".to_owned(),
+        false => without.join(", "),
     };
     let state = |text, state: &str| pattern_of(text, &[("state", state)]);
     let expected = [
@@ -98,7 +116,7 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
         pattern_of(messages::LoadWatchedCpus::<()>::TEXT, &[("cpus", "0-1")]),
         pattern_of(
             messages::LoadNotAvailable::<()>::TEXT,
-            &[("names", without)],
+            &[("names", &without)],
         ),
         state(messages::LoadInTree::<()>::TEXT, &in_tree_state),
     ];
@@ -143,7 +161,10 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
         (key::softlockup::SAMPLED_WITH, "cpu_stopper"),
         (key::hardlockup::ENABLED, "1"),
         (key::hardlockup::THRESHOLD_S, "10"),
-        (key::kernel_functions::NOT_AVAILABLE, without),
+        (
+            key::kernel_functions::NOT_AVAILABLE,
+            &without.replace(", ", " "),
+        ),
         (key::in_tree::HUNG_TASK, hung_task.0),
         (key::in_tree::HUNG_TASK_TIMEOUT_S, hung_task.1),
         (key::in_tree::SOFTLOCKUP, hung_task.2),
@@ -174,7 +195,10 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
 
     let thread = vm.sh_ok("ps -e -o comm=,ni=,cls= | grep vigild")?;
     let words: Vec<&str> = thread.split_whitespace().collect();
-    ensure!(words == ["vigild/hung", "0", "TS"], "{thread}");
+    ensure!(
+        words == ["vigild/hung", "0", "TS", "vigild/info", "0", "TS"],
+        "{thread}"
+    );
 
     let mark = vm.mark()?;
     let twice = vm.sh("insmod /vm/vigil.ko hung_task_timeout_secs=77")?;
@@ -531,4 +555,14 @@ fn insmod_fail_nth(cx: &Cx) -> Verdict {
         ensure!(leaks.is_empty(), "{leaks}");
     }
     Ok(())
+}
+
+/// In the kernel that saves a dump the module is not loaded, and says so.
+fn not_in_a_capture_kernel(cx: &Cx) -> Verdict {
+    // What tells a capture kernel from others. There is no dump at that address, nor memory.
+    let vm = cx.boot_with(cx.config().append("elfcorehdr=3584M"))?;
+    let mark = vm.mark()?;
+    ensure!(vm.load("").is_err(), "loaded");
+    vm.wait_log_after(mark, &pattern(messages::NOT_IN_KDUMP_KERNEL), SOON)?;
+    nothing_left(&vm)
 }

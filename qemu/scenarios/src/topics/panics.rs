@@ -29,6 +29,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("one_does_not_answer", one_does_not_answer)
             .only_on(Arch::X86_64, NO_ASKING)
             .all(),
+        Scenario::new("knob_written_later", knob_written_later),
+        Scenario::new("printk_lock_is_kept", printk_lock_is_kept),
+        Scenario::new("kprobes_are_disabled", kprobes_are_disabled)
+            .needs("CONFIG_SOFTLOCKUP_DETECTOR"),
         Scenario::new("another_takes_over", another_takes_over)
             .only_on(Arch::X86_64, NO_ASKING)
             .all(),
@@ -216,8 +220,12 @@ fn called_off_for_a_task(cx: &Cx) -> Verdict {
         let mark = vm.mark()?;
         let stall = Stall::start(&vm, "mutex")?;
         vm.wait_log_after(mark, &delayed("20000"), SOON)?;
+        let loud = vm.read("/proc/sys/kernel/printk")?;
+        ensure!(loud.starts_with("15"), "the console is not verbose: {loud}");
         vm.sh_ok(way)?;
         vm.wait_log_after(mark, off, SOON)?;
+        let quiet = vm.read("/proc/sys/kernel/printk")?;
+        ensure!(quiet.starts_with("1\t"), "the console stays at {quiet}");
         stall.end(&vm)?;
         if way != "rmmod vigil" {
             // The thread goes on with its looks, without anybody ringing.
@@ -386,5 +394,112 @@ fn wait_for_panic(vm: &Vm) -> Verdict {
         ensure!(begun.elapsed() < SOON, "no panic");
         std::thread::sleep(Duration::from_millis(100));
     }
+    Ok(())
+}
+
+/// A knob that is written when the report was given, and the CPU is still stuck, is heard.
+fn knob_written_later(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    let mark = vm.mark()?;
+    Lockup::start(&vm, "irqs_off cpu=1 ms=120000")?;
+    vm.wait_log_after(mark, "Watchdog detected hard LOCKUP on cpu 1", SOON)?;
+    vm.set_knob("hardlockup_panic", 1)?;
+    panicked(&vm.wait_panic(SOON)?, "Hard LOCKUP")?;
+    Ok(())
+}
+
+/// For how long each of these CPUs ran nothing at most, in whole seconds, while the guest does
+/// `what`.
+fn longest_gaps(vm: &Vm, cpus: &[u32], what: &str) -> anyhow::Result<Vec<u64>> {
+    let mut script = String::new();
+    for cpu in cpus {
+        script += &format!(
+            "taskset -c {cpu} sh -c 'while :; do cut -d. -f1 /proc/uptime; sleep 1; done' > /tmp/alive{cpu} & "
+        );
+    }
+    vm.sh_ok(&format!("{script} sleep 1"))?;
+    vm.sh_ok(what)?;
+    let mut gaps = Vec::new();
+    for cpu in cpus {
+        let gap = vm.sh_ok(&format!(
+            "awk 'NR > 1 && $1 - last > most {{ most = $1 - last }} {{ last = $1 }} END {{ print most + 0 }}' /tmp/alive{cpu}"
+        ))?;
+        gaps.push(gap.trim().parse()?);
+    }
+    vm.sh_ok("pkill -f /proc/uptime; true")?;
+    Ok(gaps)
+}
+
+/// A CPU that is stuck with the lock that keeps the lines of a stack together takes no other CPU with
+/// it, with the stacks of all asked for, whatever functions of the kernel there are; another stall is
+/// found meanwhile; and a panic that is asked for comes.
+fn printk_lock_is_kept(cx: &Cx) -> Verdict {
+    for parameters in ["use_unexported=0", ""] {
+        let vm = guest(
+            cx,
+            4,
+            &format!(
+                "watchdog_thresh=2 hardlockup_all_cpu_backtrace=1 softlockup_all_cpu_backtrace=1 {parameters}"
+            ),
+        )?;
+        let mark = vm.mark()?;
+        let gaps = longest_gaps(
+            &vm,
+            &[0, 2, 3],
+            "cd /sys/kernel/debug/vigil_provoke
+             taskset -c 0 sh -c 'echo printk_lock cpu=1 ms=20000 id=20001 > run'; sleep 8
+             taskset -c 0 sh -c 'echo preempt_off cpu=2 ms=6000 id=20002 > run'; sleep 16",
+        )?;
+        // CPU 2 has a stall of its own.
+        let most = [5, 12, 5].map(|most| most * u64::from(machine::slowdown()));
+        ensure!(
+            gaps.iter().zip(most).all(|(gap, most)| *gap <= most),
+            "{parameters}: CPUs 0, 2 and 3 stood still for {gaps:?} s"
+        );
+        for found in [
+            "Watchdog detected hard LOCKUP on cpu 1",
+            "BUG: soft lockup - CPU#2",
+        ] {
+            vm.wait_log_after(mark, found, SOON).context(parameters)?;
+        }
+        vm.set_knob("hardlockup_panic", 1)?;
+        Lockup::start(&vm, "printk_lock cpu=1 ms=120000")?;
+        panicked(&vm.wait_panic(secs(120))?, "Hard LOCKUP").context(parameters)?;
+    }
+    Ok(())
+}
+
+/// With kprobes disabled vigil cannot see that slow code touches the watchdog: what looks like a
+/// lockup then is reported as what it may be, and makes no panic. Enabled again, all is as before.
+fn kprobes_are_disabled(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        2,
+        "watchdog_thresh=1 softlockup_panic=1 hardlockup_panic=1",
+    )?;
+    vm.write("/proc/sys/kernel/watchdog", b"0")?;
+    let kprobes = |on: &str| vm.write("/sys/kernel/debug/kprobes/enabled", on.as_bytes());
+    for what in [
+        "touch_nmi cpu=1 ms=4000 touch_ms=500",
+        "touch_softlockup cpu=1 ms=5000 touch_ms=500",
+    ] {
+        kprobes("0")?;
+        let mark = vm.mark()?;
+        Lockup::start(&vm, what)?.wait(&vm)?;
+        for text in [messages::TOUCHES_NOT_COUNTED, messages::NO_PANIC_TOUCHES] {
+            vm.wait_log_after(mark, &pattern(text), SOON)
+                .context(what)?;
+        }
+        kprobes("1")?;
+        let mark = vm.mark()?;
+        Lockup::start(&vm, what)?.wait(&vm)?;
+        let log = vm.dmesg_after(mark)?;
+        ensure!(
+            !log.iter().any(|line| line.text.contains("ockup")),
+            "{log:#?}"
+        );
+    }
+    Lockup::start(&vm, "irqs_off cpu=1 ms=60000")?;
+    panicked(&vm.wait_panic(SOON)?, "Hard LOCKUP")?;
     Ok(())
 }

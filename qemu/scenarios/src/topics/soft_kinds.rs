@@ -19,6 +19,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("again_after_each_threshold", again_after_each_threshold).light(),
         Scenario::new("not_later_than_in_tree", not_later_than_in_tree),
         Scenario::new("interrupts_off", interrupts_off),
+        Scenario::new("waiting_in_stop_machine", waiting_in_stop_machine),
         Scenario::new("not_one", not_one),
         Scenario::new("stand_in_for_the_stopper", stand_in_for_the_stopper)
             .core()
@@ -450,6 +451,24 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
     ensure!(
         !is_storm(all_timer, &span),
         "a storm before, but none of three"
+    );
+    Ok(())
+}
+
+/// CPUs that wait in stop_machine() for one that is stuck have no lockup of their own: the one that
+/// they wait for is reported, and no panic for soft lockups comes.
+fn waiting_in_stop_machine(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 4, "watchdog_thresh=1 softlockup_panic=1")?;
+    let mark = vm.mark()?;
+    vm.sh_ok(
+        "cd /sys/kernel/debug/vigil_provoke
+         taskset -c 0 sh -c 'echo irqs_off cpu=3 ms=9000 > run'; sleep 1
+         taskset -c 0 sh -c 'echo 1 > stop_machine'",
+    )?;
+    let words = Words::of(&vm.dmesg_after(mark)?)?;
+    ensure!(
+        words.soft.is_empty() && words.hard.len() == 1 && words.hard[0].cpu == 3,
+        "{words:#?}"
     );
     Ok(())
 }

@@ -130,11 +130,8 @@ fn more_is_shown(cx: &Cx) -> Verdict {
     vm.set_knob("softlockup_sys_info", "mem,all_bt")?;
     let outcome = provoke(&vm, "preempt_off cpu=1 ms=3000")?;
     let report = outcome.words.only_soft(1)?.first().context("no report")?;
-    for words in [
-        "Mem-Info:",
-        "NMI backtrace for cpu 0",
-        "NMI backtrace for cpu 3",
-    ] {
+    vm.wait_log("Mem-Info:", SOON)?;
+    for words in ["NMI backtrace for cpu 0", "NMI backtrace for cpu 3"] {
         ensure!(report.mentions(words), "no '{words}': {report:#?}");
     }
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is no stall, and has to do with how one is found:
+ *
+ *   rq_off N      the run queues count N sleeping tasks less than there are, for good
+ *   stop_machine  stop_machine() of nothing, which waits for all CPUs
+ */
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/err.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/stop_machine.h>
+#include <linux/uaccess.h>
+
+#include "prov.h"
+
+static int idle_sleeper(void *unused)
+{
+	set_current_state(TASK_IDLE);
+	schedule();
+	__set_current_state(TASK_RUNNING);
+	return 0;
+}
+
+/* A wake-up takes off the count what going to sleep had not added. */
+static int rq_off(void *unused, u64 count)
+{
+	while (count--) {
+		struct task_struct *task = kthread_run(idle_sleeper, NULL, "prov_rq_off");
+
+		if (IS_ERR(task))
+			return PTR_ERR(task);
+		msleep(100);
+		task->sched_contributes_to_load = 1;
+		wake_up_process(task);
+		msleep(20);
+	}
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(rq_off_fops, NULL, rq_off, "%llu\n");
+
+static int nothing(void *unused)
+{
+	return 0;
+}
+
+static int stop_all(void *unused, u64 value)
+{
+	return stop_machine(nothing, NULL, NULL);
+}
+DEFINE_DEBUGFS_ATTRIBUTE(stop_machine_fops, NULL, stop_all, "%llu\n");
+
+/* Create the files, in @dir. */
+void prov_misc_init(struct dentry *dir)
+{
+	debugfs_create_file_unsafe("rq_off", 0200, dir, NULL, &rq_off_fops);
+	debugfs_create_file_unsafe("stop_machine", 0200, dir, NULL, &stop_machine_fops);
+}
