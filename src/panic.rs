@@ -318,9 +318,7 @@ impl PanicControl {
                 }
             }
         }
-        if let Some(reason) = decision.refused {
-            self.print_refusal(reason);
-        }
+        self.print_refusal(decision.refused);
     }
 
     /// The end of a report that an NMI gives: panics on the spot, or says why there is no panic.
@@ -342,16 +340,16 @@ impl PanicControl {
             }
             self.execute_in_nmi(request, nmi);
         }
-        if let Some(reason) = decision.refused {
-            self.print_refusal(reason);
-        }
+        self.print_refusal(decision.refused);
     }
 
-    /// Says that the policy does not allow the panic that is asked for.
+    /// Says why the policy does not allow a panic that is asked for, if that is so.
     #[inline(never)]
-    fn print_refusal(&self, reason: &'static str) {
-        kernel_panic::taint_warned();
-        printk::emerg(format_args!("{reason}"));
+    fn print_refusal(&self, reason: Option<&'static str>) {
+        if let Some(reason) = reason {
+            kernel_panic::taint_warned();
+            printk::emerg(format_args!("{reason}"));
+        }
     }
 
     /// The initiator leaves [`Phase::Reporting`], and panics unless that has to wait.
@@ -487,9 +485,7 @@ impl PanicControl {
             Policy::NotWanted => self.cancel(request),
             policy @ (Policy::NoCrashKernel | Policy::TouchesNotCounted) => {
                 self.cancel(request);
-                if let Some(reason) = refusal(policy) {
-                    self.print_refusal(reason);
-                }
+                self.print_refusal(refusal(policy));
             }
             Policy::Panic => {
                 self.console_verbose();
@@ -512,9 +508,7 @@ impl PanicControl {
             Policy::NotWanted => (),
             policy @ (Policy::NoCrashKernel | Policy::TouchesNotCounted) => {
                 self.cancel(request);
-                if let Some(reason) = refusal(policy) {
-                    self.print_refusal(reason);
-                }
+                self.print_refusal(refusal(policy));
             }
             Policy::Panic => {
                 self.console_verbose();

@@ -380,15 +380,21 @@ static int lockup_victim(struct prov_thread *t)
 	return 0;
 }
 
+/* A stall from its begin to its end, for which the caller has occupied the CPU. */
+static void lockup_spin_through(struct prov_thread *t)
+{
+	if (lockup_begin(t)) {
+		lockup_spin(t);
+		lockup_end(t);
+	}
+}
+
 /* One way after the other to occupy a CPU */
 
 static noinline void prov_preempt_off(struct prov_thread *t)
 {
 	preempt_disable();
-	if (lockup_begin(t)) {
-		lockup_spin(t);
-		lockup_end(t);
-	}
+	lockup_spin_through(t);
 	preempt_enable();
 }
 
@@ -397,10 +403,7 @@ static noinline void prov_irqs_off(struct prov_thread *t)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	if (lockup_begin(t)) {
-		lockup_spin(t);
-		lockup_end(t);
-	}
+	lockup_spin_through(t);
 	local_irq_restore(flags);
 }
 
@@ -416,10 +419,7 @@ static noinline void prov_zone_lock(struct prov_thread *t)
 	while (!populated_zone(zone))
 		zone++;
 	spin_lock_irqsave(&zone->lock, flags);
-	if (lockup_begin(t)) {
-		lockup_spin(t);
-		lockup_end(t);
-	}
+	lockup_spin_through(t);
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
@@ -429,20 +429,14 @@ static noinline void prov_printk_lock(struct prov_thread *t)
 	unsigned long flags;
 
 	printk_cpu_sync_get_irqsave(flags);
-	if (lockup_begin(t)) {
-		lockup_spin(t);
-		lockup_end(t);
-	}
+	lockup_spin_through(t);
 	printk_cpu_sync_put_irqrestore(flags);
 }
 
 static noinline void prov_bh_off(struct prov_thread *t)
 {
 	local_bh_disable();
-	if (lockup_begin(t)) {
-		lockup_spin(t);
-		lockup_end(t);
-	}
+	lockup_spin_through(t);
 	local_bh_enable();
 }
 
@@ -450,10 +444,7 @@ static void prov_softirq_spin(struct tasklet_struct *tasklet)
 {
 	struct lockup_cpu *c = container_of(tasklet, struct lockup_cpu, tasklet);
 
-	if (lockup_begin(c->t)) {
-		lockup_spin(c->t);
-		lockup_end(c->t);
-	}
+	lockup_spin_through(c->t);
 }
 
 static noinline void prov_softirq_hog(struct prov_thread *t)
@@ -480,10 +471,7 @@ static noinline void prov_fifo_hog(struct prov_thread *t)
 	t->err = sched_setattr_nocheck(current, &attr);
 	if (t->err)
 		return;
-	if (lockup_begin(t)) {
-		lockup_spin(t);
-		lockup_end(t);
-	}
+	lockup_spin_through(t);
 	attr.sched_policy = SCHED_NORMAL;
 	attr.sched_priority = 0;
 	sched_setattr_nocheck(current, &attr);

@@ -41,21 +41,17 @@ DEFINE_STATIC_CALL_NULL(vigil_show_regs, __show_regs);
 #else
 DEFINE_STATIC_CALL_NULL(vigil_show_regs, show_regs);
 #endif
-static bool has_show_regs;
 DEFINE_STATIC_CALL_NULL(vigil_dump_stack_print_info, dump_stack_print_info);
-static bool has_print_info;
 DEFINE_STATIC_CALL_NULL(vigil_trigger_backtrace, arch_trigger_cpumask_backtrace);
 
 void vigil_bind_show_regs(void *entry)
 {
 	static_call_update(vigil_show_regs, entry);
-	has_show_regs = true;
 }
 
 void vigil_bind_dump_stack_print_info(void *entry)
 {
 	static_call_update(vigil_dump_stack_print_info, entry);
-	has_print_info = true;
 }
 
 void vigil_bind_trigger_backtrace(void *entry)
@@ -191,11 +187,11 @@ int vigil_cpu_state_show(struct vigil_cpu_state *state)
 	bool own = snapshot->cpu == raw_smp_processor_id();
 	unsigned int i;
 
-	if (own && has_print_info)
+	if (own && static_call_query(vigil_dump_stack_print_info))
 		static_call_cond(vigil_dump_stack_print_info)(KERN_DEFAULT);
 	else
 		print_info(snapshot);
-	if (has_show_regs)
+	if (static_call_query(vigil_show_regs))
 		static_call_cond(vigil_show_regs)(&state->regs,
 						  !own ? SHOW_REGS_SHORT :
 						  user_mode(&state->regs) ? SHOW_REGS_USER :
@@ -240,7 +236,7 @@ void vigil_show_interrupted(struct pt_regs *regs)
 	vigil_cpu_state_show(&state);
 #else
 	/* Touches nothing there. */
-	if (has_show_regs)
+	if (static_call_query(vigil_show_regs))
 		static_call_cond(vigil_show_regs)(regs);
 	else
 		dump_stack();

@@ -53,11 +53,11 @@ pub(crate) fn print(status: &StatusFile, inherited: &Inherited) {
     let thresh = hung.knobs.get_u64(Knob::WatchdogThresh);
     let state = SoftLockups { lockups, thresh };
     printk::info(format_args!("{}", LoadSoftLockups { state }));
-    let in_tree = InTree::read(&hung.ksyms);
+    let in_tree = InTree::read(hung.ksyms());
     let state = HardLockups {
         lockups,
         thresh,
-        in_tree_uses_perf: in_tree.uses_perf(&hung.ksyms),
+        in_tree_uses_perf: in_tree.uses_perf(hung.ksyms()),
     };
     printk::info(format_args!("{}", LoadHardLockups { state }));
     // On a line of its own, which is cut if the list is too long for the log.
@@ -68,7 +68,7 @@ pub(crate) fn print(status: &StatusFile, inherited: &Inherited) {
         printk::info(format_args!("{}", LoadInherited { knobs }));
     }
     let names = FunctionNames {
-        ksyms: &hung.ksyms,
+        ksyms: hung.ksyms(),
         called: false,
         separator: ", ",
     };

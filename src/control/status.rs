@@ -281,7 +281,7 @@ impl StatusFile {
 
     fn kernel_functions(&self, w: &mut Writer<'_>) -> fmt::Result {
         let names = |called| FunctionNames {
-            ksyms: &self.hung.ksyms,
+            ksyms: self.hung.ksyms(),
             called,
             separator: " ",
         };
@@ -290,7 +290,7 @@ impl StatusFile {
     }
 
     fn in_tree(&self, w: &mut Writer<'_>) -> fmt::Result {
-        let detectors = InTree::read(&self.hung.ksyms);
+        let detectors = InTree::read(self.hung.ksyms());
         w.put(in_tree::HUNG_TASK, &detectors.hung_task)?;
         w.put(
             in_tree::HUNG_TASK_TIMEOUT_S,

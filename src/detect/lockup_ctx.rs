@@ -17,7 +17,10 @@ use crate::{
             backend::Backend,
             state::State, //
         },
-        panic::Cause,
+        panic::{
+            Cause,
+            Initiator, //
+        },
         sample_period::sample_period, //
     },
     panic::PanicControl,
@@ -27,7 +30,10 @@ use crate::{
             ReportLock,
             REPORT_LOCK_TIMEOUT_NS, //
         },
-        session::DumpOptions, //
+        session::{
+            DumpOptions,
+            ReportSession, //
+        }, //
     },
     sys::{
         backtrace::Backtracer,
@@ -276,6 +282,15 @@ impl LockupCtx {
         }
     }
 
+    /// Begins the report of a CPU.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn report_session(&self, cpu: u32, dump: DumpOptions) -> ReportSession<'_> {
+        ReportSession::new(&self.panic, &self.backtracer, Initiator::Cpu(cpu), dump)
+    }
+
     /// What a report on a hard lockup shows besides its lines.
     ///
     /// # Context
@@ -338,12 +353,15 @@ impl LockupCtx {
         !self.other_cpu_on_time(me, now.saturating_sub(of_late), now)
     }
 
-    /// Whether a watched CPU is known to be stuck now: it was reported, or is about to be.
-    fn is_stuck(&self, cpu: u32, heartbeat: &CpuHeartbeat) -> bool {
-        let state = self.cpu_hardlockup(cpu).map(CpuHardlockup::state);
-        heartbeat.active.load(Relaxed)
-            && (heartbeat.has_softlockup.load(Relaxed)
-                || state.is_some_and(|state| state != State::Healthy))
+    /// The watched CPUs that are known to be stuck now: reported, or about to be.
+    fn known_stuck(&self) -> impl Iterator<Item = u32> + '_ {
+        let cpus = Iterator::zip(self.heartbeats.iter(), self.cpu_hardlockups());
+        cpus.filter_map(|(heartbeat, (cpu_hardlockup, cpu))| {
+            let is_stuck = heartbeat.active.load(Relaxed)
+                && (heartbeat.has_softlockup.load(Relaxed)
+                    || cpu_hardlockup.state() != State::Healthy);
+            is_stuck.then_some(cpu)
+        })
     }
 
     /// How many CPUs are stuck now, as far as is known: with a soft lockup, a hard lockup, or not
@@ -353,10 +371,9 @@ impl LockupCtx {
     ///
     /// Any.
     pub(crate) fn stuck_cpus(&self) -> u64 {
-        let heartbeats = self.heartbeats.iter().zip(0..u32::MAX);
-        heartbeats.fold(0, |stuck: u64, (heartbeat, cpu)| {
-            stuck.saturating_add(self.is_stuck(cpu, heartbeat).into())
-        })
+        // Not `count()`, which brings a panic path along.
+        self.known_stuck()
+            .fold(0, |stuck: u64, _| stuck.saturating_add(1))
     }
 
     /// Whether another CPU is known to be stuck.
@@ -365,8 +382,7 @@ impl LockupCtx {
     ///
     /// Any.
     pub(super) fn other_cpu_stuck(&self, me: u32) -> bool {
-        let mut heartbeats = self.heartbeats.iter().zip(0..u32::MAX);
-        heartbeats.any(|(heartbeat, cpu)| cpu != me && self.is_stuck(cpu, heartbeat))
+        self.known_stuck().any(|cpu| cpu != me)
     }
 
     /// Whether no CPU is watched.

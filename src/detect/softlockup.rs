@@ -15,10 +15,7 @@ use crate::{
             Incident,
             IncidentKind, //
         },
-        panic::{
-            Cause,
-            Initiator, //
-        },
+        panic::Cause,
         softlockup::{
             self,
             Sample,
@@ -31,8 +28,7 @@ use crate::{
         report_lock::ReportGuard,
         session::{
             DumpOptions,
-            Finding,
-            ReportSession, //
+            Finding, //
         },
         softlockup::{
             self as text,
@@ -276,8 +272,7 @@ impl CpuSoftlockup {
         if let Some(heartbeat) = ctx.heartbeat(cpu) {
             heartbeat.has_softlockup.store(true, Relaxed);
         }
-        let mut session =
-            ReportSession::new(&ctx.panic, &ctx.backtracer, Initiator::Cpu(cpu), dump);
+        let mut session = ctx.report_session(cpu, dump);
         let threshold = softlockup::threshold(ctx.thresh());
         let finding = Finding {
             cause: Cause::SoftLockup,

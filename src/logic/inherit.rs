@@ -33,41 +33,40 @@ pub struct Source {
 
 /// The values that are taken over, but for `watchdog_cpumask`.
 pub const SOURCES: &[Source] = &[
-    long(Knob::HungTaskTimeoutSecs, c"sysctl_hung_task_timeout_secs"),
-    int(Knob::HungTaskPanic, c"sysctl_hung_task_panic"),
-    int(
+    source(
+        Knob::HungTaskTimeoutSecs,
+        c"sysctl_hung_task_timeout_secs",
+        Width::Long,
+    ),
+    source(Knob::HungTaskPanic, c"sysctl_hung_task_panic", Width::Int),
+    source(
         Knob::HungTaskAllCpuBacktrace,
         c"sysctl_hung_task_all_cpu_backtrace",
+        Width::Int,
     ),
-    int(Knob::WatchdogThresh, c"watchdog_thresh"),
-    int(Knob::SoftlockupPanic, c"softlockup_panic"),
-    int(
+    source(Knob::WatchdogThresh, c"watchdog_thresh", Width::Int),
+    source(Knob::SoftlockupPanic, c"softlockup_panic", Width::Int),
+    source(
         Knob::SoftlockupAllCpuBacktrace,
         c"sysctl_softlockup_all_cpu_backtrace",
+        Width::Int,
     ),
-    int(Knob::HardlockupPanic, c"hardlockup_panic"),
-    int(
+    source(Knob::HardlockupPanic, c"hardlockup_panic", Width::Int),
+    source(
         Knob::HardlockupAllCpuBacktrace,
         c"sysctl_hardlockup_all_cpu_backtrace",
+        Width::Int,
     ),
-    long(Knob::HungTaskSysInfo, c"hung_task_si_mask"),
-    long(Knob::SoftlockupSysInfo, c"softlockup_si_mask"),
-    long(Knob::HardlockupSysInfo, c"hardlockup_si_mask"),
+    source(Knob::HungTaskSysInfo, c"hung_task_si_mask", Width::Long),
+    source(Knob::SoftlockupSysInfo, c"softlockup_si_mask", Width::Long),
+    source(Knob::HardlockupSysInfo, c"hardlockup_si_mask", Width::Long),
 ];
 
-const fn int(knob: Knob, symbol: &'static core::ffi::CStr) -> Source {
+const fn source(knob: Knob, symbol: &'static core::ffi::CStr, width: Width) -> Source {
     Source {
         knob,
         symbol,
-        width: Width::Int,
-    }
-}
-
-const fn long(knob: Knob, symbol: &'static core::ffi::CStr) -> Source {
-    Source {
-        knob,
-        symbol,
-        width: Width::Long,
+        width,
     }
 }
 

@@ -69,6 +69,16 @@ pub(crate) struct Hardlockup {
 }
 
 impl Hardlockup {
+    /// One that the CPU's own perf NMI has found. `age`: nanoseconds since its last timer interrupt.
+    pub(crate) fn by_own_nmi(cpu: u32, age: u64) -> Self {
+        Self {
+            cpu,
+            reporter: cpu,
+            age,
+            evidence: Evidence::PerfNmi,
+        }
+    }
+
     /// Mainline's line. Printed by itself, as mainline prints it before it takes any lock: it comes
     /// out even if the rest of the report does not.
     #[inline(never)]

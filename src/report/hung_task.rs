@@ -48,7 +48,6 @@ use crate::{
     sys::{
         backtrace::Backtracer,
         clock::monotonic,
-        ksyms::Ksyms,
         printk,
         stacktrace,
         task,
@@ -96,9 +95,7 @@ pub(crate) struct HungTask<'a> {
 pub(crate) struct Env<'a> {
     /// The knobs.
     pub(crate) knobs: &'a Knobs,
-    /// Kernel functions that are not exported.
-    pub(crate) ksyms: &'a Ksyms,
-    /// How stacks of other CPUs are got.
+    /// How stacks of other CPUs are got, and kernel functions that are not exported.
     pub(crate) backtracer: &'a Backtracer,
     /// Decides about the panic.
     pub(crate) panic: &'a PanicControl,
@@ -169,7 +166,7 @@ impl<'a> HungTaskReport<'a> {
         if self.session.is_fatal() && !was_fatal {
             self.env.panic.console_verbose();
         }
-        self.env.ksyms.trace_hang(found.task);
+        self.session.ksyms().trace_hang(found.task);
         let is_new = found.first && self.warnings.is_new(cause_key(found));
         let knobs = self.env.knobs;
         let left = knobs.take_one(Knob::HungTaskWarnings);
@@ -202,7 +199,7 @@ impl<'a> HungTaskReport<'a> {
             found.age / NSEC_PER_SEC
         ));
         let kernel = utsname::kernel_name();
-        let tainted = self.env.ksyms.tainted();
+        let tainted = self.session.ksyms().tainted();
         // The version is cut at its first blank, as mainline does: "#1".
         let version = kernel.version.split(|&b| b == b' ').next();
         printk::err(format_args!(
@@ -260,12 +257,7 @@ impl<'a> HungTaskReport<'a> {
         if !self.printed {
             return None;
         }
-        let Env {
-            knobs,
-            ksyms,
-            panic,
-            ..
-        } = self.env;
+        let Env { knobs, panic, .. } = self.env;
         // The knob may have been cleared while the tasks were printed.
         if is_stopping || !panic.is_wanted(Cause::HungTask, u64::MAX) {
             self.session.cancel();
@@ -287,7 +279,7 @@ impl<'a> HungTaskReport<'a> {
         };
         // The thread may take locks itself if no panic is waited for.
         let mask = dump.mask();
-        if !is_fatal && !ksyms.sys_info(mask) && mask != SYS_INFO_LOCKS as usize {
+        if !is_fatal && !self.session.ksyms().sys_info(mask) && mask != SYS_INFO_LOCKS as usize {
             printk::err(format_args!("{NO_SYS_INFO}"));
         }
         self.session.end_in_thread(dump)

@@ -104,8 +104,6 @@ impl Backtracer {
             nmi.send_if_online(cpu);
         }
         let began = monotonic_in_nmi();
-        // Once it could not be had it is not waited for again: the lines may mix then.
-        let mut may_wait = true;
         for cpu in others() {
             progress();
             while !nmi.is_answered(cpu)
@@ -117,8 +115,7 @@ impl Backtracer {
                 unanswered(cpu);
                 continue;
             }
-            let sync = may_wait.then(PrintkCpuSync::new);
-            may_wait = sync.as_ref().is_some_and(PrintkCpuSync::is_locked);
+            let _sync = PrintkCpuSync::new();
             nmi::show_snapshot(cpu, true);
         }
         Printed::Yes

@@ -166,7 +166,7 @@ impl PrintkCpuSync {
 }
 
 impl PrintkCpuSync {
-    /// Returns whether this CPU has it, or has given up waiting.
+    /// Returns whether this CPU has it; false: it has given up waiting.
     pub(super) fn is_locked(&self) -> bool {
         self.locked
     }

@@ -52,6 +52,15 @@ impl CpuHeartbeat {
         self.has_softlockup.store(false, Relaxed);
     }
 
+    /// Nanoseconds from its last timer interrupt to `now`.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, with `now` from a clock that may be read there.
+    pub(in crate::detect) fn age(&self, now: u64) -> u64 {
+        now.saturating_sub(self.hrtimer_ts.load(Relaxed))
+    }
+
     /// When the CPU took timer interrupts on time.
     pub(in crate::detect) fn on_time(&self) -> OnTimeHistory {
         let [latest, mark, previous_mark] = &self.on_time;

@@ -26,10 +26,7 @@ use crate::{
             IncidentKind,
             CONFIRMED, //
         },
-        panic::{
-            Cause,
-            Initiator, //
-        }, //
+        panic::Cause, //
     },
     report::{
         hardlockup::{
@@ -39,8 +36,7 @@ use crate::{
         },
         session::{
             DumpOptions,
-            Finding,
-            ReportSession, //
+            Finding, //
         }, //
     },
     sys::{
@@ -161,11 +157,11 @@ pub(super) fn report_hardlockup(
     let lockup = Hardlockup {
         cpu: target.cpu,
         reporter: me,
-        age: now.saturating_sub(target.heartbeat.hrtimer_ts.load(Relaxed)),
+        age: target.heartbeat.age(now),
         evidence,
     };
     ctx.hardlockups.fetch_add(1, Relaxed);
-    let mut session = ReportSession::new(&ctx.panic, &ctx.backtracer, Initiator::Cpu(me), dump);
+    let mut session = ctx.report_session(me, dump);
     session.add(Finding::new(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
     });
@@ -199,13 +195,8 @@ pub(super) fn report_unresponsive(
         return;
     }
     ctx.unresponsive_cpus.fetch_add(1, Relaxed);
-    let age = now.saturating_sub(target.heartbeat.hrtimer_ts.load(Relaxed));
-    let mut session = ReportSession::new(
-        &ctx.panic,
-        &ctx.backtracer,
-        Initiator::Cpu(me),
-        DumpOptions::NONE,
-    );
+    let age = target.heartbeat.age(now);
+    let mut session = ctx.report_session(me, DumpOptions::NONE);
     session.add(Finding::new(Cause::UnresponsiveCpu), now, || {
         incident::new(IncidentKind::UnresponsiveCpu, target.cpu, age)
     });
@@ -240,8 +231,8 @@ pub(super) fn ask_policy_again(
         all_cpus: false,
         ..ctx.hardlockup_dump_options()
     };
-    let age = now.saturating_sub(target.heartbeat.hrtimer_ts.load(Relaxed));
-    let mut session = ReportSession::new(&ctx.panic, &ctx.backtracer, Initiator::Cpu(me), dump);
+    let age = target.heartbeat.age(now);
+    let mut session = ctx.report_session(me, dump);
     session.add(Finding::repeated(cause), now, || match state {
         State::Unresponsive => incident::new(IncidentKind::UnresponsiveCpu, target.cpu, age),
         _ => hardlockup_incident(&Hardlockup {
@@ -263,21 +254,9 @@ pub(super) fn ask_policy_again_in_nmi(ctx: &LockupCtx, cpu: u32, now: u64, nmi: 
     if !ctx.panic.would_panic(Cause::HardLockup, 1) {
         return;
     }
-    let age = ctx.heartbeat(cpu).map_or(0, |heartbeat| {
-        now.saturating_sub(heartbeat.hrtimer_ts.load(Relaxed))
-    });
-    let lockup = Hardlockup {
-        cpu,
-        reporter: cpu,
-        age,
-        evidence: Evidence::PerfNmi,
-    };
-    let mut session = ReportSession::new(
-        &ctx.panic,
-        &ctx.backtracer,
-        Initiator::Cpu(cpu),
-        DumpOptions::NONE,
-    );
+    let age = ctx.heartbeat(cpu).map_or(0, |heartbeat| heartbeat.age(now));
+    let lockup = Hardlockup::by_own_nmi(cpu, age);
+    let mut session = ctx.report_session(cpu, DumpOptions::NONE);
     session.add(Finding::repeated(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
     });
@@ -302,16 +281,11 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
     if !cpu_hardlockup.transition(&ctx.pending_hits, state, State::Reported) {
         return;
     }
-    let lockup = Hardlockup {
-        cpu,
-        reporter: cpu,
-        age: now.saturating_sub(heartbeat.hrtimer_ts.load(Relaxed)),
-        evidence: Evidence::PerfNmi,
-    };
+    let lockup = Hardlockup::by_own_nmi(cpu, heartbeat.age(now));
     nmi::take_snapshot(nmi);
     ctx.hardlockups.fetch_add(1, Relaxed);
     let dump = ctx.hardlockup_dump_options();
-    let mut session = ReportSession::new(&ctx.panic, &ctx.backtracer, Initiator::Cpu(cpu), dump);
+    let mut session = ctx.report_session(cpu, dump);
     session.add(Finding::new(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
     });
@@ -332,12 +306,7 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
 pub(in crate::detect) fn report_over(ctx: &LockupCtx, cpu: u32, age: u64) {
     // It prints a stack, and may wait for other CPUs' lines.
     let _reporting = ctx.heartbeat(cpu).map(Reporting::begin);
-    let lockup = Hardlockup {
-        cpu,
-        reporter: cpu,
-        age,
-        evidence: Evidence::PerfNmi,
-    };
+    let lockup = Hardlockup::by_own_nmi(cpu, age);
     ctx.hardlockups.fetch_add(1, Relaxed);
     incident::record(&hardlockup_incident(&lockup));
     lockup.print_over();

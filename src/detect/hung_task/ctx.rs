@@ -39,8 +39,6 @@ use kernel::sync::{
 pub(crate) struct HungTaskCtx {
     /// The knobs.
     pub(crate) knobs: Arc<Knobs>,
-    /// Kernel functions that are not exported.
-    pub(crate) ksyms: Ksyms,
     /// How stacks of other CPUs are got.
     pub(super) backtracer: Arc<Backtracer>,
     /// The run queues, or why they cannot be read.
@@ -129,7 +127,6 @@ impl HungTaskCtx {
     ) -> Self {
         Self {
             knobs,
-            ksyms: *backtracer.ksyms(),
             io_waits: IoWaits::new(backtracer.ksyms()),
             backtracer,
             queues,
@@ -139,6 +136,11 @@ impl HungTaskCtx {
             suspended_at: Atomic::new(0),
             suspended_ns: Atomic::new(0),
         }
+    }
+
+    /// Kernel functions that are not exported.
+    pub(crate) fn ksyms(&self) -> &Ksyms {
+        self.backtracer.ksyms()
     }
 
     /// Whether the system is suspended, or on its way there or back.
@@ -161,7 +163,6 @@ impl HungTaskCtx {
     pub(super) fn report_env(&self) -> Env<'_> {
         Env {
             knobs: &self.knobs,
-            ksyms: &self.ksyms,
             backtracer: &self.backtracer,
             panic: &self.panic,
         }

@@ -62,37 +62,41 @@ fn in_tree_late(thresh: u32) -> f64 {
     2.2 + 2.0 * PERIOD * f64::from(thresh) + grace()
 }
 
-/// The kernel's `softlockup_panic` goes on to work, with vigil's reports before it and after it,
-/// which end in no panic.
-fn in_tree_soft_panic(cx: &Cx, in_tree: u32, ours: u32) -> Verdict {
-    let vm = guest(cx, 2, &format!("watchdog_thresh={ours} softlockup_panic=0"))?;
-    kernel(&vm, "watchdog_thresh", in_tree)?;
-    kernel(&vm, "softlockup_panic", 1)?;
+/// There is a panic for a soft lockup, not later than after `most` seconds, with this threshold and
+/// this `softlockup_panic` of the kernel's.
+fn soft_panic_within(
+    cx: &Cx,
+    parameters: &str,
+    in_tree_thresh: u32,
+    in_tree_panic: u32,
+    most: f64,
+) -> Verdict {
+    let vm = guest(cx, 2, parameters)?;
+    kernel(&vm, "watchdog_thresh", in_tree_thresh)?;
+    kernel(&vm, "softlockup_panic", in_tree_panic)?;
     Lockup::start(&vm, "preempt_off cpu=1 ms=60000")?;
     let began = vm.uptime()?;
     let at = panicked(&vm.wait_panic(SOON)?, "softlockup: hung tasks")?;
-    let most = 2.0 * f64::from(in_tree) + in_tree_late(in_tree);
     ensure!(
         at - began < most,
-        "the kernel panicked after {} s, not within {most}",
+        "panic after {} s, not within {most}",
         at - began
     );
     Ok(())
 }
 
+/// The kernel's `softlockup_panic` goes on to work, with vigil's reports before it and after it,
+/// which end in no panic.
+fn in_tree_soft_panic(cx: &Cx, in_tree: u32, ours: u32) -> Verdict {
+    let parameters = format!("watchdog_thresh={ours} softlockup_panic=0");
+    let most = 2.0 * f64::from(in_tree) + in_tree_late(in_tree);
+    soft_panic_within(cx, &parameters, in_tree, 1, most)
+}
+
 /// vigil's own panic comes beside a detector that only reports.
 fn vigils_soft_panic(cx: &Cx) -> Verdict {
-    let vm = guest(cx, 2, "watchdog_thresh=1 softlockup_panic=2")?;
-    kernel(&vm, "watchdog_thresh", 1)?;
-    Lockup::start(&vm, "preempt_off cpu=1 ms=60000")?;
-    let began = vm.uptime()?;
-    let at = panicked(&vm.wait_panic(SOON)?, "softlockup: hung tasks")?;
-    ensure!(
-        at - began < 4.0 + 2.0 * grace() + PERIOD,
-        "panic after {} s",
-        at - began
-    );
-    Ok(())
+    let most = 4.0 + 2.0 * grace() + PERIOD;
+    soft_panic_within(cx, "watchdog_thresh=1 softlockup_panic=2", 1, 0, most)
 }
 
 /// The kernel's count moves as it does without vigil, and vigil's reports come at each of its
