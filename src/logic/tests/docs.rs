@@ -112,7 +112,9 @@ these:
   threshold, as by the kernel.
 - `nmi_watchdog` needs no perf cycle counters, though it takes one for each CPU where that
   interrupts by NMI (parameter `hardlockup_backend`: `auto`, `perf`, `buddy`, or `perf,buddy` for
-  both). A write that would enable it without a counter fails with `hardlockup_backend=perf` only.
+  both). `auto` takes none with the kernel's `nmi_watchdog=0`, and, where buddy can confirm by NMI
+  (x86), none in a guest or beside an in-tree detector that has them. A write that would enable it
+  without a counter fails with `hardlockup_backend=perf` only.
 - With the back end perf a CPU is found stuck as by the kernel's own detector: by the second perf
   NMI after its last timer interrupt, so one to two counter periods after it got stuck (a period is
   as many cycles as the CPU does in `watchdog_thresh` at its nominal frequency). Another CPU gives
@@ -130,6 +132,9 @@ these:
   which the kernel does not have, does. If it answers later, and its timer interrupt still does not
   come, that is a hard lockup. Where no NMI can be sent, the report of the hard lockup says that it
   is not confirmed.
+- On x86 without a hypervisor a CPU that does not answer is a hard lockup: nothing but an NMI
+  handler or the firmware can keep it from that. `hardlockup_panic` counts it, and
+  `unresponsive_cpu_panic` does not.
 - A hard lockup is reported once, and its end as well. The kernel's buddy reports it every three
   sample periods for as long as it lasts.
 - The output of `softlockup_sys_info` and `hardlockup_sys_info` is printed by a thread, also before
