@@ -390,7 +390,8 @@ impl PanicControl {
         })
     }
 
-    /// Whether a lockup's `*_sys_info` asks for anything: then somebody has to be there to show it.
+    /// Whether anything may be asked for by `*_sys_info`: then somebody has to be there to show it.
+    /// Before a panic for a hung task that is the locks at least.
     ///
     /// # Context
     ///
@@ -398,11 +399,12 @@ impl PanicControl {
     pub(crate) fn wants_sys_info(&self) -> bool {
         let causes = [Cause::SoftLockup, Cause::HardLockup];
         self.sys_info.is_available()
-            && causes.iter().any(|cause| {
-                let mask = self.knobs.get(cause.sys_info_knob());
-                self.resolve(usize::try_from(mask & !SYS_INFO_ALL_BT).ok())
-                    .is_some()
-            })
+            && (self.is_wanted(Cause::HungTask, u64::MAX)
+                || causes.iter().any(|cause| {
+                    let mask = self.knobs.get(cause.sys_info_knob());
+                    self.resolve(usize::try_from(mask & !SYS_INFO_ALL_BT).ok())
+                        .is_some()
+                }))
     }
 
     /// What `*_sys_info` shows: 0 is the kernel's own choice, which usually is nothing.
