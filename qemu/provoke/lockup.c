@@ -380,8 +380,11 @@ static int lockup_victim(struct prov_thread *t)
 	return 0;
 }
 
-/* A stall from its begin to its end, for which the caller has occupied the CPU. */
-static void lockup_spin_through(struct prov_thread *t)
+/*
+ * A stall from its begin to its end, for which the caller has occupied the CPU.
+ * Inline: the caller is to be on the stack.
+ */
+static __always_inline void lockup_spin_through(struct prov_thread *t)
 {
 	if (lockup_begin(t)) {
 		lockup_spin(t);
