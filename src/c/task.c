@@ -9,7 +9,6 @@
 #include <linux/pid_namespace.h>
 #include <linux/radix-tree.h>
 #include <linux/sched.h>
-#include <linux/vmstat.h>
 #include <linux/sched/debug.h>
 
 #include "vigil.h"
@@ -110,16 +109,6 @@ unsigned long long vigil_task_io(struct task_struct *task)
 	io += READ_ONCE(task->ioac.read_bytes) + READ_ONCE(task->ioac.write_bytes);
 #endif
 	return io;
-}
-
-/**
- * vigil_pages_written() - count the pages that were written back since boot
- *
- * Context: any.
- */
-unsigned long long vigil_pages_written(void)
-{
-	return global_node_page_state(NR_WRITTEN);
 }
 
 /**

@@ -189,7 +189,6 @@ unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
 			      struct task_struct **found, unsigned int max);
 int vigil_virt_addr_valid(unsigned long address);
 unsigned long long vigil_task_io(struct task_struct *task);
-unsigned long long vigil_pages_written(void);
 void vigil_sched_show_task(struct task_struct *task);
 void vigil_cond_resched(void);
 
@@ -219,5 +218,8 @@ void vigil_trace_sched_process_hang(struct task_struct *task);
 const char *vigil_release(void);
 const char *vigil_version(void);
 const char *vigil_package_id(void);
+
+/* writeback.c */
+int vigil_writeback_written(struct task_struct *task, unsigned long long *written);
 
 #endif

@@ -298,9 +298,6 @@ unsafe extern "C" {
     pub fn vigil_task_io(task: *mut task_struct) -> kernel::ffi::c_ulonglong;
 }
 unsafe extern "C" {
-    pub fn vigil_pages_written() -> kernel::ffi::c_ulonglong;
-}
-unsafe extern "C" {
     pub fn vigil_sched_show_task(task: *mut task_struct);
 }
 unsafe extern "C" {
@@ -344,4 +341,10 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_package_id() -> *const kernel::ffi::c_char;
+}
+unsafe extern "C" {
+    pub fn vigil_writeback_written(
+        task: *mut task_struct,
+        written: *mut kernel::ffi::c_ulonglong,
+    ) -> kernel::ffi::c_int;
 }

@@ -47,6 +47,7 @@ pub(crate) mod touch;
 mod tracepoint;
 pub(crate) mod utsname;
 pub(crate) mod watchdog_timer;
+pub(crate) mod writeback;
 
 use kernel::{
     bindings,

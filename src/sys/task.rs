@@ -173,15 +173,7 @@ pub(crate) fn io_done(task: &Task) -> u64 {
     unsafe { ffi::vigil_task_io(task.as_ptr()) }
 }
 
-/// Returns how many pages were written back since boot.
-///
-/// # Context
-///
-/// Any.
-pub(crate) fn pages_written() -> u64 {
-    // SAFETY: Reads counters.
-    unsafe { ffi::vigil_pages_written() }
-}
+
 
 /// Lets other tasks run, on kernels that are not preemptible.
 ///

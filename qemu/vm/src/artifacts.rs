@@ -94,11 +94,16 @@ impl Artifacts {
         })
     }
 
-    /// Whether the kernel was built with an option, such as `CONFIG_KUNIT`; not
-    /// as a module.
+    /// Whether the kernel was built with an option: `CONFIG_KUNIT`, not as a
+    /// module, or with a value, `CONFIG_KUNIT=m`.
     pub fn kernel_has(&self, option: &str) -> bool {
+        let wanted = if option.contains('=') {
+            option.to_owned()
+        } else {
+            format!("{option}=y")
+        };
         fs::read_to_string(self.folder.join("config"))
-            .is_ok_and(|config| config.lines().any(|line| line == format!("{option}=y")))
+            .is_ok_and(|config| config.lines().any(|line| line == wanted))
     }
 
     /// How many times slower than a stock kernel this kernel is, roughly: all time limits

@@ -16,7 +16,8 @@ use crate::{
         ksyms::Ksyms,
         lock_words::read_word,
         stacktrace,
-        task, //
+        task,
+        writeback, //
     }, //
 };
 use core::ops::Range;
@@ -91,7 +92,7 @@ impl IoWaits {
         let near = near.unwrap_or_default();
         let is_near = |range: &Range<usize>| near.iter().any(|address| range.contains(address));
         if is_near(&self.writeback) {
-            Wait::Writeback(key(&stack, task::pages_written()))
+            Wait::Writeback(writeback::pages_written(task).map(|written| key(&stack, written)))
         } else if self.heartbeat.iter().any(is_near) {
             Wait::Heartbeat(key(&stack, task::io_done(task)))
         } else {

@@ -112,8 +112,9 @@ pub struct Tracked {
 /// In a wait for block I/O the kernel wakes up now and then, each half of *its own*
 /// `hung_task_timeout_secs`, and sleeps again, so that its detector does not complain
 /// (`blk_wait_io()`, `blk_io_schedule()`, `io_wq_exit_workers()`). Such a context switch is no
-/// progress, and the age of the sleep goes on. Writeback is the other way round: as long as pages are
-/// written, who waits for it is not hung, woken or not.
+/// progress, and the age of the sleep goes on. Writeback is the other way round: as long as the device
+/// writes pages, who waits for it is not hung, woken or not. The kernel wakes it for progress only, each
+/// half of its timeout, also for what is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Wait {
     /// Not looked at yet.
@@ -124,8 +125,9 @@ pub enum Wait {
     /// A wait with such a heartbeat. The number stands for where the task waits and for the I/O that
     /// it has done so far.
     Heartbeat(u64),
-    /// A wait for writeback. The number stands for where it waits and for all pages written so far.
-    Writeback(u64),
+    /// A wait for writeback. The number stands for where it waits and for the pages that the device
+    /// has written so far; `None` if the device is not known.
+    Writeback(Option<u64>),
 }
 
 /// How the kernel wakes tasks in [`Wait::Heartbeat`].
@@ -200,8 +202,7 @@ impl Tracked {
         if switched || !is_looked_at {
             let wait = wait();
             let goes_on = match (self.wait, wait) {
-                (Wait::Writeback(before), Wait::Writeback(now)) => before == now,
-                (_, Wait::Writeback(_)) => !switched,
+                (Wait::Writeback(before), Wait::Writeback(after)) => before == after && !switched,
                 (Wait::Heartbeat(before), Wait::Heartbeat(after)) if switched => {
                     let switches = sample.switch_count.wrapping_sub(self.last_switch_count);
                     before == after && heartbeat.explains(switches, now.saturating_sub(self.woken))

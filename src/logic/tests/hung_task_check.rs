@@ -991,22 +991,35 @@ fn heartbeats_do_not_end_a_wait() {
 #[test]
 fn writeback_that_makes_progress_is_not_hung() {
     use vigil_logic::hung_task::check::{Heartbeat, Wait, TASK_UNINTERRUPTIBLE};
-    let sample = TaskSample {
+    let sample = |switch_count| TaskSample {
         state: TASK_UNINTERRUPTIBLE,
-        switch_count: 10,
+        switch_count,
     };
-    let mut tracked = Tracked::new(&sample, 100 * SEC);
-    let mut check = |now: u64, written| {
-        tracked.check_wait(&sample, now * SEC, 8 * SEC, Heartbeat::default(), || {
-            Wait::Writeback(written)
-        })
+    let mut tracked = Tracked::new(&sample(10), 100 * SEC);
+    let mut check = |now: u64, switches, written| {
+        tracked.check_wait(
+            &sample(switches),
+            now * SEC,
+            8 * SEC,
+            Heartbeat::default(),
+            || Wait::Writeback(written),
+        )
     };
     for now in 101..130 {
-        assert_eq!(check(now, now), Waiting);
+        assert_eq!(check(now, 10, Some(now)), Waiting);
     }
     for now in 130..137 {
-        assert_eq!(check(now, 129), Waiting);
+        assert_eq!(check(now, 10, Some(129)), Waiting);
     }
-    assert_eq!(check(137, 129), Outcome::Hung { first: true });
-    assert_eq!(check(138, 130), Waiting);
+    assert_eq!(check(137, 10, Some(129)), Outcome::Hung { first: true });
+    // Of inodes it writes no page, and is woken.
+    assert_eq!(check(138, 11, Some(129)), Waiting);
+    // Of a device that is not known only the wake-up shows that it writes.
+    for now in 139..147 {
+        assert_eq!(check(now, 11, None), Waiting);
+    }
+    assert_eq!(check(147, 11, None), Outcome::Hung { first: true });
+    assert_eq!(check(148, 12, None), Waiting);
+    assert_eq!(check(155, 12, None), Waiting);
+    assert_eq!(check(156, 12, None), Outcome::Hung { first: true });
 }

@@ -10,6 +10,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("sleepers_of_other_kinds", sleepers_of_other_kinds).light(),
         Scenario::new("frozen_tasks", frozen_tasks).core().light(),
+        Scenario::new("slow_disk", slow_disk)
+            .needs("CONFIG_BLK_DEV_NULL_BLK=m")
+            .light(),
     ]
 }
 
@@ -109,5 +112,65 @@ fn frozen_tasks(cx: &Cx) -> Verdict {
         report.text.contains("more than 2 seconds") || report.text.contains("more than 3 seconds"),
         "{report:?}"
     );
+    Ok(())
+}
+
+/// Who waits for the writeback of a slow disk is not hung while that disk writes, and is when it
+/// does not, although another one does. With the kernel's own timeout at 0 nothing wakes the task.
+fn slow_disk(cx: &Cx) -> Verdict {
+    let artifacts = Artifacts::from_env()?;
+    let stock =
+        ["configfs.ko", "null_blk.ko"].map(|name| (name, artifacts.file(&format!("stock/{name}"))));
+    let vm = cx.boot_with(
+        cx.config()
+            .files(stock.iter().filter_map(|(_, file)| file.as_ref())),
+    )?;
+    for (name, file) in &stock {
+        // configfs may be built in.
+        if file.is_some() {
+            let parameters = match *name {
+                "null_blk.ko" => {
+                    "nr_devices=2 gb=1 memory_backed=1 queue_mode=2 irqmode=2 no_sched=1 \
+                     completion_nsec=50000000 hw_queue_depth=2 submit_queues=1"
+                }
+                _ => "",
+            };
+            vm.sh_ok(&format!("insmod /vm/{name} {parameters}"))?;
+        }
+    }
+    // So many small requests for one that a file system makes: with two at a time, each of 50 ms.
+    vm.sh_ok(
+        "mke2fs /dev/nullb0 8000 && mkdir /mnt && mount -t ext4 /dev/nullb0 /mnt &&
+         echo 4 > /sys/block/nullb0/queue/max_sectors_kb
+         ! test -e /proc/sys/kernel/hung_task_timeout_secs || echo 0 > /proc/sys/kernel/hung_task_timeout_secs",
+    )?;
+    vm.load("hung_task_timeout_secs=3 hung_task_check_interval_secs=1")?;
+    let mark = vm.mark()?;
+    // A request of the file system each: they end one after the other.
+    vm.sh_ok(
+        "for i in $(seq 0 63); do
+             dd if=/dev/zero of=/mnt/pieces bs=32k count=1 seek=$((2 * i)) conv=notrunc
+         done",
+    )?;
+    let began = vm.uptime()?;
+    let slow = vm.spawn("sync")?;
+    slow.wait(SOON)?;
+    let lasted = vm.uptime()? - began;
+    ensure!(lasted > 7.0, "the sync took {lasted} s only");
+    finish_look(&vm)?;
+    ensure!(reported(&vm, mark)?.is_empty(), "reported while it wrote");
+
+    // A single request of the file system, which is over when all of it is written.
+    let other = vm.spawn(
+        "while ! test -e /tmp/stop; do dd if=/dev/zero of=/dev/nullb1 bs=4k count=8 conv=fsync; done",
+    )?;
+    vm.sh_ok("dd if=/dev/zero of=/mnt/whole bs=1M count=1")?;
+    let mark = vm.mark()?;
+    let stuck = vm.spawn("sync")?;
+    vm.wait_log_after(mark, "INFO: task sync:", SOON)?;
+    vm.sh_ok("touch /tmp/stop")?;
+    for job in [stuck, other] {
+        job.wait(SOON)?;
+    }
     Ok(())
 }
