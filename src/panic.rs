@@ -378,7 +378,7 @@ impl PanicControl {
     ///
     /// # Context
     ///
-    /// Process context, one thread; prints a lot.
+    /// Process context; prints a lot.
     pub(crate) fn show_sys_info(&self, is_cpu_stuck: bool) -> bool {
         let before_panic = self
             .current()

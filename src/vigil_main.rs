@@ -47,7 +47,7 @@ use detect::{
     lockup_config::CpuMask,
     lockup_ctx::Parts,
     lockup_detector::LockupDetector,
-    sys_info_thread::SysInfoThread, //
+    sys_info_thread::SysInfoThreads, //
 };
 use kernel::{
     prelude::*,
@@ -163,7 +163,7 @@ struct Vigil {
     /// later wake-up of the thread has no effect; the [`ThreadControl`] is reference-counted.
     _hung_task_thread: KThread,
     /// Waits for the thread to end, which may be printing. Before the detectors, whose state it reads.
-    _sys_info_thread: KThread,
+    _sys_info_threads: SysInfoThreads,
     /// Waits for running reads. Before the detectors, whose state it shows.
     _status: Option<status::Registered>,
     /// Waits for running reads and writes. Before the detectors, which a write reconfigures.
@@ -369,19 +369,16 @@ impl kernel::Module for Vigil {
                 leave_counters_alone: alone,
             }),
         )?;
-        let sys_info_control = ThreadControl::new()?;
-        let sys_info_thread = init_step(
-            "start the thread vigild/info",
-            KThread::spawn(
-                c"vigild/info",
-                sys_info_control.clone(),
-                SysInfoThread::new(panic, lockups.clone()),
-            ),
+        let even = ThreadControl::new()?;
+        let odd = ThreadControl::new()?;
+        let sys_info_threads = init_step(
+            "start the threads vigild/info*",
+            SysInfoThreads::spawn([&even, &odd], &panic, &lockups),
         )?;
         let handler = Arc::new(
             SysctlHandler::new(
                 knobs,
-                [control, sys_info_control],
+                [control, even, odd],
                 hung_task_ctx.clone(),
                 lockups.clone(),
             ),
@@ -429,7 +426,7 @@ impl kernel::Module for Vigil {
         load_message::print(&status, &inherited);
         Ok(Self {
             _hung_task_thread: hung_task_thread,
-            _sys_info_thread: sys_info_thread,
+            _sys_info_threads: sys_info_threads,
             _status: status_file,
             _kernel_names: kernel_names_table,
             _sysctl: sysctl,

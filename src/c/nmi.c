@@ -167,14 +167,22 @@ int vigil_nmi_send_if_online(unsigned int cpu)
  * @cpu: this CPU
  *
  * What was sent before it went offline, and did not arrive, does not come any
- * more: it must not claim another sender's NMI.
+ * more: it must not claim another sender's NMI. What was sent just now, for a
+ * backtrace, still comes, and is claimed by nmi_unknown_handler().
  *
- * Context: process context on @cpu, before vigil sends it an NMI again.
+ * Context: process context on @cpu.
  */
 void vigil_nmi_forget(unsigned int cpu)
 {
-	atomic_set(per_cpu_ptr(&nmi_handled, cpu), atomic_read(per_cpu_ptr(&nmi_sent, cpu)));
-	WRITE_ONCE(*per_cpu_ptr(&nmi_claimed_at, cpu), 0);
+	atomic_t *handled = per_cpu_ptr(&nmi_handled, cpu);
+	int old = atomic_read(handled);
+	int sent = atomic_read(per_cpu_ptr(&nmi_sent, cpu));
+
+	if (sent == old)
+		return;
+	WRITE_ONCE(*per_cpu_ptr(&nmi_claimed_at, cpu), ktime_get_mono_fast_ns());
+	/* If it fails, the NMI has come meanwhile. */
+	atomic_cmpxchg(handled, old, sent);
 }
 
 /**

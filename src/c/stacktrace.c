@@ -132,6 +132,30 @@ int vigil_stack_is_in(const unsigned long *stack, unsigned int depth, const char
 	return 0;
 }
 
+/* The kernel's code for idle CPUs; empty if it is not known where that is. */
+static unsigned long cpuidle_text_start, cpuidle_text_end;
+
+/**
+ * vigil_set_cpuidle_text() - say where the kernel's code for idle CPUs is
+ * @start: __cpuidle_text_start, or 0
+ * @end: __cpuidle_text_end
+ *
+ * Context: at load, before any CPU state is saved.
+ */
+void vigil_set_cpuidle_text(unsigned long start, unsigned long end)
+{
+	cpuidle_text_start = start;
+	cpuidle_text_end = end;
+}
+
+/* cpu_in_idle(): with MWAIT interrupts are off meanwhile. */
+static bool in_cpuidle_text(struct pt_regs *regs)
+{
+	return instruction_pointer(regs) >= cpuidle_text_start &&
+	       instruction_pointer(regs) < cpuidle_text_end;
+}
+NOKPROBE_SYMBOL(in_cpuidle_text);
+
 /**
  * vigil_cpu_state_save() - save what this CPU was running
  * @state: where to
@@ -149,7 +173,8 @@ void vigil_cpu_state_save(struct vigil_cpu_state *state, struct pt_regs *regs)
 	snapshot->cpu = raw_smp_processor_id();
 	snapshot->irqs_on = !regs_irqs_disabled(regs);
 	/* In an interrupt they are off; a softirq is counted. */
-	snapshot->idle = !current->pid && snapshot->irqs_on && !softirq_count();
+	snapshot->idle = !current->pid && !softirq_count() &&
+			 (snapshot->irqs_on || in_cpuidle_text(regs));
 	snapshot->depth = save_regs(regs, snapshot->stack, VIGIL_SNAPSHOT_DEPTH);
 #ifdef CONFIG_X86
 	state->regs = *regs;

@@ -3,13 +3,16 @@
  * Tasks, for src/sys/task.rs: the inner loop of a scan, and what is behind a
  * macro, a static inline, or a header that the bindings lack.
  */
+#include <linux/cpumask.h>
 #include <linux/idr.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/radix-tree.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/debug.h>
+#include <linux/sched/isolation.h>
 
 #include "vigil.h"
 
@@ -109,6 +112,33 @@ unsigned long long vigil_task_io(struct task_struct *task)
 	io += READ_ONCE(task->ioac.read_bytes) + READ_ONCE(task->ioac.write_bytes);
 #endif
 	return io;
+}
+
+/**
+ * vigil_run_on_half() - have this thread run on every other CPU only
+ * @odd: on those with odd numbers
+ *
+ * Not on isolated ones. If none of these is online, it runs on any.
+ *
+ * Context: process context, may sleep.
+ */
+void vigil_run_on_half(int odd)
+{
+	cpumask_var_t half;
+	unsigned int cpu;
+
+	if (!zalloc_cpumask_var(&half, GFP_KERNEL))
+		return;
+	/* A cpuset partition may replace the mask. */
+	scoped_guard(rcu) {
+		for_each_cpu_and(cpu, housekeeping_cpumask(HK_TYPE_DOMAIN),
+				 housekeeping_cpumask(HK_TYPE_KERNEL_NOISE)) {
+			if (cpu % 2 == !!odd)
+				cpumask_set_cpu(cpu, half);
+		}
+	}
+	set_cpus_allowed_ptr(current, half);
+	free_cpumask_var(half);
 }
 
 /**

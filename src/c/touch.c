@@ -17,6 +17,8 @@
 static DEFINE_PER_CPU(unsigned int, softlockup_touches);
 static DEFINE_PER_CPU(unsigned int, hardlockup_touches);
 static atomic_t all_softlockup_touches = ATOMIC_INIT(0);
+/* Those of the soft-lockup detector that came with interrupts on. */
+static DEFINE_PER_CPU(unsigned int, irqs_on_touches);
 /* When the last touch came. */
 static DEFINE_PER_CPU(u64, touched_at);
 static u64 all_touched_at;
@@ -32,6 +34,8 @@ NOKPROBE_SYMBOL(count_touch);
 
 static int count_softlockup_touch(struct kprobe *p, struct pt_regs *regs)
 {
+	if (!regs_irqs_disabled(regs))
+		raw_cpu_inc(irqs_on_touches);
 	count_touch(&softlockup_touches);
 	return 0;
 }
@@ -132,6 +136,24 @@ unsigned int vigil_softlockup_touches(unsigned int cpu)
 }
 
 /**
+ * vigil_irqs_on_touches() - count the touches that no report makes
+ * @cpu: a possible CPU
+ *
+ * The stack in a report of the in-tree detectors touches the watchdog in their
+ * timer interrupt, or in an NMI. Code that asks for time mostly does so with
+ * interrupts on.
+ *
+ * Context: any, NMI included.
+ * Return: the count of the touches of the soft-lockup detector that came with
+ * interrupts on, or were for all CPUs; wraps.
+ */
+unsigned int vigil_irqs_on_touches(unsigned int cpu)
+{
+	return READ_ONCE(*per_cpu_ptr(&irqs_on_touches, cpu)) +
+	       (unsigned int)atomic_read(&all_softlockup_touches);
+}
+
+/**
  * vigil_hardlockup_touches() - count the touches of the hard-lockup detector of a CPU
  * @cpu: a possible CPU
  *
@@ -165,4 +187,14 @@ unsigned long long vigil_touched_at(unsigned int cpu)
 void vigil_touch_nmi_watchdog(void)
 {
 	touch_nmi_watchdog();
+}
+
+/**
+ * vigil_touch_hardlockup_watchdog() - reset the hard-lockup detector of this CPU
+ *
+ * Context: any, NMI included.
+ */
+void vigil_touch_hardlockup_watchdog(void)
+{
+	arch_touch_nmi_watchdog();
 }

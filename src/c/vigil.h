@@ -168,6 +168,7 @@ int vigil_scx_hardlockup(unsigned int cpu);
 
 /* stacktrace.c */
 unsigned int vigil_stack_save_interrupted(unsigned long *stack, unsigned int size);
+void vigil_set_cpuidle_text(unsigned long start, unsigned long end);
 int vigil_stack_is_in(const unsigned long *stack, unsigned int depth, const char *function);
 void vigil_show_interrupted(struct pt_regs *regs);
 void vigil_backtrace_cpu(unsigned int cpu);
@@ -189,6 +190,7 @@ unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
 			      struct task_struct **found, unsigned int max);
 int vigil_virt_addr_valid(unsigned long address);
 unsigned long long vigil_task_io(struct task_struct *task);
+void vigil_run_on_half(int odd);
 void vigil_sched_show_task(struct task_struct *task);
 void vigil_cond_resched(void);
 
@@ -207,9 +209,11 @@ const char *vigil_touch_name(enum vigil_touch touch);
 int vigil_touch_probe(enum vigil_touch touch);
 void vigil_touch_unprobe(unsigned int touches);
 unsigned int vigil_softlockup_touches(unsigned int cpu);
+unsigned int vigil_irqs_on_touches(unsigned int cpu);
 unsigned int vigil_hardlockup_touches(unsigned int cpu);
 unsigned long long vigil_touched_at(unsigned int cpu);
 void vigil_touch_nmi_watchdog(void);
+void vigil_touch_hardlockup_watchdog(void);
 
 /* tracepoint.c */
 void vigil_trace_sched_process_hang(struct task_struct *task);

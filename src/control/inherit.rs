@@ -84,7 +84,10 @@ pub(crate) fn take_over(knobs: &Knobs, given: &Flags, ksyms: &Ksyms) -> Result<I
             take(knob, 0);
         }
     }
-    let user_enabled = ksyms.lookup(c"watchdog_hardlockup_user_enabled");
+    // On a kernel without the detector the switch stays 0, and nobody has set it.
+    let user_enabled = ksyms
+        .lookup(c"hardlockup_panic")
+        .and_then(|_| ksyms.lookup(c"watchdog_hardlockup_user_enabled"));
     let mut inherited = Inherited {
         taken,
         cpumask: None,

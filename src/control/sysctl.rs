@@ -40,7 +40,7 @@ use kernel::{
 pub(crate) struct SysctlHandler {
     knobs: Arc<Knobs>,
     /// Wakes the threads on each change: its lock orders the change before the next check.
-    controls: [Arc<ThreadControl>; 2],
+    controls: [Arc<ThreadControl>; 3],
     /// For the gauges on hung tasks.
     hung: Arc<HungTaskCtx>,
     /// Reconfigured on a change of the knobs for which [`KnobInfo::reconfigures`] holds.
@@ -51,7 +51,7 @@ impl SysctlHandler {
     /// A handler for the values in `knobs`.
     pub(crate) fn new(
         knobs: Arc<Knobs>,
-        controls: [Arc<ThreadControl>; 2],
+        controls: [Arc<ThreadControl>; 3],
         hung: Arc<HungTaskCtx>,
         lockups: Arc<LockupDetector>,
     ) -> Self {

@@ -40,7 +40,6 @@ use crate::{
         buffer::Buffer,
         cpu,
         ksyms::Ksyms,
-        lock_words::read_i32,
         nmi::NmiSender,
         stopper::StopWork,
         touch::TouchProbes, //
@@ -102,8 +101,8 @@ pub(crate) struct LockupCtx {
     pub(super) touches: Arc<TouchProbes>,
     /// Whether there is a hypervisor, which may not run a CPU.
     pub(super) has_hypervisor: bool,
-    /// Addresses of the counts of reports that the in-tree detectors keep, of soft and hard lockups.
-    in_tree_counts: [Option<usize>; 2],
+    /// The counts of reports that the in-tree detectors keep, of soft and of hard lockups.
+    in_tree_counts: [Option<&'static Atomic<i32>>; 2],
     heartbeats: Buffer<CpuHeartbeat>,
     cpu_hardlockups: Buffer<CpuHardlockup>,
     pub(super) pending_hits: PendingHits,
@@ -146,8 +145,7 @@ impl LockupCtx {
             stop_work: parts.stop_work,
             touches: parts.touches,
             has_hypervisor: cpu::has_hypervisor(),
-            in_tree_counts: [c"softlockup_count", c"hardlockup_count"]
-                .map(|symbol| ksyms.lookup(symbol)),
+            in_tree_counts: ksyms.in_tree_reports(),
             heartbeats: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHeartbeat::new()))?,
             cpu_hardlockups: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHardlockup::new()))?,
             pending_hits: PendingHits::new(),
@@ -253,9 +251,10 @@ impl LockupCtx {
     ///
     /// Any, NMI included.
     pub(super) fn in_tree_reports(&self) -> u64 {
-        let read = |at: Option<usize>| at.and_then(read_i32).unwrap_or(0) as u32;
-        let [soft, hard] = self.in_tree_counts.map(read);
-        u64::from(soft) << 32 | u64::from(hard)
+        let [soft, hard] = self.in_tree_counts;
+        let read =
+            |count: Option<&Atomic<i32>>| count.map_or(0, |count| count.load(Relaxed)) as u32;
+        u64::from(read(soft)) << 32 | u64::from(read(hard))
     }
 
     /// Whether an NMI can be sent to a CPU.

@@ -173,6 +173,8 @@ impl LockupDetector {
     /// Enables all CPUs. If one refuses, what is watched is nothing, and the knobs say so.
     fn enable_or_switch_off(&self, instance: &mut Pin<KBox<Instance<Watchdogs>>>) {
         if let Err(error) = self.enable(instance) {
+            // No timer is left that would execute it.
+            self.ctx.panic.cancel_cpu_request();
             let mut off = LockupConfig::from_knobs(&self.ctx.knobs);
             off.set(Knob::Watchdog, 0);
             self.apply(&off);

@@ -5,7 +5,10 @@
 
 use super::{
     cpu_usage::CpuUsage,
-    hardlockup::heartbeat::Reporting,
+    hardlockup::heartbeat::{
+        report_goes_on,
+        Reporting, //
+    },
     lockup_ctx::LockupCtx, //
 };
 use crate::{
@@ -42,7 +45,8 @@ use crate::{
         panic as kernel_panic,
         stacktrace,
         stopper::StopWork,
-        task, //
+        task,
+        touch::touch_hardlockup_watchdog, //
     }, //
 };
 use kernel::sync::atomic::{
@@ -60,8 +64,8 @@ pub(super) struct CpuSoftlockup {
     last_steal: Atomic<u64>,
     /// How often the watchdog had been touched.
     touches: Atomic<u32>,
-    /// [`LockupCtx::in_tree_reports`] at the last interrupt while the CPU did not schedule.
-    in_tree_reports: Atomic<u64>,
+    /// How often with interrupts on.
+    touches_with_irqs_on: Atomic<u32>,
     /// Whether the incident of the present soft lockup is in the record.
     recorded: Atomic<bool>,
     /// For how many nanoseconds its timer interrupt has stayed away since the stop work ran last, at
@@ -82,6 +86,9 @@ pub(super) struct TimerSample {
     pub(super) overrun: u64,
     /// Whether the threshold begins anew: after a pause, or with the report of a hard lockup.
     pub(super) restart: bool,
+    /// Whether the in-tree detectors have given a report, on whatever CPU, since the interrupt
+    /// before.
+    pub(super) in_tree_reported: bool,
     /// Whether the stop work of the interrupt before has run.
     pub(super) stop_work_ran: bool,
 }
@@ -96,7 +103,7 @@ impl CpuSoftlockup {
             steal_at_report: Atomic::new(0),
             last_steal: Atomic::new(0),
             touches: Atomic::new(0),
-            in_tree_reports: Atomic::new(0),
+            touches_with_irqs_on: Atomic::new(0),
             recorded: Atomic::new(false),
             irqs_off: Atomic::new(0),
             usage: CpuUsage::new(),
@@ -134,6 +141,8 @@ impl CpuSoftlockup {
         self.irqs_off.store(0, Relaxed);
         self.save(SoftlockupState::new(now, cpu::steal_ns(cpu)));
         self.touches.store(ctx.touches.softlockup(cpu), Relaxed);
+        self.touches_with_irqs_on
+            .store(ctx.touches.with_irqs_on(cpu), Relaxed);
         self.usage.reset(cpu, now);
     }
 
@@ -207,11 +216,14 @@ impl CpuSoftlockup {
             self.irqs_off.store(timer.overrun, Relaxed);
         }
         let touches = ctx.touches.softlockup(cpu);
-        let mut touched = self.touches.xchg(touches, Relaxed) != touches;
-        if !timer.stop_work_ran {
-            let reports = ctx.in_tree_reports();
-            // The touch is the report.
-            touched &= self.in_tree_reports.xchg(reports, Relaxed) == reports;
+        let mut touched = self.touches.load(Relaxed) != touches;
+        if touched {
+            self.touches.store(touches, Relaxed);
+            let with_irqs_on = ctx.touches.with_irqs_on(cpu);
+            let asks_for_time =
+                self.touches_with_irqs_on.xchg(with_irqs_on, Relaxed) != with_irqs_on;
+            // Otherwise the touch is the stack in a report of the in-tree detector.
+            touched = asks_for_time || !timer.in_tree_reported;
         }
         let sample = Sample {
             now,
@@ -267,7 +279,7 @@ impl CpuSoftlockup {
         irq: &HardirqCtx<'_>,
     ) {
         let cpu = irq.cpu();
-        let _reporting = ctx.heartbeat(cpu).map(Reporting::begin);
+        let reporting = ctx.heartbeat(cpu).map(Reporting::begin);
         ctx.softlockups.fetch_add(1, Relaxed);
         if let Some(heartbeat) = ctx.heartbeat(cpu) {
             heartbeat.has_softlockup.store(true, Relaxed);
@@ -297,7 +309,12 @@ impl CpuSoftlockup {
             session.warn_touches_not_counted();
         }
         text::print(lockup, details, now, &session, irq);
-        session.backtrace_others(cpu);
+        let mut guard = guard;
+        session.backtrace_others(cpu, || {
+            report_goes_on(reporting.as_ref(), guard.as_mut());
+            // Not its watchdog for soft lockups: it has one.
+            touch_hardlockup_watchdog();
+        });
         kernel_panic::taint_soft_lockup();
         drop(guard);
         session.end(|| ctx.no_other_cpu_alive(cpu, monotonic()));

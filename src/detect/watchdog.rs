@@ -197,6 +197,9 @@ impl TimerCallback for CpuWatchdog {
             return Some(next);
         }
         let before = heartbeat.hrtimer_ts.xchg(now, Full);
+        let in_tree_reports = ctx.in_tree_reports();
+        let in_tree_reported = heartbeat.in_tree_reports.load(Relaxed) != in_tree_reports;
+        heartbeat.in_tree_reports.store(in_tree_reports, Relaxed);
         let state = cpu_hardlockup.recover(&ctx.pending_hits);
         self.print_recovery(state, now, before);
 
@@ -228,6 +231,7 @@ impl TimerCallback for CpuWatchdog {
                 // A CPU that was reported as a hard lockup is not reported again as a soft one when
                 // that ends. (On most kernels the report itself touches the watchdog, by printing.)
                 restart: guest_paused || matches!(state, State::Reported | State::PerfHit),
+                in_tree_reported,
                 stop_work_ran: timer.queue_stop_work(irq, &ctx.stop_work),
             };
             next = next.min(self.softlockup.check(ctx, &sample, irq));
@@ -274,7 +278,7 @@ impl cpuhp::Callbacks for Watchdogs {
         let watchdog = timer.data();
         watchdog.reset(now);
         cpu_hardlockup.reset(now, buddy::touches(ctx, cpu));
-        heartbeat.reset(now);
+        heartbeat.reset(now, ctx.in_tree_reports());
         // The timer first, so that no CPU checks the heartbeat of one whose timer does not run yet.
         let at = now.saturating_add(ctx.sample_period());
         watchdog.expires.store(at, Relaxed);

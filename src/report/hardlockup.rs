@@ -37,18 +37,34 @@ use crate::{
 
 /// What shows that a CPU runs with interrupts off.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Evidence {
     /// It acknowledged an NMI.
-    NmiAck,
+    NmiAck = 0,
     /// It took the NMI of its perf counter.
-    PerfNmi,
+    PerfNmi = 1,
     /// It answered no NMI, and there is no hypervisor that could have stopped it.
-    NoAnswer,
+    NoAnswer = 2,
     /// Nothing: no NMI can be sent to it.
-    None,
+    None = 3,
 }
 
 impl Evidence {
+    /// The evidence as a number.
+    pub(crate) fn pack(self) -> u32 {
+        self as u32
+    }
+
+    /// What [`Evidence::pack`] has packed.
+    pub(crate) fn unpack(number: u32) -> Self {
+        match number {
+            0 => Self::NmiAck,
+            1 => Self::PerfNmi,
+            2 => Self::NoAnswer,
+            _ => Self::None,
+        }
+    }
+
     /// Whether the CPU has saved what it was running, in an NMI that confirmed the lockup.
     pub(crate) fn has_snapshot(self) -> bool {
         matches!(self, Self::NmiAck | Self::PerfNmi)

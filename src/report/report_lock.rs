@@ -57,6 +57,21 @@ impl ReportLock {
     }
 }
 
+impl ReportGuard<'_> {
+    /// The report goes on: the time that it may take begins anew, unless another CPU has taken the
+    /// lock over.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, with `now` from a clock that may be read there.
+    pub(crate) fn renew(&mut self, now: u64) {
+        let since = now.max(1);
+        if self.lock.since.cmpxchg(self.since, since, Full).is_ok() {
+            self.since = since;
+        }
+    }
+}
+
 /// Holds a [`ReportLock`]. Dropping it releases the lock, unless another CPU has taken it over.
 pub(crate) struct ReportGuard<'a> {
     lock: &'a ReportLock,

@@ -228,17 +228,18 @@ impl<'a> ReportSession<'a> {
     }
 
     /// Prints the stacks of all CPUs but `cpu`, if that is asked for. The stack of each is a step of
-    /// the panic request with a deadline of its own.
+    /// the panic request with a deadline of its own. `progress` is called before each.
     ///
     /// # Context
     ///
     /// Any, NMI included.
     #[inline(never)]
-    pub(crate) fn backtrace_others(&self, cpu: u32) {
+    pub(crate) fn backtrace_others(&self, cpu: u32, mut progress: impl FnMut()) {
         if !self.dump.all_cpus {
             return;
         }
-        let progress = || {
+        let mut progress = || {
+            progress();
             if let Some(request) = self.decision.request {
                 self.panic.begin_step(request, monotonic_in_nmi());
             }
@@ -300,7 +301,7 @@ impl<'a> ReportSession<'a> {
         if request.is_some() {
             self.dump = dump;
         }
-        self.backtrace_others(u32::MAX);
+        self.backtrace_others(u32::MAX, || ());
         self.end(|| false);
         request
     }

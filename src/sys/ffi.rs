@@ -248,6 +248,9 @@ unsafe extern "C" {
     ) -> kernel::ffi::c_uint;
 }
 unsafe extern "C" {
+    pub fn vigil_set_cpuidle_text(start: kernel::ffi::c_ulong, end: kernel::ffi::c_ulong);
+}
+unsafe extern "C" {
     pub fn vigil_stack_is_in(
         stack: *const kernel::ffi::c_ulong,
         depth: kernel::ffi::c_uint,
@@ -298,6 +301,9 @@ unsafe extern "C" {
     pub fn vigil_task_io(task: *mut task_struct) -> kernel::ffi::c_ulonglong;
 }
 unsafe extern "C" {
+    pub fn vigil_run_on_half(odd: kernel::ffi::c_int);
+}
+unsafe extern "C" {
     pub fn vigil_sched_show_task(task: *mut task_struct);
 }
 unsafe extern "C" {
@@ -322,6 +328,9 @@ unsafe extern "C" {
     pub fn vigil_softlockup_touches(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
 }
 unsafe extern "C" {
+    pub fn vigil_irqs_on_touches(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
     pub fn vigil_hardlockup_touches(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
 }
 unsafe extern "C" {
@@ -329,6 +338,9 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_touch_nmi_watchdog();
+}
+unsafe extern "C" {
+    pub fn vigil_touch_hardlockup_watchdog();
 }
 unsafe extern "C" {
     pub fn vigil_trace_sched_process_hang(task: *mut task_struct);

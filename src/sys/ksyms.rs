@@ -20,9 +20,12 @@ use core::{
     marker::PhantomData,
     ops::Range, //
 };
-use kernel::str::{
-    CStr,
-    CStrExt, //
+use kernel::{
+    str::{
+        CStr,
+        CStrExt, //
+    },
+    sync::atomic::Atomic, //
 };
 
 /// Which of the functions are bound, and the right to call them.
@@ -67,7 +70,7 @@ impl Ksyms {
             use_unexported && unsafe { ffi::vigil_ksym_bind(ksym) == 0 }
         };
         // INVARIANT: All are tried here, and nothing else binds.
-        Self {
+        let this = Self {
             kallsyms_lookup_name: bind(ffi::vigil_ksym_VIGIL_KSYM_KALLSYMS_LOOKUP_NAME),
             print_tainted: bind(ffi::vigil_ksym_VIGIL_KSYM_PRINT_TAINTED),
             sys_info: bind(ffi::vigil_ksym_VIGIL_KSYM_SYS_INFO),
@@ -81,7 +84,13 @@ impl Ksyms {
             print_modules: bind(ffi::vigil_ksym_VIGIL_KSYM_PRINT_MODULES),
             trigger_backtrace: bind(ffi::vigil_ksym_VIGIL_KSYM_TRIGGER_BACKTRACE),
             _private: PhantomData,
+        };
+        let idle = [c"__cpuidle_text_start", c"__cpuidle_text_end"];
+        if let [Some(start), Some(end)] = idle.map(|symbol| this.lookup(symbol)) {
+            // SAFETY: Takes any addresses. Nothing else of the module runs, as above.
+            unsafe { ffi::vigil_set_cpuidle_text(start, end) };
         }
+        this
     }
 
     /// Returns each function's name, and whether it is available.
@@ -172,6 +181,22 @@ impl Ksyms {
             Some(text) if text != 0 => unsafe { bytes_of(text as *const kernel::ffi::c_char) },
             _ => b"",
         }
+    }
+
+    /// Returns how many reports the in-tree detectors have given, on soft and on hard lockups, if
+    /// the kernel counts them.
+    ///
+    /// # Context
+    ///
+    /// As [`Ksyms::lookup`].
+    pub(crate) fn in_tree_reports(&self) -> [Option<&'static Atomic<i32>>; 2] {
+        [c"softlockup_count", c"hardlockup_count"].map(|symbol| {
+            let count = self.lookup(symbol)? as *mut i32;
+            // SAFETY: `kernel/watchdog.c` has both as `static unsigned int`, and a variable of the
+            // kernel is valid for ever ([`Ksyms::lookup`] finds none of a module). The kernel writes
+            // it with plain increments, which this may read as one before or after.
+            Some(unsafe { Atomic::from_ptr(count) })
+        })
     }
 
     /// Reads a `long` or `unsigned long` variable of the kernel; `None` if there is none of that

@@ -84,7 +84,7 @@ impl NmiSender {
     ///
     /// # Context
     ///
-    /// Process context on `cpu`, before an NMI is sent to it again.
+    /// Process context on `cpu`.
     pub(crate) fn forget(&self, cpu: u32) {
         if cpu::possible(cpu) {
             // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.

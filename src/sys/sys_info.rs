@@ -41,6 +41,8 @@ pub(crate) struct DeferredSysInfo {
     requests: Atomic<u32>,
     /// Of which request the last of what was asked for was shown.
     done: Atomic<u32>,
+    /// Whether a thread is showing something.
+    showing: Atomic<bool>,
 }
 
 impl DeferredSysInfo {
@@ -51,6 +53,7 @@ impl DeferredSysInfo {
             mask: Atomic::new(0),
             requests: Atomic::new(0),
             done: Atomic::new(0),
+            showing: Atomic::new(false),
         }
     }
 
@@ -68,12 +71,23 @@ impl DeferredSysInfo {
         self.requests.fetch_add(1, Full);
     }
 
-    /// Shows what was asked for, of the parts that are `allowed`. Returns whether that is all.
+    /// Shows what was asked for, of the parts that are `allowed`. Returns whether that is all; not
+    /// while another thread does so, which has the rest to show when it is back.
     ///
     /// # Context
     ///
-    /// Process context, one thread; prints a lot, and waits for locks.
+    /// Process context; prints a lot, and waits for locks.
     pub(crate) fn show(&self, allowed: usize) -> bool {
+        if self.showing.xchg(true, Full) {
+            return false;
+        }
+        let is_all = self.show_alone(allowed);
+        self.showing.store(false, Release);
+        is_all
+    }
+
+    /// As [`DeferredSysInfo::show`], in one thread at a time.
+    fn show_alone(&self, allowed: usize) -> bool {
         let requests = self.requests.load(Acquire);
         let all = self.update(|old| old & !(allowed as u64));
         let mask = all & allowed as u64;

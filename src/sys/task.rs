@@ -173,7 +173,15 @@ pub(crate) fn io_done(task: &Task) -> u64 {
     unsafe { ffi::vigil_task_io(task.as_ptr()) }
 }
 
-
+/// Has this thread run on CPUs with odd numbers only, or with even ones; on any, if there is none.
+///
+/// # Context
+///
+/// Process context, may sleep.
+pub(crate) fn run_on_half(odd: bool) {
+    // SAFETY: Process context, in a thread that this may restrict: its own.
+    unsafe { ffi::vigil_run_on_half(odd.into()) };
+}
 
 /// Lets other tasks run, on kernels that are not preemptible.
 ///

@@ -23,6 +23,16 @@ pub(crate) fn touch_nmi_watchdog() {
     unsafe { ffi::vigil_touch_nmi_watchdog() };
 }
 
+/// Resets the in-tree hard-lockup detector of this CPU alone.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn touch_hardlockup_watchdog() {
+    // SAFETY: May be called in any context.
+    unsafe { ffi::vigil_touch_hardlockup_watchdog() };
+}
+
 /// How many functions are probed.
 const TOUCHES: u32 = ffi::vigil_touch_VIGIL_NR_TOUCHES;
 
@@ -77,6 +87,21 @@ impl TouchProbes {
         if cpu::possible(cpu) {
             // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
             unsafe { ffi::vigil_softlockup_touches(cpu) }
+        } else {
+            0
+        }
+    }
+
+    /// Returns how many of these came with interrupts on, which the stack in a report of the in-tree
+    /// detectors never does; wraps.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn with_irqs_on(&self, cpu: u32) -> u32 {
+        if cpu::possible(cpu) {
+            // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
+            unsafe { ffi::vigil_irqs_on_touches(cpu) }
         } else {
             0
         }
@@ -172,7 +197,12 @@ mod tests {
                 .is_some())
         };
         let (soft, hard) = (touches.softlockup(0), touches.hardlockup(0));
+        let with_irqs_on = touches.with_irqs_on(0);
         touch_nmi_watchdog();
+        assert_eq!(
+            touches.with_irqs_on(0) != with_irqs_on,
+            exists(b"touch_softlockup_watchdog")?
+        );
         if exists(b"touch_softlockup_watchdog")? {
             assert!(touches.softlockup(0) != soft);
         } else {

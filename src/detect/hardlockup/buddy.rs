@@ -96,9 +96,9 @@ pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, counts_from: 
         let touches = touches(ctx, other);
         if cpu_hardlockup.touches.load(Acquire) != touches {
             // In this order: another CPU that checks this one sees the new count with its time.
-            let reports = ctx.in_tree_reports();
-            // Else the touch is the stack in a report of the in-tree detector.
-            if cpu_hardlockup.in_tree_reports.xchg(reports, Relaxed) == reports {
+            // If the in-tree detectors have given a report since the CPU's last timer interrupt, the
+            // touch is the stack in it.
+            if heartbeat.in_tree_reports.load(Relaxed) == ctx.in_tree_reports() {
                 let at = ctx.touches.touched_at(other).min(now);
                 cpu_hardlockup.touch_ts.store(at, Relaxed);
             }

@@ -42,8 +42,8 @@ pub(in crate::detect) struct CpuHardlockup {
     pub(super) nmi_sent_ts: Atomic<u64>,
     /// How often its watchdog had been touched when it was checked last.
     pub(super) touches: Atomic<u32>,
-    /// [`LockupCtx::in_tree_reports`](crate::detect::lockup_ctx::LockupCtx) when it was found touched.
-    pub(super) in_tree_reports: Atomic<u64>,
+    /// [`Evidence::pack`](crate::report::hardlockup::Evidence::pack) of the last report on it.
+    pub(super) evidence: Atomic<u32>,
     /// When it was found touched: its time counts from then at the earliest.
     pub(super) touch_ts: Atomic<u64>,
 }
@@ -57,7 +57,7 @@ impl CpuHardlockup {
             late_acks: Atomic::new(0),
             nmi_sent_ts: Atomic::new(0),
             touches: Atomic::new(0),
-            in_tree_reports: Atomic::new(0),
+            evidence: Atomic::new(0),
             touch_ts: Atomic::new(0),
         }
     }

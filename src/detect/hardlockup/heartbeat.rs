@@ -8,6 +8,7 @@ use crate::{
         self,
         OnTimeHistory, //
     },
+    report::report_lock::ReportGuard,
     sys::clock::monotonic, //
 };
 use kernel::sync::atomic::{
@@ -25,6 +26,8 @@ pub(in crate::detect) struct CpuHeartbeat {
     pub(in crate::detect) hrtimer_ts: Atomic<u64>,
     /// When its timer interrupt came on time: [`OnTimeHistory`].
     on_time: [Atomic<u64>; 3],
+    /// [`LockupCtx::in_tree_reports`](crate::detect::lockup_ctx::LockupCtx) at that interrupt.
+    pub(in crate::detect) in_tree_reports: Atomic<u64>,
     /// Whether it is watched.
     pub(in crate::detect) active: Atomic<bool>,
     /// Whether it has a soft lockup that was reported.
@@ -38,6 +41,7 @@ impl CpuHeartbeat {
     pub(in crate::detect) fn new() -> Self {
         Self {
             hrtimer_ts: Atomic::new(0),
+            in_tree_reports: Atomic::new(0),
             on_time: core::array::from_fn(|_| Atomic::new(0)),
             active: Atomic::new(false),
             has_softlockup: Atomic::new(false),
@@ -45,9 +49,10 @@ impl CpuHeartbeat {
         }
     }
 
-    /// The CPU is about to be watched.
-    pub(in crate::detect) fn reset(&self, now: u64) {
+    /// The CPU is about to be watched. `in_tree_reports`: as they are now.
+    pub(in crate::detect) fn reset(&self, now: u64, in_tree_reports: u64) {
         self.hrtimer_ts.store(now, Relaxed);
+        self.in_tree_reports.store(in_tree_reports, Relaxed);
         self.report_since.store(0, Relaxed);
         self.has_softlockup.store(false, Relaxed);
     }
@@ -108,11 +113,39 @@ impl<'a> Reporting<'a> {
         heartbeat.report_since.store(monotonic().max(1), Release);
         Self(heartbeat)
     }
+
+    /// The report goes on: the time that it may take begins anew.
+    ///
+    /// # Context
+    ///
+    /// The timer interrupt.
+    pub(in crate::detect) fn renew(&self, now: u64) {
+        self.0.report_since.store(now.max(1), Release);
+    }
 }
 
 impl Drop for Reporting<'_> {
     fn drop(&mut self) {
         self.0.hrtimer_ts.store(monotonic(), Release);
         self.0.report_since.store(0, Release);
+    }
+}
+
+/// The report of a CPU goes on, of which each part has an end: it may take another
+/// [`REPORT_LOCK_TIMEOUT_NS`](crate::report::report_lock::REPORT_LOCK_TIMEOUT_NS).
+///
+/// # Context
+///
+/// The timer interrupt.
+pub(in crate::detect) fn report_goes_on(
+    reporting: Option<&Reporting<'_>>,
+    guard: Option<&mut ReportGuard<'_>>,
+) {
+    let now = monotonic();
+    if let Some(reporting) = reporting {
+        reporting.renew(now);
+    }
+    if let Some(guard) = guard {
+        guard.renew(now);
     }
 }

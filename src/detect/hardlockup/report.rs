@@ -13,6 +13,7 @@ use super::{
     super::lockup_ctx::LockupCtx,
     cpu_hardlockup::CpuHardlockup,
     heartbeat::{
+        report_goes_on,
         CpuHeartbeat,
         Reporting, //
     }, //
@@ -43,7 +44,8 @@ use crate::{
         clock::monotonic,
         context::NmiCtx,
         nmi,
-        panic as kernel_panic, //
+        panic as kernel_panic,
+        touch::touch_nmi_watchdog, //
     }, //
 };
 use kernel::sync::atomic::Relaxed;
@@ -76,6 +78,21 @@ fn hardlockup_incident(lockup: &Hardlockup) -> Incident {
         stack: snapshot.map_or_else(Default::default, |snapshot| snapshot.stack),
         flags: CONFIRMED,
         ..incident
+    }
+}
+
+/// What a panic would be for. A CPU that answers nothing, where no hypervisor could have stopped it, is
+/// a hard lockup; but it does not run either, as far as can be seen, so that `unresponsive_cpu_panic`
+/// is heard too.
+fn cause(ctx: &LockupCtx, evidence: Evidence) -> Cause {
+    let is_wanted = |cause| ctx.panic.is_wanted(cause, 1);
+    if evidence == Evidence::NoAnswer
+        && !is_wanted(Cause::HardLockup)
+        && is_wanted(Cause::UnresponsiveCpu)
+    {
+        Cause::UnresponsiveCpu
+    } else {
+        Cause::HardLockup
     }
 }
 
@@ -122,8 +139,12 @@ pub(super) fn report_hardlockup(
     now: u64,
     evidence: Evidence,
 ) -> u64 {
-    // The initiator of a panic is at its report, which takes what it takes.
+    // The initiator of a panic is at its report, which takes what it takes, unless it answers nothing.
     if ctx.panic.is_initiator(target.cpu) {
+        if evidence == Evidence::NoAnswer {
+            ctx.panic.take_over_from(target.cpu);
+            return now.saturating_add(RETRY_NS);
+        }
         // To be checked again from the start: it may stop running in the middle.
         target
             .cpu_hardlockup
@@ -131,21 +152,27 @@ pub(super) fn report_hardlockup(
         return u64::MAX;
     }
     if ctx.ksyms().scx_hardlockup(target.cpu) {
-        // Checked again from the start, if it does not recover.
+        // Without its BPF scheduler it has a threshold to recover in.
+        target.cpu_hardlockup.touch_ts.store(now, Relaxed);
         target
             .cpu_hardlockup
             .transition(&ctx.pending_hits, state, State::Healthy);
-        return now.saturating_add(RETRY_NS);
+        return u64::MAX;
     }
+    let cause = cause(ctx, evidence);
     let dump = ctx.hardlockup_dump_options();
     // One CPU at a time gives a report, since the kernel prints stacks for one CPU at a time only
     // and the lines of two would mix; the others try again. A panic does not wait for that, unless
     // the stacks of all CPUs are asked for.
     let guard = ctx.hardlockup_lock.try_acquire(now);
-    let waits = dump.all_cpus || !ctx.panic.is_wanted(Cause::HardLockup, 1);
+    let waits = dump.all_cpus || !ctx.panic.is_wanted(cause, 1);
     if kernel_panic::in_progress() || (guard.is_none() && waits) {
         return now.saturating_add(RETRY_NS);
     }
+    target
+        .cpu_hardlockup
+        .evidence
+        .store(evidence.pack(), Relaxed);
     // Of several CPUs one reports, and none if the stuck CPU is back.
     if !target
         .cpu_hardlockup
@@ -153,7 +180,7 @@ pub(super) fn report_hardlockup(
     {
         return u64::MAX;
     }
-    let _reporting = ctx.heartbeat(me).map(Reporting::begin);
+    let reporting = ctx.heartbeat(me).map(Reporting::begin);
     let lockup = Hardlockup {
         cpu: target.cpu,
         reporter: me,
@@ -162,14 +189,16 @@ pub(super) fn report_hardlockup(
     };
     ctx.hardlockups.fetch_add(1, Relaxed);
     let mut session = ctx.report_session(me, dump);
-    session.add(Finding::new(Cause::HardLockup), now, || {
-        hardlockup_incident(&lockup)
-    });
+    session.add(Finding::new(cause), now, || hardlockup_incident(&lockup));
     if !ctx.touches.are_counted() {
         session.warn_touches_not_counted();
     }
     lockup.print(&session);
-    session.backtrace_others(target.cpu);
+    let mut guard = guard;
+    session.backtrace_others(target.cpu, || {
+        report_goes_on(reporting.as_ref(), guard.as_mut());
+        touch_nmi_watchdog();
+    });
     drop(guard);
     session.end(|| ctx.no_other_cpu_alive(me, monotonic()));
     u64::MAX
@@ -218,8 +247,9 @@ pub(super) fn ask_policy_again(
     state: State,
     now: u64,
 ) {
+    let evidence = Evidence::unpack(target.cpu_hardlockup.evidence.load(Relaxed));
     let cause = match state {
-        State::Reported => Cause::HardLockup,
+        State::Reported => cause(ctx, evidence),
         State::Unresponsive => Cause::UnresponsiveCpu,
         State::Healthy | State::NmiSent(_) | State::PerfHit => return,
     };
@@ -239,7 +269,7 @@ pub(super) fn ask_policy_again(
             cpu: target.cpu,
             reporter: me,
             age,
-            evidence: Evidence::None,
+            evidence,
         }),
     });
     session.end(|| ctx.no_other_cpu_alive(me, monotonic()));
@@ -256,6 +286,7 @@ pub(super) fn ask_policy_again_in_nmi(ctx: &LockupCtx, cpu: u32, now: u64, nmi: 
     }
     let age = ctx.heartbeat(cpu).map_or(0, |heartbeat| heartbeat.age(now));
     let lockup = Hardlockup::by_own_nmi(cpu, age);
+    nmi::take_snapshot(nmi);
     let mut session = ctx.report_session(cpu, DumpOptions::NONE);
     session.add(Finding::repeated(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
@@ -275,12 +306,16 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
         return;
     };
     if ctx.ksyms().scx_hardlockup(cpu) {
+        cpu_hardlockup.touch_ts.store(now, Relaxed);
         cpu_hardlockup.transition(&ctx.pending_hits, state, State::Healthy);
         return;
     }
     if !cpu_hardlockup.transition(&ctx.pending_hits, state, State::Reported) {
         return;
     }
+    cpu_hardlockup
+        .evidence
+        .store(Evidence::PerfNmi.pack(), Relaxed);
     let lockup = Hardlockup::by_own_nmi(cpu, heartbeat.age(now));
     nmi::take_snapshot(nmi);
     ctx.hardlockups.fetch_add(1, Relaxed);
@@ -292,7 +327,7 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
     lockup.print_in_nmi(&session, nmi);
     // Without a panic the stacks of the other CPUs are not worth the wait in an NMI.
     if session.is_fatal() {
-        session.backtrace_others(cpu);
+        session.backtrace_others(cpu, || ());
     }
     session.end_in_nmi(nmi);
 }

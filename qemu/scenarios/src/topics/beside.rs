@@ -4,7 +4,7 @@
 
 use super::{
     hung_stall::{Stall, SOON},
-    lockup_stall::{grace, guest, guest_of, provoke, Lockup, PERIOD},
+    lockup_stall::{grace, guest, guest_of, provoke, Lockup, Words, PERIOD},
     reports::panicked,
 };
 use crate::prelude::*;
@@ -23,6 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .all(),
         Scenario::new("vigils_soft_panic", vigils_soft_panic).needs(SOFT),
         Scenario::new("soft_counts", soft_counts).needs(SOFT),
+        Scenario::new("time_is_given", time_is_given).needs(SOFT),
         Scenario::new("in_tree_hard_panic", in_tree_hard_panic).needs("CONFIG_ARM64_PSEUDO_NMI"),
         Scenario::new("in_tree_hung_panic", |cx| hung_panic(cx, 1, 0))
             .needs(HUNG)
@@ -133,6 +134,26 @@ fn soft_counts(cx: &Cx) -> Verdict {
     ensure!(
         without >= 3 && reports == without && reports_with == with && with.abs_diff(without) <= 1,
         "the kernel found {without} soft lockups without vigil, {with} with it: {counted:?}"
+    );
+    Ok(())
+}
+
+/// Code that asks for time gets it, while the in-tree detector reports another CPU again and again:
+/// not each touch is the stack in such a report.
+fn time_is_given(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 3, "watchdog_thresh=2")?;
+    kernel(&vm, "watchdog_thresh", 1)?;
+    let mark = vm.mark()?;
+    let stuck = Lockup::start(&vm, "preempt_off cpu=1 ms=16000")?;
+    let asks = Lockup::start(&vm, "touch_softlockup cpu=2 ms=15000 touch_ms=3000")?;
+    asks.wait(&vm)?;
+    stuck.wait(&vm)?;
+    let words = Words::of(&vm.dmesg_after(mark)?)?;
+    words.only_soft(1)?;
+    let in_tree = words.in_tree_soft.len();
+    ensure!(
+        in_tree >= 5,
+        "only {in_tree} reports of the in-tree detector"
     );
     Ok(())
 }

@@ -23,6 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("thresholds", thresholds),
         Scenario::new("not_one", not_one),
         Scenario::new("more_is_shown", more_is_shown),
+        Scenario::new("shown_while_stuck", shown_while_stuck),
         // The kernel's own thread for RCU may be on the CPU that does not run.
         Scenario::new("a_long_report", a_long_report)
             .only_on(Arch::X86_64, NO_ASKING)
@@ -251,6 +252,29 @@ fn more_is_shown(cx: &Cx) -> Verdict {
     let report = &outcome.words.hard[0];
     ensure!(!report.mentions("Mem-Info:"), "{report:#?}");
     ensure!(!report.mentions("NMI backtrace for cpu 0"), "{report:#?}");
+    Ok(())
+}
+
+/// What takes no lock is shown while the CPU is stuck, whichever it is: there are two threads, and no
+/// CPU on which both may sleep.
+fn shown_while_stuck(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 3, "watchdog_thresh=1 hardlockup_sys_info=ftrace")?;
+    let masks = vm.sh_ok(
+        "for pid in $(ps -e -o pid=,comm= | sed -n 's| vigild/info.*||p'); do
+             sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/$pid/status
+         done",
+    )?;
+    ensure!(masks.lines().eq(["0,2", "1"]), "{masks}");
+    for cpu in 1..3 {
+        let mark = vm.mark()?;
+        let lockup = Lockup::start(&vm, &format!("irqs_off cpu={cpu} ms=5000"))?;
+        let shown = vm.wait_log_after(mark, "Dumping ftrace buffer:", SOON)?;
+        let span = lockup.wait(&vm)?.remove(0);
+        ensure!(
+            (span.began..span.ended).contains(&shown.time),
+            "{shown:?}: {span:?}"
+        );
+    }
     Ok(())
 }
 

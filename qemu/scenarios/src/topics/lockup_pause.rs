@@ -5,8 +5,8 @@
 use super::{
     hung_stall::SOON,
     lockup_stall::{
-        counts, grace, guest, hard_in_time, provoke, recovered, soft_in_time,
-        tainted_by_soft_lockup, unresponsive, Lockup, Words, PERIOD,
+        counts, grace, guest, guest_of, hard_in_time, provoke, recovered, soft_in_time,
+        tainted_by_soft_lockup, unresponsive, wait_for_panic, Lockup, Words, PERIOD,
     },
     reports::panicked,
 };
@@ -25,6 +25,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .only_on(Arch::X86_64, NO_ASKING)
             .allow(Splat::RcuStall),
         Scenario::new("one_cpu_panic", one_cpu_panic).only_on(Arch::X86_64, NO_ASKING),
+        Scenario::new("without_a_hypervisor", without_a_hypervisor)
+            .only_on(Arch::X86_64, NO_ASKING),
         Scenario::new("flag_of_the_hypervisor", flag_of_the_hypervisor).needs("CONFIG_KVM_GUEST"),
     ]
 }
@@ -137,6 +139,31 @@ fn one_cpu_panic(cx: &Cx) -> Verdict {
     panicked(&text, messages::UNRESPONSIVE_CPU_PANIC)?;
     let said = Regex::new(within_line(&unresponsive(1)))?;
     ensure!(said.is_match(&vm.console().text()));
+    Ok(())
+}
+
+/// Without a hypervisor a CPU that answers no NMI is stuck, in firmware or in an NMI handler: it has a
+/// hard lockup, on which the knob for CPUs that do not run panics as well, when it is written later
+/// too.
+fn without_a_hypervisor(cx: &Cx) -> Verdict {
+    // The machine still stops it, but says nothing of itself.
+    let config = cx
+        .config()
+        .cpus(2)
+        .qemu_args(["-cpu", "max,hypervisor=off"]);
+    let vm = guest_of(cx, config, "watchdog_thresh=1")?;
+    let frozen = vm.freeze_vcpu(1)?;
+    vm.wait_log(messages::EVIDENCE_NO_ANSWER, SOON)?;
+    ensure!(counts(&vm)? == (0, 1, 0), "{:?}", counts(&vm)?);
+    let words = Words::of(&vm.dmesg()?)?;
+    ensure!(
+        words.hard.len() == 1 && words.hard[0].cpu == 1 && words.not_run.is_empty(),
+        "{words:#?}"
+    );
+    vm.set_knob("unresponsive_cpu_panic", 1)?;
+    wait_for_panic(&vm)?;
+    drop(frozen);
+    panicked(&vm.wait_panic(SOON)?, messages::UNRESPONSIVE_CPU_PANIC)?;
     Ok(())
 }
 

@@ -165,6 +165,16 @@ impl Outcome {
     }
 }
 
+/// Waits until the console has the panic's first line.
+pub(super) fn wait_for_panic(vm: &Vm) -> Verdict {
+    let begun = Instant::now();
+    while !vm.console().text().contains("Kernel panic - not syncing") {
+        ensure!(begun.elapsed() < SOON, "no panic");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
 /// Has CPUs stuck, from begin to end.
 pub(super) fn provoke(vm: &Vm, what: &str) -> anyhow::Result<Outcome> {
     let mark = vm.mark()?;

@@ -196,7 +196,18 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
     let thread = vm.sh_ok("ps -e -o comm=,ni=,cls= | grep vigild")?;
     let words: Vec<&str> = thread.split_whitespace().collect();
     ensure!(
-        words == ["vigild/hung", "0", "TS", "vigild/info", "0", "TS"],
+        words
+            == [
+                "vigild/hung",
+                "0",
+                "TS",
+                "vigild/info0",
+                "0",
+                "TS",
+                "vigild/info1",
+                "0",
+                "TS"
+            ],
         "{thread}"
     );
 

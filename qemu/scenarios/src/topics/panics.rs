@@ -5,7 +5,7 @@
 use super::{
     hung_stall::{headline, wait_for, Stall, SOON},
     lockup_pause::NO_ASKING,
-    lockup_stall::{guest, guest_of, load, loud_guest_of, Lockup},
+    lockup_stall::{guest, guest_of, load, loud_guest_of, wait_for_panic, Lockup},
     reports::panicked,
 };
 use crate::prelude::*;
@@ -384,16 +384,6 @@ fn decider_does_not_run(cx: &Cx) -> Verdict {
         !vm.console().text().contains("CPU1 has not run for"),
         "a word before the panic"
     );
-    Ok(())
-}
-
-/// Waits until the console has the panic's first line.
-fn wait_for_panic(vm: &Vm) -> Verdict {
-    let begun = Instant::now();
-    while !vm.console().text().contains("Kernel panic - not syncing") {
-        ensure!(begun.elapsed() < SOON, "no panic");
-        std::thread::sleep(Duration::from_millis(100));
-    }
     Ok(())
 }
 
