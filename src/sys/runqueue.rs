@@ -67,6 +67,7 @@ impl RunQueues {
         RunQueueSum {
             uninterruptible: sum as i64,
             running: running as u64,
+            has_rtlocks: cfg!(CONFIG_PREEMPT_RT),
         }
     }
 }

@@ -34,6 +34,7 @@ use kernel::{
 static_assert!(check::TASK_UNINTERRUPTIBLE == bindings::TASK_UNINTERRUPTIBLE);
 static_assert!(check::TASK_WAKEKILL == bindings::TASK_WAKEKILL);
 static_assert!(check::TASK_NOLOAD == bindings::TASK_NOLOAD);
+static_assert!(check::TASK_RTLOCK_WAIT == bindings::TASK_RTLOCK_WAIT);
 static_assert!(check::TASK_FROZEN == bindings::TASK_FROZEN);
 static_assert!(TASK_COMM_LEN == bindings::TASK_COMM_LEN as usize);
 

@@ -253,7 +253,8 @@ impl TrackedTasks {
             }
             index = index.wrapping_add(1);
             let tracked = entry.tracked;
-            seen_twice = seen_twice.saturating_add(u64::from(tracked.seen_twice()));
+            let is_counted = tracked.seen_twice() && sample.counts_to_load();
+            seen_twice = seen_twice.saturating_add(u64::from(is_counted));
             if sample.may_hang() {
                 self.due = self.due.min(tracked.due(settings.timeout));
             }
@@ -406,7 +407,8 @@ impl TrackedTasks {
 
     /// Whether the run queues count no more sleeping tasks than are tracked. The new ones, which
     /// are those from the index `tracked_before` on, are sampled again: one that has woken
-    /// meanwhile would stand for a sleeping task that is not found yet.
+    /// meanwhile would stand for a sleeping task that is not found yet, and so would one that waits
+    /// for an rtlock, but where there are rtlocks the sum is never exact.
     fn all_sleepers_tracked(&mut self, tracked_before: usize, seen_twice: u64) -> bool {
         let Ok(queues) = self.ctx.queues else {
             return false;

@@ -121,7 +121,8 @@ impl HungTaskThread {
         if self.policy.must_scan(max_skipped) {
             // Other threads often wake at the same tick, such as khungtaskd, and soon sleep again.
             for _ in 0..RUNQUEUE_RETRIES {
-                if control.should_stop() || queues.is_none_or(|queues| queues.is_exact()) {
+                let is_final = |queues: RunQueueSum| queues.is_exact() || !queues.may_be_exact();
+                if control.should_stop() || queues.is_none_or(is_final) {
                     break;
                 }
                 control.wait(Some(RUNQUEUE_RETRY_MS));

@@ -44,6 +44,9 @@
 //! - Sleeping tasks that count towards the load average but must not be reported (`TASK_KILLABLE`)
 //!   are tracked too: [`scan_policy`](super::scan_policy) compares the number of tracked tasks with
 //!   the scheduler's count, which includes them.
+//! - A task that waits for an rtlock (`TASK_RTLOCK_WAIT`: a `spinlock_t` or a `rwlock_t` with
+//!   `PREEMPT_RT`) is tracked and may be hung. Mainline looks for `TASK_UNINTERRUPTIBLE` only, and a
+//!   deadlock of such locks is found by nothing there. The scheduler's count leaves these tasks out.
 
 use super::super::NSEC_PER_SEC;
 
@@ -53,11 +56,14 @@ pub const TASK_UNINTERRUPTIBLE: u32 = 0x0002;
 pub const TASK_WAKEKILL: u32 = 0x0100;
 /// `TASK_NOLOAD`: an idle kernel thread's sleep.
 pub const TASK_NOLOAD: u32 = 0x0400;
+/// `TASK_RTLOCK_WAIT`: waits for an rtlock, whatever state the task was in before
+/// (`task_struct::saved_state`). Never set together with another bit.
+pub const TASK_RTLOCK_WAIT: u32 = 0x1000;
 /// `TASK_FROZEN`: stopped by the freezer.
 pub const TASK_FROZEN: u32 = 0x8000;
 
 /// A task is tracked if its state has one of these bits and none of [`UNTRACKED_STATES`].
-pub const TRACKED_STATES: u32 = TASK_UNINTERRUPTIBLE;
+pub const TRACKED_STATES: u32 = TASK_UNINTERRUPTIBLE | TASK_RTLOCK_WAIT;
 /// A task with one of these bits in its state is not tracked.
 pub const UNTRACKED_STATES: u32 = TASK_NOLOAD | TASK_FROZEN;
 
@@ -76,6 +82,11 @@ impl TaskSample {
     /// (`task_contributes_to_load()`). The run queues' `nr_uninterruptible` is the number of such
     /// tasks (`__block_task()`).
     pub fn counts_to_load(&self) -> bool {
+        self.state & TASK_UNINTERRUPTIBLE != 0 && self.is_tracked()
+    }
+
+    /// Whether the task sleeps in a way that makes it a tracked task.
+    pub fn is_tracked(&self) -> bool {
         self.state & TRACKED_STATES != 0 && self.state & UNTRACKED_STATES == 0
     }
 
@@ -83,7 +94,7 @@ impl TaskSample {
     ///
     /// A task that was never switched out has set its state and has not slept yet.
     pub fn may_hang(&self) -> bool {
-        self.counts_to_load() && self.state & TASK_WAKEKILL == 0 && self.switch_count != 0
+        self.is_tracked() && self.state & TASK_WAKEKILL == 0 && self.switch_count != 0
     }
 }
 
@@ -194,7 +205,7 @@ impl Tracked {
         heartbeat: Heartbeat,
         wait: impl FnOnce() -> Wait,
     ) -> Outcome {
-        if !sample.counts_to_load() {
+        if !sample.is_tracked() {
             return Outcome::Awake;
         }
         let switched = sample.switch_count != self.last_switch_count;
@@ -243,7 +254,7 @@ impl Tracked {
 
     /// Whether `sample` shows the task in the sleep that is being tracked.
     pub fn same_sleep(&self, sample: &TaskSample) -> bool {
-        sample.counts_to_load() && sample.switch_count == self.last_switch_count
+        sample.is_tracked() && sample.switch_count == self.last_switch_count
     }
 
     /// For how long the task has been seen in this sleep, in nanoseconds.
@@ -251,8 +262,9 @@ impl Tracked {
         now.saturating_sub(self.last_switch_time)
     }
 
-    /// Whether two samples in a row have shown the same sleep. Such a task is certain to be part of
-    /// the run queues' count, unless it is still runnable itself.
+    /// Whether two samples in a row have shown the same sleep. Such a task, if it
+    /// [counts](TaskSample::counts_to_load), is certain to be part of the run queues' count, unless
+    /// it is still runnable itself.
     pub fn seen_twice(&self) -> bool {
         self.seen_twice
     }

@@ -14,6 +14,9 @@
 //! but the caller is runnable on any CPU. Otherwise a scan goes on to its end; and full scans may
 //! be skipped, only a few in a row, so that no report is delayed by much.
 //!
+//! With `PREEMPT_RT` the sum is never exact: it leaves out each task that waits for an rtlock
+//! (`TASK_RTLOCK_WAIT` is not uninterruptible sleep to `__block_task()`).
+//!
 //! And the sum may be wrong for good: a driver that wakes a task in a way of its own makes it one
 //! less for ever. So there is a full scan in half a timeout whatever the sum says, and sooner if
 //! an exact sum is less than the tasks that are known to sleep.
@@ -36,12 +39,19 @@ pub struct RunQueueSum {
     pub uninterruptible: i64,
     /// Sum of `nr_running`, the caller included.
     pub running: u64,
+    /// Whether tasks can wait for rtlocks, which is part of neither sum (`PREEMPT_RT`).
+    pub has_rtlocks: bool,
 }
 
 impl RunQueueSum {
     /// Whether every sleeping task is part of the sum.
     pub fn is_exact(&self) -> bool {
-        self.running <= 1
+        self.running <= 1 && self.may_be_exact()
+    }
+
+    /// Whether the sum may be exact at another moment.
+    pub fn may_be_exact(&self) -> bool {
+        !self.has_rtlocks
     }
 }
 

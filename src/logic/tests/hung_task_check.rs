@@ -19,6 +19,7 @@ const MS: u64 = SEC / 1000;
 
 // Written out once more: the tests are to notice when the crate's differ.
 const D: u32 = 0x0002;
+const RTLOCK: u32 = 0x1000;
 const KILLABLE: u32 = 0x0102;
 const IDLE: u32 = 0x0402;
 const FREEZABLE_D: u32 = 0x2002;
@@ -77,7 +78,7 @@ fn what_is_never_hung() {
     }
     for state in [0, 1, 4, 8, 0x40, 0x80, IDLE, FROZEN, FROZEN_D, 0x0502] {
         assert_eq!(checks(state, 1, &[1, 1000, 1_000_000]), [Awake; 3]);
-        assert!(!at(state, 7).counts_to_load());
+        assert!(!at(state, 7).counts_to_load() && !at(state, 7).is_tracked());
     }
     // Never switched out: it has only just set its state, however long ago.
     let mut tracked = Tracked::new(&at(D, 0), 0);
@@ -96,6 +97,27 @@ fn what_counts_to_the_load() {
     }
     assert!(at(D, 1).may_hang() && at(FREEZABLE_D, 1).may_hang());
     assert!(!at(D, 0).may_hang() && !at(KILLABLE, 1).may_hang() && !at(IDLE, 1).may_hang());
+}
+
+/// Who waits for an rtlock is hung as others are, but is none of those that the scheduler counts.
+#[test]
+fn a_wait_for_an_rtlock() {
+    assert_eq!(
+        checks(RTLOCK, 10, &[4, 9, 10, 19, 20]),
+        [Waiting, Waiting, FIRST, StillHung, AGAIN]
+    );
+    let sample = at(RTLOCK, 1);
+    assert!(sample.is_tracked() && sample.may_hang() && !sample.counts_to_load());
+    assert!(!at(RTLOCK, 0).may_hang());
+    assert!(!at(RTLOCK | FROZEN, 1).is_tracked());
+    // The state that it had before comes back with a context switch: that is another sleep.
+    let mut tracked = Tracked::new(&sample, 0);
+    assert!(tracked.same_sleep(&sample));
+    assert_eq!(tracked.check(&sample, 9 * SEC, 10 * SEC), Waiting);
+    assert_eq!(tracked.check(&at(D, 2), 10 * SEC, 10 * SEC), Waiting);
+    assert_eq!(tracked.check(&at(D, 2), 20 * SEC, 10 * SEC), FIRST);
+    assert_eq!(tracked.check(&at(RTLOCK, 3), 21 * SEC, 10 * SEC), Waiting);
+    assert_eq!(tracked.check(&at(0, 4), 22 * SEC, 10 * SEC), Awake);
 }
 
 #[test]
@@ -243,7 +265,7 @@ impl Task {
     /// `None`: not tracked, or since this sample only.
     fn check(&mut self, sample: &TaskSample, now: u64, timeout: u64) -> Option<Outcome> {
         let Some(tracked) = &mut self.0 else {
-            self.0 = sample.counts_to_load().then(|| Tracked::new(sample, now));
+            self.0 = sample.is_tracked().then(|| Tracked::new(sample, now));
             return None;
         };
         let outcome = tracked.check(sample, now, timeout);
@@ -325,6 +347,7 @@ fn any_sample() -> impl Strategy<Value = (u64, u32, u64)> {
     let state = prop_oneof![
         24 => Just(D),
         2 => Just(FREEZABLE_D),
+        2 => Just(RTLOCK),
         1 => Just(KILLABLE),
         1 => Just(IDLE),
         1 => Just(FROZEN),
@@ -345,9 +368,9 @@ struct Past {
 }
 
 impl Past {
-    /// Asleep in a way that counts.
+    /// Asleep in a way that is tracked.
     fn asleep(&self) -> bool {
-        self.state & 2 == 2 && self.state & 0x8400 == 0
+        self.state & 0x1002 != 0 && self.state & 0x8400 == 0
     }
 
     fn reportable(&self) -> bool {
@@ -783,6 +806,7 @@ fn run(tasks: &[Vec<Stall>], settings: &[Setting], noise: &[Noise], until: u64) 
                 let queues = RunQueueSum {
                     uninterruptible: (asleep.len() - hidden) as i64,
                     running: 1 + hidden as u64 + noise.next().unwrap().busy,
+                    has_rtlocks: false,
                 };
                 let mode = policy.scan_mode(
                     Some(queues),

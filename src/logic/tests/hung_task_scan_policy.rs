@@ -13,6 +13,15 @@ fn queues(uninterruptible: i64, running: u64) -> Option<RunQueueSum> {
     Some(RunQueueSum {
         uninterruptible,
         running,
+        has_rtlocks: false,
+    })
+}
+
+/// With `PREEMPT_RT`.
+fn queues_rt(uninterruptible: i64, running: u64) -> Option<RunQueueSum> {
+    queues(uninterruptible, running).map(|sum| RunQueueSum {
+        has_rtlocks: true,
+        ..sum
     })
 }
 
@@ -51,6 +60,7 @@ fn accounts_for_all_at_its_limits() {
     let sum = |uninterruptible| RunQueueSum {
         uninterruptible,
         running: 1,
+        has_rtlocks: false,
     };
     assert!(
         accounts_for_all(sum(0), 0) && accounts_for_all(sum(5), 5) && accounts_for_all(sum(5), 6)
@@ -120,6 +130,38 @@ fn a_busy_one_is_scanned_now_and_then() {
     assert_eq!(check(0, 2, 0), ScanMode::Full);
 }
 
+/// With `PREEMPT_RT` the sum leaves out who waits for an rtlock: an idle machine is scanned as a busy
+/// one is, and no two full scans are further apart than an eighth of the timeout and one check.
+#[test]
+fn where_there_are_rtlocks_no_sum_is_exact() {
+    let sum = queues_rt(0, 1).unwrap();
+    assert!(!sum.is_exact() && !sum.may_be_exact());
+    assert!(queues(0, 2).unwrap().may_be_exact());
+    for (timeout, interval) in [(160, 10), (80, 10), (79, 10), (10, 10), (10_000, 10)] {
+        let max_skipped = max_skipped(timeout, interval);
+        for (running, tracked) in [(0, 0), (1, 0), (1, 2), (5, 0)] {
+            let mut policy = policy_after_full_scan();
+            let (mut now, mut last) = (1, 1);
+            for _ in 0..50 {
+                now += interval;
+                let queues = queues_rt(0, running);
+                let mode = policy.scan_mode(queues, tracked, max_skipped, now, timeout);
+                if mode == ScanMode::Full {
+                    last = now;
+                }
+                assert!(
+                    now - last <= timeout / 8,
+                    "{timeout} {interval} {now} {last}"
+                );
+            }
+        }
+    }
+    // What the sum does count is found sooner, as always.
+    let mut policy = policy_after_full_scan();
+    let mode = policy.scan_mode(queues_rt(1, 1), 0, 3, 1, NEVER);
+    assert_eq!(mode, ScanMode::UntilAllTracked);
+}
+
 #[test]
 fn a_busy_one_is_scanned_at_each_check_where_no_scan_may_be_skipped() {
     let mut policy = policy_after_full_scan();
@@ -157,7 +199,7 @@ proptest! {
         running: u64,
         tracked in prop_oneof![0..50u64, any::<u64>()],
     ) {
-        let sum = RunQueueSum { uninterruptible, running };
+        let sum = RunQueueSum { uninterruptible, running, has_rtlocks: false };
         let expected = i128::from(tracked) >= i128::from(uninterruptible);
         prop_assert_eq!(accounts_for_all(sum, tracked), expected);
     }
