@@ -44,6 +44,8 @@ LOCKS = {
     2: "semaphore",
     3: "rw-semaphore (as reader)",
     4: "rw-semaphore (as writer)",
+    5: "rt_mutex",
+    6: "spinlock or rwlock",
 }
 CONFIRMED, IN_IO, PANIC = 1, 2, 4
 

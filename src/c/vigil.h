@@ -87,6 +87,22 @@ int vigil_ksym_bind(enum vigil_ksym ksym);
 unsigned long vigil_kallsyms_lookup_name(const char *name);
 unsigned long vigil_kallsyms_size(unsigned long address);
 
+/* lock_words.c */
+
+/**
+ * struct vigil_rt_mutex_wait - what a task waits for through a real-time mutex
+ * @lock: address of the lock (struct rt_mutex_base)
+ * @owner: its owner word
+ * @is_rtlock: not 0 if it is that of a spinlock_t or a rwlock_t
+ */
+struct vigil_rt_mutex_wait {
+	unsigned long lock;
+	unsigned long owner;
+	int is_rtlock;
+};
+
+int vigil_rt_mutex_wait(struct task_struct *task, struct vigil_rt_mutex_wait *wait);
+
 /* nmi.c */
 
 /**

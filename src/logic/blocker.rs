@@ -7,6 +7,10 @@
 //! owner words are those of `kernel/locking/{mutex,semaphore,rwsem}.c`. The lines are mainline's
 //! (`debug_show_blocker()`). They say "likely" because the owner is read without holding any lock,
 //! and because a semaphore or a read lock only keeps the last known holder.
+//!
+//! Mainline has no line for a task that waits through a real-time mutex: with `PREEMPT_RT` for a
+//! mutex, a rw-semaphore that a writer holds, or an rtlock; on any kernel for a `struct rt_mutex`.
+//! `task_struct::pi_blocked_on` leads to that lock, and the lines are like those of a mutex.
 
 use super::task::TaskId;
 use core::fmt;
@@ -22,12 +26,19 @@ pub enum LockKind {
     RwSemReader,
     /// `BLOCKER_TYPE_RWSEM_WRITER`
     RwSemWriter,
+    /// A real-time mutex: `struct rt_mutex`, or the one in a mutex or a rw-semaphore.
+    RtMutex,
+    /// The real-time mutex in an rtlock, a `spinlock_t` or a `rwlock_t` with `PREEMPT_RT`
+    /// (`rtlock_slowlock_locked()`).
+    RtLock,
 }
 
 /// `BLOCKER_TYPE_MASK`
 const TYPE_MASK: usize = 3;
 /// `MUTEX_FLAGS` of `kernel/locking/mutex.h`.
 const MUTEX_FLAGS: usize = 7;
+/// `RT_MUTEX_HAS_WAITERS` of `include/linux/rtmutex.h`.
+const RT_MUTEX_HAS_WAITERS: usize = 1;
 /// `RWSEM_READER_OWNED` of `kernel/locking/rwsem.c`.
 const RWSEM_READER_OWNED: usize = 1;
 /// `RWSEM_OWNER_FLAGS_MASK` of `kernel/locking/rwsem.c`.
@@ -54,7 +65,7 @@ pub fn decode(blocker: usize) -> Option<(LockKind, usize)> {
 /// The words of a lock, as read from memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockWords {
-    /// `mutex::owner`, `semaphore::last_holder` or `rw_semaphore::owner`.
+    /// `mutex::owner`, `semaphore::last_holder`, `rw_semaphore::owner` or `rt_mutex_base::owner`.
     pub owner: usize,
     /// `rw_semaphore::count`; zero for the others.
     pub count: usize,
@@ -66,6 +77,7 @@ pub fn owner_task(kind: LockKind, words: LockWords) -> usize {
         LockKind::Mutex => words.owner & !MUTEX_FLAGS,
         LockKind::Semaphore => words.owner,
         LockKind::RwSemReader | LockKind::RwSemWriter => words.owner & !RWSEM_OWNER_FLAGS,
+        LockKind::RtMutex | LockKind::RtLock => words.owner & !RT_MUTEX_HAS_WAITERS,
     }
 }
 
@@ -126,6 +138,24 @@ impl fmt::Display for Line {
             (LockKind::RwSemReader | LockKind::RwSemWriter, None) => write!(
                 f,
                 "INFO: task {waiter} is blocked on an rw-semaphore, but the owner is not found."
+            ),
+            (LockKind::RtMutex, Some(owner)) => write!(
+                f,
+                "INFO: task {waiter} is blocked on an rt_mutex likely owned by task {owner}."
+            ),
+            (LockKind::RtMutex, None) => write!(
+                f,
+                "INFO: task {waiter} is blocked on an rt_mutex, but the owner is not found."
+            ),
+            (LockKind::RtLock, Some(owner)) => write!(
+                f,
+                "INFO: task {waiter} is blocked on a spinlock or rwlock likely owned by task \
+                 {owner}."
+            ),
+            (LockKind::RtLock, None) => write!(
+                f,
+                "INFO: task {waiter} is blocked on a spinlock or rwlock, but the owner is not \
+                 found."
             ),
         }
     }

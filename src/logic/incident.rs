@@ -194,6 +194,8 @@ impl Incident {
                     LockKind::Semaphore => 2,
                     LockKind::RwSemReader => 3,
                     LockKind::RwSemWriter => 4,
+                    LockKind::RtMutex => 5,
+                    LockKind::RtLock => 6,
                 };
                 (lock, wait.address, wait.owner)
             }
@@ -314,6 +316,8 @@ mod decode {
                 2 => Some(LockKind::Semaphore),
                 3 => Some(LockKind::RwSemReader),
                 4 => Some(LockKind::RwSemWriter),
+                5 => Some(LockKind::RtMutex),
+                6 => Some(LockKind::RtLock),
                 lock => return Err(DecodeError::Lock(lock)),
             };
             let owner = TaskId {

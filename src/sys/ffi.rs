@@ -124,6 +124,20 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn vigil_kallsyms_size(address: kernel::ffi::c_ulong) -> kernel::ffi::c_ulong;
 }
+#[doc = " struct vigil_rt_mutex_wait - what a task waits for through a real-time mutex\n @lock: address of the lock (struct rt_mutex_base)\n @owner: its owner word\n @is_rtlock: not 0 if it is that of a spinlock_t or a rwlock_t"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_rt_mutex_wait {
+    pub lock: kernel::ffi::c_ulong,
+    pub owner: kernel::ffi::c_ulong,
+    pub is_rtlock: kernel::ffi::c_int,
+}
+unsafe extern "C" {
+    pub fn vigil_rt_mutex_wait(
+        task: *mut task_struct,
+        wait: *mut vigil_rt_mutex_wait,
+    ) -> kernel::ffi::c_int;
+}
 #[doc = " struct vigil_nmi_snapshot - what a CPU was running when it took an NMI\n @stack: the stack that the NMI interrupted, innermost first\n @depth: how many addresses are in @stack\n @pid: the running task\n @comm: its name, with a NUL if that is shorter\n @uid: its effective user\n @cpu: the CPU\n @irqs_on: not 0 if interrupts were on\n @idle: not 0 if the CPU was idle, and in no interrupt"]
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

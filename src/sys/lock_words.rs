@@ -8,11 +8,19 @@
 //!
 //! C headers: [`include/linux/mutex_types.h`](srctree/include/linux/mutex_types.h),
 //! [`include/linux/semaphore.h`](srctree/include/linux/semaphore.h),
-//! [`include/linux/rwsem.h`](srctree/include/linux/rwsem.h)
+//! [`include/linux/rwsem.h`](srctree/include/linux/rwsem.h),
+//! [`kernel/locking/rtmutex_common.h`](srctree/kernel/locking/rtmutex_common.h) by
+//! `src/c/lock_words.c`
 
+use super::ffi;
+use crate::logic::blocker::{
+    LockKind,
+    LockWords, //
+};
 use kernel::{
     bindings,
-    ffi::c_void, //
+    ffi::c_void,
+    task::Task, //
 };
 
 /// Reads one word at a kernel address; `None` if no memory is mapped there.
@@ -64,7 +72,10 @@ mod words {
     };
     use core::mem::offset_of;
 
-    /// Reads the words of the lock at `lock` that name its owner; `None` if it is gone.
+    /// Reads the words of the lock at `lock`, which [`decode()`] found, that name its owner; `None` if
+    /// it is gone.
+    ///
+    /// [`decode()`]: crate::logic::blocker::decode
     pub(crate) fn read(kind: LockKind, lock: usize) -> Option<LockWords> {
         let word = |offset: usize| read_word(lock.wrapping_add(offset));
         Some(match kind {
@@ -80,6 +91,8 @@ mod words {
                 owner: word(offset_of!(bindings::rw_semaphore, owner))?,
                 count: word(offset_of!(bindings::rw_semaphore, count))?,
             },
+            // `rt_mutex_wait()` reads these.
+            LockKind::RtMutex | LockKind::RtLock => return None,
         })
     }
 }
@@ -98,6 +111,47 @@ mod words {
 }
 
 pub(crate) use words::read as read_words;
+
+/// A wait of a task through a real-time mutex.
+#[derive(Clone, Copy)]
+pub(crate) struct RtMutexWait {
+    /// [`LockKind::RtMutex`] or [`LockKind::RtLock`].
+    pub(crate) kind: LockKind,
+    /// Where the lock is.
+    pub(crate) address: usize,
+    /// The word of the lock that names its owner.
+    pub(crate) words: LockWords,
+}
+
+/// What `task` waits for by `task_struct::pi_blocked_on`; `None`: it waits through no real-time
+/// mutex, or has got it meanwhile.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn rt_mutex_wait(task: &Task) -> Option<RtMutexWait> {
+    let mut wait = ffi::vigil_rt_mutex_wait {
+        lock: 0,
+        owner: 0,
+        is_rtlock: 0,
+    };
+    // SAFETY: A `&Task` is a valid `task_struct`, and `wait` may be written to. The function reads
+    // all else, which may be gone, without faults.
+    if unsafe { ffi::vigil_rt_mutex_wait(task.as_ptr(), &raw mut wait) } == 0 {
+        return None;
+    }
+    Some(RtMutexWait {
+        kind: match wait.is_rtlock {
+            0 => LockKind::RtMutex,
+            _ => LockKind::RtLock,
+        },
+        address: wait.lock,
+        words: LockWords {
+            owner: wait.owner,
+            count: 0,
+        },
+    })
+}
 
 #[kernel::prelude::kunit_tests(vigil_lock_words)]
 mod tests {
@@ -119,6 +173,11 @@ mod tests {
             assert_eq!(read_word(address), None);
             assert_eq!(read_i32(address), None);
         }
+    }
+
+    #[test]
+    fn who_runs_waits_for_no_rt_mutex() {
+        assert!(rt_mutex_wait(current!()).is_none());
     }
 
     #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]

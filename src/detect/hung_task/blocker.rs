@@ -3,7 +3,10 @@
 //! The lock that a hung task waits for, and the lock's owner.
 
 use crate::{
-    logic::blocker,
+    logic::blocker::{
+        self,
+        LockKind, //
+    },
     report::hung_task::Blocker,
     sys::{
         lock_words,
@@ -21,12 +24,21 @@ use kernel::task::Task;
 ///
 /// Process context.
 pub(super) fn find(task: &Task) -> Option<Blocker> {
-    let (kind, address) = blocker::decode(task::blocker(task))?;
-    let words = lock_words::read_words(kind, address)?;
+    let (kind, address, words) = match blocker::decode(task::blocker(task)) {
+        Some((kind, address)) => (kind, address, lock_words::read_words(kind, address)?),
+        None => {
+            let wait = lock_words::rt_mutex_wait(task)?;
+            (wait.kind, wait.address, wait.words)
+        }
+    };
     let owner = match blocker::owner_task(kind, words) {
         0 => None,
         owner => task::by_address(owner),
     };
+    if matches!(kind, LockKind::RtMutex | LockKind::RtLock) {
+        // The waiter is on the task's stack, and the next one may be at the same place there.
+        lock_words::rt_mutex_wait(task).filter(|wait| wait.address == address)?;
+    }
     Some(Blocker {
         kind,
         address,

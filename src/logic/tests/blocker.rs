@@ -45,6 +45,16 @@ const SEM: &str = "INFO: task %s:%d blocked on a semaphore likely last held by t
 const RWSEM: &str =
     "INFO: task %s:%d <%s> blocked on an rw-semaphore likely owned by task %s:%d <%s>\n";
 
+// vigil's own, after those of a mutex.
+const RT_MUTEX_NONE: &str =
+    "INFO: task %s:%d is blocked on an rt_mutex, but the owner is not found.\n";
+const RTLOCK_NONE: &str =
+    "INFO: task %s:%d is blocked on a spinlock or rwlock, but the owner is not found.\n";
+const RT_MUTEX: &str = "INFO: task %s:%d is blocked on an rt_mutex likely owned by task %s:%d.\n";
+const RTLOCK: &str =
+    "INFO: task %s:%d is blocked on a spinlock or rwlock likely owned by task %s:%d.\n";
+
+/// Those of `task_struct::blocker`.
 const KINDS: [LockKind; 4] = [
     LockKind::Mutex,
     LockKind::Semaphore,
@@ -68,11 +78,16 @@ const FREE: LockWords = LockWords { owner: 0, count: 0 };
 
 #[test]
 fn lines_without_an_owner() {
-    for kind in KINDS {
+    for kind in KINDS
+        .into_iter()
+        .chain([LockKind::RtMutex, LockKind::RtLock])
+    {
         let format = match kind {
             LockKind::Mutex => MUTEX_NONE,
             LockKind::Semaphore => SEM_NONE,
             LockKind::RwSemReader | LockKind::RwSemWriter => RWSEM_NONE,
+            LockKind::RtMutex => RT_MUTEX_NONE,
+            LockKind::RtLock => RTLOCK_NONE,
         };
         assert_eq!(line(kind, FREE, None), printk(format, &["cat", "1234"]));
     }
@@ -89,6 +104,12 @@ fn lines_with_an_owner() {
         line(LockKind::Semaphore, FREE, owner),
         printk(SEM, &["cat", "1234", "kworker/0:1H", "77"])
     );
+    for (kind, format) in [(LockKind::RtMutex, RT_MUTEX), (LockKind::RtLock, RTLOCK)] {
+        assert_eq!(
+            line(kind, FREE, owner),
+            printk(format, &["cat", "1234", "kworker/0:1H", "77"])
+        );
+    }
     for (kind, waits_as) in [
         (LockKind::RwSemReader, "reader"),
         (LockKind::RwSemWriter, "writer"),
@@ -199,6 +220,11 @@ proptest! {
         prop_assert_eq!(of(LockKind::Semaphore, task + flags), task + flags);
         prop_assert_eq!(of(LockKind::RwSemReader, task + flags % 4), task);
         prop_assert_eq!(of(LockKind::RwSemWriter, task + flags % 4), task);
+        for kind in [LockKind::RtMutex, LockKind::RtLock] {
+            prop_assert_eq!(of(kind, task + flags % 2), task);
+            // There is one flag only (RT_MUTEX_HAS_WAITERS).
+            prop_assert_eq!(of(kind, task + 2), task + 2);
+        }
         // Bit 2 is part of a rw-semaphore's owner (RWSEM_OWNER_FLAGS_MASK is 3).
         prop_assert_eq!(of(LockKind::RwSemReader, task + 4), task + 4);
     }

@@ -107,13 +107,15 @@ fn each_number_has_its_meaning() {
         LockKind::Semaphore,
         LockKind::RwSemReader,
         LockKind::RwSemWriter,
+        LockKind::RtMutex,
+        LockKind::RtLock,
     ];
     let numbers = locks.map(|lock| {
         let mut incident = incident();
         incident.wait.as_mut().unwrap().lock = lock;
         u32_at(&bytes(&incident.encode()), 72)
     });
-    assert_eq!(numbers, [1, 2, 3, 4]);
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
 }
 
 #[test]
@@ -194,7 +196,8 @@ fn the_document_has_the_layout() {
     for word in [
         "`vigil_incidents`",
         "1 hung task, 2 soft lockup, 3 hard lockup, 4 unresponsive CPU",
-        "1 mutex, 2 semaphore, 3 rw-semaphore as a reader, 4 rw-semaphore as a writer",
+        "1 mutex, 2 semaphore, 3 rw-semaphore as a reader, 4 rw-semaphore as a writer, 5 rt_mutex, \
+         6 spinlock or rwlock",
         "1 confirmed by an NMI, 2 in I/O wait, 4 a panic was decided on",
     ] {
         assert!(text.contains(word), "{word}");
@@ -222,6 +225,8 @@ fn any_incident() -> impl Strategy<Value = Incident> {
         LockKind::Semaphore,
         LockKind::RwSemReader,
         LockKind::RwSemWriter,
+        LockKind::RtMutex,
+        LockKind::RtLock,
     ]);
     // The idle task holds no lock: a pid of 0 says that the owner is not known.
     let owner = any_task().prop_filter("the idle task", |owner| owner.pid != 0);
@@ -310,13 +315,13 @@ fn decode_refuses_what_no_entry_can_hold() {
     for kind in [0, 5, u32::MAX] {
         assert_eq!(with(8, kind), Err(DecodeError::Kind(kind)));
     }
-    for lock in [5, u32::MAX] {
+    for lock in [7, u32::MAX] {
         assert_eq!(with(72, lock), Err(DecodeError::Lock(lock)));
     }
     for depth in [19, u32::MAX] {
         assert_eq!(with(108, depth), Err(DecodeError::Depth(depth)));
     }
-    for (byte, value) in [(8, 4), (72, 0), (72, 4), (108, 18)] {
+    for (byte, value) in [(8, 4), (72, 0), (72, 6), (108, 18)] {
         assert!(with(byte, value).is_ok(), "{byte} {value}");
     }
     assert_eq!(

@@ -41,6 +41,10 @@ pub enum Lock {
     Semaphore,
     /// A read-write semaphore.
     RwSem,
+    /// A real-time mutex.
+    RtMutex,
+    /// A spinlock or a rwlock of a kernel with `PREEMPT_RT`.
+    RtLock,
 }
 
 /// How a task waits for a read-write semaphore, or has it.
@@ -255,6 +259,10 @@ const MAINLINE: &[(&str, Read)] = &[
     (texts::SEMAPHORE_NO_HOLDER, |v| blocker(v, Lock::Semaphore)),
     (texts::RWSEM_OWNER, |v| blocker(v, Lock::RwSem)),
     (texts::RWSEM_NO_OWNER, |v| blocker(v, Lock::RwSem)),
+    (texts::RT_MUTEX_OWNER, |v| blocker(v, Lock::RtMutex)),
+    (texts::RT_MUTEX_NO_OWNER, |v| blocker(v, Lock::RtMutex)),
+    (texts::RTLOCK_OWNER, |v| blocker(v, Lock::RtLock)),
+    (texts::RTLOCK_NO_OWNER, |v| blocker(v, Lock::RtLock)),
     (texts::SOFT_LOCKUP, soft_lockup),
     (texts::SOFT_LOCKUP_NMI_WATCHDOG, soft_lockup),
     (texts::USAGE_VIGIL, |v| usage(v, Detector::Vigil)),

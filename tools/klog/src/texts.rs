@@ -46,6 +46,19 @@ pub const RWSEM_OWNER: &str = "INFO: task {comm}:{pid} <{waits_as}> blocked on a
 pub const RWSEM_NO_OWNER: &str =
     "INFO: task {comm}:{pid} is blocked on an rw-semaphore, but the owner is not found.";
 
+/// The same for a real-time mutex, in vigil's words.
+pub const RT_MUTEX_OWNER: &str = "INFO: task {comm}:{pid} is blocked on an rt_mutex likely owned \
+    by task {owner_comm}:{owner_pid}.";
+/// The same, without an owner.
+pub const RT_MUTEX_NO_OWNER: &str =
+    "INFO: task {comm}:{pid} is blocked on an rt_mutex, but the owner is not found.";
+/// The same for a spinlock or a rwlock that sleeps, in vigil's words.
+pub const RTLOCK_OWNER: &str = "INFO: task {comm}:{pid} is blocked on a spinlock or rwlock likely \
+    owned by task {owner_comm}:{owner_pid}.";
+/// The same, without an owner.
+pub const RTLOCK_NO_OWNER: &str =
+    "INFO: task {comm}:{pid} is blocked on a spinlock or rwlock, but the owner is not found.";
+
 /// First line on a soft lockup: `watchdog_timer_fn()`.
 pub const SOFT_LOCKUP: &str =
     "watchdog: BUG: soft lockup - CPU#{cpu} stuck for {seconds}s! [{comm}:{pid}]";

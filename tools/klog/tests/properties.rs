@@ -96,6 +96,8 @@ fn lock() -> impl Strategy<Value = (LockKind, bool)> {
         Just((LockKind::RwSemReader, false)),
         Just((LockKind::RwSemWriter, false)),
         Just((LockKind::RwSemWriter, true)),
+        Just((LockKind::RtMutex, false)),
+        Just((LockKind::RtLock, false)),
     ]
 }
 
@@ -125,6 +127,8 @@ fn blocker(
         LockKind::Semaphore => (Lock::Semaphore, (None, None)),
         LockKind::RwSemReader => (Lock::RwSem, rwsem(Access::Reader)),
         LockKind::RwSemWriter => (Lock::RwSem, rwsem(Access::Writer)),
+        LockKind::RtMutex => (Lock::RtMutex, (None, None)),
+        LockKind::RtLock => (Lock::RtLock, (None, None)),
     };
     let blocker = Blocker {
         waiter: waiter.clone(),
