@@ -21,14 +21,23 @@
  * complain about. prov_forget() tells it that the lock is released while it is
  * held in fact, so that a debug kernel does not turn itself off over a stall
  * that was asked for.
+ *
+ * Sleeping with a spinlock of PREEMPT_RT. The lock is a real-time mutex, but
+ * whoever has it is in an RCU read section and stays on the CPU, and RCU
+ * complains of one that goes to sleep there. Both are counts of the task:
+ * the holder of rt_spinlock takes them back while it sleeps. What remains is a
+ * lock that is kept for long.
  */
 #include <linux/hung_task.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/rtmutex.h>
 #include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/semaphore.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 
 #include "prov.h"
 
@@ -416,6 +425,76 @@ static int rwsem_writer_victim(struct prov_thread *t)
 	return 0;
 }
 
+/* Real-time mutexes */
+
+static int rt_mutex_prepare(struct prov_stall *s)
+{
+	struct rt_mutex *m = kvzalloc(sizeof(*m), GFP_KERNEL);
+
+	if (!m)
+		return -ENOMEM;
+	rt_mutex_init(m);
+	s->priv = m;
+	return 0;
+}
+
+static void rt_mutex_holder(struct prov_thread *t)
+{
+	struct rt_mutex *m = t->stall->priv;
+
+	rt_mutex_lock(m);
+	prov_hold(t);
+	rt_mutex_unlock(m);
+}
+
+static int rt_mutex_victim(struct prov_thread *t)
+{
+	struct rt_mutex *m = t->stall->priv;
+
+	prov_waiting(t);
+	rt_mutex_lock(m);
+	rt_mutex_unlock(m);
+	return 0;
+}
+
+static int rt_spinlock_prepare(struct prov_stall *s)
+{
+	spinlock_t *lock = kvzalloc(sizeof(*lock), GFP_KERNEL);
+
+	if (!lock)
+		return -ENOMEM;
+	spin_lock_init(lock);
+	s->priv = lock;
+	return 0;
+}
+
+static void rt_spinlock_holder(struct prov_thread *t)
+{
+	spinlock_t *lock = t->stall->priv;
+
+	spin_lock(lock);
+	migrate_enable();
+	rcu_read_unlock();
+	prov_hold(t);
+	rcu_read_lock();
+	migrate_disable();
+	spin_unlock(lock);
+}
+
+/* Every other one is about to sleep in D state, which is its saved_state then. */
+static int rt_spinlock_victim(struct prov_thread *t)
+{
+	spinlock_t *lock = t->stall->priv;
+
+	prov_waiting(t);
+	if (t->idx % 2)
+		set_current_state(TASK_UNINTERRUPTIBLE);
+	spin_lock(lock);
+	__set_current_state(TASK_RUNNING);
+	spin_unlock(lock);
+	return 0;
+}
+
 /* Completions: the sleeps without an owner */
 
 static int completion_victim(struct prov_thread *t)
@@ -601,6 +680,24 @@ const struct prov_kind prov_hung_kinds[] = {
 		.held = rwsem_noowner_held,
 		.victim = rwsem_writer_victim,
 		.blocker = rwsem_writer_blocker,
+		.release = release_by_holder,
+	}, {
+		.name = "rt_mutex", .tag = "rtmutex", PROV_COUNT,
+		.help = "rt_mutex_lock behind a holder that sleeps",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = rt_mutex_prepare,
+		.holder = rt_mutex_holder,
+		.victim = rt_mutex_victim,
+		.release = release_by_holder,
+	}, {
+		.name = "rt_spinlock", .tag = "rtspin", PROV_COUNT,
+		.help = "spin_lock of PREEMPT_RT behind a holder that sleeps",
+		.flags = PROV_USER | PROV_ONLY_RT,
+		.state = TASK_RTLOCK_WAIT,
+		.prepare = rt_spinlock_prepare,
+		.holder = rt_spinlock_holder,
+		.victim = rt_spinlock_victim,
 		.release = release_by_holder,
 	}, {
 		.name = "completion", .tag = "compl", PROV_COUNT,

@@ -38,8 +38,8 @@
  * Kinds of hung.c:
  *
  *   mutex mutex_orphan mutex_noowner sem sem_orphan sem_gone rwsem_reader
- *   rwsem_writer rwsem_noowner completion iowait chain abba abba_mutex
- *   killable idle fresh unstarted freezable nap threads
+ *   rwsem_writer rwsem_noowner rt_mutex rt_spinlock completion iowait chain
+ *   abba abba_mutex killable idle fresh unstarted freezable nap threads
  *
  * Kinds of lockup.c:
  *
@@ -561,6 +561,11 @@ static struct prov_stall *prov_new(const struct prov_kind *kind,
 
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) && (kind->flags & PROV_NOT_RT))
 		return ERR_PTR(-EOPNOTSUPP);
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT) && (kind->flags & PROV_ONLY_RT)) {
+		pr_notice("vigil_provoke: %s needs a kernel with PREEMPT_RT\n",
+			  kind->name);
+		return ERR_PTR(-EOPNOTSUPP);
+	}
 
 	s = kzalloc_obj(*s);
 	if (!s)

@@ -56,6 +56,7 @@ struct prov_thread {
 #define PROV_CPUS	BIT(8)	/* stalls CPUs: one victim bound to each */
 #define PROV_OTHER_CPU	BIT(9)	/* needs a CPU that is not one of them */
 #define PROV_OTHER_RUNS	BIT(10)	/* and a thread on that one too */
+#define PROV_ONLY_RT	BIT(11)	/* only possible with PREEMPT_RT */
 
 /* A number that a kind can be given; where it goes in struct prov_args. */
 struct prov_key {

@@ -15,6 +15,7 @@ mod hung_mutex;
 mod hung_not;
 mod hung_other;
 mod hung_pause;
+mod hung_rtmutex;
 mod hung_rwsem;
 mod hung_semaphore;
 mod hung_stall;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("hung_not", hung_not::scenarios()),
         ("hung_other", hung_other::scenarios()),
         ("hung_pause", hung_pause::scenarios()),
+        ("hung_rtmutex", hung_rtmutex::scenarios()),
         ("hung_rwsem", hung_rwsem::scenarios()),
         ("hung_semaphore", hung_semaphore::scenarios()),
         ("hung_suspend", hung_suspend::scenarios()),
