@@ -17,10 +17,26 @@
 #include "vigil.h"
 
 /**
+ * vigil_task_is_counted() - tell whether the run queues count a task that sleeps
+ * @task: a task that is not freed meanwhile
+ *
+ * A task that is frozen in an uninterruptible sleep goes on being counted, which
+ * its state does not show.
+ *
+ * Context: any.
+ */
+int vigil_task_is_counted(struct task_struct *task)
+{
+	/* It was set before the task left its run queue, and stays until it is back. */
+	return task->sched_contributes_to_load;
+}
+
+/**
  * vigil_scan_tasks() - find tasks by the bits of their state
  * @next: the PID to begin with; set to the PID to go on with, 0 at the end
  * @budget: how many tasks may be read; lowered by the number that was
  * @wanted: find a task if its state has one of these bits ...
+ * @maybe: or one of these, and vigil_task_is_counted(), ...
  * @unwanted: ... and none of these
  * @found: set to the tasks that were found, without references
  * @max: the length of @found
@@ -34,7 +50,7 @@
  * Return: how many tasks were found.
  */
 unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
-			      unsigned int wanted, unsigned int unwanted,
+			      unsigned int wanted, unsigned int maybe, unsigned int unwanted,
 			      struct task_struct **found, unsigned int max)
 {
 	struct radix_tree_iter iter;
@@ -65,7 +81,9 @@ unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
 			continue;
 		left--;
 		state = READ_ONCE(task->__state);
-		if ((state & wanted) && !(state & unwanted))
+		if (state & unwanted)
+			continue;
+		if ((state & wanted) || ((state & maybe) && vigil_task_is_counted(task)))
 			found[n++] = task;
 	}
 	*next = 0;

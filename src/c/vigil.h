@@ -201,8 +201,9 @@ void vigil_sys_info(unsigned long mask);
 const char *vigil_print_tainted(void);
 
 /* task.c */
+int vigil_task_is_counted(struct task_struct *task);
 unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
-			      unsigned int wanted, unsigned int unwanted,
+			      unsigned int wanted, unsigned int maybe, unsigned int unwanted,
 			      struct task_struct **found, unsigned int max);
 int vigil_virt_addr_valid(unsigned long address);
 unsigned long long vigil_task_io(struct task_struct *task);

@@ -299,10 +299,14 @@ unsafe extern "C" {
     pub fn vigil_print_tainted() -> *const kernel::ffi::c_char;
 }
 unsafe extern "C" {
+    pub fn vigil_task_is_counted(task: *mut task_struct) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn vigil_scan_tasks(
         next: *mut kernel::ffi::c_int,
         budget: *mut kernel::ffi::c_uint,
         wanted: kernel::ffi::c_uint,
+        maybe: kernel::ffi::c_uint,
         unwanted: kernel::ffi::c_uint,
         found: *mut *mut task_struct,
         max: kernel::ffi::c_uint,

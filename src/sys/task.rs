@@ -62,6 +62,13 @@ pub(crate) fn sample(task: &Task) -> TaskSample {
     } else {
         bindings::TASK_RUNNING
     };
+    // SAFETY: A `&Task` is a valid task.
+    let is_counted = || unsafe { ffi::vigil_task_is_counted(task.as_ptr()) } != 0;
+    let state = if state & bindings::TASK_FROZEN != 0 && is_counted() {
+        state | bindings::TASK_UNINTERRUPTIBLE
+    } else {
+        state
+    };
     // SAFETY: A memory barrier has no requirements.
     unsafe { bindings::smp_rmb() };
     let voluntary = read_once!(task, nvcsw) as u64;
@@ -281,6 +288,7 @@ impl TaskScan {
                 &raw mut self.next,
                 &raw mut left,
                 check::TRACKED_STATES,
+                check::MAYBE_TRACKED_STATES,
                 check::UNTRACKED_STATES,
                 found.as_mut_ptr(),
                 FOUND as u32,

@@ -31,6 +31,7 @@ use crate::{
             },
             scan_policy::{
                 self,
+                Asleep,
                 ScanMode, //
             },
             table::{
@@ -98,8 +99,8 @@ fn new_storage(capacity: usize, flags: Flags) -> Result<(Entries, Buckets)> {
 
 /// What [`TrackedTasks::check_tracked`] has found.
 pub(super) struct Checked {
-    /// How many tracked tasks are certain to be part of the run queues' count.
-    pub(super) seen_twice: u64,
+    /// How many tracked tasks the run queues count.
+    pub(super) asleep: Asleep,
     /// The panic that was requested for the hung tasks.
     pub(super) panic_request: Option<PanicRequest>,
 }
@@ -218,7 +219,7 @@ impl TrackedTasks {
         let ctx = self.ctx.clone();
         let mut warnings = core::mem::take(&mut self.warnings);
         let mut report = HungTaskReport::begin(ctx.report_env(), &mut warnings);
-        let mut seen_twice: u64 = 0;
+        let mut asleep = Asleep::default();
         let mut hung: u64 = 0;
         self.due = u64::MAX;
 
@@ -253,8 +254,10 @@ impl TrackedTasks {
             }
             index = index.wrapping_add(1);
             let tracked = entry.tracked;
-            let is_counted = tracked.seen_twice() && sample.counts_to_load();
-            seen_twice = seen_twice.saturating_add(u64::from(is_counted));
+            let is_counted = sample.counts_to_load();
+            let is_lasting = is_counted && tracked.age(now) != 0;
+            asleep.all = asleep.all.saturating_add(is_counted.into());
+            asleep.lasting = asleep.lasting.saturating_add(is_lasting.into());
             if sample.may_hang() {
                 self.due = self.due.min(tracked.due(settings.timeout));
             }
@@ -301,13 +304,14 @@ impl TrackedTasks {
         }
         self.warnings = warnings;
         Checked {
-            seen_twice,
+            asleep,
             panic_request,
         }
     }
 
-    /// Scans for sleeping tasks that are not tracked yet, and tracks them. `seen_twice` of the
-    /// tracked tasks are certain to be part of the run queues' count.
+    /// Scans for sleeping tasks that are not tracked yet, and tracks them. `asleep` of the tracked
+    /// tasks are part of the run queues' count. Returns how many more these count than it has found:
+    /// 0 if that is not known.
     ///
     /// # Context
     ///
@@ -316,14 +320,14 @@ impl TrackedTasks {
         &mut self,
         settings: &Settings,
         mode: ScanMode,
-        seen_twice: u64,
+        asleep: u64,
         control: &ThreadControl,
-    ) {
+    ) -> u64 {
         let ctx = self.ctx.clone();
         let stats = &ctx.stats;
         let tracked_before = self.table.len();
         let queues = match mode {
-            ScanMode::Skip => return,
+            ScanMode::Skip => return 0,
             ScanMode::UntilAllTracked => ctx.queues.ok(),
             ScanMode::Full => None,
         };
@@ -336,7 +340,7 @@ impl TrackedTasks {
         self.resume_pid = 0;
         loop {
             if control.should_stop() {
-                return;
+                return 0;
             }
             let began = self.clock.now();
             let table = &mut self.table;
@@ -357,7 +361,7 @@ impl TrackedTasks {
                     });
                     if let (Some(queues), true) = (queues, table.len() != before) {
                         let new = table.len().saturating_sub(tracked_before) as u64;
-                        let tracked = seen_twice.saturating_add(new);
+                        let tracked = asleep.saturating_add(new);
                         all_tracked = scan_policy::accounts_for_all(queues.sum(), tracked);
                     }
                     let took = monotonic().saturating_sub(began.monotonic);
@@ -371,7 +375,7 @@ impl TrackedTasks {
             if full {
                 may_expand = self.expand();
             }
-            if all_tracked && self.all_sleepers_tracked(tracked_before, seen_twice) {
+            if all_tracked && self.unexplained(tracked_before, asleep) == Some(0) {
                 break;
             }
             if !more {
@@ -403,26 +407,30 @@ impl TrackedTasks {
         // timeout.
         let now = self.clock.now().unpaused;
         self.due = self.due.min(now.saturating_add(settings.timeout));
+        if scan.budget() == 0 || not_tracked != 0 {
+            return 0;
+        }
+        self.unexplained(tracked_before, asleep).unwrap_or(0)
     }
 
-    /// Whether the run queues count no more sleeping tasks than are tracked. The new ones, which
-    /// are those from the index `tracked_before` on, are sampled again: one that has woken
-    /// meanwhile would stand for a sleeping task that is not found yet, and so would one that waits
-    /// for an rtlock, but where there are rtlocks the sum is never exact.
-    fn all_sleepers_tracked(&mut self, tracked_before: usize, seen_twice: u64) -> bool {
-        let Ok(queues) = self.ctx.queues else {
-            return false;
-        };
-        let mut tracked = seen_twice;
+    /// How many sleeping tasks more than the tracked ones the run queues count; `None` if their sum is
+    /// not exact. The new ones, which are those from the index `tracked_before` on, are sampled again:
+    /// one that has woken meanwhile would stand for a sleeping task that is not found yet, and so
+    /// would one that waits for an rtlock, but where there are rtlocks the sum is never exact.
+    fn unexplained(&mut self, tracked_before: usize, asleep: u64) -> Option<u64> {
+        let queues = self.ctx.queues.ok()?;
+        let mut tracked = asleep;
         for index in tracked_before..self.table.len() {
             if let Some(entry) = self.table.entry_mut(index) {
                 let task = entry.task.as_deref();
-                let asleep = task.is_some_and(|task| entry.tracked.same_sleep(&task::sample(task)));
-                tracked = tracked.saturating_add(u64::from(asleep));
+                let sleeps = task.is_some_and(|task| entry.tracked.same_sleep(&task::sample(task)));
+                tracked = tracked.saturating_add(u64::from(sleeps));
             }
         }
         let queues = queues.sum();
-        queues.is_exact() && scan_policy::accounts_for_all(queues, tracked)
+        queues
+            .is_exact()
+            .then(|| scan_policy::excess(queues, tracked))
     }
 
     /// Doubles the capacity of the table. Returns whether there was memory for that.

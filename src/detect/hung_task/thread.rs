@@ -18,6 +18,7 @@ use crate::{
     logic::{
         hung_task::scan_policy::{
             self,
+            Asleep,
             RunQueueSum,
             ScanMode,
             ScanPolicy, //
@@ -95,9 +96,13 @@ impl HungTaskThread {
         }
         if may_scan && !control.should_stop() {
             self.ctx.stats.checks.add(1);
-            let mode = self.scan_mode(settings, checked.seen_twice, control);
-            self.tasks
-                .scan_tasks(settings, mode, checked.seen_twice, control);
+            let mode = self.scan_mode(settings, checked.asleep, control);
+            let unexplained = self
+                .tasks
+                .scan_tasks(settings, mode, checked.asleep.all, control);
+            if mode != ScanMode::Skip {
+                self.policy.scanned(unexplained);
+            }
         } else {
             self.ctx.stats.due_checks.add(1);
         }
@@ -113,7 +118,7 @@ impl HungTaskThread {
     fn scan_mode(
         &mut self,
         settings: &Settings,
-        seen_twice: u64,
+        asleep: Asleep,
         control: &ThreadControl,
     ) -> ScanMode {
         let mut queues = self.run_queue_sum();
@@ -129,13 +134,8 @@ impl HungTaskThread {
                 queues = self.run_queue_sum();
             }
         }
-        self.policy.scan_mode(
-            queues,
-            seen_twice,
-            max_skipped,
-            monotonic(),
-            settings.timeout,
-        )
+        self.policy
+            .scan_mode(queues, asleep, max_skipped, monotonic(), settings.timeout)
     }
 
     /// Polls a panic request until it is executed or cancelled. Cancels it if the thread has to

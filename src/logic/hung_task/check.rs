@@ -10,29 +10,22 @@
 //!   not tracked
 //!       |  a scan samples the task asleep
 //!       v
-//!   seen once <--------------------------+------------------------+
-//!       |  next check, same switch count |                        |
-//!       v                                | context switch: the    |
-//!   waiting -----------------------------+ age restarts           |
-//!       |  age >= timeout                                         |
-//!       v                                                         |
-//!   reported -----------------------------------------------------+
+//!   waiting <------------+
+//!       |  age >= timeout| context switch: the age restarts, in both states
+//!       v                |
+//!   reported ------------+
 //!       ^  |
 //!       +--+ age >= the next multiple of the timeout: reported again
 //!
 //!   each state --> not tracked: a check samples the task awake
 //! ```
 //!
-//! The check that first sees a sleep for the second time may find it older than the timeout
-//! already, and go from "seen once" to "reported" in one step.
-//!
-//! | state     | in [`Tracked`]                              | a check returns                   |
-//! |-----------|---------------------------------------------|-----------------------------------|
-//! | seen once | `seen_twice` false, `reported_age` 0        | [`Outcome::Waiting`]              |
-//! | waiting   | `seen_twice` true, `reported_age` 0         | [`Outcome::Waiting`]              |
-//! | reported  | `seen_twice` true, `reported_age` not 0     | [`Outcome::Hung`], then           |
-//! |           |                                             | [`Outcome::StillHung`] until the  |
-//! |           |                                             | next multiple of the timeout      |
+//! | state     | in [`Tracked`]       | a check returns                   |
+//! |-----------|----------------------|-----------------------------------|
+//! | waiting   | `reported_age` 0     | [`Outcome::Waiting`]              |
+//! | reported  | `reported_age` not 0 | [`Outcome::Hung`], then           |
+//! |           |                      | [`Outcome::StillHung`] until the  |
+//! |           |                      | next multiple of the timeout      |
 //!
 //! Where vigil differs from mainline:
 //!
@@ -41,8 +34,8 @@
 //! - A hung task is reported once, and again after each further timeout, whatever the check
 //!   interval is. Mainline reports it at every check, which is the same for its default interval
 //!   only.
-//! - Sleeping tasks that count towards the load average but must not be reported (`TASK_KILLABLE`)
-//!   are tracked too: [`scan_policy`](super::scan_policy) compares the number of tracked tasks with
+//! - Sleeping tasks that count towards the load average but must not be reported (`TASK_KILLABLE`,
+//!   and those that are frozen in such a sleep) are tracked too: [`scan_policy`](super::scan_policy) compares the number of tracked tasks with
 //!   the scheduler's count, which includes them.
 //! - A task that waits for an rtlock (`TASK_RTLOCK_WAIT`: a `spinlock_t` or a `rwlock_t` with
 //!   `PREEMPT_RT`) is tracked and may be hung. Mainline looks for `TASK_UNINTERRUPTIBLE` only, and a
@@ -59,13 +52,16 @@ pub const TASK_NOLOAD: u32 = 0x0400;
 /// `TASK_RTLOCK_WAIT`: waits for an rtlock, whatever state the task was in before
 /// (`task_struct::saved_state`). Never set together with another bit.
 pub const TASK_RTLOCK_WAIT: u32 = 0x1000;
-/// `TASK_FROZEN`: stopped by the freezer.
+/// `TASK_FROZEN`: stopped by the freezer. [`TaskSample::state`] has [`TASK_UNINTERRUPTIBLE`] besides if
+/// the task was frozen in such a sleep, in which the run queues go on counting it.
 pub const TASK_FROZEN: u32 = 0x8000;
 
 /// A task is tracked if its state has one of these bits and none of [`UNTRACKED_STATES`].
 pub const TRACKED_STATES: u32 = TASK_UNINTERRUPTIBLE | TASK_RTLOCK_WAIT;
+/// A task with one of these bits in its state is tracked if it is frozen in an uninterruptible sleep.
+pub const MAYBE_TRACKED_STATES: u32 = TASK_FROZEN;
 /// A task with one of these bits in its state is not tracked.
-pub const UNTRACKED_STATES: u32 = TASK_NOLOAD | TASK_FROZEN;
+pub const UNTRACKED_STATES: u32 = TASK_NOLOAD;
 
 /// What one reading of a `task_struct` shows of the task's sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +90,9 @@ impl TaskSample {
     ///
     /// A task that was never switched out has set its state and has not slept yet.
     pub fn may_hang(&self) -> bool {
-        self.is_tracked() && self.state & TASK_WAKEKILL == 0 && self.switch_count != 0
+        self.is_tracked()
+            && self.state & (TASK_WAKEKILL | TASK_FROZEN) == 0
+            && self.switch_count != 0
     }
 }
 
@@ -110,8 +108,8 @@ pub struct Tracked {
     /// The age of the sleep when it was last reported; 0 if it was not. Kept as an age and not as a
     /// number of timeouts, since the timeout may change and unpaused time may step back a little.
     reported_age: u64,
-    /// Whether two samples in a row have shown this sleep.
-    seen_twice: bool,
+    /// Whether the last sample showed a sleep that may hang.
+    may_hang: bool,
     /// What it waits for, if the kernel wakes it now and then; [`Wait::Unknown`] until a check.
     wait: Wait,
     /// When the kernel last woke it, or the sleep was first sampled.
@@ -181,7 +179,7 @@ impl Tracked {
             last_switch_count: sample.switch_count,
             last_switch_time: now,
             reported_age: 0,
-            seen_twice: false,
+            may_hang: sample.may_hang(),
             wait: Wait::Unknown,
             woken: now,
         }
@@ -231,10 +229,10 @@ impl Tracked {
                 self.woken = now;
             }
         }
-        self.seen_twice = true;
-        if !sample.may_hang() {
-            // A task can only become killable, or cease to be, by running. Nevertheless a state
-            // that is never reported does not add to the age.
+        if !sample.may_hang() || !self.may_hang {
+            // It was frozen, or is still: that does not add to the age. (A task can only become
+            // killable, or cease to be, by running.)
+            self.may_hang = sample.may_hang();
             self.last_switch_time = now;
             self.reported_age = 0;
             return Outcome::Waiting;
@@ -262,16 +260,9 @@ impl Tracked {
         now.saturating_sub(self.last_switch_time)
     }
 
-    /// Whether two samples in a row have shown the same sleep. Such a task, if it
-    /// [counts](TaskSample::counts_to_load), is certain to be part of the run queues' count, unless
-    /// it is still runnable itself.
-    pub fn seen_twice(&self) -> bool {
-        self.seen_twice
-    }
-
     /// Whether the task is hung at the time `now`, reported or not.
     pub fn is_hung(&self, sample: &TaskSample, now: u64, timeout: u64) -> bool {
-        self.same_sleep(sample) && sample.may_hang() && self.age(now) >= timeout
+        self.same_sleep(sample) && sample.may_hang() && self.may_hang && self.age(now) >= timeout
     }
 
     /// When the task's next report is due if it does not wake. A check at that time keeps the

@@ -11,14 +11,15 @@
 //! The sum can miss a task for a while: one whose dequeue is delayed, one that is blocked but left
 //! on the run queue for its proxy, one that was preempted after it had set its state. Each of these
 //! is still runnable and part of its run queue's `nr_running`. So the sum is exact where nothing
-//! but the caller is runnable on any CPU. Otherwise a scan goes on to its end; and full scans may
-//! be skipped, only a few in a row, so that no report is delayed by much.
+//! but the caller is runnable on any CPU. Otherwise only a scan through all tasks shows what sleeps,
+//! and all but a few of these are skipped: no report is delayed by more than an eighth of the timeout.
 //!
 //! With `PREEMPT_RT` the sum is never exact: it leaves out each task that waits for an rtlock
 //! (`TASK_RTLOCK_WAIT` is not uninterruptible sleep to `__block_task()`).
 //!
-//! And the sum may be wrong for good: a driver that wakes a task in a way of its own makes it one
-//! less for ever. So there is a full scan in half a timeout whatever the sum says, and sooner if
+//! And the sum may be wrong for good. One that is too large makes one scan, which cannot explain it, and
+//! then as few as an inexact one. A driver that wakes a task in a way of its own makes it one less for
+//! ever. So there is a full scan in half a timeout whatever the sum says, and sooner if
 //! an exact sum is less than the tasks that are known to sleep.
 
 /// How many full scans in a row may be skipped at most because of a sum that could miss a task.
@@ -70,8 +71,24 @@ pub enum ScanMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ScanPolicy {
     skipped: u32,
-    /// When the last full scan began, in nanoseconds on the monotonic clock.
+    /// How many tasks more than it has found the run queues counted after the last scan, if their sum
+    /// was exact.
+    unexplained: u64,
+    /// When the last full scan began, and the last one that an inexact sum made sooner, in
+    /// nanoseconds on the monotonic clock; 0: nothing is known against another one.
     last_full: u64,
+    last_sooner: u64,
+    /// How many tracked tasks were in a lasting sleep at that last one, until the next check.
+    lasting_before: Option<u64>,
+}
+
+/// The tracked tasks that a check has found in a sleep which the run queues count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asleep {
+    /// All of them.
+    pub all: u64,
+    /// Those in the same sleep as at the check before, or since the scan after that.
+    pub lasting: u64,
 }
 
 impl ScanPolicy {
@@ -81,62 +98,115 @@ impl ScanPolicy {
     }
 
     /// Decides which scan follows a check, `now` on the monotonic clock. `queues` is `None` where
-    /// the run queues cannot be read. `tracked` is the number of tracked tasks that are certain to
-    /// be part of the sum. `max_skipped`: see [`max_skipped`]. `timeout` in nanoseconds.
+    /// the run queues cannot be read. `max_skipped`: see [`max_skipped`]. `timeout` in nanoseconds.
     pub fn scan_mode(
         &mut self,
         queues: Option<RunQueueSum>,
-        tracked: u64,
+        asleep: Asleep,
         max_skipped: u32,
         now: u64,
         timeout: u64,
     ) -> ScanMode {
+        // It has found a task that is still asleep: the next one may, too.
+        let was_useful = |before: u64| asleep.lasting > before;
+        if self.lasting_before.take().is_some_and(was_useful) {
+            self.last_sooner = 0;
+        }
         let since_full = now.saturating_sub(self.last_full);
         let mode = match queues {
             Some(queues) if since_full < timeout / 2 => {
-                let too_few = queues.is_exact() && is_less(queues, tracked);
+                let too_few = queues.is_exact() && is_less(queues, asleep.all);
                 if too_few && since_full >= timeout / 8 {
                     ScanMode::Full
+                } else if queues.is_exact() {
+                    self.mode_by_exact_sum(queues, asleep.all, max_skipped)
                 } else {
-                    self.mode_by_sum(queues, tracked, max_skipped)
+                    self.mode_by_inexact_sum(queues, asleep, max_skipped, now, timeout)
                 }
             }
             _ => ScanMode::Full,
         };
         if mode == ScanMode::Full {
-            self.skipped = 0;
             self.last_full = now;
         }
+        self.skipped = match mode {
+            ScanMode::Skip => self.skipped,
+            ScanMode::UntilAllTracked | ScanMode::Full => 0,
+        };
         mode
     }
 
-    /// Which scan follows a check, if the sum is to be trusted.
-    fn mode_by_sum(&mut self, queues: RunQueueSum, tracked: u64, max_skipped: u32) -> ScanMode {
-        if queues.is_exact() {
+    /// A scan is over. `unexplained`: how many tasks more than it has found the run queues count; 0 if
+    /// that is not known.
+    pub fn scanned(&mut self, unexplained: u64) {
+        self.unexplained = unexplained;
+    }
+
+    /// The sum is to be trusted, but for what the last scan could not explain.
+    fn mode_by_exact_sum(
+        &mut self,
+        queues: RunQueueSum,
+        asleep: u64,
+        max_skipped: u32,
+    ) -> ScanMode {
+        let excess = excess(queues, asleep);
+        if excess > self.unexplained {
+            return ScanMode::UntilAllTracked;
+        }
+        self.unexplained = excess;
+        if excess == 0 {
             self.skipped = 0;
-        } else if self.must_scan(max_skipped) {
+            return ScanMode::Skip;
+        }
+        self.full_unless_skipped(max_skipped)
+    }
+
+    /// Only a scan through all tasks can tell. Where tasks block and go on all the time, the sum is
+    /// above the tracked ones at nearly each check: once in half a timeout that makes a scan sooner, and
+    /// again if that finds a task that stays asleep.
+    fn mode_by_inexact_sum(
+        &mut self,
+        queues: RunQueueSum,
+        asleep: Asleep,
+        max_skipped: u32,
+        now: u64,
+        timeout: u64,
+    ) -> ScanMode {
+        let since_sooner = now.saturating_sub(self.last_sooner);
+        if excess(queues, asleep.all) != 0
+            && (self.last_sooner == 0 || since_sooner >= timeout / 2)
+            && !self.must_scan(max_skipped)
+        {
+            self.last_sooner = now;
+            self.lasting_before = Some(asleep.lasting);
             return ScanMode::Full;
-        } else {
-            self.skipped = self.skipped.saturating_add(1);
         }
-        if accounts_for_all(queues, tracked) {
-            ScanMode::Skip
-        } else {
-            ScanMode::UntilAllTracked
+        self.full_unless_skipped(max_skipped)
+    }
+
+    fn full_unless_skipped(&mut self, max_skipped: u32) -> ScanMode {
+        if self.must_scan(max_skipped) {
+            return ScanMode::Full;
         }
+        self.skipped = self.skipped.saturating_add(1);
+        ScanMode::Skip
     }
 }
 
-/// Whether `tracked` tasks are all that the run queues count.
-pub fn accounts_for_all(queues: RunQueueSum, tracked: u64) -> bool {
-    match u64::try_from(queues.uninterruptible) {
-        Ok(sum) => sum <= tracked,
-        // A sum below zero is zero with the noise of tasks that wake at this moment.
-        Err(_) => true,
-    }
+/// Whether `asleep` tasks are all that the run queues count.
+pub fn accounts_for_all(queues: RunQueueSum, asleep: u64) -> bool {
+    excess(queues, asleep) == 0
+}
+
+/// How many tasks more than `asleep` the run queues count. A sum below zero is zero with the noise of
+/// tasks that wake at this moment.
+pub fn excess(queues: RunQueueSum, asleep: u64) -> u64 {
+    u64::try_from(queues.uninterruptible)
+        .unwrap_or(0)
+        .saturating_sub(asleep)
 }
 
 /// Whether the run queues count fewer tasks than are known to sleep.
-fn is_less(queues: RunQueueSum, tracked: u64) -> bool {
-    u64::try_from(queues.uninterruptible).map_or(true, |sum| sum < tracked)
+fn is_less(queues: RunQueueSum, asleep: u64) -> bool {
+    u64::try_from(queues.uninterruptible).map_or(true, |sum| sum < asleep)
 }

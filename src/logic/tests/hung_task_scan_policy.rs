@@ -6,7 +6,7 @@ mod common;
 
 use proptest::prelude::*;
 use vigil_logic::hung_task::scan_policy::{
-    accounts_for_all, max_skipped, RunQueueSum, ScanMode, ScanPolicy, MAX_SKIPPED,
+    accounts_for_all, max_skipped, Asleep, RunQueueSum, ScanMode, ScanPolicy, MAX_SKIPPED,
 };
 
 fn queues(uninterruptible: i64, running: u64) -> Option<RunQueueSum> {
@@ -25,13 +25,21 @@ fn queues_rt(uninterruptible: i64, running: u64) -> Option<RunQueueSum> {
     })
 }
 
+/// So many tracked tasks that are asleep, none of them for long.
+fn asleep_now(all: u64) -> Asleep {
+    Asleep { all, lasting: 0 }
+}
+
 /// A timeout that never makes a scan due by itself.
 const NEVER: u64 = u64::MAX;
 
 /// A policy that has just decided on a full scan.
 fn policy_after_full_scan() -> ScanPolicy {
     let mut policy = ScanPolicy::default();
-    assert_eq!(policy.scan_mode(None, 0, 0, 1, NEVER), ScanMode::Full);
+    assert_eq!(
+        policy.scan_mode(None, asleep_now(0), 0, 1, NEVER),
+        ScanMode::Full
+    );
     policy
 }
 
@@ -40,7 +48,8 @@ fn policy_after_full_scan() -> ScanPolicy {
 #[test]
 fn a_sum_that_is_off_hides_nothing_for_long() {
     let mut policy = policy_after_full_scan();
-    let mut check = |now, sum, tracked| policy.scan_mode(queues(sum, 1), tracked, 3, now, 800);
+    let mut check =
+        |now, sum, tracked| policy.scan_mode(queues(sum, 1), asleep_now(tracked), 3, now, 800);
     for now in [1, 100, 400] {
         assert_eq!(check(now, 0, 0), ScanMode::Skip);
     }
@@ -94,7 +103,13 @@ fn an_idle_machine_is_never_scanned() {
     for max_skipped in 0..4 {
         let mut policy = policy_after_full_scan();
         let mut check = |sum, running, tracked| {
-            policy.scan_mode(queues(sum, running), tracked, max_skipped, 1, NEVER)
+            policy.scan_mode(
+                queues(sum, running),
+                asleep_now(tracked),
+                max_skipped,
+                1,
+                NEVER,
+            )
         };
         for _ in 0..100 {
             assert_eq!(check(0, 1, 0), ScanMode::Skip);
@@ -109,11 +124,12 @@ fn an_idle_machine_is_never_scanned() {
 #[test]
 fn a_busy_one_is_scanned_now_and_then() {
     let mut policy = policy_after_full_scan();
-    let mut check =
-        |sum, running, tracked| policy.scan_mode(queues(sum, running), tracked, 3, 1, NEVER);
+    let mut check = |sum, running, tracked| {
+        policy.scan_mode(queues(sum, running), asleep_now(tracked), 3, 1, NEVER)
+    };
     for _ in 0..5 {
         assert_eq!(check(0, 2, 0), ScanMode::Skip);
-        assert_eq!(check(2, 9, 1), ScanMode::UntilAllTracked);
+        assert_eq!(check(2, 9, 2), ScanMode::Skip);
         assert_eq!(check(2, u64::MAX, 2), ScanMode::Skip);
         assert_eq!(check(0, 2, 0), ScanMode::Full);
     }
@@ -145,7 +161,7 @@ fn where_there_are_rtlocks_no_sum_is_exact() {
             for _ in 0..50 {
                 now += interval;
                 let queues = queues_rt(0, running);
-                let mode = policy.scan_mode(queues, tracked, max_skipped, now, timeout);
+                let mode = policy.scan_mode(queues, asleep_now(tracked), max_skipped, now, timeout);
                 if mode == ScanMode::Full {
                     last = now;
                 }
@@ -158,8 +174,65 @@ fn where_there_are_rtlocks_no_sum_is_exact() {
     }
     // What the sum does count is found sooner, as always.
     let mut policy = policy_after_full_scan();
-    let mode = policy.scan_mode(queues_rt(1, 1), 0, 3, 1, NEVER);
-    assert_eq!(mode, ScanMode::UntilAllTracked);
+    let mode = policy.scan_mode(queues_rt(1, 1), asleep_now(0), 3, 80, 160);
+    assert_eq!(mode, ScanMode::Full);
+}
+
+/// Where tasks block and go on all the time, the sum is above the tracked ones at each check: there
+/// are few full scans in a timeout all the same, and none is put off for longer than an eighth of it.
+#[test]
+fn a_machine_that_blocks_all_the_time_is_scanned_now_and_then() {
+    for (timeout, interval) in [(1600, 100), (240, 10), (10_000, 10)] {
+        let max_skipped = max_skipped(timeout, interval);
+        let mut policy = policy_after_full_scan();
+        let (mut now, mut last) = (1, 1);
+        let mut scans = Vec::new();
+        while now < 20 * timeout {
+            now += interval;
+            let mode = policy.scan_mode(queues(9, 12), asleep_now(3), max_skipped, now, timeout);
+            assert!(mode != ScanMode::UntilAllTracked);
+            if mode == ScanMode::Full {
+                policy.scanned(0);
+                scans.push(now);
+                last = now;
+            }
+            assert!(now - last <= timeout / 8);
+        }
+        // At each third or fourth check, and two sooner.
+        let checks = timeout / interval;
+        let most = (checks / u64::from(max_skipped + 1) + 3) as usize;
+        for (n, &from) in scans.iter().enumerate() {
+            let within = scans[n..].iter().take_while(|at| **at < from + timeout);
+            let within = within.count();
+            assert!(within <= most, "{within} full scans in {checks} checks");
+        }
+    }
+}
+
+/// An exact sum that no task explains makes one scan, and then as few as an inexact one; another task
+/// above that makes one at once.
+#[test]
+fn a_sum_that_is_too_large_is_scanned_for_once() {
+    let mut policy = policy_after_full_scan();
+    let mut check = |sum, asleep, unexplained| {
+        let mode = policy.scan_mode(queues(sum, 1), asleep_now(asleep), 3, 1, NEVER);
+        if mode != ScanMode::Skip {
+            policy.scanned(unexplained);
+        }
+        mode
+    };
+    assert_eq!(check(2, 1, 1), ScanMode::UntilAllTracked);
+    for _ in 0..3 {
+        for _ in 0..3 {
+            assert_eq!(check(2, 1, 1), ScanMode::Skip);
+        }
+        assert_eq!(check(2, 1, 1), ScanMode::Full);
+    }
+    assert_eq!(check(3, 1, 1), ScanMode::UntilAllTracked);
+    assert_eq!(check(3, 2, 1), ScanMode::Skip);
+    // It was a passing one.
+    assert_eq!(check(2, 2, 0), ScanMode::Skip);
+    assert_eq!(check(3, 2, 0), ScanMode::UntilAllTracked);
 }
 
 #[test]
@@ -167,11 +240,11 @@ fn a_busy_one_is_scanned_at_each_check_where_no_scan_may_be_skipped() {
     let mut policy = policy_after_full_scan();
     for _ in 0..20 {
         assert_eq!(
-            policy.scan_mode(queues(0, 2), 0, 0, 1, NEVER),
+            policy.scan_mode(queues(0, 2), asleep_now(0), 0, 1, NEVER),
             ScanMode::Full
         );
         assert_eq!(
-            policy.scan_mode(queues(0, 1), 0, 0, 1, NEVER),
+            policy.scan_mode(queues(0, 1), asleep_now(0), 0, 1, NEVER),
             ScanMode::Skip
         );
     }
@@ -182,7 +255,7 @@ fn without_run_queues_each_check_is_followed_by_a_full_scan() {
     let mut policy = policy_after_full_scan();
     for _ in 0..20 {
         assert_eq!(
-            policy.scan_mode(None, u64::MAX, 3, 1, NEVER),
+            policy.scan_mode(None, asleep_now(u64::MAX), 3, 1, NEVER),
             ScanMode::Full
         );
     }
@@ -220,7 +293,7 @@ proptest! {
     }
 
     /// Each mode follows from the modes before it: a full scan exactly when each of the last checks
-    /// relied on the sum though it could miss a task; else the sum decides. How many scans may be
+    /// relied on the sum though it could miss a task, and once sooner; else an exact sum decides. How many scans may be
     /// skipped changes with the knobs.
     #[test]
     fn modes_follow_from_the_modes_before(
@@ -230,13 +303,17 @@ proptest! {
         let mut policy = policy_after_full_scan();
         // Whether each check so far relied on a sum that could miss a task.
         let mut relied: Vec<bool> = Vec::new();
+        let mut sooner = false;
         for (n, (sum, running, tracked)) in checks.into_iter().enumerate() {
             let max_skipped = max_skipped[n / 20];
-            let mode = policy.scan_mode(queues(sum, running), tracked, max_skipped, 1, NEVER);
+            let mode = policy.scan_mode(queues(sum, running), asleep_now(tracked), max_skipped, 1, NEVER);
             let row = relied.iter().rev().take_while(|relied| **relied).count();
             let expected = if running > 1 && row >= max_skipped as usize {
                 ScanMode::Full
-            } else if i128::from(sum) > i128::from(tracked) {
+            } else if running > 1 && !sooner && i128::from(sum) > i128::from(tracked) {
+                sooner = true;
+                ScanMode::Full
+            } else if running <= 1 && i128::from(sum) > i128::from(tracked) {
                 ScanMode::UntilAllTracked
             } else {
                 ScanMode::Skip
@@ -257,7 +334,7 @@ proptest! {
     ) {
         let mut policy = policy_after_full_scan();
         for _ in 0..before {
-            policy.scan_mode(queues(0, 2), 0, max_skipped, 1, NEVER);
+            policy.scan_mode(queues(0, 2), asleep_now(0), max_skipped, 1, NEVER);
         }
         let mut checks = 0;
         for (counted, running) in others {
@@ -266,7 +343,7 @@ proptest! {
             // and so it is counted.
             let hidden = running > 1;
             let sum = counted as i64 + i64::from(!hidden);
-            match policy.scan_mode(queues(sum, running), counted, max_skipped, 1, NEVER) {
+            match policy.scan_mode(queues(sum, running), asleep_now(counted), max_skipped, 1, NEVER) {
                 ScanMode::Full => break,
                 ScanMode::UntilAllTracked if !hidden => break,
                 ScanMode::UntilAllTracked | ScanMode::Skip => prop_assert!(hidden),
