@@ -10,6 +10,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("sleepers_of_other_kinds", sleepers_of_other_kinds).light(),
         Scenario::new("frozen_tasks", frozen_tasks).core().light(),
+        Scenario::new("frozen_file_system", frozen_file_system)
+            .needs("CONFIG_BLK_DEV_NULL_BLK=m")
+            .light(),
         Scenario::new("slow_disk", slow_disk)
             .needs("CONFIG_BLK_DEV_NULL_BLK=m")
             .light(),
@@ -129,33 +132,52 @@ fn frozen_tasks(cx: &Cx) -> Verdict {
     Ok(())
 }
 
+/// A guest with an ext4 at `/mnt`, on the first of two disks that take so many nanoseconds for each
+/// request, two at a time.
+fn guest_with_disks(cx: &Cx, request_ns: u32) -> anyhow::Result<Vm> {
+    let artifacts = Artifacts::from_env()?;
+    // configfs may be built in.
+    let stock = ["configfs.ko", "null_blk.ko"]
+        .map(|name| artifacts.file(&format!("stock/{name}")))
+        .into_iter()
+        .flatten();
+    let vm = cx.boot_with(cx.config().files(stock))?;
+    vm.sh_ok(&format!(
+        "! test -e /vm/configfs.ko || insmod /vm/configfs.ko
+         insmod /vm/null_blk.ko nr_devices=2 gb=1 memory_backed=1 queue_mode=2 irqmode=2 no_sched=1 \
+             completion_nsec={request_ns} hw_queue_depth=2 submit_queues=1 &&
+         mke2fs /dev/nullb0 8000 && mkdir /mnt && mount -t ext4 /dev/nullb0 /mnt"
+    ))?;
+    Ok(vm)
+}
+
+/// Writers of a frozen file system are hung, and are one cause, however many there are: what hangs
+/// besides is reported too.
+fn frozen_file_system(cx: &Cx) -> Verdict {
+    let vm = guest_with_disks(cx, 10_000)?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    vm.load("hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=3")?;
+    let mark = vm.mark()?;
+    let writers = vm.spawn(
+        "fsfreeze --freeze /mnt; for i in $(seq 12); do touch /mnt/$i & done; touch /tmp/begun; wait",
+    )?;
+    wait_for(&vm, SOON, "no warnings to be left", || {
+        Ok((vm.knob("hung_task_warnings")? == "0").then_some(()))
+    })?;
+    let hung = Stall::start(&vm, "mutex")?;
+    wait_report(&vm, mark, hung.victim())?;
+    vm.sh_ok("fsfreeze --unfreeze /mnt")?;
+    writers.wait(SOON)?;
+    Ok(())
+}
+
 /// Who waits for the writeback of a slow disk is not hung while that disk writes, and is when it
 /// does not, although another one does. With the kernel's own timeout at 0 nothing wakes the task.
 fn slow_disk(cx: &Cx) -> Verdict {
-    let artifacts = Artifacts::from_env()?;
-    let stock =
-        ["configfs.ko", "null_blk.ko"].map(|name| (name, artifacts.file(&format!("stock/{name}"))));
-    let vm = cx.boot_with(
-        cx.config()
-            .files(stock.iter().filter_map(|(_, file)| file.as_ref())),
-    )?;
-    for (name, file) in &stock {
-        // configfs may be built in.
-        if file.is_some() {
-            let parameters = match *name {
-                "null_blk.ko" => {
-                    "nr_devices=2 gb=1 memory_backed=1 queue_mode=2 irqmode=2 no_sched=1 \
-                     completion_nsec=50000000 hw_queue_depth=2 submit_queues=1"
-                }
-                _ => "",
-            };
-            vm.sh_ok(&format!("insmod /vm/{name} {parameters}"))?;
-        }
-    }
-    // So many small requests for one that a file system makes: with two at a time, each of 50 ms.
+    let vm = guest_with_disks(cx, 50_000_000)?;
+    // Many small requests for one that the file system makes.
     vm.sh_ok(
-        "mke2fs /dev/nullb0 8000 && mkdir /mnt && mount -t ext4 /dev/nullb0 /mnt &&
-         echo 4 > /sys/block/nullb0/queue/max_sectors_kb
+        "echo 4 > /sys/block/nullb0/queue/max_sectors_kb
          ! test -e /proc/sys/kernel/hung_task_timeout_secs || echo 0 > /proc/sys/kernel/hung_task_timeout_secs",
     )?;
     vm.load("hung_task_timeout_secs=3 hung_task_check_interval_secs=1")?;
