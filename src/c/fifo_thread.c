@@ -4,6 +4,8 @@
  * those are out of reach. Deadline tasks and real-time throttling preempt it;
  * nothing preempts a stopper.
  */
+#include <linux/build_bug.h>
+#include <linux/llist.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/sched/prio.h>
@@ -13,27 +15,30 @@
 #include "vigil.h"
 
 struct fifo_thread_work {
+	struct llist_node node;
 	int (*fn)(void *arg);
 	void *arg;
 };
 
+static_assert(sizeof(struct fifo_thread_work) <= sizeof(struct vigil_stop_work));
+
 static DEFINE_PER_CPU(struct task_struct *, fifo_thread);
-static DEFINE_PER_CPU(struct fifo_thread_work, fifo_thread_work);
+static DEFINE_PER_CPU(struct llist_head, fifo_thread_works);
 
 static int fifo_thread_should_run(unsigned int cpu)
 {
-	return !!READ_ONCE(this_cpu_ptr(&fifo_thread_work)->fn);
+	return !llist_empty(this_cpu_ptr(&fifo_thread_works));
 }
 
 static void fifo_thread_fn(unsigned int cpu)
 {
-	struct fifo_thread_work *work = this_cpu_ptr(&fifo_thread_work);
-	int (*fn)(void *arg) = READ_ONCE(work->fn);
-	void *arg = work->arg;
+	struct llist_node *node = llist_del_all(this_cpu_ptr(&fifo_thread_works));
+	struct fifo_thread_work *work, *next;
 
-	/* The next work may be queued as soon as @fn has stored that it ran. */
-	WRITE_ONCE(work->fn, NULL);
-	fn(arg);
+	node = llist_reverse_order(node);
+	/* The work is its owner's again as soon as its function is called. */
+	llist_for_each_entry_safe(work, next, node, node)
+		work->fn(work->arg);
 }
 
 static void fifo_thread_setup(unsigned int cpu)
@@ -81,16 +86,19 @@ void vigil_fifo_thread_stop(void)
  * @cpu: the CPU that this runs on
  * @fn: the function; its result is ignored
  * @arg: its argument
+ * @work: the thread's until it calls @fn
  *
- * Context: hard interrupt on @cpu, after the work queued before has run.
+ * Context: hard interrupt on @cpu.
  */
-void vigil_fifo_thread_queue(unsigned int cpu, int (*fn)(void *arg), void *arg)
+void vigil_fifo_thread_queue(unsigned int cpu, int (*fn)(void *arg), void *arg,
+			     struct vigil_stop_work *work)
 {
-	struct fifo_thread_work *work = per_cpu_ptr(&fifo_thread_work, cpu);
+	struct fifo_thread_work *own = (struct fifo_thread_work *)work;
 	struct task_struct *task = *per_cpu_ptr(&fifo_thread, cpu);
 
-	work->arg = arg;
-	WRITE_ONCE(work->fn, fn);
+	own->fn = fn;
+	own->arg = arg;
+	llist_add(&own->node, per_cpu_ptr(&fifo_thread_works, cpu));
 	if (task)
 		wake_up_process(task);
 }

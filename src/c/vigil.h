@@ -46,10 +46,19 @@ void vigil_cpu_times(unsigned int cpu, unsigned long long times[VIGIL_NR_CPU_TIM
 int vigil_cpufreq_register(void (*fn)(void *arg), void *arg);
 void vigil_cpufreq_unregister(void);
 
+/**
+ * struct vigil_stop_work - room for work that is queued to a thread
+ * @words: what the thread keeps there, until it calls the function
+ */
+struct vigil_stop_work {
+	unsigned long words[6];
+};
+
 /* fifo_thread.c */
 int vigil_fifo_thread_start(void);
 void vigil_fifo_thread_stop(void);
-void vigil_fifo_thread_queue(unsigned int cpu, int (*fn)(void *arg), void *arg);
+void vigil_fifo_thread_queue(unsigned int cpu, int (*fn)(void *arg), void *arg,
+			     struct vigil_stop_work *work);
 
 /* irqtrace.c */
 void vigil_print_irqtrace_events(void);
@@ -192,7 +201,8 @@ void vigil_backtrace_others(unsigned int cpu);
 int vigil_backtrace_is_nmi(void);
 
 /* stopper.c */
-void vigil_stopper_queue(unsigned int cpu, int (*fn)(void *arg), void *arg);
+void vigil_stopper_queue(unsigned int cpu, int (*fn)(void *arg), void *arg,
+			 struct vigil_stop_work *work);
 
 /* sys_info.c */
 void vigil_sys_info(unsigned long mask);

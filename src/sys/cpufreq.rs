@@ -6,12 +6,14 @@
 
 use super::{
     cpu,
-    ffi, //
+    ffi,
+    single::Single, //
 };
 use kernel::{
     error::to_result,
     ffi::c_void,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::Atomic, //
 };
 
 /// Returns the frequency in kHz by which a threshold is turned into a number of cycles, as the
@@ -64,10 +66,10 @@ pub(crate) trait FrequencyListener: Send + Sync {
 ///
 /// # Invariants
 ///
-/// Registered for as long as this value lives, with the address of `listener`. There is at most one
-/// in the module.
+/// Registered for as long as this value lives, with the address of `listener`.
 pub(crate) struct PolicyNotifier<T: FrequencyListener> {
     _listener: Pin<KBox<T>>,
+    _single: Single,
 }
 
 impl<T: FrequencyListener> PolicyNotifier<T> {
@@ -75,20 +77,23 @@ impl<T: FrequencyListener> PolicyNotifier<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and what `cpufreq_register_notifier()` returns.
+    /// `EBUSY` while another one lives; `ENOMEM`, and what `cpufreq_register_notifier()` returns.
     ///
     /// # Context
     ///
     /// Process context, at load.
     pub(crate) fn new(listener: T) -> Result<Self> {
+        static TAKEN: Atomic<bool> = Atomic::new(false);
+        let single = Single::take(&TAKEN)?;
         let listener = KBox::pin(listener, GFP_KERNEL)?;
         let arg = core::ptr::from_ref(&*listener).cast_mut().cast::<c_void>();
-        // SAFETY: `listener` is pinned and lives until `drop` has waited for the last call. The
-        // module makes one of these.
+        // SAFETY: `listener` is pinned and lives until `drop` has waited for the last call. No
+        // other one lives.
         to_result(unsafe { ffi::vigil_cpufreq_register(Some(khz_changed::<T>), arg) })?;
         // INVARIANT: Just registered.
         Ok(Self {
             _listener: listener,
+            _single: single,
         })
     }
 }

@@ -49,6 +49,12 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn vigil_cpufreq_unregister();
 }
+#[doc = " struct vigil_stop_work - room for work that is queued to a thread\n @words: what the thread keeps there, until it calls the function"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_stop_work {
+    pub words: [kernel::ffi::c_ulong; 6usize],
+}
 unsafe extern "C" {
     pub fn vigil_fifo_thread_start() -> kernel::ffi::c_int;
 }
@@ -62,6 +68,7 @@ unsafe extern "C" {
             unsafe extern "C" fn(arg: *mut kernel::ffi::c_void) -> kernel::ffi::c_int,
         >,
         arg: *mut kernel::ffi::c_void,
+        work: *mut vigil_stop_work,
     );
 }
 unsafe extern "C" {
@@ -290,6 +297,7 @@ unsafe extern "C" {
             unsafe extern "C" fn(arg: *mut kernel::ffi::c_void) -> kernel::ffi::c_int,
         >,
         arg: *mut kernel::ffi::c_void,
+        work: *mut vigil_stop_work,
     );
 }
 unsafe extern "C" {

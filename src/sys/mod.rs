@@ -35,6 +35,7 @@ pub(crate) mod printk;
 pub(crate) mod procfs;
 pub(crate) mod runqueue;
 mod sched_ext;
+mod single;
 pub(crate) mod stacktrace;
 pub(crate) mod stopper;
 pub(crate) mod sys_info;

@@ -7,7 +7,8 @@
 use super::{
     context::NmiCtx,
     cpu,
-    ffi, //
+    ffi,
+    single::Single, //
 };
 use crate::logic::{
     incident::Stack,
@@ -19,7 +20,8 @@ use crate::logic::{
 use core::mem::MaybeUninit;
 use kernel::{
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::Atomic, //
 };
 
 /// The registered NMI handlers, and the right to send an NMI. Dropping it unregisters them and waits
@@ -27,24 +29,32 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The handlers are registered for as long as this value lives. There is at most one in the module.
-pub(crate) struct NmiSender(());
+/// The handlers are registered for as long as this value lives.
+pub(crate) struct NmiSender {
+    /// `None` in tests, which use the module's own.
+    _single: Option<Single>,
+}
 
 impl NmiSender {
     /// Registers the handlers.
     ///
     /// # Errors
     ///
-    /// `ENODEV` on an architecture that cannot send an NMI to another CPU.
+    /// `EBUSY` while another one lives; `ENODEV` on an architecture that cannot send an NMI to another
+    /// CPU.
     ///
     /// # Context
     ///
     /// Process context, may sleep; to be dropped there too.
     pub(crate) fn new() -> Result<Self> {
-        // SAFETY: Process context; the module makes one of these, at load.
+        static TAKEN: Atomic<bool> = Atomic::new(false);
+        let single = Single::take(&TAKEN)?;
+        // SAFETY: Process context, and no other one lives.
         to_result(unsafe { ffi::vigil_nmi_register() })?;
         // INVARIANT: Just registered.
-        Ok(Self(()))
+        Ok(Self {
+            _single: Some(single),
+        })
     }
 
     /// Sends an NMI to a CPU. [`NmiSender::entered`] and [`NmiSender::done`] show later whether it
@@ -210,17 +220,14 @@ mod tests {
     };
     use core::mem::ManuallyDrop;
     use kernel::sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
+        atomic::Relaxed,
         Arc, //
     };
 
     /// Returns the module's own sender, which lives longer than any test.
     // INVARIANT: The handlers are registered, and this value does not unregister them.
     fn own() -> ManuallyDrop<NmiSender> {
-        ManuallyDrop::new(NmiSender(()))
+        ManuallyDrop::new(NmiSender { _single: None })
     }
 
     /// Sends an NMI to every CPU, once, from the first timer interrupt.

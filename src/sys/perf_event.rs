@@ -71,20 +71,27 @@ pub(crate) trait OverflowHandler: Send + Sync + Sized {
     fn no_nmi(&self);
 }
 
+/// There is no perf event.
+const STOPPED: u32 = 0;
+/// A call makes or removes the perf event.
+const CHANGING: u32 = 1;
+/// There is a perf event.
+const RUNNING: u32 = 2;
+
 /// The cycle counter of one CPU, with the data of its callbacks. Dropping it stops it and waits for
 /// a running callback.
 ///
 /// # Invariants
 ///
-/// - `event` has the callback for `T` and this value's address. While `running` is set it has a perf
-///   event, and otherwise none.
-/// - Only [`PerfEvent::start`] and [`PerfEvent::stop`] change `running`, and no two of them run at a
-///   time.
+/// - `event` has the callback for `T` and this value's address. In the state `RUNNING` it has a perf
+///   event, in `STOPPED` none; in `CHANGING` it is that call's which changes it.
+/// - Only [`PerfEvent::start`] and [`PerfEvent::stop`] change the state, from `CHANGING` only the call
+///   that has set that.
 #[pin_data(PinnedDrop)]
 pub(crate) struct PerfEvent<T: OverflowHandler> {
     #[pin]
     event: Opaque<ffi::vigil_perf_event>,
-    running: Atomic<bool>,
+    state: Atomic<u32>,
     data: T,
     #[pin]
     _pin: PhantomPinned,
@@ -110,7 +117,7 @@ impl<T: OverflowHandler> PerfEvent<T> {
                 // SAFETY: `slot` is valid for writes.
                 unsafe { slot.write(event) }
             }),
-            running: Atomic::new(false),
+            state: Atomic::new(STOPPED),
             data,
             _pin: PhantomPinned,
         })
@@ -130,36 +137,41 @@ impl<T: OverflowHandler> PerfEvent<T> {
     ///
     /// # Context
     ///
-    /// Process context on `cpu`, where the task cannot migrate; may sleep. Not while another call of
-    /// this or of [`PerfEvent::stop`] runs.
+    /// Process context on `cpu`, where the task cannot migrate; may sleep.
     pub(crate) fn start(&self, cpu: u32, period: u64) -> Result {
-        if self.running.load(Acquire) {
+        // INVARIANT: The event is this call's.
+        if self.state.cmpxchg(STOPPED, CHANGING, Full).is_err() {
             return Err(EBUSY);
         }
-        // SAFETY: By the type invariant it is stopped. It is pinned, and stopped when it is dropped
-        // at the latest.
-        to_result(unsafe { ffi::vigil_perf_event_start(self.event.get(), cpu, period) })?;
-        // INVARIANT: It has a perf event now.
-        self.running.store(true, Release);
-        Ok(())
+        // SAFETY: By the type invariant there is no perf event, and nobody else makes one. It is
+        // pinned, and stopped when it is dropped at the latest.
+        let errno = unsafe { ffi::vigil_perf_event_start(self.event.get(), cpu, period) };
+        let started = to_result(errno);
+        // INVARIANT: It has a perf event now, or has none as before.
+        let state = if started.is_ok() { RUNNING } else { STOPPED };
+        self.state.store(state, Release);
+        started
     }
 
-    /// Stops the counter if it is running, and waits for a running callback.
+    /// Stops the counter if it is running, and waits for a running callback. Does nothing while
+    /// another call starts or stops it.
     ///
     /// # Context
     ///
-    /// Process context, may sleep. Not while another call of this or of [`PerfEvent::start`] runs.
+    /// Process context, may sleep.
     pub(crate) fn stop(&self) {
-        // INVARIANT: It has no perf event when this returns.
-        if self.running.xchg(false, Full) {
-            // SAFETY: By the type invariant it has one.
+        // INVARIANT: The event is this call's.
+        if self.state.cmpxchg(RUNNING, CHANGING, Full).is_ok() {
+            // SAFETY: By the type invariant there is one, and nobody else stops it.
             unsafe { ffi::vigil_perf_event_stop(self.event.get()) };
+            // INVARIANT: It has no perf event.
+            self.state.store(STOPPED, Release);
         }
     }
 
     /// Returns whether it is running.
     pub(crate) fn is_running(&self) -> bool {
-        self.running.load(Acquire)
+        self.state.load(Acquire) == RUNNING
     }
 }
 

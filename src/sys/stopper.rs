@@ -16,18 +16,16 @@ use super::{
     context::HardirqCtx,
     ffi,
     fifo_thread::{
-        self,
-        FifoThread, //
+        FifoThread,
+        QueueFn,
+        WorkFn, //
     },
     ksyms::Ksyms, //
 };
 use kernel::{
     bindings,
-    ffi::{
-        c_int,
-        c_uint,
-        c_void, //
-    },
+    ffi::c_void,
+    prelude::*,
     sync::atomic::{
         Acquire,
         Atomic,
@@ -37,20 +35,9 @@ use kernel::{
     time::{
         delay::fsleep,
         Delta, //
-    }, //
+    },
+    types::Opaque, //
 };
-
-/// A function that is run as stop work. Its result is ignored.
-pub(super) type WorkFn = unsafe extern "C" fn(*mut c_void) -> c_int;
-
-/// Has a thread of a CPU call a [`WorkFn`] with the given argument.
-///
-/// # Safety
-///
-/// - The caller runs in a hard interrupt on the CPU.
-/// - The work that was queued before on the CPU has run.
-/// - The function may be called with the argument, once, in the thread, at any later time.
-pub(super) type QueueFn = unsafe extern "C" fn(c_uint, Option<WorkFn>, *mut c_void);
 
 /// Which thread runs the stop work. Dropping it stops the threads that are vigil's own and waits
 /// for them.
@@ -69,7 +56,7 @@ impl StopWork {
     ///
     /// # Context
     ///
-    /// Process context, may sleep. Not while another [`StopWork::FifoThread`] lives.
+    /// Process context, may sleep.
     pub(crate) fn find(ksyms: &Ksyms, use_stopper: bool) -> Self {
         if use_stopper && ksyms.has_stopper() {
             Self::CpuStopper
@@ -84,7 +71,7 @@ impl StopWork {
     fn queue_fn(&self) -> Option<QueueFn> {
         match self {
             Self::CpuStopper => Some(ffi::vigil_stopper_queue),
-            Self::FifoThread(_) => Some(fifo_thread::queue),
+            Self::FifoThread(threads) => Some(threads.queue_fn()),
             Self::None => None,
         }
     }
@@ -94,18 +81,28 @@ impl StopWork {
 ///
 /// # Invariants
 ///
-/// `queued` is set from when the work is queued until it has run.
+/// `queued` is set from when the work is queued until it has run. While it is set, `work` is the
+/// thread's.
+#[pin_data]
 pub(super) struct StopWorkItem {
     queued: Atomic<bool>,
+    #[pin]
+    work: Opaque<ffi::vigil_stop_work>,
 }
+
+// SAFETY: `work` is only handed to a thread, by who has set `queued`.
+unsafe impl Send for StopWorkItem {}
+// SAFETY: As above.
+unsafe impl Sync for StopWorkItem {}
 
 impl StopWorkItem {
     /// Work that is not queued.
-    pub(super) fn new() -> Self {
+    pub(super) fn new() -> impl PinInit<Self> {
         // INVARIANT: It is not queued.
-        Self {
+        pin_init!(Self {
             queued: Atomic::new(false),
-        }
+            work: Opaque::uninit(),
+        })
     }
 
     /// Has the thread of this CPU call `work` with `arg`, unless what was queued before has not run
@@ -113,13 +110,14 @@ impl StopWorkItem {
     ///
     /// # Safety
     ///
+    /// - The item is pinned.
     /// - `work` may be called with `arg`, once, in the thread, until [`StopWorkItem::wait`] returns.
     /// - `work` calls [`StopWorkItem::mark_as_run`] of this item as its last access to it.
     /// - Before the module's code goes, [`wait_for_returns`] is called and `stop_work` is dropped.
     ///
     /// # Context
     ///
-    /// The hard interrupt `irq`, always on the same CPU.
+    /// The hard interrupt `irq`.
     pub(super) unsafe fn queue(
         &self,
         stop_work: &StopWork,
@@ -134,11 +132,11 @@ impl StopWorkItem {
         if self.queued.xchg(true, Full) {
             return false;
         }
-        // SAFETY: `irq` is this CPU's interrupt. The work queued before has run, or `queued` would
-        // have been set. The rest is the caller's promise: a stopper that is still returning from
+        // SAFETY: `irq` is this CPU's interrupt. By the type invariant the item's work is nobody's:
+        // `queued` was not set. The rest is the caller's promise: a stopper that is still returning from
         // the module's code has preemption disabled, and `wait_for_returns` waits for it; a
         // SCHED_FIFO thread exits when `stop_work` is dropped.
-        unsafe { queue(irq.cpu(), Some(work), arg) };
+        unsafe { queue(irq.cpu(), Some(work), arg, self.work.get()) };
         true
     }
 

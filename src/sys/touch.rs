@@ -9,9 +9,13 @@ use super::{
     cpu,
     ffi,
     ksyms::Ksyms,
-    lock_words, //
+    lock_words,
+    single::Single, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::Atomic, //
+};
 
 /// Resets the in-tree lockup detectors of this CPU, because long output follows.
 ///
@@ -41,9 +45,10 @@ const TOUCHES: u32 = ffi::vigil_touch_VIGIL_NR_TOUCHES;
 ///
 /// # Invariants
 ///
-/// The kprobes whose flag is set in `probed` are registered for as long as this value lives. There
-/// is at most one with flags set in the module.
+/// The kprobes whose flag is set in `probed` are registered for as long as this value lives, by this
+/// value: `single` is not `None` then.
 pub(crate) struct TouchProbes {
+    single: Option<Single>,
     probed: [bool; TOUCHES as usize],
     /// Address of the kernel's `kprobes_all_disarmed`.
     all_disarmed: Option<usize>,
@@ -51,21 +56,22 @@ pub(crate) struct TouchProbes {
 
 impl TouchProbes {
     /// Registers the kprobes that the kernel accepts; none if `use_unexported` (the module
-    /// parameter) is not set.
+    /// parameter) is not set, or another one lives.
     ///
     /// # Context
     ///
-    /// Process context, may sleep; to be dropped there too. Not while another one lives.
+    /// Process context, may sleep; to be dropped there too.
     pub(crate) fn new(use_unexported: bool, ksyms: &Ksyms) -> Self {
+        static TAKEN: Atomic<bool> = Atomic::new(false);
         let mut this = Self {
+            single: use_unexported.then(|| Single::take(&TAKEN).ok()).flatten(),
             probed: Default::default(),
             all_disarmed: ksyms.lookup(c"kprobes_all_disarmed"),
         };
         for (probed, touch) in this.probed.iter_mut().zip(0..TOUCHES) {
-            // SAFETY: `touch` is one of the header's constants, and not probed, by the caller's
-            // promise.
+            // SAFETY: `touch` is one of the header's constants, and not probed: nobody else may.
             // INVARIANT: Set if the kprobe is registered.
-            *probed = use_unexported && unsafe { ffi::vigil_touch_probe(touch) } == 0;
+            *probed = this.single.is_some() && unsafe { ffi::vigil_touch_probe(touch) } == 0;
         }
         this
     }

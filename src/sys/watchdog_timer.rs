@@ -59,6 +59,7 @@ pub(crate) trait TimerCallback: Send + Sync + Sized {
 pub(crate) struct WatchdogTimer<T: TimerCallback> {
     #[pin]
     timer: Opaque<bindings::hrtimer>,
+    #[pin]
     work: StopWorkItem,
     data: T,
     #[pin]
@@ -87,7 +88,7 @@ impl<T: TimerCallback> WatchdogTimer<T> {
                     )
                 }
             }),
-            work: StopWorkItem::new(),
+            work <- StopWorkItem::new(),
             data,
             _pin: PhantomPinned,
         })
