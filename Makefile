@@ -27,6 +27,7 @@ MAKEFLAGS += --no-print-directory
 ifdef KDIR
 # The ordinary out-of-tree build, against any tree that is prepared for Rust.
 all:
+	@scripts/kdir-check "$(KDIR)" "$(if $(findstring command,$(origin RUSTC)),$(RUSTC),rustc)"
 	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/out/kdir modules
 	@echo "built out/kdir/vigil.ko"
 else
@@ -60,7 +61,8 @@ help:
 ##   module          build out/KERNEL/vigil.ko
 ##   kmod DIR=PATH   build any other folder of modules, C or Rust, the same way
 ##   kdir, ksrc      print the prepared kernel tree and its source (make -s)
-##   KDIR=PATH       with no target: build against a tree of your own
+##   KDIR=PATH       with no target: build against a tree of your own, with the rustc that
+##                   built it (RUSTC=PATH if it is not the first in PATH)
 ##   measure         cost and lateness, compared with the in-tree detectors; all, or
 ##                   PART=looks, lateness, heartbeat or nmis
 ##   check           formatting, lints, generated files, where unsafe code is, layers, words
