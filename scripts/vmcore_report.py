@@ -39,9 +39,10 @@ KINDS = {
     3: "hard lockup",
     4: "unresponsive CPU",
 }
+SEMAPHORE = 2
 LOCKS = {
     1: "mutex",
-    2: "semaphore",
+    SEMAPHORE: "semaphore",
     3: "rw-semaphore (as reader)",
     4: "rw-semaphore (as writer)",
     5: "rt_mutex",
@@ -200,9 +201,12 @@ def waits_for(incident: Incident) -> Optional[str]:
         return "unknown (no lock)" if incident.kind == HUNG_TASK else None
     lock = LOCKS.get(incident.lock, f"a lock of unknown kind {incident.lock}")
     text = f"{lock} at {incident.lock_address:#x}"
+    # A semaphore has no owner, and only remembers who took it last.
+    semaphore = incident.lock == SEMAPHORE
     if incident.owner:
-        return f"{text}, likely owned by {task_name(incident.owner_comm, incident.owner)}"
-    return f"{text}, owner unknown"
+        how = "last held" if semaphore else "owned"
+        return f"{text}, likely {how} by {task_name(incident.owner_comm, incident.owner)}"
+    return f"{text}, {'last holder' if semaphore else 'owner'} unknown"
 
 
 def describe(incident: Incident, symbol: Callable[[int], str]) -> Iterator[str]:
@@ -593,7 +597,8 @@ class Dump:
         if incident and incident.kind == HUNG_TASK:
             yield from self.stack_of_task(incident.pid, "The hung task")
             if incident.owner:
-                yield from self.stack_of_task(incident.owner, "The lock's likely owner")
+                what = "last holder" if incident.lock == SEMAPHORE else "likely owner"
+                yield from self.stack_of_task(incident.owner, f"The lock's {what}")
         elif incident:
             yield from self.stack_of_cpu(incident.cpu, "The stuck CPU")
         yield ""

@@ -110,6 +110,20 @@ class Words(unittest.TestCase):
         self.assertEqual(report.as_json(one, hex)["comm"], "%s\\x1b[2J\\xff\\x0a")
         self.assertEqual(report.escape("\udcffö"), "\\xff\\xc3\\xb6")
 
+    def test_holders(self):
+        """A semaphore is said to be last held, anything else to be owned, as in the kernel's log."""
+        for lock, known, unknown in (
+            (1, "mutex at 0xdead0, likely owned by holder:99", "owner unknown"),
+            (2, "semaphore at 0xdead0, likely last held by holder:99", "last holder unknown"),
+            (3, "rw-semaphore (as reader) at 0xdead0, likely owned by holder:99", "owner unknown"),
+            (4, "rw-semaphore (as writer) at 0xdead0, likely owned by holder:99", "owner unknown"),
+        ):
+            for owner, words in ((99, known), (0, unknown)):
+                data = record(
+                    {0: entry(1, lock=lock, owner=owner, address=0xDEAD0, owner_comm=b"holder")}, begun=1)
+                _, (one,), _ = report.parse_incidents(data)
+                self.assertTrue(report.waits_for(one).endswith(words), report.waits_for(one))
+
     def test_rust(self):
         """Names of Rust can be read."""
         for mangled, readable in (
