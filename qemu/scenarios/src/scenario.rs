@@ -96,6 +96,12 @@ impl Scenario {
         self
     }
 
+    /// Has a guest with so many busy CPUs that no other scenario may run beside it.
+    pub(crate) fn alone(mut self) -> Self {
+        self.slot = Some(SlotClass::Exclusive);
+        self
+    }
+
     /// The class of the slot that it needs; none if it is idle.
     pub(crate) fn slot(&self) -> Option<SlotClass> {
         match self.slot {

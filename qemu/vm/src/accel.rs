@@ -64,6 +64,21 @@ impl Accel {
     }
 }
 
+/// How often the TSC of an emulated guest counts in a second: it is the host's own. `None` if
+/// that is not known. The same all the time, as guests with the same command line share a boot.
+pub(crate) fn emulated_tsc_hz() -> Option<u64> {
+    static HZ: OnceLock<Option<u64>> = OnceLock::new();
+    *HZ.get_or_init(|| tsc_hz_of(&fs::read_to_string("/proc/cpuinfo").ok()?))
+}
+
+fn tsc_hz_of(cpuinfo: &str) -> Option<u64> {
+    let line = cpuinfo.lines().find(|line| line.starts_with("cpu MHz"))?;
+    let (mhz, part) = line.split_once(": ")?.1.split_once('.')?;
+    let khz: u64 = part.get(..3)?.parse().ok()?;
+    let mhz: u64 = mhz.parse().ok()?;
+    Some((mhz * 1000 + khz) * 1000)
+}
+
 /// The accelerator to use for guests of this architecture. `VIGIL_ACCEL` (`kvm` or `tcg`)
 /// in the environment overrides it. KVM is used only if it can run this kernel.
 ///
@@ -226,4 +241,18 @@ fn probe_firmware() -> Vec<u8> {
     bytes.extend([0xba, 0x01, 0x05, 0xb0, 0x10, 0xee, 0xf4]);
     bytes.resize(SIZE, 0);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tsc_is_that_of_the_first_processor() {
+        let text =
+            "processor\t: 0\ncpu MHz\t\t: 2596.132\ncache size\t: 512 KB\n\ncpu MHz\t\t: 800.000\n";
+        assert_eq!(tsc_hz_of(text), Some(2_596_132_000));
+        assert_eq!(tsc_hz_of("processor\t: 0\n"), None);
+        assert_eq!(tsc_hz_of("cpu MHz\t\t: unknown\n"), None);
+    }
 }

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The configuration of a guest.
 
-use crate::{arch::Arch, artifacts::Artifacts, error::BootError};
+use crate::{
+    accel::{self, Accel},
+    arch::Arch,
+    artifacts::Artifacts,
+    error::BootError,
+};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -11,6 +16,11 @@ use vigil_wire::CPU_WORD;
 /// Memory that a guest with [`Config::kdump`] reserves for the crash kernel. 96 MiB is just
 /// enough for a stock kernel.
 const CRASHKERNEL: &str = "crashkernel=128M";
+
+/// From so many CPUs on an emulated guest does not calibrate its delay loop. Each CPU would
+/// compare the TSC with ticks, again and again, while it shares the host's processors with the
+/// others: a guest of 48 does not boot in two minutes.
+const MANY_CPUS: u32 = 8;
 
 /// The configuration of a guest. Every setting has a default.
 #[derive(Clone, Debug)]
@@ -221,7 +231,13 @@ impl Config {
     ///   although it is good in a virtual machine. The HPET, which would replace it, costs an
     ///   exit for each read and wraps after 43 s, so that a longer pause of the guest could
     ///   not be measured.
-    pub(crate) fn command_line(&self, artifacts: &Artifacts, arch: Arch) -> String {
+    /// - `lpj=`: see [`MANY_CPUS`].
+    pub(crate) fn command_line(
+        &self,
+        artifacts: &Artifacts,
+        arch: Arch,
+        accel: Option<Accel>,
+    ) -> String {
         let console = arch.serial();
         let mut words = vec![format!(
             "console={console} panic=-1 loglevel=7 printk.devkmsg=on log_buf_len=4M"
@@ -231,6 +247,9 @@ impl Config {
         }
         if arch == Arch::X86_64 {
             words.push("tsc=reliable".to_owned());
+            if accel == Some(Accel::Tcg) && self.cpus >= MANY_CPUS {
+                words.extend(loops_per_jiffy(artifacts, accel::emulated_tsc_hz()));
+            }
         }
         // identify_cpu() empties the boot CPU's feature bits for a moment, and
         // KASAN asks them how many levels page tables have: at times an early
@@ -243,5 +262,48 @@ impl Config {
         }
         words.extend(self.append.iter().cloned());
         words.join(" ")
+    }
+}
+
+/// The word for what the boot CPU would find out: a loop is a count of the TSC. None if the
+/// TSC's frequency or the kernel's is not known.
+fn loops_per_jiffy(artifacts: &Artifacts, tsc_hz: Option<u64>) -> Option<String> {
+    let hz = [100, 250, 300, 1000]
+        .into_iter()
+        .find(|hz| artifacts.kernel_has(&format!("CONFIG_HZ_{hz}")))?;
+    Some(format!("lpj={}", tsc_hz? / hz))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn only_emulated_guests_with_many_cpus_are_given_their_delay_loop() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(
+            folder.path().join("config"),
+            "# CONFIG_HZ_100 is not set\nCONFIG_HZ_250=y\nCONFIG_HZ=250\n",
+        )
+        .unwrap();
+        let artifacts = Artifacts::at(folder.path());
+        let has = |cpus, arch, accel| {
+            let config = Config::new("x").cpus(cpus).append("last");
+            let line = config.command_line(&artifacts, arch, accel);
+            assert!(line.ends_with(" last"), "{line}");
+            line.contains(" lpj=")
+        };
+        assert!(has(64, Arch::X86_64, Some(Accel::Tcg)));
+        assert!(!has(4, Arch::X86_64, Some(Accel::Tcg)));
+        assert!(!has(64, Arch::X86_64, Some(Accel::Kvm)));
+        // One virtual CPU runs at a time.
+        assert!(!has(64, Arch::X86_64, None));
+        assert!(!has(64, Arch::Aarch64, Some(Accel::Tcg)));
+        assert_eq!(
+            loops_per_jiffy(&artifacts, Some(2_596_132_000)).as_deref(),
+            Some("lpj=10384528")
+        );
+        assert_eq!(loops_per_jiffy(&artifacts, None), None);
     }
 }

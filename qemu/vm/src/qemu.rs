@@ -68,11 +68,17 @@ pub(crate) fn start(config: &Config, start: &Start) -> Result<(Qemu, Sockets, Co
         &format!("guest={},debug-threads=on", commas(&config.name)),
     ]);
     args.words(["-machine", arch.machine()]);
-    if config.time_is_instructions {
-        args.words(["-accel", "tcg,thread=single", "-cpu", "max"]);
-        args.words(["-icount", "shift=0,sleep=off"]);
+    let accel = if config.time_is_instructions {
+        None
     } else {
-        args.words(accel::get(arch, &kernel)?.arguments());
+        Some(accel::get(arch, &kernel)?)
+    };
+    match accel {
+        Some(accel) => args.words(accel.arguments()),
+        None => {
+            args.words(["-accel", "tcg,thread=single", "-cpu", "max"]);
+            args.words(["-icount", "shift=0,sleep=off"]);
+        }
     }
     args.words([
         "-smp",
@@ -90,7 +96,7 @@ pub(crate) fn start(config: &Config, start: &Start) -> Result<(Qemu, Sockets, Co
     args.words(["-kernel", &kernel.to_string_lossy()]);
     let initramfs = args.inherit(initramfs);
     args.words(["-initrd", &initramfs]);
-    args.words(["-append", &config.command_line(&artifacts, arch)]);
+    args.words(["-append", &config.command_line(&artifacts, arch, accel)]);
 
     let console_fd = console.1;
     let terminal = match config.console {

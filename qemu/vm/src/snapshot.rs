@@ -193,7 +193,8 @@ fn key(config: &Config, artifacts: &Artifacts, arch: Arch) -> Result<Option<Key>
         return Ok(None);
     }
     let kernel = artifacts.need("vmlinuz")?;
-    if accel::get(arch, &kernel)? != Accel::Tcg {
+    let accel = accel::get(arch, &kernel)?;
+    if accel != Accel::Tcg {
         return Ok(None);
     }
     // Kernel and image do not change while a run lasts; modules are rebuilt at times.
@@ -207,7 +208,7 @@ fn key(config: &Config, artifacts: &Artifacts, arch: Arch) -> Result<Option<Key>
         arch.name(),
         config.cpus,
         config.mem_mib,
-        config.command_line(artifacts, arch),
+        config.command_line(artifacts, arch, Some(accel)),
         files.finish()
     ))))
 }

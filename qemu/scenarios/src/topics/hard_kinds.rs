@@ -7,7 +7,7 @@ use super::{
     lockup_pause::NO_ASKING,
     lockup_stall::{
         counts, grace, guest, guest_of, hard_in_time, hard_well_formed, in_tree, loud_guest_of,
-        provoke, recovered, unresponsive, Lockup, Outcome, Words,
+        provoke, recovered, unresponsive, with_64_cpus, Lockup, Outcome, Words, MANY_CPUS,
     },
     reports::panicked,
 };
@@ -19,6 +19,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("two_cpus", two_cpus).core(),
         Scenario::new("every_cpu_of_four", every_cpu_of_four),
         Scenario::new("many_at_once", many_at_once),
+        Scenario::new("twenty_of_64", twenty_of_64)
+            .only_on(Arch::X86_64, MANY_CPUS)
+            .alone()
+            .all(),
         Scenario::new("the_boot_cpu", the_boot_cpu),
         Scenario::new("thresholds", thresholds),
         Scenario::new("not_one", not_one),
@@ -156,6 +160,17 @@ fn many_at_once(cx: &Cx) -> Verdict {
         ensure!(report.cpu == span.cpu, "{words:#?}");
         hard_in_time(report, span, 1.0, 0)?;
     }
+    Ok(())
+}
+
+/// Twenty CPUs of 64 at the same time, of which all but one watch each other: each is
+/// reported once.
+fn twenty_of_64(cx: &Cx) -> Verdict {
+    let vm = guest_of(cx, with_64_cpus(cx), "watchdog_thresh=2")?;
+    let outcome = provoke(&vm, "irqs_off cpus=1-20 ms=10000")?;
+    ensure!(outcome.spans.len() == 20, "{:#?}", outcome.spans);
+    one_each(&outcome, "prov_irqs", "prov_irqs_off", 2.0)?;
+    ensure!(counts(&vm)? == (0, 20, 0), "{:?}", counts(&vm)?);
     Ok(())
 }
 

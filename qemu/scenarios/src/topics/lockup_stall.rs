@@ -52,6 +52,14 @@ pub(super) fn loud_guest_of(cx: &Cx, config: Config, parameters: &str) -> anyhow
     Ok(vm)
 }
 
+/// Why [`with_64_cpus`] is for one architecture.
+pub(super) const MANY_CPUS: &str = "so many CPUs of another one were not tried";
+
+/// A guest with 64 CPUs, which are far more than the host has.
+pub(super) fn with_64_cpus(cx: &Cx) -> Config {
+    cx.config().cpus(64).mem_mib(2048)
+}
+
 /// Loads vigil with these parameters; neighbours look after each other.
 pub(super) fn load(vm: &Vm, parameters: &str) -> Verdict {
     Ok(vm.load(&format!("{} {parameters}", machine::by_neighbours()))?)

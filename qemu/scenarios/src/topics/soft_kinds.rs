@@ -5,7 +5,7 @@ use super::{
     hung_stall::SOON,
     lockup_stall::{
         counts, grace, guest, guest_of, hard_in_time, provoke, soft_in_time, soft_well_formed,
-        tainted_by_soft_lockup, Lockup, Outcome, Span, Words, PERIOD,
+        tainted_by_soft_lockup, with_64_cpus, Lockup, Outcome, Span, Words, MANY_CPUS, PERIOD,
     },
 };
 use crate::prelude::*;
@@ -15,6 +15,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("every_kind", every_kind).core(),
         Scenario::new("every_cpu", every_cpu),
+        Scenario::new("twenty_of_64", twenty_of_64)
+            .only_on(Arch::X86_64, MANY_CPUS)
+            .alone()
+            .all(),
         Scenario::new("waiting_for_another_cpu", waiting_for_another_cpu),
         Scenario::new("again_after_each_threshold", again_after_each_threshold).light(),
         Scenario::new("not_later_than_in_tree", not_later_than_in_tree),
@@ -122,6 +126,17 @@ fn every_cpu(cx: &Cx) -> Verdict {
         one_each(&outcome, "prov_preempt", 1.0).with_context(|| format!("CPUs {cpus}"))?;
         ensure!(outcome.words.hard.is_empty(), "{:#?}", outcome.words);
     }
+    Ok(())
+}
+
+/// Twenty CPUs of 64 at the same time: each is reported once.
+fn twenty_of_64(cx: &Cx) -> Verdict {
+    let vm = guest_of(cx, with_64_cpus(cx), "watchdog_thresh=2")?;
+    let outcome = provoke(&vm, "preempt_off cpus=1-20 ms=7000")?;
+    ensure!(outcome.spans.len() == 20, "{:#?}", outcome.spans);
+    one_each(&outcome, "prov_preempt", 2.0)?;
+    ensure!(outcome.words.hard.is_empty(), "{:#?}", outcome.words);
+    ensure!(counts(&vm)? == (20, 0, 0), "{:?}", counts(&vm)?);
     Ok(())
 }
 
