@@ -24,6 +24,8 @@ import sys
 import tempfile
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
+import dump_memory
+
 # ---- the record of incidents ------------------------------------------------
 
 MAGIC = b"vigil incidents\0"
@@ -118,14 +120,18 @@ def parse_header(data: bytes) -> Header:
     return header
 
 
-def parse_incidents(data: bytes) -> Tuple[Header, List[Incident], int]:
+def parse_incidents(data: bytes, whole: bool = True) -> Tuple[Header, List[Incident], int]:
     """Parse the whole record: the head, its incidents with the oldest first, and
-    how many entries were being written at the moment of the crash."""
+    how many entries are missing: they were being written at the moment of the crash,
+    or are not in `data`, which may be only the begin of the record if not `whole`."""
     header = parse_header(data)
+    there = header.entries
     if len(data) < header.size():
-        raise BadRecord(f"only {len(data)} bytes of {header.size()} are there")
+        if whole:
+            raise BadRecord(f"only {len(data)} bytes of {header.size()} are there")
+        there = (len(data) - header.header_len) // header.entry_len
     incidents = []
-    for k in range(header.entries):
+    for k in range(there):
         number, *words = ENTRY.unpack_from(data, header.header_len + k * header.entry_len)
         # 0: never used, or being written. Anything else that does not belong
         # here was overtaken while being written.
@@ -308,6 +314,14 @@ class Unusable(Exception):
     """There is nothing to be said of the dump; says why."""
 
 
+class NoInfo(Exception):
+    """There is no VMCOREINFO in the dump: nothing but what begins a page is found in it."""
+
+    def __init__(self, memory, why: Exception):
+        super().__init__(str(why))
+        self.memory = memory
+
+
 def dmesg(vmcore: str) -> List[str]:
     """The kernel's log. makedumpfile needs no debug information for it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -319,7 +333,7 @@ def dmesg(vmcore: str) -> List[str]:
         )
         if done.returncode != 0:
             said = (done.stderr + done.stdout).decode("ascii", "replace").split("\n")[0]
-            raise Unusable(f"the log cannot be read: makedumpfile --dump-dmesg: {escape(said)}")
+            raise Unusable(f"the log could not be read: makedumpfile --dump-dmesg: {escape(said)}")
         with open(path, "rb") as log:
             # makedumpfile escapes too, and takes a byte from 0x80 on for negative.
             text = re.sub(rb"\\xffffff([89a-f][0-9a-f])", rb"\\x\1", log.read())
@@ -399,6 +413,28 @@ def is_foreign(vmcore: str) -> bool:
     return begin[12 + 4 * 65 : 12 + 5 * 65].split(b"\0")[0] != here.encode()
 
 
+def info_of(vmcoreinfo: str) -> Dict[str, str]:
+    """VMCOREINFO as names and values."""
+    return dict(line.split("=", 1) for line in vmcoreinfo.splitlines() if "=" in line)
+
+
+def check(vmcore: str, vmlinux: Optional[str]) -> None:
+    """Find what drgn has no good words for."""
+    for path in filter(None, (vmcore, vmlinux)):
+        try:
+            with open(path, "rb") as file:
+                begin = file.read(16)
+        except OSError as error:
+            raise Unusable(f"it cannot be read: {error.strerror}: {path}") from error
+        if path == vmcore and begin.startswith(b"makedumpfile"):
+            raise Unusable(
+                "it is in makedumpfile's flattened format: "
+                "'makedumpfile -R NEW < VMCORE' makes an ordinary dump of it"
+            )
+        if path == vmcore and not begin.startswith((b"KDUMP", b"\x7fELF")):
+            raise Unusable("it is no dump of a kernel, by its first bytes")
+
+
 # Where x86-64 has its modules: behind the kernel, for which it keeps 1 GiB, or
 # half of that if it is built without KASLR. (arm64's dumps say where.)
 X86_MODULES = (0xFFFFFFFFA0000000, 0xFFFFFFFFFF000000)
@@ -407,45 +443,86 @@ X86_MODULES = (0xFFFFFFFFA0000000, 0xFFFFFFFFFF000000)
 class Dump:
     """A dump, read with drgn."""
 
+    # Whether all of the record can be read.
+    whole = True
+
     def __init__(self, vmcore: str, vmlinux: Optional[str]):
         import drgn  # pylint: disable=import-outside-toplevel
 
         self.drgn = drgn
         logging.getLogger("drgn").setLevel(logging.CRITICAL)
-        self.check(vmcore, vmlinux)
-        self.prog = drgn.Program()
-        # Nothing is looked for elsewhere: what is shown depends on the arguments only.
-        self.prog.set_enabled_debug_info_finders([])
+        self.vmcore = vmcore
+        # Whether it has no more than the memory: nobody could add anything to it then.
+        self.is_memory_only = False
         try:
+            self.prog = self.program()
             self.prog.set_core_dump(vmcore)
             self.vmcoreinfo = self.prog["VMCOREINFO"].string_().decode("ascii", "replace")
-        except (ValueError, OSError, LookupError, drgn.FaultError) as error:
-            raise Unusable(f"it is no dump of a kernel: {escape(str(error))}") from error
-        self.info = dict(
-            line.split("=", 1) for line in self.vmcoreinfo.splitlines() if "=" in line
-        )
+        # What drgn has of libkdumpfile is a bare Exception.
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            self.open_memory(error)
+        self.info = info_of(self.vmcoreinfo)
         self.missing: Optional[str] = None
         self.has_types = False
         self.named_modules = False
         self.load(vmlinux)
         self.index()
 
-    @staticmethod
-    def check(vmcore: str, vmlinux: Optional[str]) -> None:
-        """Find what drgn has no good words for."""
-        for path in filter(None, (vmcore, vmlinux)):
+    def program(self, *arguments, **keywords):
+        """A program of drgn. Nothing is looked for elsewhere: what is shown depends on our
+        arguments only."""
+        prog = self.drgn.Program(*arguments, **keywords)
+        prog.set_enabled_debug_info_finders([])
+        return prog
+
+    def open_memory(self, why: Exception) -> None:
+        """Take the dump for one of the memory only, whose VMCOREINFO is that in memory."""
+        self.is_memory_only = True
+        try:
+            memory = dump_memory.open_memory(self.vmcore)
+            for vmcoreinfo in dump_memory.vmcoreinfos(memory):
+                self.prog = self.program_of(memory, vmcoreinfo)
+                self.vmcoreinfo = vmcoreinfo.decode("ascii", "replace")
+                if self.is_of(info_of(self.vmcoreinfo)):
+                    return
+        except dump_memory.BadDump as error:
+            raise Unusable(f"it cannot be read: {error}") from error
+        raise NoInfo(memory, why)
+
+    def program_of(self, memory, vmcoreinfo: bytes):
+        """A program of this memory."""
+        try:
+            # It finds more in a file than its memory: registers, if they are there.
+            prog = self.program(vmcoreinfo=vmcoreinfo)
+            prog.set_core_dump(self.vmcore)
+            return prog
+        except Exception:  # pylint: disable=broad-exception-caught
+            pass
+
+        def read(address: int, size: int, _offset: int, _physical: bool) -> bytes:
             try:
-                with open(path, "rb") as file:
-                    begin = file.read(16)
-            except OSError as error:
-                raise Unusable(f"it cannot be read: {error.strerror}: {path}") from error
-            if path == vmcore and begin.startswith(b"makedumpfile"):
-                raise Unusable(
-                    "it is in makedumpfile's flattened format: "
-                    "'makedumpfile -R NEW < VMCORE' makes an ordinary dump of it"
-                )
-            if path == vmcore and not begin.startswith((b"KDUMP", b"\x7fELF")):
-                raise Unusable("it is no dump of a kernel, by its first bytes")
+                return memory.read(address, size)
+            except (dump_memory.Absent, dump_memory.BadDump) as error:
+                raise self.drgn.FaultError(str(error), address) from error
+
+        arch = self.drgn.Architecture
+        is_arm64 = b"NUMBER(kimage_voffset)" in vmcoreinfo
+        prog = self.program(
+            self.drgn.Platform(arch.AARCH64 if is_arm64 else arch.X86_64), vmcoreinfo=vmcoreinfo)
+        for address, size in memory.segments():
+            prog.add_memory_segment(address, size, read, physical=True)
+        prog.set_linux_kernel_custom(vmcoreinfo, False)
+        return prog
+
+    def is_of(self, info: Dict[str, str]) -> bool:
+        """Whether the kernel in memory is the one that VMCOREINFO is about, and not one that
+        ran before it: its names are where they should be."""
+        try:
+            names = self.prog.read(
+                int(info["SYMBOL(init_uts_ns)"], 16) + int(info["OFFSET(uts_namespace.name)"]), 3 * 65)
+        except (KeyError, ValueError, self.drgn.FaultError):
+            return False
+        return names[2 * 65 :].split(b"\0")[0].decode("ascii", "replace") == info.get("OSRELEASE")
 
     def release(self) -> str:
         """What uname -r said."""
@@ -519,11 +596,18 @@ class Dump:
         return X86_MODULES
 
     def log(self) -> List[str]:
-        """The kernel's log, read without makedumpfile."""
+        """The kernel's log, by makedumpfile if that can read the dump."""
+        if not self.is_memory_only and not is_foreign(self.vmcore):
+            try:
+                return dmesg(self.vmcore)
+            except Unusable:
+                pass
         try:
             return ring(self.prog.read, self.info)
-        except (KeyError, ValueError, self.drgn.FaultError) as error:
-            raise Unusable(f"the log cannot be read: {escape(str(error))}") from error
+        except KeyError as error:
+            raise Unusable(f"the log could not be read: VMCOREINFO has no {escape(str(error))}") from error
+        except (ValueError, self.drgn.FaultError) as error:
+            raise Unusable(f"the log could not be read: {escape(str(error))}") from error
 
     def incidents(self) -> bytes:
         """The bytes of vigil's record."""
@@ -557,7 +641,9 @@ class Dump:
         stamps = re.match(r"\[ *(\d+\.\d+)\]", log[-1]) if log else None
         crashed = self.info.get("CRASHTIME")
         when = f", on {utc(int(crashed))}" if crashed and crashed.isdigit() else ""
-        if stamps:
+        if stamps and not when and not panic_line(log):
+            yield f"it did not crash; its log ends at [{stamps[1]}]"
+        elif stamps:
             yield f"crashed at [{stamps[1]}] of its log{when}"
         elif when:
             yield f"crashed{when}"
@@ -588,7 +674,7 @@ class Dump:
         yield f"{what}: CPU {cpu}, task {task_name(task.comm.string_(), task.pid.value_())}"
         yield from self.trace(task)
 
-    def stacks(self, incident: Optional[Incident]) -> Iterator[str]:
+    def stacks(self, incident: Optional[Incident], when: str) -> Iterator[str]:
         """The stack of what the panic was about, and of all CPUs."""
         from drgn.helpers.linux.cpumask import (  # pylint: disable=import-outside-toplevel
             for_each_online_cpu,
@@ -604,7 +690,65 @@ class Dump:
         yield ""
         yield "All CPUs' stacks"
         for cpu in for_each_online_cpu(self.prog):
-            yield from self.stack_of_cpu(cpu, "at the crash")
+            yield from self.stack_of_cpu(cpu, when)
+
+
+class MemoryDump:
+    """A dump of memory without VMCOREINFO. That says where the kernel's page tables are: without
+    it, a page is found by what is in it, and the next page of the record is not known."""
+
+    whole = False
+    has_types = False
+    named = False
+    missing = (
+        "VMCOREINFO is not in the dump, by which the log, the names of functions and all of vigil's "
+        "record would be found: a kernel has it in memory if it was built with CONFIG_VMCORE_INFO."
+    )
+
+    def __init__(self, memory):
+        self.memory = memory
+
+    def release(self) -> str:
+        """What uname -r said."""
+        return "unknown"
+
+    def symbol(self, address: int) -> str:
+        """An address."""
+        return f"{address:#x}"
+
+    def log(self) -> List[str]:
+        """The kernel's log."""
+        raise Unusable("the log could not be read: no VMCOREINFO in the dump")
+
+    def machine(self, _log: List[str]) -> Iterator[str]:
+        """What the machine was."""
+        yield "release unknown: no VMCOREINFO in the dump"
+
+    def incidents(self) -> bytes:
+        """The first page of vigil's record. Only a loaded module has written its address there."""
+        for page in self.memory.find(MAGIC, 0):
+            try:
+                data = self.memory.read(page, dump_memory.PAGE)
+                if parse_header(data).address:
+                    return data
+            except (dump_memory.Absent, BadRecord):
+                pass
+        raise BadRecord("there is none in the dump: vigil was not loaded, or had no record yet")
+
+
+def open_dump(vmcore: str, vmlinux: Optional[str]):
+    """A dump, as well as it can be read."""
+    try:
+        return Dump(vmcore, vmlinux)
+    except NoInfo as error:
+        dump = MemoryDump(error.memory)
+        try:
+            dump.incidents()
+        except BadRecord:
+            # Whatever it is, there is nothing in it for us.
+            raise Unusable(
+                f"it is no dump of a kernel: neither VMCOREINFO nor vigil's record is in it: {escape(str(error))}") from error
+        return dump
 
 
 # ---- the report --------------------------------------------------------------
@@ -615,19 +759,20 @@ def decisive(incidents: List[Incident]) -> Optional[Incident]:
     return next((one for one in reversed(incidents) if one.is_panic()), None)
 
 
-def report(dump: Dump, log: List[str]) -> Iterator[str]:
-    """Everything, for people."""
+def report(dump, log: List[str], no_log: Optional[str] = None) -> Iterator[str]:
+    """Everything, for people. `no_log` says why there is no log."""
     yield "The panic"
-    yield f"  {panic_line(log) or 'the log has no panic'}"
+    yield f"  {panic_line(log) or no_log or 'the log has no panic'}"
     yield ""
     yield "The machine"
     yield from (f"  {line}" for line in dump.machine(log))
     yield ""
     incidents: List[Incident] = []
     try:
-        header, incidents, torn = parse_incidents(dump.incidents())
-        yield f"vigil's incidents: {header.begun} since it was loaded, the last {len(incidents)} are kept"
-        if torn:
+        header, incidents, torn = parse_incidents(dump.incidents(), dump.whole)
+        which = f"the last {len(incidents)} are kept" if dump.whole else f"{len(incidents)} of them could be read"
+        yield f"vigil's incidents: {header.begun} since it was loaded, {which}"
+        if torn and dump.whole:
             yield f"  ({torn} more were just being written)"
         for incident in incidents:
             yield from (f"  {line}" for line in describe(incident, dump.symbol))
@@ -636,9 +781,12 @@ def report(dump: Dump, log: List[str]) -> Iterator[str]:
     except BadRecord as error:
         yield f"vigil's incidents: no record of them: {error}"
     yield ""
-    if dump.has_types:
-        yield from dump.stacks(decisive(incidents))
-    else:
+    if dump.has_types and (panic_line(log) or no_log):
+        yield from dump.stacks(decisive(incidents), "at the crash")
+    elif dump.has_types:
+        # Its host dumped it while something hung, most likely what was found last.
+        yield from dump.stacks(incidents[-1] if incidents else None, "in the dump")
+    elif no_log is None:
         yield "The last report and the panic, as the log has them"
         yield from (f"  {line}" for line in last_report(log))
     if dump.missing:
@@ -658,25 +806,26 @@ def main() -> int:
     parser.add_argument("vmlinux", metavar="VMLINUX", nargs="?", help="the dumped kernel with its debug information")
     options = parser.parse_args()
     try:
-        dump = Dump(options.vmcore, options.vmlinux)
+        check(options.vmcore, options.vmlinux)
+        dump = open_dump(options.vmcore, options.vmlinux)
         if options.json:
-            header, incidents, torn = parse_incidents(dump.incidents())
+            header, incidents, torn = parse_incidents(dump.incidents(), dump.whole)
             found = {
                 "release": escape(dump.release()),
                 "begun": header.begun,
-                "being_written": torn,
+                "being_written": torn if dump.whole else 0,
                 "incidents": [as_json(one, dump.symbol) for one in incidents],
             }
             print(json.dumps(found, indent=1))
             return 0
+        log, no_log = [], None
         try:
-            log = dump.log() if is_foreign(options.vmcore) else dmesg(options.vmcore)
+            log = dump.log()
         except Unusable as error:
             if options.dmesg:
                 raise
-            log = []
-            print(f"Of this dump {error}\n")
-        for line in log if options.dmesg else report(dump, log):
+            no_log = str(error)
+        for line in log if options.dmesg else report(dump, log, no_log):
             print(line)
     except Unusable as error:
         print(f"vmcore-report: {escape(options.vmcore)}: {error}", file=sys.stderr)

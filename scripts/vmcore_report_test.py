@@ -2,9 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests of vmcore_report.py that need no dump: run by scripts/check."""
 
+import contextlib
+import io
+import itertools
+import pathlib
 import struct
+import sys
+import tempfile
 import unittest
+import zlib
+from unittest import mock
 
+import dump_memory
 import vmcore_report as report
 
 
@@ -42,6 +51,164 @@ def record(entries, begun, count=64, version=1, magic=b"vigil incidents\0", addr
     for k in range(count):
         data += entries.get(k, bytes(256))
     return data
+
+
+PAGE = 4096
+
+
+def note(text, name=b"VMCOREINFO"):
+    """A note in memory, from the beginning of a page on."""
+    return struct.pack("<III", len(name) + 1, len(text), 0) + name + b"\0\0" + text
+
+
+def pages(parts):
+    """The pages of memory, by their numbers; `parts`: bytes by the number of their first one."""
+    found = {}
+    for number, data in parts.items():
+        for k in range(0, len(data), PAGE):
+            found[number + k // PAGE] = data[k : k + PAGE].ljust(PAGE, b"\0")
+    return found
+
+
+def elf(parts):
+    """An ELF file as QEMU writes it: the memory does not begin at a page's offset."""
+    memory = pages(parts)
+    runs = []
+    for _, group in itertools.groupby(sorted(memory), lambda n, c=itertools.count(): n - next(c)):
+        runs.append(list(group))
+    head = 64 + 56 * (len(runs) + 1) + 40
+    data = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+    data += struct.pack("<HHIQQQIHHHHHH", 4, 62, 1, 0, 64, 0, 0, 64, 56, len(runs) + 1, 0, 0, 0)
+    data += struct.pack("<IIQQQQQQ", 4, 0, head - 40, 0, 0, 40, 40, 0)
+    offset = head
+    for run in runs:
+        size = PAGE * len(run)
+        data += struct.pack("<IIQQQQQQ", 1, 0, offset, 0, run[0] * PAGE, size, size, 0)
+        offset += size
+    data += bytes(40)
+    return data + b"".join(memory[number] for number in sorted(memory))
+
+
+def kdump(parts, flag=1):
+    """A file in makedumpfile's format as QEMU writes it: it does not say for which machine."""
+    memory = pages(parts)
+    top = max(memory) + 1
+    bitmap = bytearray((top // 8 // PAGE + 1) * PAGE)
+    for number in memory:
+        bitmap[number // 8] |= 1 << number % 8
+    blocks = 2 * len(bitmap) // PAGE
+    data = b"KDUMP   " + struct.pack("<I", 6) + (bytes(4 * 65) + b"Unknown").ljust(390, b"\0") + bytes(22)
+    data += struct.pack("<IIIII", flag, PAGE, 1, blocks, top)
+    data = data.ljust(PAGE, b"\0")
+    data += (bytes(96) + struct.pack("<Q", top)).ljust(PAGE, b"\0") + bytes(len(bitmap)) + bytes(bitmap)
+    offset = len(data) + 24 * len(memory)
+    descs, packed = b"", b""
+    for number in sorted(memory):
+        page = zlib.compress(memory[number]) if number % 2 else memory[number]
+        descs += struct.pack("<QIIQ", offset + len(packed), len(page), flag if number % 2 else 0, 0)
+        packed += page
+    return data + descs + packed
+
+
+class OfAHost(unittest.TestCase):
+    """Dumps of memory that a host took."""
+
+    INFO = b"OSRELEASE=7.3.4\nPAGESIZE=4096\n"
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = str(pathlib.Path(folder.name, "vmcore"))
+
+    def memory(self, data):
+        """The memory in a file of these bytes."""
+        pathlib.Path(self.path).write_bytes(data)
+        return dump_memory.open_memory(self.path)
+
+    def test_memory(self):
+        """Memory is read at its own addresses, over the ends of pages, and where there is none
+        that is said."""
+        parts = {3: b"three".ljust(PAGE, b"x") + b"four", 700: b"far", 1400: b"off", 1401: b"end"}
+        for make in (elf, kdump):
+            memory = self.memory(make(parts))
+            self.assertEqual(memory.read(3 * PAGE, 5), b"three")
+            self.assertEqual(memory.read(4 * PAGE - 2, 6), b"xxfour")
+            self.assertEqual(memory.read(700 * PAGE + 1, 3), b"ar\0")
+            self.assertEqual(memory.read(1401 * PAGE, 3), b"end")
+            for address, size in ((0, 1), (5 * PAGE - 1, 2), (699 * PAGE, 8), (1 << 40, 1)):
+                with self.assertRaises(dump_memory.Absent):
+                    memory.read(address, size)
+            self.assertEqual(list(memory.find(b"ar", 1)), [700 * PAGE])
+            self.assertEqual(list(memory.find(b"four", 0)), [4 * PAGE])
+
+    def test_vmcoreinfo_in_memory(self):
+        """VMCOREINFO is found where the kernel keeps it, and not where it is made."""
+        parts = {
+            2: b"\0VMCOREINFO\0\0OSRELEASE=%s\n", 9: note(self.INFO),
+            12: note(b"x" * 10), 13: note(self.INFO, b"VMCOREINFX"), 15: b" " + note(self.INFO),
+            17: note(b"OSRELEASE=old"),
+        }
+        for make in (elf, kdump):
+            found = list(dump_memory.vmcoreinfos(self.memory(make(parts))))
+            self.assertEqual(found, [self.INFO, b"OSRELEASE=old"])
+
+    def test_bad(self):
+        """What cannot be read is refused in words, whatever it is."""
+        whole = kdump({5: b"five"})
+        for data in (b"\x7fELF".ljust(200, b"\0"), elf({1: b"x"})[:100], whole[:5000], whole[: 3 * PAGE],
+                     b"KDUMP   ".ljust(PAGE, b"\xff"), b"KDUMP   "):
+            with self.assertRaises(dump_memory.BadDump):
+                self.memory(data)
+        with self.assertRaisesRegex(dump_memory.BadDump, "lzo: have it taken as kdump-zlib or elf"):
+            self.memory(kdump({5: b"five"}, flag=2)).read(5 * PAGE, 1)
+        # Cut off later, the rest is there.
+        memory = self.memory(kdump({4: b"four", 5: b"five"})[:-8])
+        self.assertEqual(memory.read(4 * PAGE, 4), b"four")
+        with self.assertRaises(dump_memory.Absent):
+            memory.read(5 * PAGE, 4)
+
+    def run_on(self, data, *options):
+        """The program on a file of these bytes, with a drgn that knows no such dump: its status,
+        and what it says."""
+        pathlib.Path(self.path).write_bytes(data)
+        drgn = mock.MagicMock()
+        drgn.FaultError = type("FaultError", (Exception,), {})
+        drgn.Program.return_value.set_core_dump.side_effect = Exception("vmcoreinfo.raw is not set")
+        out, err = io.StringIO(), io.StringIO()
+        with (mock.patch.dict(sys.modules, drgn=drgn), contextlib.redirect_stdout(out),
+              contextlib.redirect_stderr(err), mock.patch.object(sys, "argv", ["x", *options, self.path])):
+            status = report.main()
+        return status, out.getvalue(), err.getvalue()
+
+    def test_record_without_vmcoreinfo(self):
+        """The first page of the record is found by its magic. One in a file of the module, which
+        has no address yet, is passed over. What is missing is said, once."""
+        entries = {0: entry(1, comm=b"first"), 14: entry(15), 15: entry(16, comm=b"behind")}
+        parts = {2: record({}, 0, address=0), 7: record(entries, begun=16)[:PAGE], 9: b"x"}
+        for make in (elf, kdump):
+            status, out, err = self.run_on(make(parts))
+            self.assertEqual((status, err), (0, ""))
+            self.assertIn("The panic\n  the log could not be read: no VMCOREINFO in the dump\n", out)
+            self.assertNotIn("has no panic", out)
+            self.assertNotIn("The last report", out)
+            self.assertIn("16 since it was loaded, 2 of them could be read\n", out)
+            self.assertIn("#1 hung task: task first:4711", out)
+            self.assertIn("#15 hung task", out)
+            self.assertNotIn("behind", out)
+            self.assertEqual(out.count("Missing: VMCOREINFO is not in the dump"), 1)
+            status, out, _ = self.run_on(make(parts), "--json")
+            self.assertEqual(status, 0)
+            self.assertIn('"begun": 16', out)
+            status, out, err = self.run_on(make(parts), "--dmesg")
+            self.assertEqual((status, out), (1, ""))
+            self.assertIn("the log could not be read: no VMCOREINFO", err)
+
+    def test_nothing(self):
+        """A dump with nothing for us is refused in one line."""
+        for make in (elf, kdump):
+            status, out, err = self.run_on(make({3: b"x", 7: record({}, 0, address=0)}))
+            self.assertEqual((status, out), (1, ""))
+            self.assertRegex(err, r"\A[^\n]*no dump of a kernel: neither VMCOREINFO nor vigil's record[^\n]*\n\Z")
 
 
 class Record(unittest.TestCase):
@@ -145,6 +312,17 @@ class Words(unittest.TestCase):
         self.assertIsNone(report.panic_line(log[:2]))
         self.assertEqual(report.last_report(log[4:]), log[4:])
         self.assertEqual(report.last_report(["x"]), [])
+
+    def test_no_log(self):
+        """A log that could not be read is not said to have no panic."""
+        dump = mock.Mock(has_types=False, missing=None, whole=True)
+        dump.machine.return_value = iter(())
+        dump.incidents.side_effect = report.BadRecord("there is none")
+        text = "\n".join(report.report(dump, [], "the log could not be read: x"))
+        self.assertIn("The panic\n  the log could not be read: x\n", text)
+        self.assertNotIn("has no panic", text)
+        text = "\n".join(report.report(dump, ["[ 1.0] x"]))
+        self.assertIn("the log has no panic", text)
 
     def test_log_of_an_unresponsive_cpu(self):
         """vigil's own report is found by its wording in messages.json."""
