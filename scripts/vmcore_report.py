@@ -638,7 +638,9 @@ class Dump:
     def machine(self, log: List[str]) -> Iterator[str]:
         """What the machine was, and when it died."""
         yield f"release {escape(self.release())}, {self.prog.platform.arch.name.lower()}"
-        stamps = re.match(r"\[ *(\d+\.\d+)\]", log[-1]) if log else None
+        # The last line of a record of several lines has none.
+        matches = (re.match(r"\[ *(\d+\.\d+)\]", line) for line in reversed(log))
+        stamps = next(filter(None, matches), None)
         crashed = self.info.get("CRASHTIME")
         when = f", on {utc(int(crashed))}" if crashed and crashed.isdigit() else ""
         if stamps and not when and not panic_line(log):

@@ -12,6 +12,7 @@ use crate::{
     flattened,
     vm::Vm,
 };
+use qapi::qmp;
 use std::{
     fs::{self, File},
     io,
@@ -142,6 +143,37 @@ impl Vm {
                     .into(),
             ))
         }
+    }
+
+    /// Has the host dump the guest's memory, as it is now, into a file: the guest's kernel
+    /// has no part in it, and lives on afterwards. `kdump-zlib`, which QEMU writes in
+    /// makedumpfile's flattened format, is made an ordinary dump.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Qmp`] when QEMU refuses; see also [`DumpError`].
+    pub fn host_dump(
+        &self,
+        file: &Path,
+        format: qmp::DumpGuestMemoryFormat,
+    ) -> Result<(), DumpError> {
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let written = file.with_extension("host");
+        self.qmp(&qmp::dump_guest_memory {
+            begin: None,
+            detach: None,
+            format: Some(format),
+            length: None,
+            paging: false,
+            protocol: format!("file:{}", written.display()),
+        })?;
+        if format == qmp::DumpGuestMemoryFormat::kdump_zlib {
+            rearrange(&written, file)?;
+            return Ok(fs::remove_file(&written)?);
+        }
+        Ok(fs::rename(&written, file)?)
     }
 
     /// Waits for the guest to panic, `limit` at most, and for its dump. The guest is

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::prelude::*;
 use serde::Deserialize;
-use std::{env, path::Path, process::Command};
+use std::{env, fs, path::Path, process::Command};
 use vigil_klog::{Finding, Log};
 use vigil_vm::{Dump, DumpError};
 
@@ -23,6 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         scenario("hard_lockup", hard_lockup),
         scenario("soft_lockup", soft_lockup).all(),
         scenario("hung_task", hung_task).all(),
+        scenario("host_dump", host_dump).limit(secs(300)),
         scenario("no_crash_kernel", no_crash_kernel).all(),
         scenario("capture_fails", capture_fails).all(),
         scenario("no_panic", no_panic).all(),
@@ -278,6 +279,82 @@ fn hung_task(cx: &Cx) -> Verdict {
     }
     ensure!(!text.contains("Missing: "), "{text}");
     Ok(dump.remove()?)
+}
+
+/// A guest that hangs is dumped by its host, which knows nothing of its kernel unless that
+/// hands over where VMCOREINFO is: all can be read all the same, in each format.
+fn host_dump(cx: &Cx) -> Verdict {
+    let vm = host_dump_of(cx, |config| config, "")?;
+    drop(vm);
+    let artifacts = Artifacts::from_env()?;
+    let Some(module) = artifacts.file("qemu_fw_cfg.ko.xz") else {
+        return Ok(());
+    };
+    let with_device = |config: Config| {
+        config
+            .qemu_args(["-device", "vmcoreinfo"])
+            .files([module.clone()])
+    };
+    host_dump_of(cx, with_device, "insmod /vm/qemu_fw_cfg.ko.xz")?;
+    Ok(())
+}
+
+/// The same with one guest, made of this configuration and prepared by this script.
+fn host_dump_of(
+    cx: &Cx,
+    config: impl FnOnce(Config) -> Config,
+    prepare: &str,
+) -> anyhow::Result<Vm> {
+    let vm = cx.boot_with(config(cx.config().mem_mib(512)))?;
+    vm.sh_ok(prepare)?;
+    vm.load("hung_task_timeout_secs=3")?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    let mark = vm.mark()?;
+    let stall = Stall::start(&vm, "mutex secs=1000")?;
+    vm.wait_log_after(mark, &headline(Some(stall.victim())), SOON)?;
+    let release = vm.artifacts().release().unwrap_or_default();
+    for format in [
+        qmp::DumpGuestMemoryFormat::elf,
+        qmp::DumpGuestMemoryFormat::kdump_zlib,
+    ] {
+        let file = vm
+            .artifacts()
+            .dumps()
+            .join(format!("host-{format:?}.vmcore"));
+        // One that a failed run has left is not overwritten.
+        if file.exists() {
+            fs::remove_file(&file)?;
+        }
+        vm.host_dump(&file, format)?;
+        let json = vmcore_report(&["--json"], &[&file])?;
+        let record: Record = serde_json::from_str(&json).with_context(|| json.clone())?;
+        ensure!(record.release == release && record.begun == 1, "{json}");
+        let incident = record.incidents.first().context("no incident")?;
+        ensure!(
+            incident.kind == "hung task"
+                && incident.pid == i64::from(stall.victim())
+                && incident.owner_pid == stall.holder
+                && !incident.panic,
+            "{json}"
+        );
+        let mut frames = incident.stack.iter();
+        ensure!(
+            frames.any(|frame| frame.symbol.starts_with("kthread+")),
+            "{json}"
+        );
+        let text = vmcore_report(&[], &[&file])?;
+        for words in [
+            "\n  the log has no panic\n",
+            "\n  it did not crash; its log ends at [",
+            "\n  #1 hung task: ",
+            "INFO: task prov_mutex/0:",
+        ] {
+            ensure!(text.contains(words), "no '{words}' in the report:\n{text}");
+        }
+        fs::remove_file(&file)?;
+    }
+    stall.end(&vm)?;
+    Ok(vm)
 }
 
 /// With no crash kernel loaded it is said that none started.
