@@ -110,25 +110,39 @@ unsigned int vigil_stack_save_interrupted(unsigned long *stack, unsigned int siz
 	return save_regs(get_irq_regs(), stack, size);
 }
 
-/**
- * vigil_stack_is_in() - tell whether a function of the kernel is on a stack
- * @stack: addresses
- * @depth: how many
- * @function: its name
- *
- * Context: any; takes no lock.
- */
-int vigil_stack_is_in(const unsigned long *stack, unsigned int depth, const char *function)
+static bool is_of(unsigned long address, const char *function)
 {
 	char name[KSYM_SYMBOL_LEN];
-	unsigned int i;
 
-	for (i = 0; i < depth; i++) {
+	sprint_symbol_no_offset(name, address);
+	return !strcmp(name, function);
+}
+
+/**
+ * vigil_interrupted_is_in() - tell whether this interrupt interrupted a function of
+ *	the kernel, or what that has called
+ * @function: its name
+ *
+ * Context: hard interrupt; takes no lock, and searches the symbol table for each
+ * address of the stack.
+ */
+int vigil_interrupted_is_in(const char *function)
+{
+	struct pt_regs *regs = get_irq_regs();
+	unsigned long stack[VIGIL_STACK_DEPTH];
+	unsigned int i, n;
+
+	n = save_regs(regs, stack, ARRAY_SIZE(stack));
+	for (i = 0; i < n; i++) {
 		/* A return address may be behind the end of the function. */
-		sprint_symbol_no_offset(name, stack[i] - (i ? 1 : 0));
-		if (!strcmp(name, function))
+		if (is_of(stack[i] - (i ? 1 : 0), function))
 			return 1;
 	}
+#ifdef CONFIG_ARM64
+	/* The caller of a function that calls none has no other trace. */
+	if (regs && is_of(regs->regs[30] - 1, function))
+		return 1;
+#endif
 	return 0;
 }
 
@@ -182,8 +196,6 @@ void vigil_cpu_state_save(struct vigil_cpu_state *state, struct pt_regs *regs)
 }
 NOKPROBE_SYMBOL(vigil_cpu_state_save);
 
-#ifdef CONFIG_X86
-
 /* dump_stack_print_info(), of another CPU too. */
 static void print_info(const struct vigil_nmi_snapshot *snapshot)
 {
@@ -196,6 +208,8 @@ static void print_info(const struct vigil_nmi_snapshot *snapshot)
 		tainted ? tainted : "Taint unknown", vigil_release(),
 		(int)strcspn(version, " "), version, vigil_package_id());
 }
+
+#ifdef CONFIG_X86
 
 /**
  * vigil_cpu_state_show() - print registers and stack of a CPU, as show_regs() does
@@ -260,11 +274,20 @@ void vigil_show_interrupted(struct pt_regs *regs)
 	vigil_cpu_state_save(&state, regs);
 	vigil_cpu_state_show(&state);
 #else
+	struct vigil_cpu_state state;
+	unsigned int i;
+
 	/* Touches nothing there. */
-	if (static_call_query(vigil_show_regs))
+	if (static_call_query(vigil_show_regs)) {
 		static_call_cond(vigil_show_regs)(regs);
-	else
-		dump_stack();
+		return;
+	}
+	/* Not dump_stack(), which waits for printk_cpu_sync without end. */
+	vigil_cpu_state_save(&state, regs);
+	print_info(&state.snapshot);
+	pr_warn("Call trace:\n");
+	for (i = 0; i < state.snapshot.depth; i++)
+		pr_warn(" %pS\n", (void *)state.snapshot.stack[i]);
 #endif
 }
 

@@ -10,6 +10,8 @@
 #include <linux/minmax.h>
 #include <linux/nmi.h>
 #include <linux/percpu.h>
+#include <linux/ptrace.h>
+#include <linux/sched.h>
 #include <linux/timekeeping.h>
 
 #include "vigil.h"
@@ -17,14 +19,27 @@
 static DEFINE_PER_CPU(unsigned int, softlockup_touches);
 static DEFINE_PER_CPU(unsigned int, hardlockup_touches);
 static atomic_t all_softlockup_touches = ATOMIC_INIT(0);
-/* Those of the soft-lockup detector that came with interrupts on. */
-static DEFINE_PER_CPU(unsigned int, irqs_on_touches);
+/* Those of either detector by a task, not in an interrupt or NMI. */
+static DEFINE_PER_CPU(unsigned int, task_touches);
 /* When the last touch came. */
 static DEFINE_PER_CPU(u64, touched_at);
 static u64 all_touched_at;
 
-static void count_touch(unsigned int __percpu *touches)
+/*
+ * By the stack. (An interrupt of user mode runs on the task's, which no report
+ * that matters here does.) The preemption count says "in an NMI" to the handler of a kprobe
+ * that is a breakpoint, whoever has run into that.
+ */
+static bool is_by_task(struct pt_regs *regs)
 {
+	return kernel_stack_pointer(regs) - (unsigned long)current->stack < THREAD_SIZE;
+}
+NOKPROBE_SYMBOL(is_by_task);
+
+static void count_touch(unsigned int __percpu *touches, struct pt_regs *regs)
+{
+	if (is_by_task(regs))
+		raw_cpu_inc(task_touches);
 	raw_cpu_write(touched_at, ktime_get_mono_fast_ns());
 	/* A CPU that sees the count sees the time. */
 	smp_wmb();
@@ -34,16 +49,14 @@ NOKPROBE_SYMBOL(count_touch);
 
 static int count_softlockup_touch(struct kprobe *p, struct pt_regs *regs)
 {
-	if (!regs_irqs_disabled(regs))
-		raw_cpu_inc(irqs_on_touches);
-	count_touch(&softlockup_touches);
+	count_touch(&softlockup_touches, regs);
 	return 0;
 }
 NOKPROBE_SYMBOL(count_softlockup_touch);
 
 static int count_hardlockup_touch(struct kprobe *p, struct pt_regs *regs)
 {
-	count_touch(&hardlockup_touches);
+	count_touch(&hardlockup_touches, regs);
 	return 0;
 }
 NOKPROBE_SYMBOL(count_hardlockup_touch);
@@ -136,20 +149,21 @@ unsigned int vigil_softlockup_touches(unsigned int cpu)
 }
 
 /**
- * vigil_irqs_on_touches() - count the touches that no report makes
+ * vigil_task_touches() - count the touches that no report makes
  * @cpu: a possible CPU
  *
- * The stack in a report of the in-tree detectors touches the watchdog in their
- * timer interrupt, or in an NMI. Code that asks for time mostly does so with
- * interrupts on.
+ * The stack in a report of the in-tree detectors touches the watchdogs in their
+ * timer interrupt, or in an NMI. Code that asks for time is mostly that of a task.
  *
  * Context: any, NMI included.
- * Return: the count of the touches of the soft-lockup detector that came with
- * interrupts on, or were for all CPUs; wraps.
+ * Return: the count of the touches of either detector by tasks, or for all CPUs;
+ * wraps.
  */
-unsigned int vigil_irqs_on_touches(unsigned int cpu)
+unsigned int vigil_task_touches(unsigned int cpu)
 {
-	return READ_ONCE(*per_cpu_ptr(&irqs_on_touches, cpu)) +
+	/* Pairs with that of count_touch(): who has seen the touch sees whose it was. */
+	smp_rmb();
+	return READ_ONCE(*per_cpu_ptr(&task_touches, cpu)) +
 	       (unsigned int)atomic_read(&all_softlockup_touches);
 }
 

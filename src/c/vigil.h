@@ -194,7 +194,7 @@ int vigil_scx_hardlockup(unsigned int cpu);
 /* stacktrace.c */
 unsigned int vigil_stack_save_interrupted(unsigned long *stack, unsigned int size);
 void vigil_set_cpuidle_text(unsigned long start, unsigned long end);
-int vigil_stack_is_in(const unsigned long *stack, unsigned int depth, const char *function);
+int vigil_interrupted_is_in(const char *function);
 void vigil_show_interrupted(struct pt_regs *regs);
 void vigil_backtrace_cpu(unsigned int cpu);
 void vigil_backtrace_others(unsigned int cpu);
@@ -236,7 +236,7 @@ const char *vigil_touch_name(enum vigil_touch touch);
 int vigil_touch_probe(enum vigil_touch touch);
 void vigil_touch_unprobe(unsigned int touches);
 unsigned int vigil_softlockup_touches(unsigned int cpu);
-unsigned int vigil_irqs_on_touches(unsigned int cpu);
+unsigned int vigil_task_touches(unsigned int cpu);
 unsigned int vigil_hardlockup_touches(unsigned int cpu);
 unsigned long long vigil_touched_at(unsigned int cpu);
 void vigil_touch_nmi_watchdog(void);

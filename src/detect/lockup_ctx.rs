@@ -8,7 +8,10 @@ use super::hardlockup::{
         CpuHardlockup,
         PendingHits, //
     },
-    heartbeat::CpuHeartbeat, //
+    heartbeat::{
+        CpuHeartbeat,
+        InTreeReports, //
+    }, //
 };
 use crate::{
     knobs::Knobs,
@@ -250,11 +253,13 @@ impl LockupCtx {
     /// # Context
     ///
     /// Any, NMI included.
-    pub(super) fn in_tree_reports(&self) -> u64 {
-        let [soft, hard] = self.in_tree_counts;
-        let read =
-            |count: Option<&Atomic<i32>>| count.map_or(0, |count| count.load(Relaxed)) as u32;
-        u64::from(read(soft)) << 32 | u64::from(read(hard))
+    pub(super) fn in_tree_reports(&self) -> InTreeReports {
+        let read = |count: Option<&Atomic<i32>>| count.map_or(0, |count| count.load(Relaxed));
+        let [softlockups, hardlockups] = self.in_tree_counts.map(read);
+        InTreeReports {
+            softlockups,
+            hardlockups,
+        }
     }
 
     /// Whether an NMI can be sent to a CPU.

@@ -64,8 +64,8 @@ pub(super) struct CpuSoftlockup {
     last_steal: Atomic<u64>,
     /// How often the watchdog had been touched.
     touches: Atomic<u32>,
-    /// How often with interrupts on.
-    touches_with_irqs_on: Atomic<u32>,
+    /// How often by tasks.
+    touches_by_tasks: Atomic<u32>,
     /// Whether the incident of the present soft lockup is in the record.
     recorded: Atomic<bool>,
     /// For how many nanoseconds its timer interrupt has stayed away since the stop work ran last, at
@@ -86,8 +86,8 @@ pub(super) struct TimerSample {
     pub(super) overrun: u64,
     /// Whether the threshold begins anew: after a pause, or with the report of a hard lockup.
     pub(super) restart: bool,
-    /// Whether the in-tree detectors have given a report, on whatever CPU, since the interrupt
-    /// before.
+    /// Whether the in-tree detector of soft lockups has given a report, on whatever CPU, since the
+    /// interrupt before.
     pub(super) in_tree_reported: bool,
     /// Whether the stop work of the interrupt before has run.
     pub(super) stop_work_ran: bool,
@@ -103,7 +103,7 @@ impl CpuSoftlockup {
             steal_at_report: Atomic::new(0),
             last_steal: Atomic::new(0),
             touches: Atomic::new(0),
-            touches_with_irqs_on: Atomic::new(0),
+            touches_by_tasks: Atomic::new(0),
             recorded: Atomic::new(false),
             irqs_off: Atomic::new(0),
             usage: CpuUsage::new(),
@@ -141,8 +141,8 @@ impl CpuSoftlockup {
         self.irqs_off.store(0, Relaxed);
         self.save(SoftlockupState::new(now, cpu::steal_ns(cpu)));
         self.touches.store(ctx.touches.softlockup(cpu), Relaxed);
-        self.touches_with_irqs_on
-            .store(ctx.touches.with_irqs_on(cpu), Relaxed);
+        self.touches_by_tasks
+            .store(ctx.touches.by_tasks(cpu), Relaxed);
         self.usage.reset(cpu, now);
     }
 
@@ -193,7 +193,7 @@ impl CpuSoftlockup {
         irq: &HardirqCtx<'_>,
     ) -> bool {
         (lockup.duration < threshold.saturating_mul(2) || ctx.other_cpu_stuck(irq.cpu()))
-            && stacktrace::is_in(&stacktrace::save_interrupted(irq), c"multi_cpu_stop")
+            && stacktrace::interrupted_is_in(irq, c"multi_cpu_stop")
     }
 
     /// Checks for a soft lockup and reports it: the rest of `watchdog_timer_fn()`. Returns when the
@@ -219,9 +219,8 @@ impl CpuSoftlockup {
         let mut touched = self.touches.load(Relaxed) != touches;
         if touched {
             self.touches.store(touches, Relaxed);
-            let with_irqs_on = ctx.touches.with_irqs_on(cpu);
-            let asks_for_time =
-                self.touches_with_irqs_on.xchg(with_irqs_on, Relaxed) != with_irqs_on;
+            let by_tasks = ctx.touches.by_tasks(cpu);
+            let asks_for_time = self.touches_by_tasks.xchg(by_tasks, Relaxed) != by_tasks;
             // Otherwise the touch is the stack in a report of the in-tree detector.
             touched = asks_for_time || !timer.in_tree_reported;
         }

@@ -197,9 +197,14 @@ impl TimerCallback for CpuWatchdog {
             return Some(next);
         }
         let before = heartbeat.hrtimer_ts.xchg(now, Full);
-        let in_tree_reports = ctx.in_tree_reports();
-        let in_tree_reported = heartbeat.in_tree_reports.load(Relaxed) != in_tree_reports;
-        heartbeat.in_tree_reports.store(in_tree_reports, Relaxed);
+        let reports = ctx.in_tree_reports();
+        let in_tree_reported = heartbeat.in_tree_softlockups.load(Relaxed) != reports.softlockups;
+        heartbeat
+            .in_tree_softlockups
+            .store(reports.softlockups, Relaxed);
+        heartbeat
+            .in_tree_hardlockups
+            .store(reports.hardlockups, Relaxed);
         let state = cpu_hardlockup.recover(&ctx.pending_hits);
         self.print_recovery(state, now, before);
 
@@ -277,7 +282,7 @@ impl cpuhp::Callbacks for Watchdogs {
         let now = monotonic();
         let watchdog = timer.data();
         watchdog.reset(now);
-        cpu_hardlockup.reset(now, buddy::touches(ctx, cpu));
+        cpu_hardlockup.reset(now, buddy::touches(ctx, cpu), ctx.touches.by_tasks(cpu));
         heartbeat.reset(now, ctx.in_tree_reports());
         // The timer first, so that no CPU checks the heartbeat of one whose timer does not run yet.
         let at = now.saturating_add(ctx.sample_period());

@@ -272,11 +272,7 @@ unsafe extern "C" {
     pub fn vigil_set_cpuidle_text(start: kernel::ffi::c_ulong, end: kernel::ffi::c_ulong);
 }
 unsafe extern "C" {
-    pub fn vigil_stack_is_in(
-        stack: *const kernel::ffi::c_ulong,
-        depth: kernel::ffi::c_uint,
-        function: *const kernel::ffi::c_char,
-    ) -> kernel::ffi::c_int;
+    pub fn vigil_interrupted_is_in(function: *const kernel::ffi::c_char) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn vigil_show_interrupted(regs: *mut pt_regs);
@@ -354,7 +350,7 @@ unsafe extern "C" {
     pub fn vigil_softlockup_touches(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
 }
 unsafe extern "C" {
-    pub fn vigil_irqs_on_touches(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
+    pub fn vigil_task_touches(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;
 }
 unsafe extern "C" {
     pub fn vigil_hardlockup_touches(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_uint;

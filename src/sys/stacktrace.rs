@@ -80,23 +80,15 @@ pub(crate) fn print(stack: &Stack) {
 #[cfg(not(CONFIG_STACKTRACE))]
 pub(crate) fn print(_stack: &Stack) {}
 
-/// Returns whether a function of the kernel is on a stack.
+/// Returns whether the running timer interrupt interrupted a function of the kernel, or what that has
+/// called.
 ///
 /// # Context
 ///
-/// Any; searches the symbol table for each address.
-pub(crate) fn is_in(stack: &Stack, function: &CStr) -> bool {
-    let addresses = stack.addresses.get(..stack.depth as usize);
-    let addresses = addresses.unwrap_or_default();
-    // SAFETY: The slice holds as many addresses, which are looked up and not followed; the name is
-    // NUL-terminated.
-    unsafe {
-        ffi::vigil_stack_is_in(
-            addresses.as_ptr(),
-            addresses.len() as u32,
-            function.as_char_ptr(),
-        ) != 0
-    }
+/// Hard interrupt; searches the symbol table for each address of the stack.
+pub(crate) fn interrupted_is_in(_irq: &HardirqCtx<'_>, function: &CStr) -> bool {
+    // SAFETY: In a hard interrupt, as `_irq` proves; the name is NUL-terminated.
+    unsafe { ffi::vigil_interrupted_is_in(function.as_char_ptr()) != 0 }
 }
 
 impl Ksyms {

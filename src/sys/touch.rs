@@ -98,16 +98,16 @@ impl TouchProbes {
         }
     }
 
-    /// Returns how many of these came with interrupts on, which the stack in a report of the in-tree
-    /// detectors never does; wraps.
+    /// Returns how often either detector was touched by tasks, which the stack in a report of the
+    /// in-tree detectors never does; wraps.
     ///
     /// # Context
     ///
     /// Any, NMI included.
-    pub(crate) fn with_irqs_on(&self, cpu: u32) -> u32 {
+    pub(crate) fn by_tasks(&self, cpu: u32) -> u32 {
         if cpu::possible(cpu) {
             // SAFETY: The CPU is possible, so that it has its part of per-CPU variables.
-            unsafe { ffi::vigil_irqs_on_touches(cpu) }
+            unsafe { ffi::vigil_task_touches(cpu) }
         } else {
             0
         }
@@ -203,12 +203,10 @@ mod tests {
                 .is_some())
         };
         let (soft, hard) = (touches.softlockup(0), touches.hardlockup(0));
-        let with_irqs_on = touches.with_irqs_on(0);
+        let by_tasks = touches.by_tasks(0);
         touch_nmi_watchdog();
-        assert_eq!(
-            touches.with_irqs_on(0) != with_irqs_on,
-            exists(b"touch_softlockup_watchdog")?
-        );
+        let counted = touches.by_tasks(0) != by_tasks;
+        assert_eq!(counted, exists(b"touch_softlockup_watchdog")?);
         if exists(b"touch_softlockup_watchdog")? {
             assert!(touches.softlockup(0) != soft);
         } else {

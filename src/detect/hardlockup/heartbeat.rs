@@ -18,6 +18,13 @@ use kernel::sync::atomic::{
     Release, //
 };
 
+/// How many reports the in-tree detectors have given.
+#[derive(Clone, Copy)]
+pub(in crate::detect) struct InTreeReports {
+    pub(in crate::detect) softlockups: i32,
+    pub(in crate::detect) hardlockups: i32,
+}
+
 /// What a CPU writes about itself, for the CPUs that check it. All times in nanoseconds on the
 /// monotonic clock.
 #[repr(align(64))]
@@ -26,8 +33,9 @@ pub(in crate::detect) struct CpuHeartbeat {
     pub(in crate::detect) hrtimer_ts: Atomic<u64>,
     /// When its timer interrupt came on time: [`OnTimeHistory`].
     on_time: [Atomic<u64>; 3],
-    /// [`LockupCtx::in_tree_reports`](crate::detect::lockup_ctx::LockupCtx) at that interrupt.
-    pub(in crate::detect) in_tree_reports: Atomic<u64>,
+    /// How many reports the in-tree detectors had given at that interrupt.
+    pub(in crate::detect) in_tree_softlockups: Atomic<i32>,
+    pub(in crate::detect) in_tree_hardlockups: Atomic<i32>,
     /// Whether it is watched.
     pub(in crate::detect) active: Atomic<bool>,
     /// Whether it has a soft lockup that was reported.
@@ -41,7 +49,8 @@ impl CpuHeartbeat {
     pub(in crate::detect) fn new() -> Self {
         Self {
             hrtimer_ts: Atomic::new(0),
-            in_tree_reports: Atomic::new(0),
+            in_tree_softlockups: Atomic::new(0),
+            in_tree_hardlockups: Atomic::new(0),
             on_time: core::array::from_fn(|_| Atomic::new(0)),
             active: Atomic::new(false),
             has_softlockup: Atomic::new(false),
@@ -49,10 +58,11 @@ impl CpuHeartbeat {
         }
     }
 
-    /// The CPU is about to be watched. `in_tree_reports`: as they are now.
-    pub(in crate::detect) fn reset(&self, now: u64, in_tree_reports: u64) {
+    /// The CPU is about to be watched. `reports`: as they are now.
+    pub(in crate::detect) fn reset(&self, now: u64, reports: InTreeReports) {
         self.hrtimer_ts.store(now, Relaxed);
-        self.in_tree_reports.store(in_tree_reports, Relaxed);
+        self.in_tree_softlockups.store(reports.softlockups, Relaxed);
+        self.in_tree_hardlockups.store(reports.hardlockups, Relaxed);
         self.report_since.store(0, Relaxed);
         self.has_softlockup.store(false, Relaxed);
     }
