@@ -22,6 +22,7 @@
  * noted here, stands still on a CPU whose interrupts are off.
  */
 #include <linux/bottom_half.h>
+#include <linux/console.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/hrtimer.h>
@@ -46,6 +47,7 @@
 #include <linux/string.h>
 #include <linux/tick.h>
 #include <linux/timekeeping.h>
+#include <linux/workqueue.h>
 #include <uapi/linux/sched/types.h>
 
 #ifdef CONFIG_X86
@@ -435,6 +437,139 @@ static noinline void prov_printk_lock(struct prov_thread *t)
 	lockup_spin_through(t);
 	printk_cpu_sync_put_irqrestore(flags);
 }
+
+/* Whose line hangs the console; NULL for no one's. */
+static struct prov_thread *console_hangs;
+
+/* A device that does not take the line: its owner waits, and has the console's lock. */
+static noinline void prov_console_write(struct console *console, const char *text,
+					unsigned int len)
+{
+	struct prov_thread *t = READ_ONCE(console_hangs);
+
+	if (!t || t->task != current)
+		return;
+	WRITE_ONCE(console_hangs, NULL);
+	lockup_spin_through(t);
+}
+
+static struct console prov_console = {
+	.name	= "prov",
+	.write	= prov_console_write,
+	.flags	= CON_ENABLED,
+	.index	= -1,
+};
+
+static noinline void prov_console_hang(struct prov_thread *t)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	WRITE_ONCE(console_hangs, t);
+	/* Another CPU may be the one that prints a line. */
+	while (READ_ONCE(console_hangs) && !READ_ONCE(t->stall->released)) {
+		pr_emerg("a line at which the console hangs\n");
+		mdelay(1);
+	}
+	WRITE_ONCE(console_hangs, NULL);
+	local_irq_restore(flags);
+}
+
+static int console_prepare(struct prov_stall *s)
+{
+	if (!console_is_registered(&prov_console))
+		register_console(&prov_console);
+	return lockup_prepare(s);
+}
+
+/* Clean up, with no stall left. */
+void prov_lockup_exit(void)
+{
+	if (console_is_registered(&prov_console))
+		unregister_console(&prov_console);
+}
+
+#if __has_include("kernel/workqueue_internal.h")
+#include "kernel/workqueue_internal.h"
+
+struct pool_work {
+	struct work_struct work;
+	/* The first member of struct worker_pool, which workqueue.c keeps to itself. */
+	raw_spinlock_t *lock;
+};
+
+static void pool_work_fn(struct work_struct *work)
+{
+	struct worker *worker = kthread_data(current);
+
+	container_of(work, struct pool_work, work)->lock = (raw_spinlock_t *)worker->pool;
+}
+
+/* The lock of this CPU's worker pool: who queues work to the CPU waits for it. */
+static noinline void prov_pool_lock(struct prov_thread *t)
+{
+	struct pool_work pool;
+	unsigned long flags;
+
+	INIT_WORK_ONSTACK(&pool.work, pool_work_fn);
+	queue_work_on(raw_smp_processor_id(), system_percpu_wq, &pool.work);
+	flush_work(&pool.work);
+	destroy_work_on_stack(&pool.work);
+	raw_spin_lock_irqsave(pool.lock, flags);
+	lockup_spin_through(t);
+	raw_spin_unlock_irqrestore(pool.lock, flags);
+}
+#else
+static void prov_pool_lock(struct prov_thread *t)
+{
+	WRITE_ONCE(t->err, -EOPNOTSUPP);
+}
+#endif
+
+#ifdef CONFIG_PREEMPT_NOTIFIERS
+struct rq_notifier {
+	struct preempt_notifier notifier;
+	struct prov_thread *t;
+};
+
+static void rq_sched_in(struct preempt_notifier *notifier, int cpu)
+{
+}
+
+/* Called with the run queue's lock held. */
+static noinline void prov_rq_sched_out(struct preempt_notifier *notifier, struct task_struct *next)
+{
+	struct rq_notifier *rq = container_of(notifier, struct rq_notifier, notifier);
+	struct prov_thread *t = rq->t;
+
+	rq->t = NULL;
+	if (t)
+		lockup_spin_through(t);
+}
+
+static struct preempt_ops rq_ops = {
+	.sched_in	= rq_sched_in,
+	.sched_out	= prov_rq_sched_out,
+};
+
+/* The lock of this CPU's run queue: who wakes a task to the CPU waits for it. */
+static noinline void prov_rq_lock(struct prov_thread *t)
+{
+	struct rq_notifier rq = { .t = t };
+
+	preempt_notifier_init(&rq.notifier, &rq_ops);
+	preempt_notifier_inc();
+	preempt_notifier_register(&rq.notifier);
+	schedule_timeout_uninterruptible(1);
+	preempt_notifier_unregister(&rq.notifier);
+	preempt_notifier_dec();
+}
+#else
+static void prov_rq_lock(struct prov_thread *t)
+{
+	WRITE_ONCE(t->err, -EOPNOTSUPP);
+}
+#endif
 
 static noinline void prov_bh_off(struct prov_thread *t)
 {
@@ -905,6 +1040,20 @@ const struct prov_kind prov_lockup_kinds[] = {
 	}, {
 		LOCKUP_PLAIN("printk_lock", "printk", prov_printk_lock, lockup_keys),
 		.help = "spins with interrupts off and printk_cpu_sync held: a hard lockup",
+		.flags = PROV_CPUS,
+	}, {
+		LOCKUP("console_hang", "console", prov_console_hang, lockup_keys),
+		.help = "spins with interrupts off in a console's write(): a hard lockup",
+		.flags = PROV_CPUS | PROV_NOT_RT,
+		.prepare = console_prepare,
+		.release = lockup_release,
+	}, {
+		LOCKUP_PLAIN("pool_lock", "pool", prov_pool_lock, lockup_keys),
+		.help = "spins with interrupts off and a worker pool's lock held: a hard lockup",
+		.flags = PROV_CPUS,
+	}, {
+		LOCKUP_PLAIN("rq_lock", "rq", prov_rq_lock, lockup_keys),
+		.help = "spins with interrupts off and the run queue's lock held: a hard lockup",
 		.flags = PROV_CPUS,
 	}, {
 		/* With PREEMPT_RT both can be preempted. */

@@ -1076,6 +1076,7 @@ static void __exit prov_exit(void)
 	prov_paused_exit();
 	prov_perf_exit();
 	prov_end_all();
+	prov_lockup_exit();
 	destroy_workqueue(prov_wq);
 }
 

@@ -185,6 +185,7 @@ int prov_lockups_open(struct inode *inode, struct file *file);
 struct dentry;
 
 /* The file "nmi_echo". */
+void prov_lockup_exit(void);
 void prov_misc_init(struct dentry *dir);
 void prov_nmi_init(struct dentry *dir);
 void prov_nmi_exit(void);

@@ -38,6 +38,8 @@ void vigil_bind_print_irqtrace_events(void *entry);
 void vigil_bind_scx_softlockup(void *entry);
 void vigil_bind_scx_hardlockup(void *entry);
 void vigil_bind_print_modules(void *entry);
+void vigil_bind_printk_deferred_enter(void *entry);
+void vigil_bind_printk_deferred_exit(void *entry);
 void vigil_bind_trigger_backtrace(void *entry);
 
 void vigil_cpu_state_save(struct vigil_cpu_state *state, struct pt_regs *regs);

@@ -84,6 +84,12 @@ static const struct {
 	[VIGIL_KSYM_PRINT_MODULES] = {
 		"print_modules", vigil_bind_print_modules,
 	},
+	[VIGIL_KSYM_PRINTK_DEFERRED_ENTER] = {
+		"__printk_deferred_enter", vigil_bind_printk_deferred_enter,
+	},
+	[VIGIL_KSYM_PRINTK_DEFERRED_EXIT] = {
+		"__printk_deferred_exit", vigil_bind_printk_deferred_exit,
+	},
 	[VIGIL_KSYM_TRIGGER_BACKTRACE] = {
 		"arch_trigger_cpumask_backtrace", vigil_bind_trigger_backtrace,
 	},

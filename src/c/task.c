@@ -167,7 +167,11 @@ void vigil_run_on_half(int odd)
  */
 void vigil_sched_show_task(struct task_struct *task)
 {
+	unsigned long flags;
+	int deferred = vigil_printk_defer(&flags);
+
 	sched_show_task(task);
+	vigil_printk_defer_end(deferred, flags);
 }
 
 /**

@@ -86,6 +86,8 @@ enum vigil_ksym {
 	VIGIL_KSYM_SCX_SOFTLOCKUP,
 	VIGIL_KSYM_SCX_HARDLOCKUP,
 	VIGIL_KSYM_PRINT_MODULES,
+	VIGIL_KSYM_PRINTK_DEFERRED_ENTER,
+	VIGIL_KSYM_PRINTK_DEFERRED_EXIT,
 	VIGIL_KSYM_TRIGGER_BACKTRACE,
 	VIGIL_NR_KSYMS,
 };
@@ -179,6 +181,9 @@ int vigil_perf_event_probe(void);
 int vigil_printk_cpu_sync_try_get(unsigned long *flags);
 void vigil_printk_cpu_sync_put(int locked, unsigned long flags);
 void vigil_print_modules(void);
+int vigil_is_console_locked(void);
+int vigil_printk_defer(unsigned long *flags);
+void vigil_printk_defer_end(int deferred, unsigned long flags);
 
 /* procfs.c */
 int vigil_proc_lookup(struct vfsmount *mount, const char *path);

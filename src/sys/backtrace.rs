@@ -18,7 +18,10 @@ use super::{
         self,
         NmiSender, //
     },
-    printk::PrintkCpuSync, //
+    printk::{
+        Deferred,
+        PrintkCpuSync, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -132,6 +135,7 @@ impl Ksyms {
         if !PrintkCpuSync::new().is_locked() {
             return Printed::LeftOut;
         }
+        let _deferred = Deferred::new();
         call();
         Printed::Yes
     }

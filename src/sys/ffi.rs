@@ -113,8 +113,10 @@ pub const vigil_ksym_VIGIL_KSYM_PRINT_IRQTRACE_EVENTS: vigil_ksym = 7;
 pub const vigil_ksym_VIGIL_KSYM_SCX_SOFTLOCKUP: vigil_ksym = 8;
 pub const vigil_ksym_VIGIL_KSYM_SCX_HARDLOCKUP: vigil_ksym = 9;
 pub const vigil_ksym_VIGIL_KSYM_PRINT_MODULES: vigil_ksym = 10;
-pub const vigil_ksym_VIGIL_KSYM_TRIGGER_BACKTRACE: vigil_ksym = 11;
-pub const vigil_ksym_VIGIL_NR_KSYMS: vigil_ksym = 12;
+pub const vigil_ksym_VIGIL_KSYM_PRINTK_DEFERRED_ENTER: vigil_ksym = 11;
+pub const vigil_ksym_VIGIL_KSYM_PRINTK_DEFERRED_EXIT: vigil_ksym = 12;
+pub const vigil_ksym_VIGIL_KSYM_TRIGGER_BACKTRACE: vigil_ksym = 13;
+pub const vigil_ksym_VIGIL_NR_KSYMS: vigil_ksym = 14;
 pub type vigil_ksym = kernel::ffi::c_uint;
 unsafe extern "C" {
     pub fn vigil_ksym_name(ksym: vigil_ksym) -> *const kernel::ffi::c_char;
@@ -240,6 +242,15 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_print_modules();
+}
+unsafe extern "C" {
+    pub fn vigil_is_console_locked() -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_printk_defer(flags: *mut kernel::ffi::c_ulong) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_printk_defer_end(deferred: kernel::ffi::c_int, flags: kernel::ffi::c_ulong);
 }
 unsafe extern "C" {
     pub fn vigil_proc_lookup(

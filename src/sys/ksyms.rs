@@ -48,6 +48,8 @@ pub(crate) struct Ksyms {
     scx_softlockup: bool,
     scx_hardlockup: bool,
     pub(super) print_modules: bool,
+    printk_deferred_enter: bool,
+    printk_deferred_exit: bool,
     pub(super) trigger_backtrace: bool,
     _private: PhantomData<()>,
 }
@@ -82,6 +84,8 @@ impl Ksyms {
             scx_softlockup: bind(ffi::vigil_ksym_VIGIL_KSYM_SCX_SOFTLOCKUP),
             scx_hardlockup: bind(ffi::vigil_ksym_VIGIL_KSYM_SCX_HARDLOCKUP),
             print_modules: bind(ffi::vigil_ksym_VIGIL_KSYM_PRINT_MODULES),
+            printk_deferred_enter: bind(ffi::vigil_ksym_VIGIL_KSYM_PRINTK_DEFERRED_ENTER),
+            printk_deferred_exit: bind(ffi::vigil_ksym_VIGIL_KSYM_PRINTK_DEFERRED_EXIT),
             trigger_backtrace: bind(ffi::vigil_ksym_VIGIL_KSYM_TRIGGER_BACKTRACE),
             _private: PhantomData,
         };
@@ -128,6 +132,14 @@ impl Ksyms {
                 self.scx_hardlockup,
             ),
             (ffi::vigil_ksym_VIGIL_KSYM_PRINT_MODULES, self.print_modules),
+            (
+                ffi::vigil_ksym_VIGIL_KSYM_PRINTK_DEFERRED_ENTER,
+                self.printk_deferred_enter,
+            ),
+            (
+                ffi::vigil_ksym_VIGIL_KSYM_PRINTK_DEFERRED_EXIT,
+                self.printk_deferred_exit,
+            ),
             (
                 ffi::vigil_ksym_VIGIL_KSYM_TRIGGER_BACKTRACE,
                 self.trigger_backtrace,

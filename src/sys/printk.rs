@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Log lines without the module's name in front, and `printk_cpu_sync`, which keeps them together.
+//! Log lines without the module's name in front, and `printk_cpu_sync`, which keeps them together. While
+//! another CPU has the console, lines are only stored: see `vigil_printk_defer()`.
 //!
 //! Mainline's report lines have no module name, and existing parsers match them as they are. Lines of
 //! vigil's own come from [`crate::logic::messages`] with `vigil: ` in front already, so that programs
@@ -53,6 +54,16 @@ pub(crate) fn emerg(text: fmt::Arguments<'_>) {
 /// Prints one line at level "critical". As [`err`].
 pub(crate) fn crit(text: fmt::Arguments<'_>) {
     print(c"\x012%pA\n", text);
+}
+
+/// Returns whether a CPU has the console, and prints what others have stored.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn is_console_locked() -> bool {
+    // SAFETY: Reads one variable.
+    unsafe { ffi::vigil_is_console_locked() != 0 }
 }
 
 /// Has all that is logged from now on printed on the console, for a panic that follows. Returns the
@@ -125,7 +136,44 @@ static GIVEN_UP: Atomic<bool> = Atomic::new(false);
 pub(crate) struct PrintkCpuSync {
     locked: bool,
     flags: usize,
+    /// `None` once it is being dropped.
+    deferred: Option<Deferred>,
     _not_send: NotThreadSafe,
+}
+
+/// Has the lines of this CPU stored only, while it lives, if another CPU had the console.
+///
+/// # Invariants
+///
+/// `deferred` and `flags` are what `vigil_printk_defer()` returned, on this CPU.
+pub(super) struct Deferred {
+    deferred: bool,
+    flags: usize,
+    _not_send: NotThreadSafe,
+}
+
+impl Deferred {
+    /// # Context
+    ///
+    /// Any, NMI included. If another CPU has the console, interrupts are off while it lives.
+    pub(super) fn new() -> Self {
+        let mut flags = 0;
+        // SAFETY: Undone in `drop`, on this CPU: interrupts are off if there is anything to be undone.
+        let deferred = unsafe { ffi::vigil_printk_defer(&raw mut flags) } != 0;
+        // INVARIANT: Just set.
+        Self {
+            deferred,
+            flags,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant this undoes the call, on the same CPU.
+        unsafe { ffi::vigil_printk_defer_end(self.deferred.into(), self.flags) };
+    }
 }
 
 impl PrintkCpuSync {
@@ -155,6 +203,7 @@ impl PrintkCpuSync {
                 return Self {
                     locked,
                     flags,
+                    deferred: Some(Deferred::new()),
                     _not_send: NotThreadSafe,
                 };
             }
@@ -174,6 +223,8 @@ impl PrintkCpuSync {
 
 impl Drop for PrintkCpuSync {
     fn drop(&mut self) {
+        // First what came last: each turns interrupts back to what they were before.
+        self.deferred = None;
         // SAFETY: By the type invariant this undoes the last call, on the same CPU.
         unsafe { ffi::vigil_printk_cpu_sync_put(self.locked.into(), self.flags) };
     }
@@ -181,6 +232,7 @@ impl Drop for PrintkCpuSync {
 
 /// Prints `text` by a `format` whose only conversion is `%pA`.
 fn print(format: &'static CStr, text: fmt::Arguments<'_>) {
+    let _deferred = Deferred::new();
     // SAFETY: `format` is NUL-terminated and its one conversion, `%pA`, takes a pointer to a
     // `fmt::Arguments`, which lives until the call returns (`rust_fmt_argument()`).
     unsafe {

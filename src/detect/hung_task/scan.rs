@@ -86,6 +86,10 @@ const INITIAL_CAPACITY: usize = 4096;
 /// logged.
 const MAX_CAPACITY: usize = 1 << 17;
 
+/// How often, and how many milliseconds each, a report waits for the console.
+const CONSOLE_WAITS: u32 = 50;
+const CONSOLE_WAIT_MS: u32 = 20;
+
 type Entries = Buffer<Entry<Option<ARef<Task>>>>;
 type Buckets = Buffer<u32>;
 
@@ -120,6 +124,17 @@ pub(super) struct TrackedTasks {
     due: u64,
     /// What `hung_task_warnings` lets be printed.
     warnings: Warnings,
+}
+
+/// Waits until the lines of a report are on the console, if another CPU prints them: it would have to
+/// print those of all reports, and the log has room for some. A console that hangs is not waited for.
+fn wait_for_console(control: &ThreadControl) {
+    for _ in 0..CONSOLE_WAITS {
+        if control.should_stop() || !printk::is_console_locked() {
+            break;
+        }
+        control.wait(Some(CONSOLE_WAIT_MS));
+    }
 }
 
 impl TrackedTasks {
@@ -211,6 +226,8 @@ impl TrackedTasks {
     /// # Context
     ///
     /// Process context: may sleep, and prints reports.
+    // Not part of the caller's stack frame, nor is `scan_tasks`.
+    #[inline(never)]
     pub(super) fn check_tracked(
         &mut self,
         settings: &Settings,
@@ -289,6 +306,7 @@ impl TrackedTasks {
                     owner_is_hung,
                 };
                 report.add(&found, hung);
+                wait_for_console(control);
             }
             // A report takes as long as the console does. A setting that was changed meanwhile
             // holds for the other tasks.
@@ -316,6 +334,7 @@ impl TrackedTasks {
     /// # Context
     ///
     /// Process context, may sleep.
+    #[inline(never)]
     pub(super) fn scan_tasks(
         &mut self,
         settings: &Settings,

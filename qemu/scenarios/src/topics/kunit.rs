@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 28] = sources![
+const SOURCES: [(&str, &str); 29] = sources![
     "backtrace",
     "buffer",
     "clock",
@@ -47,6 +47,7 @@ const SOURCES: [(&str, &str); 28] = sources![
     "pm",
     "printk",
     "runqueue",
+    "single",
     "stacktrace",
     "sys_info",
     "sysctl",
