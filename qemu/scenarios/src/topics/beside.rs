@@ -21,16 +21,61 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         })
         .needs(SOFT)
         .all(),
-        Scenario::new("vigils_soft_panic", vigils_soft_panic).needs(SOFT),
+        Scenario::new("vigils_soft_panic", |cx| vigils_soft_panic(cx, 1, 0, 1)).needs(SOFT),
+        Scenario::new("vigils_soft_panic_in_tree_sooner", |cx| {
+            vigils_soft_panic(cx, 1, 0, 2)
+        })
+        .needs(SOFT)
+        .all(),
+        Scenario::new("vigils_soft_panic_in_tree_later", |cx| {
+            vigils_soft_panic(cx, 3, 0, 1)
+        })
+        .needs(SOFT)
+        .all(),
+        Scenario::new("both_soft_panic", |cx| vigils_soft_panic(cx, 1, 1, 1))
+            .needs(SOFT)
+            .all(),
         Scenario::new("soft_counts", soft_counts).needs(SOFT),
         Scenario::new("time_is_given", time_is_given).needs(SOFT),
-        Scenario::new("in_tree_hard_panic", in_tree_hard_panic).needs("CONFIG_ARM64_PSEUDO_NMI"),
-        Scenario::new("in_tree_hung_panic", |cx| hung_panic(cx, 1, 0))
+        Scenario::new("in_tree_hard_panic", |cx| hard_panic(cx, (1, 1), (1, 0)))
+            .needs("CONFIG_ARM64_PSEUDO_NMI"),
+        Scenario::new("in_tree_hard_panic_vigil_sooner", |cx| {
+            hard_panic(cx, (2, 1), (1, 0))
+        })
+        .needs("CONFIG_ARM64_PSEUDO_NMI")
+        .all(),
+        Scenario::new("vigils_hard_panic", |cx| hard_panic(cx, (1, 1), (0, 1)))
+            .needs("CONFIG_ARM64_PSEUDO_NMI"),
+        Scenario::new("vigils_hard_panic_in_tree_sooner", |cx| {
+            hard_panic(cx, (1, 3), (0, 1))
+        })
+        .needs("CONFIG_ARM64_PSEUDO_NMI")
+        .all(),
+        Scenario::new("both_hard_panic", |cx| hard_panic(cx, (1, 1), (1, 1)))
+            .needs("CONFIG_ARM64_PSEUDO_NMI")
+            .all(),
+        Scenario::new("in_tree_hung_panic", |cx| hung_panic(cx, (2, 2), (1, 0)))
             .needs(HUNG)
             .light(),
-        Scenario::new("vigils_hung_panic", |cx| hung_panic(cx, 0, 1))
+        Scenario::new("in_tree_hung_panic_vigil_sooner", |cx| {
+            hung_panic(cx, (5, 2), (1, 0))
+        })
+        .needs(HUNG)
+        .light()
+        .all(),
+        Scenario::new("vigils_hung_panic", |cx| hung_panic(cx, (2, 2), (0, 1)))
             .needs(HUNG)
             .light(),
+        Scenario::new("vigils_hung_panic_in_tree_sooner", |cx| {
+            hung_panic(cx, (2, 5), (0, 1))
+        })
+        .needs(HUNG)
+        .light()
+        .all(),
+        Scenario::new("both_hung_panic", |cx| hung_panic(cx, (2, 2), (1, 1)))
+            .needs(HUNG)
+            .light()
+            .all(),
         Scenario::new("hung_counts", hung_counts)
             .needs(HUNG)
             .light(),
@@ -93,10 +138,12 @@ fn in_tree_soft_panic(cx: &Cx, in_tree: u32, ours: u32) -> Verdict {
     soft_panic_within(cx, &parameters, in_tree, 1, most)
 }
 
-/// vigil's own panic comes beside a detector that only reports.
-fn vigils_soft_panic(cx: &Cx) -> Verdict {
-    let most = 4.0 + 2.0 * grace() + PERIOD;
-    soft_panic_within(cx, "watchdog_thresh=1 softlockup_panic=2", 1, 0, most)
+/// vigil's own panic, at the second threshold, comes beside a detector that reports, or panics too.
+fn vigils_soft_panic(cx: &Cx, in_tree: u32, in_tree_panic: u32, ours: u32) -> Verdict {
+    let thresh = f64::from(ours);
+    let most = 4.0 * thresh + 2.0 * grace() + PERIOD * thresh;
+    let parameters = format!("watchdog_thresh={ours} softlockup_panic=2");
+    soft_panic_within(cx, &parameters, in_tree, in_tree_panic, most)
 }
 
 /// The kernel's count moves as it does without vigil, and vigil's reports come at each of its
@@ -158,31 +205,38 @@ fn time_is_given(cx: &Cx) -> Verdict {
     Ok(())
 }
 
-/// The same for hard lockups, where the kernel has a counter.
-fn in_tree_hard_panic(cx: &Cx) -> Verdict {
-    let vm = guest(cx, 2, "watchdog_thresh=1 hardlockup_panic=0")?;
-    kernel(&vm, "watchdog_thresh", 1)?;
-    kernel(&vm, "hardlockup_panic", 1)?;
+/// The same for hard lockups, where the kernel has a counter. Thresholds and panic knobs: the
+/// kernel's, and vigil's.
+fn hard_panic(cx: &Cx, thresh: (u32, u32), panic: (u32, u32)) -> Verdict {
+    let parameters = format!("watchdog_thresh={} hardlockup_panic={}", thresh.1, panic.1);
+    let vm = guest(cx, 2, &parameters)?;
+    kernel(&vm, "watchdog_thresh", thresh.0)?;
+    kernel(&vm, "hardlockup_panic", panic.0)?;
     Lockup::start(&vm, "irqs_off cpu=1 ms=60000")?;
     panicked(&vm.wait_panic(SOON)?, "Hard LOCKUP")?;
     Ok(())
 }
 
-/// Each panics by its own knob.
-fn hung_panic(cx: &Cx, in_tree: u32, ours: u32) -> Verdict {
+/// Each panics by its own knob. Timeouts and panic knobs: the kernel's, and vigil's.
+fn hung_panic(cx: &Cx, timeout: (u32, u32), panic: (u32, u32)) -> Verdict {
     let vm = guest(
         cx,
         2,
-        &format!("hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_panic={ours}"),
+        &format!(
+            "hung_task_timeout_secs={} hung_task_check_interval_secs=1 hung_task_panic={}",
+            timeout.1, panic.1
+        ),
     )?;
     kernel(&vm, "hung_task_check_interval_secs", 1)?;
-    kernel(&vm, "hung_task_timeout_secs", 2)?;
-    kernel(&vm, "hung_task_panic", in_tree)?;
+    kernel(&vm, "hung_task_timeout_secs", timeout.0)?;
+    kernel(&vm, "hung_task_panic", panic.0)?;
     Stall::start(&vm, "mutex")?;
     let began = vm.uptime()?;
     let at = panicked(&vm.wait_panic(SOON)?, "hung_task: blocked tasks")?;
     // The timeout, an interval of each detector, and what the report takes.
-    let most = 2.0 + 2.0 + 2.0 * grace() + 1.0;
+    let panics = [timeout.0 * panic.0, timeout.1 * panic.1];
+    let timeout = panics.into_iter().filter(|timeout| *timeout != 0).min();
+    let most = f64::from(timeout.unwrap_or(0)) + 2.0 + 2.0 * grace() + 1.0;
     ensure!(
         at - began < most,
         "panic after {} s, not within {most}",
