@@ -152,6 +152,7 @@ impl<'a> HungTaskReport<'a> {
     /// # Context
     ///
     /// Process context; prints many lines.
+    #[inline(never)]
     pub(crate) fn add(&mut self, found: &HungTask<'_>, hung: u64) {
         let was_fatal = self.session.is_fatal();
         let record = found.first && self.recorded < MAX_RECORDED && !was_fatal;
