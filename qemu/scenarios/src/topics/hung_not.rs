@@ -158,9 +158,8 @@ fn frozen_file_system(cx: &Cx) -> Verdict {
     vm.insmod("vigil_provoke.ko", "")?;
     vm.load("hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=3")?;
     let mark = vm.mark()?;
-    let writers = vm.spawn(
-        "fsfreeze --freeze /mnt; for i in $(seq 12); do touch /mnt/$i & done; touch /tmp/begun; wait",
-    )?;
+    let writers =
+        vm.spawn("fsfreeze --freeze /mnt; for i in $(seq 12); do touch /mnt/$i & done; wait")?;
     wait_for(&vm, SOON, "no warnings to be left", || {
         Ok((vm.knob("hung_task_warnings")? == "0").then_some(()))
     })?;

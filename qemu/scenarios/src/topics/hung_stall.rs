@@ -309,6 +309,20 @@ pub(super) fn first_reports(
     Ok(reports)
 }
 
+/// As [`first_reports`], where nobody else may be reported.
+pub(super) fn only_reports(
+    vm: &Vm,
+    mark: Mark,
+    pids: &[u32],
+) -> anyhow::Result<Vec<Report<HungTask>>> {
+    let reports = first_reports(vm, mark, pids)?;
+    ensure!(
+        reports.len() == pids.len(),
+        "other tasks are reported as well: {reports:#?}"
+    );
+    Ok(reports)
+}
+
 /// Waits until a look that began after the call has ended, with everything
 /// that it had to say.
 pub(super) fn finish_look(vm: &Vm) -> Verdict {

@@ -193,22 +193,11 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
     vm.set_knob("hung_task_timeout_secs", 10)?;
     finish_look(&vm)?;
 
-    let thread = vm.sh_ok("ps -e -o comm=,ni=,cls= | grep vigild")?;
-    let words: Vec<&str> = thread.split_whitespace().collect();
+    let threads = vm.sh_ok("ps -e -o comm=,ni=,cls= | grep vigild")?;
+    let ordinary = "vigild/hung 0 TS vigild/info0 0 TS vigild/info1 0 TS";
     ensure!(
-        words
-            == [
-                "vigild/hung",
-                "0",
-                "TS",
-                "vigild/info0",
-                "0",
-                "TS",
-                "vigild/info1",
-                "0",
-                "TS"
-            ],
-        "{thread}"
+        threads.split_whitespace().eq(ordinary.split(' ')),
+        "{threads}"
     );
 
     let mark = vm.mark()?;

@@ -6,7 +6,7 @@
 //! found, which is what the table shows.
 
 use super::{
-    hung_stall::{first_reports, report_on, who, Stall, SOON},
+    hung_stall::{only_reports, report_on, who, Stall, SOON},
     lockup_stall::{
         counts, guest, hard_in_time, hard_well_formed, provoke, soft_in_time, soft_well_formed,
     },
@@ -50,11 +50,7 @@ fn hung_task(cx: &Cx) -> Verdict {
     };
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "mutex")?;
-    let reports = first_reports(&vm, mark, &[stall.victim()])?;
-    ensure!(
-        reports.len() == 1,
-        "other tasks are reported as well: {reports:#?}"
-    );
+    let reports = only_reports(&vm, mark, &[stall.victim()])?;
     let report = report_on(&reports, stall.victim())?;
     report.well_formed(&vm)?;
     let (name, owner) = (who(&vm, stall.victim())?, who(&vm, stall.holder)?);
