@@ -20,6 +20,7 @@ const VARIABLE: &str = "VIGIL_ARTIFACTS";
 /// release           what uname -r prints in the guest   (may be missing)
 /// config            what the kernel was built with      (may be missing)
 /// arch              what uname -m prints in the guest   (x86_64 if missing)
+/// stock/            modules of the kernel's own         (each may be missing)
 /// kdump/            the crash kernel and its tools      (may be missing)
 /// logs/             consoles of the guests
 /// dumps/            crash dumps of the guests
@@ -54,6 +55,12 @@ impl Artifacts {
     pub fn file(&self, name: &str) -> Option<PathBuf> {
         let path = self.folder.join(name);
         path.is_file().then_some(path)
+    }
+
+    /// The path of a module of the kernel's own, such as `null_blk.ko`, if it is there: the kernel may
+    /// lack it, or have it built in.
+    pub fn stock_module(&self, name: &str) -> Option<PathBuf> {
+        self.file(&format!("stock/{name}"))
     }
 
     /// The path of a file that every guest needs to boot.

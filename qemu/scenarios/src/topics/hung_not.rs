@@ -138,7 +138,7 @@ fn guest_with_disks(cx: &Cx, request_ns: u32) -> anyhow::Result<Vm> {
     let artifacts = Artifacts::from_env()?;
     // configfs may be built in.
     let stock = ["configfs.ko", "null_blk.ko"]
-        .map(|name| artifacts.file(&format!("stock/{name}")))
+        .map(|name| artifacts.stock_module(name))
         .into_iter()
         .flatten();
     let vm = cx.boot_with(cx.config().files(stock))?;
