@@ -273,7 +273,7 @@ impl CpuSoftlockup {
         ctx: &LockupCtx,
         lockup: &Softlockup,
         dump: DumpOptions,
-        guard: Option<ReportGuard<'_>>,
+        mut guard: Option<ReportGuard<'_>>,
         now: u64,
         irq: &HardirqCtx<'_>,
     ) {
@@ -308,7 +308,6 @@ impl CpuSoftlockup {
             session.warn_touches_not_counted();
         }
         text::print(lockup, details, now, &session, irq);
-        let mut guard = guard;
         session.backtrace_others(cpu, || {
             report_goes_on(reporting.as_ref(), guard.as_mut());
             // Not its watchdog for soft lockups: it has one.

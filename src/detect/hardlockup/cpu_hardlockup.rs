@@ -4,7 +4,10 @@
 //! CPU reports a lockup is settled here, by one compare-and-exchange ([`CpuHardlockup::transition`]).
 //! Each lies on cache lines of its own.
 
-use crate::logic::hardlockup::state::State;
+use crate::{
+    logic::hardlockup::state::State,
+    report::hardlockup::Evidence, //
+};
 use kernel::sync::atomic::{
     Acquire,
     Atomic,
@@ -46,8 +49,8 @@ pub(in crate::detect) struct CpuHardlockup {
     pub(super) touches_by_tasks: Atomic<u32>,
     /// The count of in-tree reports for which a touch was passed over.
     pub(super) in_tree_reports: Atomic<i32>,
-    /// [`Evidence::pack`](crate::report::hardlockup::Evidence::pack) of the last report on it.
-    pub(super) evidence: Atomic<u32>,
+    /// [`Evidence::pack`] of the last report on it.
+    evidence: Atomic<u32>,
     /// When it was found touched: its time counts from then at the earliest.
     pub(super) touch_ts: Atomic<u64>,
 }
@@ -107,6 +110,46 @@ impl CpuHardlockup {
             pending.0.fetch_sub(1, Relaxed);
         }
         changed
+    }
+
+    /// Changes the state to [`State::Reported`], as [`CpuHardlockup::transition`], and remembers what
+    /// shows the lockup.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn claim_report(
+        &self,
+        pending: &PendingHits,
+        old: State,
+        evidence: Evidence,
+    ) -> bool {
+        let claimed = self.transition(pending, old, State::Reported);
+        // By the CPU that reports alone. One that asks the policy again at this moment takes the
+        // evidence of the report before.
+        if claimed {
+            self.evidence.store(evidence.pack(), Relaxed);
+        }
+        claimed
+    }
+
+    /// What showed the last lockup that was reported.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn evidence(&self) -> Evidence {
+        Evidence::unpack(self.evidence.load(Relaxed))
+    }
+
+    /// Has the CPU checked from the start, with a whole threshold from `now` to recover in.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn give_time(&self, pending: &PendingHits, old: State, now: u64) {
+        self.touch_ts.store(now, Relaxed);
+        self.transition(pending, old, State::Healthy);
     }
 
     /// The CPU takes its timer interrupt, or is not watched any more. Returns the state before.

@@ -153,10 +153,9 @@ pub(super) fn report_hardlockup(
     }
     if ctx.ksyms().scx_hardlockup(target.cpu) {
         // Without its BPF scheduler it has a threshold to recover in.
-        target.cpu_hardlockup.touch_ts.store(now, Relaxed);
         target
             .cpu_hardlockup
-            .transition(&ctx.pending_hits, state, State::Healthy);
+            .give_time(&ctx.pending_hits, state, now);
         return u64::MAX;
     }
     let cause = cause(ctx, evidence);
@@ -164,19 +163,15 @@ pub(super) fn report_hardlockup(
     // One CPU at a time gives a report, since the kernel prints stacks for one CPU at a time only
     // and the lines of two would mix; the others try again. A panic does not wait for that, unless
     // the stacks of all CPUs are asked for.
-    let guard = ctx.hardlockup_lock.try_acquire(now);
+    let mut guard = ctx.hardlockup_lock.try_acquire(now);
     let waits = dump.all_cpus || !ctx.panic.is_wanted(cause, 1);
     if kernel_panic::in_progress() || (guard.is_none() && waits) {
         return now.saturating_add(RETRY_NS);
     }
-    target
-        .cpu_hardlockup
-        .evidence
-        .store(evidence.pack(), Relaxed);
     // Of several CPUs one reports, and none if the stuck CPU is back.
     if !target
         .cpu_hardlockup
-        .transition(&ctx.pending_hits, state, State::Reported)
+        .claim_report(&ctx.pending_hits, state, evidence)
     {
         return u64::MAX;
     }
@@ -194,7 +189,6 @@ pub(super) fn report_hardlockup(
         session.warn_touches_not_counted();
     }
     lockup.print(&session);
-    let mut guard = guard;
     session.backtrace_others(target.cpu, || {
         report_goes_on(reporting.as_ref(), guard.as_mut());
         touch_nmi_watchdog();
@@ -247,7 +241,7 @@ pub(super) fn ask_policy_again(
     state: State,
     now: u64,
 ) {
-    let evidence = Evidence::unpack(target.cpu_hardlockup.evidence.load(Relaxed));
+    let evidence = target.cpu_hardlockup.evidence();
     let cause = match state {
         State::Reported => cause(ctx, evidence),
         State::Unresponsive => Cause::UnresponsiveCpu,
@@ -306,16 +300,12 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
         return;
     };
     if ctx.ksyms().scx_hardlockup(cpu) {
-        cpu_hardlockup.touch_ts.store(now, Relaxed);
-        cpu_hardlockup.transition(&ctx.pending_hits, state, State::Healthy);
+        cpu_hardlockup.give_time(&ctx.pending_hits, state, now);
         return;
     }
-    if !cpu_hardlockup.transition(&ctx.pending_hits, state, State::Reported) {
+    if !cpu_hardlockup.claim_report(&ctx.pending_hits, state, Evidence::PerfNmi) {
         return;
     }
-    cpu_hardlockup
-        .evidence
-        .store(Evidence::PerfNmi.pack(), Relaxed);
     let lockup = Hardlockup::by_own_nmi(cpu, heartbeat.age(now));
     nmi::take_snapshot(nmi);
     ctx.hardlockups.fetch_add(1, Relaxed);
