@@ -490,6 +490,8 @@ void prov_lockup_exit(void)
 }
 
 #if __has_include("kernel/workqueue_internal.h")
+#define HAS_POOL_LOCK
+
 #include "kernel/workqueue_internal.h"
 
 struct pool_work {
@@ -518,11 +520,6 @@ static noinline void prov_pool_lock(struct prov_thread *t)
 	raw_spin_lock_irqsave(pool.lock, flags);
 	lockup_spin_through(t);
 	raw_spin_unlock_irqrestore(pool.lock, flags);
-}
-#else
-static void prov_pool_lock(struct prov_thread *t)
-{
-	WRITE_ONCE(t->err, -EOPNOTSUPP);
 }
 #endif
 
@@ -563,11 +560,6 @@ static noinline void prov_rq_lock(struct prov_thread *t)
 	schedule_timeout_uninterruptible(1);
 	preempt_notifier_unregister(&rq.notifier);
 	preempt_notifier_dec();
-}
-#else
-static void prov_rq_lock(struct prov_thread *t)
-{
-	WRITE_ONCE(t->err, -EOPNOTSUPP);
 }
 #endif
 
@@ -1047,14 +1039,18 @@ const struct prov_kind prov_lockup_kinds[] = {
 		.flags = PROV_CPUS | PROV_NOT_RT,
 		.prepare = console_prepare,
 		.release = lockup_release,
+#ifdef HAS_POOL_LOCK
 	}, {
 		LOCKUP_PLAIN("pool_lock", "pool", prov_pool_lock, lockup_keys),
 		.help = "spins with interrupts off and a worker pool's lock held: a hard lockup",
 		.flags = PROV_CPUS,
+#endif
+#ifdef CONFIG_PREEMPT_NOTIFIERS
 	}, {
 		LOCKUP_PLAIN("rq_lock", "rq", prov_rq_lock, lockup_keys),
 		.help = "spins with interrupts off and the run queue's lock held: a hard lockup",
 		.flags = PROV_CPUS,
+#endif
 	}, {
 		/* With PREEMPT_RT both can be preempted. */
 		LOCKUP_PLAIN("bh_off", "bh", prov_bh_off, lockup_keys),

@@ -43,8 +43,9 @@
  *
  * Kinds of lockup.c:
  *
- *   preempt_off irqs_off bh_off softirq_hog spinlock ipi_wait hrtimer_storm
- *   fifo_hog touch_softlockup touch_nmi flaps
+ *   preempt_off irqs_off zone_lock printk_lock console_hang pool_lock rq_lock
+ *   bh_off softirq_hog spinlock ipi_wait hrtimer_storm fifo_hog
+ *   touch_softlockup touch_nmi flaps
  *
  * Victims are called prov_<tag>/<index>, holders prov_hold/<id>. Holders sleep
  * interruptibly, so that they are not hung themselves. The victim that occupies

@@ -184,9 +184,13 @@ int prov_lockups_open(struct inode *inode, struct file *file);
 
 struct dentry;
 
-/* The file "nmi_echo". */
+/* The console of console_hang. */
 void prov_lockup_exit(void);
+
+/* The files "rq_off" and "stop_machine". */
 void prov_misc_init(struct dentry *dir);
+
+/* The file "nmi_echo". */
 void prov_nmi_init(struct dentry *dir);
 void prov_nmi_exit(void);
 

@@ -26,8 +26,8 @@ static DEFINE_PER_CPU(u64, touched_at);
 static u64 all_touched_at;
 
 /*
- * By the stack. (An interrupt of user mode runs on the task's, which no report
- * that matters here does.) The preemption count says "in an NMI" to the handler of a kprobe
+ * By the stack. (An interrupt of user mode runs on the task's; no report of a
+ * stuck CPU does.) The preemption count says "in an NMI" to the handler of a kprobe
  * that is a breakpoint, whoever has run into that.
  */
 static bool is_by_task(struct pt_regs *regs)

@@ -35,8 +35,8 @@
 //!   interval is. Mainline reports it at every check, which is the same for its default interval
 //!   only.
 //! - Sleeping tasks that count towards the load average but must not be reported (`TASK_KILLABLE`,
-//!   and those that are frozen in such a sleep) are tracked too: [`scan_policy`](super::scan_policy) compares the number of tracked tasks with
-//!   the scheduler's count, which includes them.
+//!   and those that are frozen in such a sleep) are tracked too: [`scan_policy`](super::scan_policy)
+//!   compares the number of tracked tasks with the scheduler's count, which includes them.
 //! - A task that waits for an rtlock (`TASK_RTLOCK_WAIT`: a `spinlock_t` or a `rwlock_t` with
 //!   `PREEMPT_RT`) is tracked and may be hung. Mainline looks for `TASK_UNINTERRUPTIBLE` only, and a
 //!   deadlock of such locks is found by nothing there. The scheduler's count leaves these tasks out.

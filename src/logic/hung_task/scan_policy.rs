@@ -17,10 +17,10 @@
 //! With `PREEMPT_RT` the sum is never exact: it leaves out each task that waits for an rtlock
 //! (`TASK_RTLOCK_WAIT` is not uninterruptible sleep to `__block_task()`).
 //!
-//! And the sum may be wrong for good. One that is too large makes one scan, which cannot explain it, and
-//! then as few as an inexact one. A driver that wakes a task in a way of its own makes it one less for
-//! ever. So there is a full scan in half a timeout whatever the sum says, and sooner if
-//! an exact sum is less than the tasks that are known to sleep.
+//! And the sum may be wrong for good. One that is too large makes one scan, which cannot explain it,
+//! and then as few as an inexact one. A driver that wakes a task in a way of its own makes it one less
+//! for ever. So there is a full scan in half a timeout whatever the sum says, and sooner if an exact
+//! sum is less than the tasks that are known to sleep.
 
 /// How many full scans in a row may be skipped at most because of a sum that could miss a task.
 pub const MAX_SKIPPED: u32 = 3;
@@ -129,10 +129,9 @@ impl ScanPolicy {
         if mode == ScanMode::Full {
             self.last_full = now;
         }
-        self.skipped = match mode {
-            ScanMode::Skip => self.skipped,
-            ScanMode::UntilAllTracked | ScanMode::Full => 0,
-        };
+        if mode != ScanMode::Skip {
+            self.skipped = 0;
+        }
         mode
     }
 
@@ -173,7 +172,7 @@ impl ScanPolicy {
         timeout: u64,
     ) -> ScanMode {
         let since_sooner = now.saturating_sub(self.last_sooner);
-        if excess(queues, asleep.all) != 0
+        if !accounts_for_all(queues, asleep.all)
             && (self.last_sooner == 0 || since_sooner >= timeout / 2)
             && !self.must_scan(max_skipped)
         {

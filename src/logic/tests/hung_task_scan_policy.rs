@@ -293,8 +293,8 @@ proptest! {
     }
 
     /// Each mode follows from the modes before it: a full scan exactly when each of the last checks
-    /// relied on the sum though it could miss a task, and once sooner; else an exact sum decides. How many scans may be
-    /// skipped changes with the knobs.
+    /// relied on the sum though it could miss a task, and once sooner; else an exact sum decides. How
+    /// many scans may be skipped changes with the knobs.
     #[test]
     fn modes_follow_from_the_modes_before(
         checks in prop::collection::vec((-2..4i64, 0..4u64, 0..4u64), 1..80),
