@@ -136,17 +136,21 @@ fn frozen_tasks(cx: &Cx) -> Verdict {
 /// request, two at a time.
 fn guest_with_disks(cx: &Cx, request_ns: u32) -> anyhow::Result<Vm> {
     let artifacts = Artifacts::from_env()?;
-    // configfs may be built in.
-    let stock = ["configfs.ko", "null_blk.ko"]
-        .map(|name| artifacts.stock_module(name))
+    // Each after what it needs; any but the disk's may be built in.
+    let modules = ["crc16", "mbcache", "jbd2", "ext4", "configfs"];
+    let stock = modules
         .into_iter()
-        .flatten();
+        .chain(["null_blk"])
+        .filter_map(|name| artifacts.stock_module(&format!("{name}.ko")));
     let vm = cx.boot_with(cx.config().files(stock))?;
     vm.sh_ok(&format!(
-        "! test -e /vm/configfs.ko || insmod /vm/configfs.ko
+        "for module in {}; do
+             ! test -e /vm/$module.ko || insmod /vm/$module.ko || exit
+         done
          insmod /vm/null_blk.ko nr_devices=2 gb=1 memory_backed=1 queue_mode=2 irqmode=2 no_sched=1 \
              completion_nsec={request_ns} hw_queue_depth=2 submit_queues=1 &&
-         mke2fs /dev/nullb0 8000 && mkdir /mnt && mount -t ext4 /dev/nullb0 /mnt"
+         mke2fs /dev/nullb0 8000 && mkdir /mnt && mount -t ext4 /dev/nullb0 /mnt",
+        modules.join(" ")
     ))?;
     Ok(vm)
 }
