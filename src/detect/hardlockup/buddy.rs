@@ -67,6 +67,14 @@ pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, counts_from: 
     let mut other = me;
     let began = monotonic();
     for _ in 1..count {
+        other = other.wrapping_add(1);
+        if other >= count {
+            other = 0;
+        }
+        // Where few CPUs of many are watched, the others cost one load each.
+        if !ctx.in_mask(other) {
+            continue;
+        }
         // The check before may have taken long: a report, or an acknowledgement that was waited
         // for. The first CPU is checked in any case.
         let now = monotonic();
@@ -77,10 +85,6 @@ pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, counts_from: 
         }
         if took > period / 4 {
             return check_at.min(now.saturating_add(RETRY_NS));
-        }
-        other = other.wrapping_add(1);
-        if other >= count {
-            other = 0;
         }
         let (Some(heartbeat), Some(cpu_hardlockup)) =
             (ctx.heartbeat(other), ctx.cpu_hardlockup(other))

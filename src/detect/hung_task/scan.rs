@@ -365,11 +365,10 @@ impl TrackedTasks {
             let table = &mut self.table;
             let can_expand = may_expand && table.capacity() < MAX_CAPACITY;
             let mut full = false;
-            let mut all_tracked = false;
+            let before = table.len();
             let more = {
                 let guard = rcu::read_lock();
                 loop {
-                    let before = table.len();
                     let more = scan.batch(&guard, |task| {
                         let tracked = Tracked::new(&task::sample(task), began.unpaused);
                         let inserted = table.insert(task::key(task), tracked, || Some(task.into()));
@@ -378,18 +377,21 @@ impl TrackedTasks {
                         not_tracked = not_tracked.saturating_add(u64::from(dropped));
                         !full
                     });
-                    if let (Some(queues), true) = (queues, table.len() != before) {
-                        let new = table.len().saturating_sub(tracked_before) as u64;
-                        let tracked = asleep.saturating_add(new);
-                        all_tracked = scan_policy::accounts_for_all(queues.sum(), tracked);
-                    }
                     let took = monotonic().saturating_sub(began.monotonic);
-                    if !more || full || all_tracked || took >= RCU_SECTION_NS {
+                    let has_sum_to_read = queues.is_some() && table.len() != before;
+                    if !more || full || has_sum_to_read || took >= RCU_SECTION_NS {
                         stats.longest_rcu_section_ns.raise(took);
                         break more;
                     }
                 }
             };
+            // The sum reads each CPU's run queue: not in the RCU section.
+            let mut all_tracked = false;
+            if let (Some(queues), true) = (queues, table.len() != before) {
+                let new = table.len().saturating_sub(tracked_before) as u64;
+                let tracked = asleep.saturating_add(new);
+                all_tracked = scan_policy::accounts_for_all(queues.sum(), tracked);
+            }
             cond_resched();
             if full {
                 may_expand = self.expand();
