@@ -33,7 +33,8 @@ pub(crate) trait SysctlOps: Send + Sync {
     /// Whether a file can be written.
     fn is_writable(index: usize) -> bool;
 
-    /// Writes the value of a file to `out`, without the newline; at most 4095 bytes.
+    /// Writes the value of a file to `out`, without the newline. Called twice for a read: a value that
+    /// grows in between is an error for the reader (`EOVERFLOW`).
     ///
     /// # Context
     ///
@@ -139,8 +140,38 @@ impl<F: SysctlOps> Drop for SysctlTable<F> {
     }
 }
 
-/// Longest line that a file may read as.
-const LINE: usize = 4096;
+/// Room for a value that grows from one call of [`SysctlOps::show`] to the next, in bytes.
+const GROWTH: usize = 64;
+
+/// Counts the bytes of a text.
+struct Length(usize);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.saturating_add(text.len());
+        Ok(())
+    }
+}
+
+/// Gets the line that a file reads as, and its length. A list of CPUs may have a number for each second
+/// CPU, which no fixed size has room for.
+fn line_of<F: SysctlOps>(slot: &Slot<F>) -> Result<(Buffer<u8>, usize)> {
+    let mut length = Length(GROWTH);
+    slot.files
+        .show(slot.index, &mut length)
+        .map_err(|_| EINVAL)?;
+    let mut line = Buffer::new(length.0, GFP_KERNEL, |_| Ok(0u8))?;
+    let mut out = Formatter::new(&mut line);
+    let written = slot
+        .files
+        .show(slot.index, &mut out)
+        .and_then(|()| fmt::Write::write_str(&mut out, "\n"));
+    if written.is_err() {
+        return Err(EOVERFLOW);
+    }
+    let written = out.bytes_written().min(length.0);
+    Ok((line, written))
+}
 
 /// `proc_handler` of every file. A value is written whole, by one call at position 0.
 ///
@@ -171,18 +202,9 @@ unsafe extern "C" fn handler<F: SysctlOps>(
             *pos = pos.saturating_add(i64::try_from(*len).unwrap_or(0));
             return Ok(0);
         }
-        let mut line = Buffer::new(LINE, GFP_KERNEL, |_| Ok(0u8))?;
-        let mut out = Formatter::new(&mut line);
-        let written = slot
-            .files
-            .show(slot.index, &mut out)
-            .and_then(|()| fmt::Write::write_str(&mut out, "\n"));
-        if written.is_err() {
-            return Err(EOVERFLOW);
-        }
-        let written = out.bytes_written().min(LINE);
+        let (line, written) = line_of(slot)?;
         // A reader with a small buffer reads again for the rest.
-        let from = usize::try_from(*pos).unwrap_or(LINE).min(written);
+        let from = usize::try_from(*pos).unwrap_or(written).min(written);
         let rest = line.get(from..written).unwrap_or_default();
         *len = rest.len().min(*len);
         // SAFETY: By the requirement the buffer has room for as many bytes as `*len` said, and now
@@ -207,7 +229,7 @@ mod tests {
         Relaxed, //
     };
 
-    /// A digit, which can be written; a text that is too long for a line, which cannot.
+    /// A digit, which can be written; a text that is longer than a page, which cannot.
     struct Two(Atomic<i32>);
 
     const DIGIT: (&CStr, &CStr) = (c"proc", c"sys/vigil_kunit/digit");
@@ -296,13 +318,48 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_an_error() -> Result {
+    fn a_long_line_reads_whole() -> Result {
         let (folder, _) = folder()?;
-        let mut text = [0u8; 64];
-        assert_eq!(
-            File::open(LONG, false)?.read(&mut text, &mut 0),
-            Err(EOVERFLOW)
-        );
+        let file = File::open(LONG, false)?;
+        let (mut text, mut pos) = (Buffer::new(8000, GFP_KERNEL, |_| Ok(b'x'))?, 0);
+        assert_eq!(file.read(&mut text, &mut pos), Ok(5001));
+        assert_eq!(text.get(4990..5002), Some(&b"         0\nx"[..]));
+        assert_eq!(file.read(&mut text, &mut pos), Ok(0));
+        drop(folder);
+        Ok(())
+    }
+
+    /// A value that is longer at each call.
+    struct Growing(Atomic<i32>);
+
+    impl SysctlOps for Growing {
+        const COUNT: usize = 1;
+
+        fn name(_index: usize) -> &'static str {
+            "digit"
+        }
+
+        fn is_writable(_index: usize) -> bool {
+            false
+        }
+
+        fn show(&self, _index: usize, out: &mut dyn fmt::Write) -> fmt::Result {
+            let times = self.0.fetch_add(1, Relaxed);
+            (0..100 * times).try_for_each(|_| out.write_char('9'))
+        }
+
+        fn store(&self, _index: usize, _text: &[u8]) -> Result {
+            Err(EPERM)
+        }
+    }
+
+    #[test]
+    fn a_value_that_grows_is_an_error() -> Result {
+        let files = Arc::new(Growing(Atomic::new(1)), GFP_KERNEL)?;
+        let folder = SysctlTable::new(c"vigil_kunit", &files, |_| true)?;
+        let mut text = [0u8; 1024];
+        let read = File::open(DIGIT, false)?.read(&mut text, &mut 0);
+        assert_eq!(read, Err(EOVERFLOW));
         drop(folder);
         Ok(())
     }
