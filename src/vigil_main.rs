@@ -45,7 +45,10 @@ use detect::{
         thread::HungTaskThread, //
     },
     lockup_config::CpuMask,
-    lockup_ctx::Parts,
+    lockup_ctx::{
+        LockupCtx,
+        Parts, //
+    },
     lockup_detector::LockupDetector,
     sys_info_thread::SysInfoThreads, //
 };
@@ -93,6 +96,7 @@ use sys::{
     runqueue::RunQueues,
     stopper::StopWork,
     sysctl::SysctlTable,
+    sysfs::LockupCountFiles,
     touch::TouchProbes, //
 };
 
@@ -170,6 +174,8 @@ struct Vigil {
     _kernel_names: Option<SysctlTable<SysctlHandler>>,
     /// As `_kernel_names`.
     _sysctl: SysctlTable<SysctlHandler>,
+    /// Waits for running reads. Before the detectors, whose counts it shows.
+    _lockup_counts: LockupCountFiles<LockupCtx>,
     /// Waits for running calls. Before the detectors, which a call reprograms.
     _cpufreq: cpufreq::PolicyNotifier<PerfReprogrammer>,
     /// As `_cpufreq`.
@@ -412,6 +418,10 @@ impl kernel::Module for Vigil {
             "register the knobs in /proc/sys/kernel",
             KernelNames::register(kernel_names, &handler),
         )?;
+        let lockup_counts = init_step(
+            "create the counts in /sys/kernel",
+            LockupCountFiles::new(lockups.ctx().clone()),
+        )?;
         let status = Arc::new(
             StatusFile::new(hung_task_ctx, lockups.clone(), kernel_names),
             GFP_KERNEL,
@@ -430,6 +440,7 @@ impl kernel::Module for Vigil {
             _status: status_file,
             _kernel_names: kernel_names_table,
             _sysctl: sysctl,
+            _lockup_counts: lockup_counts,
             _cpufreq: cpufreq,
             _resume: resume,
             _suspend: suspend,

@@ -212,6 +212,19 @@ void vigil_stopper_queue(unsigned int cpu, int (*fn)(void *arg), void *arg,
 /* sys_info.c */
 void vigil_sys_info(unsigned long mask);
 
+/* sysfs.c */
+
+/* The files in /sys/kernel. */
+enum vigil_lockup_count {
+	VIGIL_SOFTLOCKUP_COUNT,
+	VIGIL_HARDLOCKUP_COUNT,
+	VIGIL_NR_LOCKUP_COUNTS,
+};
+
+int vigil_lockup_counts_add(unsigned long long (*read)(void *arg, unsigned int count),
+			    void *arg);
+void vigil_lockup_counts_remove(void);
+
 /* taint.c */
 const char *vigil_print_tainted(void);
 

@@ -45,6 +45,7 @@ use crate::{
         ksyms::Ksyms,
         nmi::NmiSender,
         stopper::StopWork,
+        sysfs::LockupCounts,
         touch::TouchProbes, //
     }, //
 };
@@ -395,5 +396,15 @@ impl LockupCtx {
             .heartbeats
             .iter()
             .any(|heartbeat| heartbeat.active.load(Relaxed))
+    }
+}
+
+impl LockupCounts for LockupCtx {
+    fn softlockups(&self) -> u64 {
+        self.report_counts().softlockups
+    }
+
+    fn hardlockups(&self) -> u64 {
+        self.report_counts().hardlockups
     }
 }

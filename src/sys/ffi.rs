@@ -310,6 +310,24 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn vigil_sys_info(mask: kernel::ffi::c_ulong);
 }
+pub const vigil_lockup_count_VIGIL_SOFTLOCKUP_COUNT: vigil_lockup_count = 0;
+pub const vigil_lockup_count_VIGIL_HARDLOCKUP_COUNT: vigil_lockup_count = 1;
+pub const vigil_lockup_count_VIGIL_NR_LOCKUP_COUNTS: vigil_lockup_count = 2;
+pub type vigil_lockup_count = kernel::ffi::c_uint;
+unsafe extern "C" {
+    pub fn vigil_lockup_counts_add(
+        read: ::core::option::Option<
+            unsafe extern "C" fn(
+                arg: *mut kernel::ffi::c_void,
+                count: kernel::ffi::c_uint,
+            ) -> kernel::ffi::c_ulonglong,
+        >,
+        arg: *mut kernel::ffi::c_void,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_lockup_counts_remove();
+}
 unsafe extern "C" {
     pub fn vigil_print_tainted() -> *const kernel::ffi::c_char;
 }

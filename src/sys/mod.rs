@@ -40,6 +40,7 @@ pub(crate) mod stacktrace;
 pub(crate) mod stopper;
 pub(crate) mod sys_info;
 pub(crate) mod sysctl;
+pub(crate) mod sysfs;
 pub(crate) mod taint;
 pub(crate) mod task;
 #[cfg(CONFIG_KUNIT = "y")]

@@ -66,6 +66,9 @@ further threshold; a hard lockup once. `hung_tasks_now` and `stuck_cpus_now` are
 that were hung at the last check, which is at most a check interval ago, and the CPUs that are stuck
 at this moment, as far as another CPU or their own timer interrupt has noticed.
 
+On kernels that are built without an in-tree detector, whose count `/sys/kernel/softlockup_count` or
+`/sys/kernel/hardlockup_count` would be, vigil's count is there as well while it is loaded.
+
 ## Where vigil differs from `kernel.hung_task_*`
 
 Names and meanings are those of the kernel's own detector (`admin-guide/sysctl/kernel.rst`), but for

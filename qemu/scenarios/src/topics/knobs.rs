@@ -458,5 +458,32 @@ fn gauges(cx: &Cx) -> Verdict {
             || Ok((read()? == after).then_some(())),
         )?;
     }
+    // In the kernel's own place too, where the kernel has none: until the unload.
+    let has = |option| vm.artifacts().kernel_has(option);
+    let files = [
+        (
+            "/sys/kernel/softlockup_count",
+            has("CONFIG_SOFTLOCKUP_DETECTOR"),
+        ),
+        (
+            "/sys/kernel/hardlockup_count",
+            has("CONFIG_HARDLOCKUP_DETECTOR"),
+        ),
+    ];
+    let are_vigils = |expected: &str| -> Verdict {
+        for (path, _) in files.iter().filter(|(_, is_the_kernels)| !is_the_kernels) {
+            let count = vm.read(path)?;
+            ensure!(count.trim() == expected, "{path}: {count}");
+        }
+        Ok(())
+    };
+    are_vigils("1")?;
+    vm.unload()?;
+    for (path, is_the_kernels) in files {
+        let there = vm.sh_ok(&format!("test -e {path} && echo yes || echo no"))?;
+        ensure!((there.trim() == "yes") == is_the_kernels, "{path}: {there}");
+    }
+    vm.load("watchdog_thresh=1")?;
+    are_vigils("0")?;
     Ok(())
 }

@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 29] = sources![
+const SOURCES: [(&str, &str); 30] = sources![
     "backtrace",
     "buffer",
     "clock",
@@ -51,6 +51,7 @@ const SOURCES: [(&str, &str); 29] = sources![
     "stacktrace",
     "sys_info",
     "sysctl",
+    "sysfs",
     "taint",
     "task",
     "touch",
