@@ -4,6 +4,9 @@
  *
  *   rq_off N      the run queues count N sleeping tasks less than there are, for good
  *   stop_machine  stop_machine() of nothing, which waits for all CPUs
+ *   backtrace_flag A  sets bit 0 at the address A, which is that of backtrace_flag of
+ *                 lib/nmi_backtrace.c in /proc/kallsyms: as if another CPU were printing
+ *                 the stacks of all CPUs; 0 clears it
  */
 #include <linux/debugfs.h>
 #include <linux/delay.h>
@@ -52,9 +55,23 @@ static int stop_all(void *unused, u64 value)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(stop_machine_fops, NULL, stop_all, "%llu\n");
 
+static unsigned long *backtrace_flag;
+
+static int backtrace_flag_set(void *unused, u64 address)
+{
+	if (backtrace_flag)
+		clear_bit(0, backtrace_flag);
+	backtrace_flag = (unsigned long *)(unsigned long)address;
+	if (backtrace_flag)
+		set_bit(0, backtrace_flag);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(backtrace_flag_fops, NULL, backtrace_flag_set, "0x%llx\n");
+
 /* Create the files, in @dir. */
 void prov_misc_init(struct dentry *dir)
 {
 	debugfs_create_file_unsafe("rq_off", 0200, dir, NULL, &rq_off_fops);
 	debugfs_create_file_unsafe("stop_machine", 0200, dir, NULL, &stop_machine_fops);
+	debugfs_create_file_unsafe("backtrace_flag", 0200, dir, NULL, &backtrace_flag_fops);
 }

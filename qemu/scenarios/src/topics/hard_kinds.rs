@@ -18,6 +18,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("touched_once", touched_once).needs("CONFIG_SOFTLOCKUP_DETECTOR"),
         Scenario::new("two_cpus", two_cpus).core(),
         Scenario::new("every_cpu_of_four", every_cpu_of_four),
+        Scenario::new("while_stacks_are_printed", while_stacks_are_printed)
+            .only_on(Arch::X86_64, NO_ASKING),
         Scenario::new("many_at_once", many_at_once),
         Scenario::new("twenty_of_64", twenty_of_64)
             .only_on(Arch::X86_64, MANY_CPUS)
@@ -124,6 +126,18 @@ fn two_cpus(cx: &Cx) -> Verdict {
     irqs_off(&vm, "1", 1.0)?;
     ensure!(counts(&vm)? == (0, 3, 0), "{:?}", counts(&vm)?);
     Ok(())
+}
+
+/// While another CPU prints the stacks of all, the kernel prints none for anybody else: the report has
+/// the stack that the stuck CPU has saved itself.
+fn while_stacks_are_printed(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    let flag = vm.sh_ok("sed -n 's/^\\([0-9a-f]*\\) . backtrace_flag$/0x\\1/p' /proc/kallsyms")?;
+    let set = |address: &str| vm.write(&format!("{PROVOKE}/backtrace_flag"), address.as_bytes());
+    set(flag.trim())?;
+    irqs_off(&vm, "1", 1.0)?;
+    set("0")?;
+    irqs_off(&vm, "1", 1.0)
 }
 
 fn every_cpu_of_four(cx: &Cx) -> Verdict {

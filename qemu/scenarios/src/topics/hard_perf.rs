@@ -28,6 +28,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         nmi(Scenario::new("throttled", throttled)),
         nmi(Scenario::new("taken", taken)),
         nmi(Scenario::new("frequency", frequency)),
+        nmi(Scenario::new(
+            "panic_while_counters_are_reprogrammed",
+            panic_while_counters_are_reprogrammed,
+        )),
         nmi(Scenario::new("no_frequencies", no_frequencies)),
         nmi(Scenario::new("hundred_times", hundred_times)),
     ]
@@ -457,6 +461,19 @@ fn frequency(cx: &Cx) -> Verdict {
     // At 5 GHz it takes as many seconds and more.
     ensure!((0.7..4.5).contains(&after), "found after {after} s");
     khz(0)?;
+    Ok(())
+}
+
+/// A panic that is decided while the counters are being reprogrammed, which waits for the CPU that is
+/// stuck, is not called off by that: nobody has asked for it.
+fn panic_while_counters_are_reprogrammed(cx: &Cx) -> Verdict {
+    let vm = counting(cx, 2, "softlockup_panic=1 panic_delay_ms=12000")?;
+    let mark = vm.mark()?;
+    Lockup::start(&vm, "preempt_off cpu=1 ms=6000")?;
+    let _reprogram = vm.spawn(&format!("echo 1000000 > {PROVOKE}/khz"))?;
+    let delayed = pattern_of(messages::PanicDelay::TEXT, &[("ms", "12000")]);
+    vm.wait_log_after(mark, &delayed, SOON)?;
+    panicked(&vm.wait_panic(SOON)?, "softlockup: hung tasks")?;
     Ok(())
 }
 

@@ -8,6 +8,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("tasks_exit_all_the_time", tasks_exit_all_the_time).core(),
         Scenario::new("recycled_pid_is_a_new_task", recycled_pid_is_a_new_task).light(),
+        Scenario::new("a_dead_task_is_dropped", a_dead_task_is_dropped)
+            .light()
+            .all(),
     ]
 }
 
@@ -88,6 +91,32 @@ fn recycled_pid_is_a_new_task(cx: &Cx) -> Verdict {
         "{}",
         vm.knob("hung_task_detect_count")?
     );
+    Ok(())
+}
+
+/// A task that has exited is dropped within a minute, however long the timeout is: with it go its
+/// cgroup and its credentials.
+fn a_dead_task_is_dropped(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        "hung_task_timeout_secs=0 hung_task_check_interval_secs=3600",
+    )?;
+    let stuck = Stall::start(&vm, "mutex")?;
+    vm.set_knob("hung_task_timeout_secs", 7200)?;
+    let tracked = |count: u64| {
+        wait_for(&vm, secs(180), &format!("{count} to be tracked"), || {
+            let now = Status::read(&vm)?.number(key::hung_task::TRACKED_TASKS)?;
+            Ok((now == count).then_some(()))
+        })
+    };
+    let uptime =
+        || -> anyhow::Result<f64> { Ok(vm.sh_ok("cut -d' ' -f1 /proc/uptime")?.trim().parse()?) };
+    tracked(1)?;
+    let dead = uptime()?;
+    stuck.end(&vm)?;
+    tracked(0)?;
+    let after = uptime()? - dead;
+    ensure!(after <= 60.0 + 5.0, "dropped after {after} s");
     Ok(())
 }
 
