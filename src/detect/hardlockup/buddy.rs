@@ -228,6 +228,14 @@ fn check_cpu(
                 Action::CheckAt(now.saturating_add(NMI_ACK_TIMEOUT_NS)),
             );
         }
+        // It may have taken its timer interrupt between the check and the transition, and be
+        // `Healthy` as before: no CPU must take this for an NMI that was sent since.
+        if target.heartbeat.hrtimer_ts.load(Acquire) != hrtimer_ts {
+            target
+                .cpu_hardlockup
+                .transition(&ctx.pending_hits, sent, State::Healthy);
+            return (sent, Action::Healthy);
+        }
         target
             .cpu_hardlockup
             .late_acks
