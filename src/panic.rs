@@ -506,8 +506,9 @@ impl PanicControl {
             return;
         }
         match self.policy(request.cause, u64::MAX) {
-            // The next poll cancels the request.
-            Policy::NotWanted => (),
+            // Not left to the next poll: if the knob asks for a panic again by then, the request
+            // would stand for a report that has ended, and its initiator would not carry it out.
+            Policy::NotWanted => self.cancel(request),
             policy @ (Policy::NoCrashKernel | Policy::TouchesNotCounted) => {
                 self.cancel(request);
                 self.print_refusal(refusal(policy));
