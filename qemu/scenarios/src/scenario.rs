@@ -22,6 +22,8 @@ pub(crate) struct Scenario {
     pub(crate) allowed: Vec<Splat>,
     /// Option that the kernel must have been built with, or the scenario is skipped.
     pub(crate) needs: Option<&'static str>,
+    /// Option that the kernel must have been built without; and why.
+    pub(crate) not_with: Option<(&'static str, &'static str)>,
     /// The only architecture that it can run on, or it is skipped; and why.
     pub(crate) only: Option<(Arch, &'static str)>,
     /// Whether it is one of the core set: see [`Scenario::core`].
@@ -42,6 +44,7 @@ impl Scenario {
             limit: LIMIT,
             allowed: Vec::new(),
             needs: None,
+            not_with: None,
             only: None,
             core: false,
             all: false,
@@ -59,6 +62,12 @@ impl Scenario {
     /// Tests something that only a kernel with this option has: skipped on other kernels.
     pub(crate) fn needs(mut self, option: &'static str) -> Self {
         self.needs = Some(option);
+        self
+    }
+
+    /// Tests something that a kernel with this option does not have: skipped there. `why` says what.
+    pub(crate) fn not_with(mut self, option: &'static str, why: &'static str) -> Self {
+        self.not_with = Some((option, why));
         self
     }
 
@@ -117,6 +126,9 @@ impl Scenario {
         if let Some(option) = self.needs.filter(|option| !has(option)) {
             return Some(format!("the kernel has no {option}"));
         }
+        if let Some((option, why)) = self.not_with.filter(|(option, _)| has(option)) {
+            return Some(format!("not with {option}: {why}"));
+        }
         let (only, why) = self.only.filter(|(only, _)| *only != arch)?;
         Some(format!("only on {}: {why}", only.name()))
     }
@@ -147,6 +159,12 @@ mod tests {
         assert_eq!(
             needs.skip_reason(Arch::X86_64, |_| false).as_deref(),
             Some("the kernel has no CONFIG_KUNIT")
+        );
+        let not_with = scenario.clone().not_with("CONFIG_PREEMPT_RT", "it waits");
+        assert_eq!(not_with.skip_reason(Arch::X86_64, |_| false), None);
+        assert_eq!(
+            not_with.skip_reason(Arch::X86_64, |_| true).as_deref(),
+            Some("not with CONFIG_PREEMPT_RT: it waits")
         );
         let only = scenario.only_on(Arch::X86_64, "QEMU sends NMIs");
         assert_eq!(only.skip_reason(Arch::X86_64, |_| true), None);

@@ -23,6 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("check_count", check_count).light(),
         Scenario::new("more_is_shown", more_is_shown).light(),
         Scenario::new("panic_by_count", panic_by_count)
+            .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
             .core()
             .light(),
         Scenario::new("writes_during_reports", writes_during_reports),

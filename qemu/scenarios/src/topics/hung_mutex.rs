@@ -5,7 +5,10 @@ use super::hung_stall::{guest, only_reports, report_on, same_as_in_tree, who, St
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    vec![Scenario::new("every_kind", every_kind).core().light()]
+    vec![Scenario::new("every_kind", every_kind)
+        .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
+        .core()
+        .light()]
 }
 
 /// The owner is named, and its stack shown unless it is hung itself and has a

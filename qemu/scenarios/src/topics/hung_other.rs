@@ -6,8 +6,12 @@ use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("every_kind", every_kind).light(),
-        Scenario::new("names_are_harmless", names_are_harmless).light(),
+        Scenario::new("every_kind", every_kind)
+            .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
+            .light(),
+        Scenario::new("names_are_harmless", names_are_harmless)
+            .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
+            .light(),
     ]
 }
 

@@ -6,7 +6,9 @@ use super::hung_stall::{guest, only_reports, report_on, same_as_in_tree, who, St
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    vec![Scenario::new("every_kind", every_kind).light()]
+    vec![Scenario::new("every_kind", every_kind)
+        .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
+        .light()]
 }
 
 /// A reader behind a writer, a writer behind a reader, and one behind a reader

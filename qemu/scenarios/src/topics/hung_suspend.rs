@@ -40,7 +40,7 @@ fn time_asleep_does_not_count(cx: &Cx) -> Verdict {
     let console = vm.console();
     // The last line that a report on it has.
     let end = format!(
-        r"(?m)^\[ *([\d.]+)\] INFO: task \S+:{} is blocked on a mutex",
+        r"(?m)^\[ *([\d.]+)\] INFO: task \S+:{} is blocked on an? (rt_)?mutex",
         stuck.victim()
     );
     let end = Regex::new(&end)?;

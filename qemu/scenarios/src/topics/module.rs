@@ -27,7 +27,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("hundred_times_in_use", hundred_times_in_use).limit(secs(900)),
         Scenario::new("files_held_open", files_held_open),
         Scenario::new("load_fails_cleanly", load_fails_cleanly).core(),
-        Scenario::new("without_unexported_functions", without_unexported_functions),
+        Scenario::new("without_unexported_functions", without_unexported_functions)
+            .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER"),
         Scenario::new("without_debugfs", without_debugfs),
         Scenario::new("insmod_fail_nth", insmod_fail_nth)
             .needs("CONFIG_FAILSLAB")

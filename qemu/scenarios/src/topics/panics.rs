@@ -25,6 +25,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .all(),
         Scenario::new("last_cpu", last_cpu)
             .needs(ZONE)
+            .not_with("CONFIG_PREEMPT_RT", SLEEPS)
             .only_on(Arch::X86_64, ZONE_OF_FEW),
         Scenario::new("one_does_not_answer", one_does_not_answer)
             .only_on(Arch::X86_64, NO_ASKING)
@@ -37,8 +38,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             lock_is_kept(cx, "printk_lock", "use_unexported=0")
         })
         .all(),
-        Scenario::new("console_hangs", |cx| lock_is_kept(cx, "console_hang", "")),
-        Scenario::new("zone_lock_is_kept", |cx| lock_is_kept(cx, "zone_lock", "")).all(),
+        Scenario::new("console_hangs", |cx| lock_is_kept(cx, "console_hang", "")).not_with(
+            "CONFIG_PREEMPT_RT",
+            "a console's lines are printed by a thread there",
+        ),
+        Scenario::new("zone_lock_is_kept", |cx| lock_is_kept(cx, "zone_lock", ""))
+            .not_with("CONFIG_PREEMPT_RT", SLEEPS)
+            .all(),
         Scenario::new("pool_lock_is_kept", |cx| lock_is_kept(cx, "pool_lock", "")).all(),
         Scenario::new("rq_lock_is_kept", |cx| lock_is_kept(cx, "rq_lock", ""))
             .needs("CONFIG_PREEMPT_NOTIFIERS")
@@ -56,6 +62,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 
 /// A zone of memory whose lock can be held without stopping everybody.
 const ZONE: &str = "CONFIG_ZONE_DMA";
+/// Why the lock of a zone stops nobody.
+const SLEEPS: &str = "that lock sleeps there, and its owner can be preempted";
 const ZONE_OF_FEW: &str = "elsewhere all memory is in the zone whose lock is held";
 
 /// A pattern for the line that says that a panic waits for so many milliseconds.

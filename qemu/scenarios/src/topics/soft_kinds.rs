@@ -13,7 +13,12 @@ use regex::Regex;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("every_kind", every_kind).core(),
+        Scenario::new("every_kind", every_kind)
+            .not_with(
+                "CONFIG_PREEMPT_RT",
+                "bottom halves and timers are threads there",
+            )
+            .core(),
         Scenario::new("every_cpu", every_cpu),
         Scenario::new("twenty_of_64", twenty_of_64)
             .only_on(Arch::X86_64, MANY_CPUS)
