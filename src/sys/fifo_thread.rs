@@ -12,7 +12,6 @@ use kernel::{
     error::to_result,
     ffi::{
         c_int,
-        c_uint,
         c_void, //
     },
     prelude::*,
@@ -21,16 +20,6 @@ use kernel::{
 
 /// A function that is run as stop work. Its result is ignored.
 pub(super) type WorkFn = unsafe extern "C" fn(*mut c_void) -> c_int;
-
-/// Has a thread of a CPU call a [`WorkFn`] with the given argument.
-///
-/// # Safety
-///
-/// - The caller runs in a hard interrupt on the CPU.
-/// - The function may be called with the argument, once, in the thread, at any later time.
-/// - The work is pinned, and nobody else's until the function is called.
-pub(super) type QueueFn =
-    unsafe extern "C" fn(c_uint, Option<WorkFn>, *mut c_void, *mut ffi::vigil_stop_work);
 
 /// The running threads `vigild/N`. Dropping it stops them and waits until they have exited.
 ///
@@ -61,9 +50,22 @@ impl FifoThread {
         Ok(Self { _single: single })
     }
 
-    /// Returns the function that has the thread of a CPU call a function.
-    pub(super) fn queue_fn(&self) -> QueueFn {
-        ffi::vigil_fifo_thread_queue
+    /// Has the thread of a CPU call `work` with `arg`.
+    ///
+    /// # Safety
+    ///
+    /// - The caller runs in a hard interrupt on the CPU.
+    /// - `work` may be called with `arg`, once, in the thread, at any later time.
+    /// - `item` is pinned, and nobody else's until `work` is called.
+    pub(super) unsafe fn queue(
+        &self,
+        cpu: u32,
+        work: WorkFn,
+        arg: *mut c_void,
+        item: *mut ffi::vigil_stop_work,
+    ) {
+        // SAFETY: The caller's promise; the threads run, by the type invariant.
+        unsafe { ffi::vigil_fifo_thread_queue(cpu, Some(work), arg, item) };
     }
 }
 

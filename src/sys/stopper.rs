@@ -17,7 +17,6 @@ use super::{
     ffi,
     fifo_thread::{
         FifoThread,
-        QueueFn,
         WorkFn, //
     },
     ksyms::Ksyms, //
@@ -64,15 +63,6 @@ impl StopWork {
             Self::FifoThread(threads)
         } else {
             Self::None
-        }
-    }
-
-    /// Returns the function that queues the work; `None` if no thread runs it.
-    fn queue_fn(&self) -> Option<QueueFn> {
-        match self {
-            Self::CpuStopper => Some(ffi::vigil_stopper_queue),
-            Self::FifoThread(threads) => Some(threads.queue_fn()),
-            Self::None => None,
         }
     }
 }
@@ -125,9 +115,9 @@ impl StopWorkItem {
         work: WorkFn,
         arg: *mut c_void,
     ) -> bool {
-        let Some(queue) = stop_work.queue_fn() else {
+        if matches!(stop_work, StopWork::None) {
             return true;
-        };
+        }
         // INVARIANT: Set before the work is queued.
         if self.queued.xchg(true, Full) {
             return false;
@@ -136,7 +126,20 @@ impl StopWorkItem {
         // `queued` was not set. The rest is the caller's promise: a stopper that is still returning from
         // the module's code has preemption disabled, and `wait_for_returns` waits for it; a
         // SCHED_FIFO thread exits when `stop_work` is dropped.
-        unsafe { queue(irq.cpu(), Some(work), arg, self.work.get()) };
+        //
+        // Not called through a pointer to either: with `CONFIG_CFI` that is a panic, since rustc and
+        // clang name the type of a function which takes another one differently.
+        unsafe {
+            match stop_work {
+                StopWork::CpuStopper => {
+                    ffi::vigil_stopper_queue(irq.cpu(), Some(work), arg, self.work.get());
+                }
+                StopWork::FifoThread(threads) => {
+                    threads.queue(irq.cpu(), work, arg, self.work.get());
+                }
+                StopWork::None => (),
+            }
+        }
         true
     }
 
