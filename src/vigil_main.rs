@@ -107,6 +107,7 @@ macro_rules! declare_module {
         own { $(($o:ident, $oid:ident, $omin:expr, $omax:expr, $odefault:tt, $ohelp:tt))* }
         counters { $($counters:tt)* }
         gauges { $($gauges:tt)* }
+        words { $($words:tt)* }
         lists { $($lists:tt)* }
         cpus { $($cpus:tt)* }
     ) => {
@@ -247,7 +248,8 @@ fn load_knobs() -> Result<(Knobs, Flags)> {
     for (knob, value) in numbers_at_load() {
         set(knob, value != NOT_GIVEN, &|| knobs.set_checked(knob, value))?;
     }
-    for knob in KNOBS.iter().filter(|knob| knob.kind == KnobKind::List) {
+    let is_words = |kind| matches!(kind, KnobKind::Word(_) | KnobKind::List);
+    for knob in KNOBS.iter().filter(|knob| is_words(knob.kind)) {
         let text = param::text(knob.name);
         set(knob.id, !text.is_empty(), &|| {
             knobs.set_from_text(knob.id, text)

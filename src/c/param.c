@@ -15,6 +15,11 @@
 /* Room for every second CPU of a thousand. */
 #define VIGIL_CPU_LIST	4096
 
+static char hung_task_report[VIGIL_WORDS];
+module_param_string(hung_task_report, hung_task_report, sizeof(hung_task_report), 0);
+MODULE_PARM_DESC(hung_task_report,
+		 "How hung tasks are reported: mainline (each task, as the kernel's own detector does) or grouped (one report for each root cause, the tasks behind it in a line each)");
+
 static char hung_task_sys_info[VIGIL_WORDS];
 module_param_string(hung_task_sys_info, hung_task_sys_info, sizeof(hung_task_sys_info), 0);
 MODULE_PARM_DESC(hung_task_sys_info,

@@ -11,20 +11,22 @@
 //! 1. a row in the table;
 //! 2. `make docs`;
 //! 3. the code that reads it: `Knobs::get()` wherever it decides something;
-//! 4. for a list also a line in `src/c/param.c`, since the `module!` macro has numbers only (a host
-//!    test compares the two);
-//! 5. if all CPUs have to be disabled for a change of it, a place in [`KnobInfo::reconfigures`] and
+//! 4. for a word or a list also a line in `src/c/param.c`, since the `module!` macro has numbers
+//!    only (a host test compares the two);
+//! 5. for a word also an enum of what the words stand for, as [`HungTaskReportMode`];
+//! 6. if all CPUs have to be disabled for a change of it, a place in [`KnobInfo::reconfigures`] and
 //!    a field of `LockupConfig` (`src/detect/lockup_config.rs`) with its places in `from_knobs()`,
 //!    `store_to()`, `set()` and `is_same()`: without the last one a write would be ignored.
 //!
 //! Names and meanings are those of mainline's `Documentation/admin-guide/sysctl/kernel.rst`, except for
-//! the knobs under `own`.
+//! the knobs under `own`, `gauges` and `words`.
 
 use core::fmt;
 
 /// The table. Expands to a call of the macro `$then` with all knobs: numbers as
-/// `name, Knob, min, max, default, help`, the others as `name, Knob, help`. Mainline has all of them
-/// but those under `own`, which `kernel_names=1` leaves out.
+/// `name, Knob, min, max, default, help`, words as `name, Knob, words, help`, the others as
+/// `name, Knob, help`. Mainline has all of them but those under `own`, `gauges` and `words`, which
+/// `kernel_names=1` leaves out.
 macro_rules! knob_table {
     ($then:ident) => {
         $then! {
@@ -82,6 +84,10 @@ macro_rules! knob_table {
                 (stuck_cpus_now, StuckCpusNow,
                  "CPUs that are stuck now: with a soft lockup, a hard lockup, or not running")
             }
+            words {
+                (hung_task_report, HungTaskReport, HungTaskReportMode::WORDS,
+                 "How hung tasks are reported: mainline (each task, as the kernel's own detector does) or grouped (one report for each root cause, the tasks behind it in a line each)")
+            }
             lists {
                 (hung_task_sys_info, HungTaskSysInfo,
                  "System information to print with a hung task report: tasks, mem, timers, locks, ftrace, all_bt, blocked_tasks, comma separated")
@@ -138,6 +144,8 @@ pub enum KnobKind {
     Counter,
     /// A number that the module counts; it cannot be written. No module parameter.
     Gauge,
+    /// One of these words, stored as its index; the first is the default.
+    Word(&'static [&'static str]),
     /// Comma-separated names of [`SYS_INFO`], stored as a mask; may be empty.
     List,
     /// A list of CPUs ([`cpulist`](super::cpulist)), stored as `CpuMask`; may be empty.
@@ -166,6 +174,7 @@ macro_rules! declare_knobs {
         own { $(($o:ident, $oid:ident, $omin:expr, $omax:expr, $odefault:expr, $ohelp:expr))* }
         counters { $(($c:ident, $cid:ident, $chelp:expr))* }
         gauges { $(($g:ident, $gid:ident, $ghelp:expr))* }
+        words { $(($w:ident, $wid:ident, $words:expr, $whelp:expr))* }
         lists { $(($l:ident, $lid:ident, $lhelp:expr))* }
         cpus { $(($m:ident, $mid:ident, $mhelp:expr))* }
     ) => {
@@ -178,6 +187,7 @@ macro_rules! declare_knobs {
             $(#[doc = $ohelp] $oid,)*
             $(#[doc = $chelp] $cid,)*
             $(#[doc = $ghelp] $gid,)*
+            $(#[doc = $whelp] $wid,)*
             $(#[doc = $lhelp] $lid,)*
             $(#[doc = $mhelp] $mid,)*
         }
@@ -213,6 +223,13 @@ macro_rules! declare_knobs {
                 help: $ghelp,
             },)*
             $(KnobInfo {
+                id: Knob::$wid,
+                name: stringify!($w),
+                kind: KnobKind::Word($words),
+                mainline: false,
+                help: $whelp,
+            },)*
+            $(KnobInfo {
                 id: Knob::$lid,
                 name: stringify!($l),
                 kind: KnobKind::List,
@@ -236,6 +253,29 @@ pub const NOT_GIVEN: i64 = i64::MAX;
 
 /// How many knobs there are.
 pub const COUNT: usize = KNOBS.len();
+
+/// How hung tasks are reported: `hung_task_report`, a variant for each word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HungTaskReportMode {
+    /// Each task, as the kernel's own detector does.
+    Mainline,
+    /// One report for each root cause, the tasks behind it in a line each.
+    Grouped,
+}
+
+impl HungTaskReportMode {
+    /// The words of the knob, in the order of the variants.
+    pub const WORDS: &'static [&'static str] = &["mainline", "grouped"];
+
+    /// From the knob's value, the index of the word. An unknown index is [`Self::Mainline`].
+    #[cfg_attr(MODULE, expect(dead_code, reason = "for the hung task detector"))]
+    pub const fn from_index(index: i64) -> Self {
+        match index {
+            1 => Self::Grouped,
+            _ => Self::Mainline,
+        }
+    }
+}
 
 /// The words of a list knob and their bits: `si_names` of `lib/sys_info.c`. The bit that has no name
 /// there (replay of the console, 0x20) is for panics only.
@@ -294,12 +334,13 @@ impl KnobInfo {
         let text = text.trim_ascii();
         match self.kind {
             KnobKind::Number { .. } | KnobKind::Counter => self.check(number(text)?, hz),
+            KnobKind::Word(words) => word(words, text),
             KnobKind::List => list(text),
             KnobKind::Gauge | KnobKind::Cpus => Err(ParseError),
         }
     }
 
-    /// Checks a number against the knob's range.
+    /// Checks a value, as it is stored, against the knob's range.
     ///
     /// # Errors
     ///
@@ -309,6 +350,10 @@ impl KnobInfo {
             KnobKind::Number { min, max, .. } => (min, max.value(hz)),
             KnobKind::Counter => (0, 0),
             KnobKind::Gauge => return Err(ParseError),
+            KnobKind::Word(words) => {
+                let count = i64::try_from(words.len()).unwrap_or(0);
+                (0, count.saturating_sub(1))
+            }
             KnobKind::List | KnobKind::Cpus => (0, i64::MAX),
         };
         if (min..=max).contains(&value) {
@@ -322,7 +367,11 @@ impl KnobInfo {
     pub const fn default(&self) -> i64 {
         match self.kind {
             KnobKind::Number { default, .. } => default,
-            KnobKind::Counter | KnobKind::Gauge | KnobKind::List | KnobKind::Cpus => 0,
+            KnobKind::Counter
+            | KnobKind::Gauge
+            | KnobKind::Word(_)
+            | KnobKind::List
+            | KnobKind::Cpus => 0,
         }
     }
 
@@ -343,6 +392,11 @@ pub struct KnobValue {
 
 impl fmt::Display for KnobValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let KnobKind::Word(words) = self.kind {
+            let index = usize::try_from(self.value).unwrap_or(0);
+            let word = words.get(index).or(words.first());
+            return f.write_str(word.copied().unwrap_or(""));
+        }
         if self.kind != KnobKind::List {
             return write!(f, "{}", self.value);
         }
@@ -385,6 +439,15 @@ fn number(text: &[u8]) -> Result<i64, ParseError> {
             .ok_or(ParseError)?;
     }
     Ok(value)
+}
+
+/// Parses one of the words into its index.
+fn word(words: &[&str], text: &[u8]) -> Result<i64, ParseError> {
+    words
+        .iter()
+        .position(|word| word.as_bytes() == text)
+        .and_then(|index| i64::try_from(index).ok())
+        .ok_or(ParseError)
 }
 
 /// Parses words of [`SYS_INFO`], comma separated, into a mask. Mainline ignores an unknown word; here

@@ -37,14 +37,15 @@ mod tests {
     fn reads_as_given_at_load() {
         assert_eq!(text("softlockup_sys_info"), b"tasks,mem");
         assert_eq!(text("hardlockup_sys_info"), b"");
+        assert_eq!(text("hung_task_report"), b"");
     }
 
     #[test]
     fn what_does_not_exist_is_nothing() {
         assert_eq!(text("no_such_parameter"), b"");
         assert_eq!(text(""), b"");
-        let lists = KNOBS.iter().filter(|knob| knob.kind == KnobKind::List);
-        for knob in lists {
+        let is_words = |kind| matches!(kind, KnobKind::Word(_) | KnobKind::List);
+        for knob in KNOBS.iter().filter(|knob| is_words(knob.kind)) {
             assert!(text(knob.name).len() < 128);
         }
     }

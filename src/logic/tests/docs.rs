@@ -24,9 +24,9 @@ A valid write is in effect when write(2) returns. An invalid one (not a value, o
 fails with `EINVAL` and changes nothing. Each write is one whole value.
 
 Numbers are decimal, or as C writes them: `0x1e` and `036` are 30. Blanks around a value do not
-matter. A list is words with commas between them; an empty line empties it. A list of CPUs is
-decimal numbers and ranges such as `0-3,8`, in any order, with commas and nothing else between them;
-an empty line stands for no CPU at all.
+matter. A word is one of those under \"range\", not abbreviated. A list is words with commas between
+them; an empty line empties it. A list of CPUs is decimal numbers and ranges such as `0-3,8`, in any
+order, with commas and nothing else between them; an empty line stands for no CPU at all.
 
 To keep a value over reboots, put a line such as
 
@@ -46,7 +46,7 @@ running kernel has itself is left to it. The log and [`status`](status.md) say w
 registered.
 
 With a parameter out of range the module is not loaded, and the log says which. The parameter of a
-list, of words or of CPUs, is text as in its file; an empty one has no effect.
+word, or of a list of words or of CPUs, is text as in its file; an empty one has no effect.
 ";
 
 const NOTES: &str = "\
@@ -224,6 +224,10 @@ fn range(knob: &KnobInfo) -> String {
         }
         KnobKind::Counter => "write 0 only".into(),
         KnobKind::Gauge => "read only".into(),
+        KnobKind::Word(words) => {
+            let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+            words.join(" or ")
+        }
         KnobKind::List => {
             let words: Vec<String> = SYS_INFO
                 .iter()
@@ -332,7 +336,12 @@ fn the_document_is_whole() {
 fn text_parameters_have_the_knobs_help() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../c/param.c");
     let source = fs::read_to_string(file).expect("src/c/param.c");
-    let is_text = |knob: &&KnobInfo| matches!(knob.kind, KnobKind::List | KnobKind::Cpus);
+    let is_text = |knob: &&KnobInfo| {
+        matches!(
+            knob.kind,
+            KnobKind::Word(_) | KnobKind::List | KnobKind::Cpus
+        )
+    };
     for knob in KNOBS.iter().filter(is_text) {
         let wanted = format!("MODULE_PARM_DESC({},\n\t\t {:?});", knob.name, knob.help);
         assert!(source.contains(&wanted), "src/c/param.c has no\n{wanted}");

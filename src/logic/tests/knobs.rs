@@ -7,8 +7,8 @@ mod common;
 use proptest::prelude::*;
 use std::collections::HashSet;
 use vigil_logic::knobs::{
-    Knob, KnobInfo, KnobKind, Max, ParseError, COUNT, KNOBS, SYS_INFO, SYS_INFO_ALL_BT,
-    SYS_INFO_LOCKS,
+    HungTaskReportMode, Knob, KnobInfo, KnobKind, Max, ParseError, COUNT, KNOBS, SYS_INFO,
+    SYS_INFO_ALL_BT, SYS_INFO_LOCKS,
 };
 
 /// `HZ` of the kernels in question, and one that is not.
@@ -56,6 +56,9 @@ const GAUGES: [&str; 5] = [
     "hung_tasks_now",
     "stuck_cpus_now",
 ];
+/// The knobs that are a word, with their words; the first is the default.
+const WORD_KNOBS: [(&str, &[&str]); 1] = [(REPORT, &["mainline", "grouped"])];
+const REPORT: &str = "hung_task_report";
 const LISTS: [&str; 3] = [LIST, "softlockup_sys_info", "hardlockup_sys_info"];
 const CPUS: &str = "watchdog_cpumask";
 const WORDS: [(&str, i64); 7] = [
@@ -77,6 +80,7 @@ fn the_table() {
         .map(|n| n.0)
         .chain([COUNTER])
         .chain(GAUGES)
+        .chain(WORD_KNOBS.map(|(name, _)| name))
         .chain(LISTS)
         .chain([CPUS])
         .collect();
@@ -403,6 +407,79 @@ fn a_list_of_cpus_is_read_elsewhere() {
 }
 
 #[test]
+fn one_word() {
+    let in_table = KNOBS
+        .iter()
+        .filter(|knob| matches!(knob.kind, KnobKind::Word(_)));
+    assert_eq!(in_table.count(), WORD_KNOBS.len());
+    for (name, words) in WORD_KNOBS {
+        let knob = knob(name);
+        assert_eq!((knob.kind, knob.default()), (KnobKind::Word(words), 0));
+        assert!(knob.is_writable() && !knob.mainline && !knob.reconfigures());
+        let parse = |text: &str| knob.parse(text.as_bytes(), 250);
+        for (index, word) in (0..).zip(words) {
+            assert_eq!(knob.display(index).to_string(), *word);
+            assert_eq!(knob.check(index, 250), Ok(index));
+            for text in [
+                word.to_string(),
+                format!("{word}\n"),
+                format!(" \t{word} \r\n"),
+            ] {
+                assert_eq!(parse(&text), Ok(index), "{text:?}");
+            }
+            assert!(knob.help.contains(word), "{word} is not in the help");
+            for wrong in [
+                format!("{word}s"),
+                format!("{word},"),
+                format!(",{word}"),
+                format!("{word} {word}"),
+                format!("{word},{word}"),
+                format!("{word}\n{word}"),
+                format!("{word}\0"),
+                format!("+{word}"),
+                format!("\"{word}\""),
+                word.to_uppercase(),
+                word[1..].to_string(),
+                word[..word.len() - 1].to_string(),
+                word[..1].to_string(),
+                word.repeat(200),
+                // The number that is stored is no word.
+                index.to_string(),
+                format!("0x{index}\n"),
+            ] {
+                assert_eq!(parse(&wrong), Err(ParseError), "{wrong:?}");
+            }
+        }
+        for text in nonsense() {
+            assert_eq!(knob.parse(&text, 250), Err(ParseError), "{text:?}");
+        }
+        let end = i64::try_from(words.len()).expect("few");
+        for index in [-1, end, i64::MIN, i64::MAX] {
+            assert_eq!(knob.check(index, 250), Err(ParseError), "{index}");
+            assert_eq!(knob.display(index).to_string(), words[0], "{index}");
+        }
+    }
+}
+
+#[test]
+fn the_words_of_the_hung_task_report() {
+    use HungTaskReportMode::{Grouped, Mainline};
+    let knob = knob(REPORT);
+    assert_eq!(knob.id, Knob::HungTaskReport);
+    let modes = [("mainline", Mainline), ("grouped", Grouped)];
+    assert_eq!(HungTaskReportMode::WORDS, modes.map(|(word, _)| word));
+    for (word, mode) in modes {
+        let index = knob.parse(word.as_bytes(), 250).expect("a word");
+        assert_eq!(index, mode as i64, "{word}");
+        assert_eq!(HungTaskReportMode::from_index(index), mode, "{word}");
+    }
+    assert_eq!(HungTaskReportMode::from_index(knob.default()), Mainline);
+    for index in [-1, 2, i64::MIN, i64::MAX] {
+        assert_eq!(HungTaskReportMode::from_index(index), Mainline, "{index}");
+    }
+}
+
+#[test]
 fn all_lists_are_alike() {
     let first = knob(LIST);
     for name in LISTS {
@@ -592,6 +669,30 @@ proptest! {
             })
         };
         prop_assert_eq!(knob(LIST).parse(text.as_bytes(), 250), expected.ok_or(ParseError));
+    }
+
+    /// Arbitrary bytes make no word, unless they are one with blanks around it.
+    #[test]
+    fn only_a_word_makes_a_word(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                4 => (0..2usize).prop_map(|n| WORD_KNOBS[0].1[n].to_string()),
+                4 => "[ \t\n]{1,2}",
+                1 => "[a-z]{1,8}",
+                1 => "[0-9,]",
+            ],
+            0..4,
+        ),
+        bytes: Vec<u8>,
+    ) {
+        let (name, words) = WORD_KNOBS[0];
+        for text in [pieces.concat().into_bytes(), bytes] {
+            let blanks = [' ', '\t', '\n', '\r', '\x0c'];
+            let trimmed = std::str::from_utf8(&text).ok().map(|text| text.trim_matches(blanks));
+            let index = words.iter().position(|word| Some(*word) == trimmed);
+            let expected = index.map(|index| index as i64).ok_or(ParseError);
+            prop_assert_eq!(knob(name).parse(&text, 250), expected, "{:?}", text);
+        }
     }
 
     /// Whatever it holds, a knob reads as one line that fits (`LINE` of `sys/sysctl.rs`).

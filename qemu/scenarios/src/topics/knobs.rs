@@ -66,6 +66,15 @@ fn good_values(knob: &KnobInfo, hz: i64) -> Vec<(String, String)> {
         }
         KnobKind::Counter => vec![pair("0", "0"), pair("0\n", "0")],
         KnobKind::Gauge => vec![],
+        KnobKind::Word(words) => {
+            // `parameters` takes the first two.
+            let plain = words.iter().map(|word| pair(word, word));
+            let lines = words.iter().map(|word| pair(&format!("{word}\n"), word));
+            let blanks = words
+                .iter()
+                .map(|word| pair(&format!(" \t{word} \n"), word));
+            plain.chain(lines).chain(blanks).collect()
+        }
         KnobKind::List => {
             let all: Vec<&str> = SYS_INFO.iter().map(|(name, _)| *name).collect();
             let all = all.join(",");
@@ -125,6 +134,27 @@ fn bad_values(knob: &KnobInfo, hz: i64) -> Vec<Vec<u8>> {
         KnobKind::Counter | KnobKind::Gauge => {
             numbers.extend([1, -1]);
             bad.extend([b"\n".to_vec(), b"   ".to_vec()]);
+        }
+        KnobKind::Word(words) => {
+            numbers.extend([-1, 0, 1, 2]);
+            bad.extend([b"\n".to_vec(), b"   ".to_vec(), b"nothing".to_vec()]);
+            for word in words {
+                for text in [
+                    format!("{word}s"),
+                    format!("{word},"),
+                    format!("{word} {word}"),
+                    format!("{word},{word}"),
+                    format!("{word}\n{word}\n"),
+                    format!("{word}\0"),
+                    word.to_uppercase(),
+                    word[1..].to_owned(),
+                    word[..word.len() - 1].to_owned(),
+                    word[..1].to_owned(),
+                    word.repeat(2000),
+                ] {
+                    bad.push(text.into_bytes());
+                }
+            }
         }
         KnobKind::List => {
             for text in [
@@ -218,12 +248,13 @@ fn files(cx: &Cx) -> Verdict {
             );
         }
         // Something that no bad value would leave there.
-        let kept = if matches!(knob.kind, KnobKind::List) {
-            "timers\n"
-        } else {
-            "0\n"
+        let kept = match knob.kind {
+            // The first is the default.
+            KnobKind::Word(words) => format!("{}\n", words[1]),
+            KnobKind::List => "timers\n".to_owned(),
+            _ => "0\n".to_owned(),
         };
-        vm.set_knob(name, kept)?;
+        vm.set_knob(name, &kept)?;
         for value in bad_values(knob, hz) {
             let shown = String::from_utf8_lossy(value.get(..40).unwrap_or(&value)).into_owned();
             let errno = vm
@@ -267,10 +298,10 @@ fn who_may_write(cx: &Cx) -> Verdict {
             continue;
         }
         // Without a write(2) at another place there would be no seek.
-        let value = if matches!(knob.kind, KnobKind::List) {
-            "mem"
-        } else {
-            "0"
+        let value = match knob.kind {
+            KnobKind::Word(words) => words[1],
+            KnobKind::List => "mem",
+            _ => "0",
         };
         let output = vm.sh(&format!(
             "printf {value} | dd of={FOLDER}/{name} bs=8 seek=1 conv=notrunc"
@@ -285,12 +316,14 @@ fn who_may_write(cx: &Cx) -> Verdict {
 
     let output = vm.sh_ok(
         "sysctl -w vigil.hung_task_timeout_secs=33 vigil.hung_task_sys_info=tasks,mem
+         sysctl -w vigil.hung_task_report=grouped
          printf 'vigil.hung_task_warnings = -1\n# comment\nvigil/hung_task_panic=7\n' > /tmp/vigil.conf
          sysctl -p /tmp/vigil.conf; sysctl -a 2> /dev/null | grep ^vigil",
     )?;
     for line in [
         "vigil.hung_task_timeout_secs = 33\n",
         "vigil.hung_task_sys_info = tasks,mem\n",
+        "vigil.hung_task_report = grouped\n",
         "vigil.hung_task_warnings = -1\n",
         "vigil.hung_task_panic = 7\n",
         "vigil.hung_task_detect_count = 0\n",
