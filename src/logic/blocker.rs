@@ -33,6 +33,69 @@ pub enum LockKind {
     RtLock,
 }
 
+impl LockKind {
+    /// Its name in a report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mutex => "mutex",
+            Self::Semaphore => "semaphore",
+            Self::RwSemReader => "rw-semaphore (reader)",
+            Self::RwSemWriter => "rw-semaphore (writer)",
+            Self::RtMutex => "rt_mutex",
+            Self::RtLock => "spinlock or rwlock",
+        }
+    }
+}
+
+impl LockKind {
+    /// Whether the owner that its words name holds it: of a semaphore they name the task that took it
+    /// last, of a rw-semaphore that is held for reading one of those that have taken it.
+    pub const fn names_its_owner(self) -> bool {
+        match self {
+            Self::Mutex | Self::RtMutex | Self::RtLock => true,
+            Self::Semaphore | Self::RwSemReader | Self::RwSemWriter => false,
+        }
+    }
+
+    /// How sure a report is that the task which follows has the lock.
+    pub const fn held_by(self) -> &'static str {
+        if self.names_its_owner() {
+            "held by"
+        } else {
+            "likely held by"
+        }
+    }
+}
+
+/// A lock as a report names it: its kind and its address.
+#[derive(Clone, Copy)]
+pub struct LockName {
+    /// The kind, as the task that waits sees it.
+    pub kind: LockKind,
+    /// Where it is.
+    pub address: usize,
+}
+
+impl fmt::Display for LockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:016x}", self.kind.name(), self.address)
+    }
+}
+
+/// A lock that a task has, as a report names it: without how another one waits for it.
+#[derive(Clone, Copy)]
+pub struct HeldLock(pub LockName);
+
+impl fmt::Display for HeldLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.0.kind {
+            LockKind::RwSemReader | LockKind::RwSemWriter => "rw-semaphore",
+            kind => kind.name(),
+        };
+        write!(f, "{name} {:016x}", self.0.address)
+    }
+}
+
 /// `BLOCKER_TYPE_MASK`
 const TYPE_MASK: usize = 3;
 /// `MUTEX_FLAGS` of `kernel/locking/mutex.h`.

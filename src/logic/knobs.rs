@@ -268,7 +268,6 @@ impl HungTaskReportMode {
     pub const WORDS: &'static [&'static str] = &["mainline", "grouped"];
 
     /// From the knob's value, the index of the word. An unknown index is [`Self::Mainline`].
-    #[cfg_attr(MODULE, expect(dead_code, reason = "for the hung task detector"))]
     pub const fn from_index(index: i64) -> Self {
         match index {
             1 => Self::Grouped,

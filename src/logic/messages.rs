@@ -22,6 +22,10 @@
 //! their wording is mainline's, and stands where they are printed.
 
 use super::{
+    blocker::{
+        HeldLock,
+        LockName, //
+    },
     fmt::{
         LogStamp,
         Secs, //
@@ -199,6 +203,40 @@ messages! {
 
         /// When a hung task last got a CPU, in the log's time.
         TaskLastRan { task: TaskId, time: LogStamp } = "task {task} last ran at [{time}]";
+        /// A deadlock: its first task, the lock that it holds and the one that it waits for.
+        Deadlock { tasks: u32, task: TaskId, holds: HeldLock, waits: LockName, owner: TaskId } =
+            "deadlock of {tasks}: {task} holds {holds} and waits for {waits}, held by {owner}";
+        /// The same, if the owner of one of the locks is only likely to hold it.
+        LikelyDeadlock { tasks: u32, task: TaskId, holds: HeldLock, waits: LockName, owner: TaskId } =
+            "likely deadlock of {tasks}: {task} holds {holds} and waits for {waits}, held by {owner}";
+        /// Another task of the deadlock.
+        DeadlockGoesOn { task: TaskId, holds: HeldLock, waits: LockName, owner: TaskId } =
+            "  {task} holds {holds} and waits for {waits}, held by {owner}";
+        /// What tasks wait behind in the end: a task that is not hung.
+        RootTask { behind: u32, task: TaskId, oldest: TaskId, secs: Secs, depth: u32 } =
+            "{behind} hung tasks wait behind {task}, which is not hung: oldest {oldest} for {secs} s, longest chain {depth}";
+        /// The same: a lock.
+        RootLock { behind: u32, lock: LockName, oldest: TaskId, secs: Secs, depth: u32 } =
+            "{behind} hung tasks wait behind {lock}, whose owner is not known: oldest {oldest} for {secs} s, longest chain {depth}";
+        /// The same: tasks in the same place, which wait for no lock that the kernel keeps track of.
+        RootStack { tasks: u32, behind: u32, oldest: TaskId, secs: Secs, depth: u32 } =
+            "{tasks} hung tasks wait in the same place, {behind} behind them: oldest {oldest} for {secs} s, longest chain {depth}";
+        /// The same: a deadlock.
+        RootDeadlock { behind: u32, oldest: TaskId, secs: Secs, depth: u32 } =
+            "{behind} hung tasks wait behind the deadlock: oldest {oldest} for {secs} s, longest chain {depth}";
+        /// A hung task of a cause that was reported.
+        CauseMember<W> { task: TaskId, secs: Secs, waits: W } = "  {task} for {secs} s{waits}";
+        /// The hung tasks of the cause that have no line.
+        CauseMembersLeft { count: u32 } = "  and {count} more";
+        /// A cause has ended that only one task was hung for.
+        HungTaskRecovered { task: TaskId, secs: Secs } = "hung task {task} recovered after {secs} s";
+        /// A cause has ended: its oldest task, and how many others there were.
+        HungTasksRecovered { task: TaskId, others: u32, secs: Secs } =
+            "hung task {task} and {others} others recovered after {secs} s";
+        /// There are more root causes than are kept in mind.
+        CausesLeftOut { count: u64 } = "{count} more root causes of hung tasks are not reported";
+        /// There was no memory for all hung tasks.
+        HungTasksLeftOut { count: u64 } = "no memory for {count} hung tasks, which are reported by themselves";
         /// The table of tracked tasks is full.
         TasksNotTracked { count: u64, capacity: usize } =
             "{count} sleeping tasks not tracked: table full at {capacity}";

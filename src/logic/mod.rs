@@ -33,6 +33,7 @@ pub mod pause_clock;
 pub mod sample_period;
 pub mod softlockup;
 pub mod task;
+pub mod wait_graph;
 
 /// Nanoseconds in a second.
 pub const NSEC_PER_SEC: u64 = 1_000_000_000;

@@ -38,7 +38,7 @@ impl fmt::Display for Comm {
 }
 
 /// A task's name and PID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct TaskId {
     /// Name.
     pub comm: Comm,

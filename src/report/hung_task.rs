@@ -152,8 +152,19 @@ impl<'a> HungTaskReport<'a> {
     /// # Context
     ///
     /// Process context; prints many lines.
-    #[inline(never)]
     pub(crate) fn add(&mut self, found: &HungTask<'_>, hung: u64) {
+        let is_new = found.first && self.warnings.is_new(cause_key(found));
+        self.add_cause(found, hung, is_new);
+    }
+
+    /// As [`HungTaskReport::add`], for a task that stands for a root cause. `is_new`: it is the first
+    /// report on this cause. Returns whether the task was printed.
+    ///
+    /// # Context
+    ///
+    /// Process context; prints many lines.
+    #[inline(never)]
+    pub(crate) fn add_cause(&mut self, found: &HungTask<'_>, hung: u64, is_new: bool) -> bool {
         let was_fatal = self.session.is_fatal();
         let record = found.first && self.recorded < MAX_RECORDED && !was_fatal;
         self.recorded = self.recorded.saturating_add(u32::from(record));
@@ -168,13 +179,13 @@ impl<'a> HungTaskReport<'a> {
             self.env.panic.console_verbose();
         }
         self.session.ksyms().trace_hang(found.task);
-        let is_new = found.first && self.warnings.is_new(cause_key(found));
         let knobs = self.env.knobs;
         let left = knobs.take_one(Knob::HungTaskWarnings);
         let may_print = self
             .warnings
             .may_print(left, knobs.warnings_writes(), is_new);
-        if may_print || self.session.is_fatal() {
+        let prints = may_print || self.session.is_fatal();
+        if prints {
             self.printed = true;
             self.print(found);
             if left == 1 {
@@ -184,10 +195,15 @@ impl<'a> HungTaskReport<'a> {
             }
         }
         touch::touch_nmi_watchdog();
+        prints
     }
 
     /// Prints a task, and the lock that it waits for.
-    fn print(&self, found: &HungTask<'_>) {
+    ///
+    /// # Context
+    ///
+    /// Process context; prints many lines.
+    pub(crate) fn print(&self, found: &HungTask<'_>) {
         let task = found.task;
         let id = task::id(task);
         let io = if task::in_iowait(task) {

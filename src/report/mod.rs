@@ -8,5 +8,6 @@ pub(crate) mod hardlockup;
 pub(crate) mod hung_task;
 pub(crate) mod irqs;
 pub(crate) mod report_lock;
+pub(crate) mod root_cause;
 pub(crate) mod session;
 pub(crate) mod softlockup;

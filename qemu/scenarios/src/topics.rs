@@ -8,6 +8,7 @@ mod contract;
 mod hard_kinds;
 mod hard_perf;
 mod harness;
+mod hung_causes;
 mod hung_exit;
 mod hung_knobs;
 mod hung_many;
@@ -46,6 +47,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("contract", contract::scenarios()),
         ("hard_kinds", hard_kinds::scenarios()),
         ("hard_perf", hard_perf::scenarios()),
+        ("hung_causes", hung_causes::scenarios()),
         ("hung_exit", hung_exit::scenarios()),
         ("hung_knobs", hung_knobs::scenarios()),
         ("hung_many", hung_many::scenarios()),

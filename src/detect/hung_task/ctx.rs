@@ -8,7 +8,10 @@ use crate::{
     knobs::Knobs,
     logic::{
         hung_task::check,
-        knobs::Knob,
+        knobs::{
+            HungTaskReportMode,
+            Knob, //
+        },
         NSEC_PER_SEC, //
     },
     panic::PanicControl,
@@ -198,6 +201,8 @@ pub(super) struct Settings {
     pub(super) interval: u64,
     /// `hung_task_check_count`: how many tasks one scan may read.
     pub(super) check_count: u32,
+    /// `hung_task_report`.
+    pub(super) report: HungTaskReportMode,
 }
 
 impl Settings {
@@ -209,6 +214,7 @@ impl Settings {
             interval: check::interval(timeout, interval)?,
             timeout: timeout.saturating_mul(NSEC_PER_SEC),
             check_count: u32::try_from(knobs.get_u64(Knob::HungTaskCheckCount)).unwrap_or(u32::MAX),
+            report: HungTaskReportMode::from_index(knobs.get(Knob::HungTaskReport)),
         })
     }
 }

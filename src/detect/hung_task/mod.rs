@@ -5,12 +5,16 @@
 //! - [`thread`]: the thread `vigild/hung`, its loop and its wait for a panic;
 //! - [`scan`]: the table of tracked tasks, the check of them, and the scan for more;
 //! - [`blocker`]: the lock that a hung task waits for, and the lock's owner;
+//! - [`graph`]: who waits behind whom;
+//! - [`causes`]: the root causes, and their reports;
 //! - [`io_wait`]: waits for I/O, which the kernel interrupts now and then;
 //! - [`unpaused`]: the time that a task's age is measured in;
 //! - [`ctx`]: what the thread shares with the knobs, the suspend notifier and `status`.
 
 mod blocker;
+mod causes;
 pub(crate) mod ctx;
+mod graph;
 pub(crate) mod io_wait;
 mod scan;
 pub(crate) mod thread;

@@ -13,6 +13,10 @@
 
 use super::{
     blocker,
+    causes::{
+        Check,
+        RootCauses, //
+    },
     ctx::{
         HungTaskCtx,
         Settings, //
@@ -41,7 +45,10 @@ use crate::{
             },
             warnings::Warnings, //
         },
-        knobs::Knob,
+        knobs::{
+            HungTaskReportMode,
+            Knob, //
+        },
         messages::TasksNotTracked,
         panic::PanicRequest, //
     },
@@ -124,6 +131,8 @@ pub(super) struct TrackedTasks {
     due: u64,
     /// What `hung_task_warnings` lets be printed.
     warnings: Warnings,
+    /// With `hung_task_report=grouped`, from the first hung task on.
+    causes: Option<RootCauses>,
 }
 
 /// Waits until the lines of a report are on the console, if another CPU prints them: it would have to
@@ -155,6 +164,7 @@ impl TrackedTasks {
             not_tracked: 0,
             due: u64::MAX,
             warnings: Warnings::default(),
+            causes: None,
         })
     }
 
@@ -192,6 +202,7 @@ impl TrackedTasks {
         while let Some(last) = self.table.len().checked_sub(1) {
             self.table.remove_at(last);
         }
+        self.causes = None;
         self.update_clock();
         self.ctx.stats.tracked.set(0);
         self.ctx.stats.hung.set(0);
@@ -244,6 +255,15 @@ impl TrackedTasks {
             self.clear();
         }
         let heartbeat = ctx.io_waits.heartbeat(settings.interval);
+        let tracked_tasks = self.table.len();
+        let is_grouped = settings.report == HungTaskReportMode::Grouped;
+        if !is_grouped {
+            self.causes = None;
+        } else if let Some(causes) = &mut self.causes {
+            causes.begin(tracked_tasks);
+        }
+        let mut may_allocate = is_grouped;
+        let mut is_complete = false;
         let mut index = 0;
         loop {
             if index % (BATCH as usize) == 0 {
@@ -254,6 +274,7 @@ impl TrackedTasks {
             }
             let now = self.clock.now().unpaused;
             let Some(entry) = self.table.entry_mut(index) else {
+                is_complete = true;
                 break;
             };
             let Some(task) = entry.task.as_deref() else {
@@ -287,6 +308,18 @@ impl TrackedTasks {
                 ctx.knobs.count(Knob::HungTaskDetectCount);
             }
             hung = hung.saturating_add(1);
+            if is_grouped {
+                if self.causes.is_none() && may_allocate {
+                    self.causes = RootCauses::new(tracked_tasks).ok();
+                    may_allocate = self.causes.is_some();
+                }
+                if let (Some(causes), Some(task)) = (&mut self.causes, &entry.task) {
+                    if causes.add_hung(task, tracked.age(now)) {
+                        continue;
+                    }
+                }
+                // Without memory it is reported by itself.
+            }
             // The task that makes the panic is reported, even if its report is not due.
             if !report_due && !report.would_panic(hung) {
                 continue;
@@ -316,6 +349,29 @@ impl TrackedTasks {
             }
         }
         ctx.stats.hung.set(hung);
+        if let Some(causes) = &mut self.causes {
+            if is_complete {
+                let check = Check {
+                    hung,
+                    now: self.clock.now().unpaused,
+                    timeout: settings.timeout,
+                };
+                let due = &mut self.due;
+                causes.report(&mut report, &check, || {
+                    wait_for_console(control);
+                    let is_changed = Settings::read(&ctx.knobs).as_ref() != Some(settings);
+                    if is_changed {
+                        *due = 0;
+                    }
+                    !is_changed && !control.should_stop() && !ctx.suspended()
+                });
+            }
+            causes.end();
+            if is_complete && hung == 0 {
+                // With what it remembers: all of it has ended.
+                self.causes = None;
+            }
+        }
         let panic_request = report.end(control.should_stop());
         if hung == 0 {
             warnings.forget_causes();

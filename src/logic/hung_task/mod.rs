@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hung tasks: when a task is hung, whether to scan for more, and the table of tracked tasks.
+//! Hung tasks: when a task is hung, whether to scan for more, the table of tracked tasks, and which
+//! root causes were reported.
 
+pub mod causes;
 pub mod check;
 pub mod scan_policy;
 pub mod table;

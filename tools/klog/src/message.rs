@@ -156,6 +156,69 @@ pub enum Vigil {
         task: Task,
         time: f64,
     },
+    Deadlock {
+        tasks: u32,
+        task: Task,
+        owner: Task,
+    },
+    LikelyDeadlock {
+        tasks: u32,
+        task: Task,
+        owner: Task,
+    },
+    DeadlockGoesOn {
+        task: Task,
+        owner: Task,
+    },
+    RootTask {
+        behind: u32,
+        task: Task,
+        oldest: Task,
+        secs: f64,
+        depth: u32,
+    },
+    RootLock {
+        behind: u32,
+        lock: String,
+        oldest: Task,
+        secs: f64,
+        depth: u32,
+    },
+    RootStack {
+        tasks: u32,
+        behind: u32,
+        oldest: Task,
+        secs: f64,
+        depth: u32,
+    },
+    RootDeadlock {
+        behind: u32,
+        oldest: Task,
+        secs: f64,
+        depth: u32,
+    },
+    CauseMember {
+        task: Task,
+        secs: f64,
+    },
+    CauseMembersLeft {
+        count: u32,
+    },
+    HungTaskRecovered {
+        task: Task,
+        secs: f64,
+    },
+    HungTasksRecovered {
+        task: Task,
+        others: u32,
+        secs: f64,
+    },
+    CausesLeftOut {
+        count: u64,
+    },
+    HungTasksLeftOut {
+        count: u64,
+    },
     /// Another line, without the prefix `vigil: `.
     Other(String),
 }
@@ -360,7 +423,7 @@ const VIGIL: &[(&str, ReadVigil)] = &[
     (vigil::HardLockupStack::TEXT, |v| {
         Some(Vigil::HardLockupStack {
             cpu: v.number("cpu")?,
-            task: vigil_task(v)?,
+            task: vigil_task(v, "task")?,
         })
     }),
     (vigil::UnresponsiveCpu::TEXT, |v| {
@@ -397,8 +460,97 @@ const VIGIL: &[(&str, ReadVigil)] = &[
     }),
     (vigil::TaskLastRan::TEXT, |v| {
         Some(Vigil::TaskLastRan {
-            task: vigil_task(v)?,
+            task: vigil_task(v, "task")?,
             time: v.number("time")?,
+        })
+    }),
+    (vigil::Deadlock::TEXT, |v| {
+        Some(Vigil::Deadlock {
+            tasks: v.number("tasks")?,
+            task: vigil_task(v, "task")?,
+            owner: vigil_task(v, "owner")?,
+        })
+    }),
+    (vigil::LikelyDeadlock::TEXT, |v| {
+        Some(Vigil::LikelyDeadlock {
+            tasks: v.number("tasks")?,
+            task: vigil_task(v, "task")?,
+            owner: vigil_task(v, "owner")?,
+        })
+    }),
+    (vigil::DeadlockGoesOn::TEXT, |v| {
+        Some(Vigil::DeadlockGoesOn {
+            task: vigil_task(v, "task")?,
+            owner: vigil_task(v, "owner")?,
+        })
+    }),
+    (vigil::RootTask::TEXT, |v| {
+        Some(Vigil::RootTask {
+            behind: v.number("behind")?,
+            task: vigil_task(v, "task")?,
+            oldest: vigil_task(v, "oldest")?,
+            secs: v.number("secs")?,
+            depth: v.number("depth")?,
+        })
+    }),
+    (vigil::RootLock::TEXT, |v| {
+        Some(Vigil::RootLock {
+            behind: v.number("behind")?,
+            lock: v.text("lock")?.to_owned(),
+            oldest: vigil_task(v, "oldest")?,
+            secs: v.number("secs")?,
+            depth: v.number("depth")?,
+        })
+    }),
+    (vigil::RootStack::TEXT, |v| {
+        Some(Vigil::RootStack {
+            tasks: v.number("tasks")?,
+            behind: v.number("behind")?,
+            oldest: vigil_task(v, "oldest")?,
+            secs: v.number("secs")?,
+            depth: v.number("depth")?,
+        })
+    }),
+    (vigil::RootDeadlock::TEXT, |v| {
+        Some(Vigil::RootDeadlock {
+            behind: v.number("behind")?,
+            oldest: vigil_task(v, "oldest")?,
+            secs: v.number("secs")?,
+            depth: v.number("depth")?,
+        })
+    }),
+    (vigil::CauseMember::<&str>::TEXT, |v| {
+        Some(Vigil::CauseMember {
+            task: vigil_task(v, "task")?,
+            secs: v.number("secs")?,
+        })
+    }),
+    (vigil::CauseMembersLeft::TEXT, |v| {
+        Some(Vigil::CauseMembersLeft {
+            count: v.number("count")?,
+        })
+    }),
+    (vigil::HungTaskRecovered::TEXT, |v| {
+        Some(Vigil::HungTaskRecovered {
+            task: vigil_task(v, "task")?,
+            secs: v.number("secs")?,
+        })
+    }),
+    (vigil::HungTasksRecovered::TEXT, |v| {
+        Some(Vigil::HungTasksRecovered {
+            task: vigil_task(v, "task")?,
+            others: v.number("others")?,
+            secs: v.number("secs")?,
+        })
+    }),
+    (vigil::CausesLeftOut::TEXT, |v| {
+        Some(Vigil::CausesLeftOut {
+            count: v.number("count")?,
+        })
+    }),
+    (vigil::HungTasksLeftOut::TEXT, |v| {
+        Some(Vigil::HungTasksLeftOut {
+            count: v.number("count")?,
         })
     }),
 ];
@@ -411,8 +563,8 @@ fn task(values: &Values<'_>) -> Option<Task> {
 }
 
 /// A `{task}` of vigil's texts.
-fn vigil_task(values: &Values<'_>) -> Option<Task> {
-    let (comm, pid) = values.text("task")?.rsplit_once(':')?;
+fn vigil_task(values: &Values<'_>, field: &str) -> Option<Task> {
+    let (comm, pid) = values.text(field)?.rsplit_once(':')?;
     Some(Task {
         comm: comm.to_owned(),
         pid: pid.parse().ok()?,

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+//! With `hung_task_report=grouped`: one report for each root cause of hung tasks, which names what they
+//! wait behind.
+
+use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, who, Stall, SOON};
+use crate::prelude::*;
+use regex::Regex;
+use std::collections::BTreeSet;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("deadlocks", deadlocks)
+            .needs(BLOCKERS)
+            .core()
+            .light(),
+        Scenario::new("thousand_behind_one", thousand_behind_one),
+        Scenario::new("roots", roots).needs(BLOCKERS).core().light(),
+        Scenario::new("reported_again", reported_again).light(),
+        Scenario::new("warnings_are_for_causes", warnings_are_for_causes).light(),
+        Scenario::new("switched", switched).light(),
+    ]
+}
+
+/// What all kinds of locks are recorded with that tasks wait for.
+const BLOCKERS: &str = "CONFIG_DETECT_HUNG_TASK_BLOCKER";
+
+const GROUPED: &str =
+    "hung_task_report=grouped hung_task_timeout_secs=2 hung_task_check_interval_secs=1";
+
+/// Lines of vigil's own in a log that begin so, without that.
+fn lines_of<'a>(log: &'a [LogLine], begin: &str) -> Vec<&'a str> {
+    log.iter()
+        .filter(|line| line.facility == 0)
+        .filter_map(|line| line.text.strip_prefix("vigil: ")?.strip_prefix(begin))
+        .collect()
+}
+
+/// What was logged in the check that gave the first report, and not when that is repeated.
+fn first_check(vm: &Vm, mark: Mark) -> anyhow::Result<Vec<LogLine>> {
+    let mut log = vm.dmesg_after(mark)?;
+    let began = reports(&log)?.first().context("no report")?.time;
+    // Repeated after a timeout.
+    log.retain(|line| line.time < began + 1.5);
+    Ok(log)
+}
+
+/// Who waits for whom, from the lines of a deadlock: "A:1 holds X and waits for Y, held by B:2".
+fn edges(log: &[LogLine]) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let form = Regex::new(
+        r"^vigil: (?:(?:likely )?deadlock of \d+: |  )(\S+) holds (.+) [0-9a-f]{16} and waits for (.+) [0-9a-f]{16}, held by (\S+)$",
+    )?;
+    Ok(log
+        .iter()
+        .filter_map(|line| form.captures(&line.text))
+        .map(|parts| (parts[1].to_owned(), parts[4].to_owned()))
+        .collect())
+}
+
+/// The edges of a stall in which each victim waits for the next, and the last one for the first.
+fn ring(vm: &Vm, stall: &Stall) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let next = stall.victims.iter().cycle().skip(1);
+    let pairs = stall.victims.iter().zip(next);
+    pairs
+        .map(|(&waiter, &owner)| Ok((who(vm, waiter)?, who(vm, owner)?)))
+        .collect()
+}
+
+/// Two deadlocks at once: each is named once, with all of its tasks, and who waits behind one of them
+/// belongs to it. Each task of it has its stack in the log. When one is over, that is said, once.
+fn deadlocks(cx: &Cx) -> Verdict {
+    let vm = guest(cx, GROUPED)?;
+    let mark = vm.mark()?;
+    let two = Stall::start(&vm, "abba_mutex count=2")?;
+    let five = Stall::start(&vm, "abba count=5")?;
+    let pids = [two.victims.as_slice(), five.victims.as_slice()].concat();
+    for &pid in &pids {
+        wait_report(&vm, mark, pid)?;
+    }
+    finish_look(&vm)?;
+    let log = first_check(&vm, mark)?;
+    // Of a semaphore only the task is known that took it last.
+    for (begin, length) in [("deadlock of ", "2:"), ("likely deadlock of ", "5:")] {
+        let found = lines_of(&log, begin);
+        ensure!(
+            found.len() == 1 && found[0].starts_with(length),
+            "{begin}: {found:?}: {log:#?}"
+        );
+    }
+    let expected: BTreeSet<_> = ring(&vm, &two)?
+        .union(&ring(&vm, &five)?)
+        .cloned()
+        .collect();
+    let found = edges(&log)?;
+    ensure!(found == expected, "{found:?}, not {expected:?}");
+    let mut reported: Vec<u32> = Vec::new();
+    for report in reports(&log)? {
+        report.well_formed(&vm)?;
+        reported.push(report.task.pid);
+    }
+    reported.sort_unstable();
+    let mut pids = pids;
+    pids.sort_unstable();
+    ensure!(reported == pids, "reported {reported:?}, not {pids:?}");
+
+    let mark = vm.mark()?;
+    five.end(&vm)?;
+    vm.wait_log_after(
+        mark,
+        r"^vigil: hung task \S+ and 4 others recovered after \S+ s$",
+        SOON,
+    )?;
+    finish_look(&vm)?;
+    let log = vm.dmesg_after(mark)?;
+    ensure!(
+        log.iter()
+            .filter(|line| line.text.contains("recovered after"))
+            .count()
+            == 1,
+        "{log:#?}"
+    );
+    Ok(())
+}
+
+/// A thousand tasks behind one: less than a hundred lines, which name the one. The kernel's own way
+/// takes more than a hundred times as many.
+fn thousand_behind_one(cx: &Cx) -> Verdict {
+    let vm = cx.boot_with(cx.config().mem_mib(2048))?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    vm.load(&format!("{GROUPED} hung_task_warnings=-1"))?;
+    vm.set_knob("hung_task_timeout_secs", 0)?;
+    let stall = Stall::start(&vm, "mutex count=1000")?;
+    let holder = who(&vm, stall.holder)?;
+    let mark = vm.mark()?;
+    vm.set_knob("hung_task_timeout_secs", 2)?;
+    let behind = format!("^vigil: 1000 hung tasks wait behind {holder}, which is not hung: ");
+    vm.wait_log_after(mark, &behind, SOON)?;
+    vm.wait_log_after(mark, "^vigil:   and 989 more$", SOON)?;
+    let log = first_check(&vm, mark)?;
+    ensure!(reports(&log)?.len() == 1, "{:#?}", reports(&log)?);
+    let grouped = log.len();
+    ensure!(grouped < 100, "{grouped} lines: {log:#?}");
+
+    // The same tasks, each by itself.
+    let mark = vm.mark()?;
+    vm.set_knob("hung_task_report", "mainline")?;
+    wait_for(&vm, SOON, "a report on each", || {
+        Ok((vm.dmesg_after(mark)?.len() > 100 * grouped).then_some(()))
+    })?;
+    Ok(())
+}
+
+/// What tasks wait behind in the end, for each kind of it: a task that is not hung, at the end of a
+/// chain; a lock without an owner that is known; a place in the code.
+fn roots(cx: &Cx) -> Verdict {
+    let vm = guest(cx, GROUPED)?;
+    for (what, root) in [
+        ("chain count=30", "30 hung tasks wait behind {holder}, which is not hung: oldest .* longest chain 30"),
+        ("sem_orphan count=3", "3 hung tasks wait behind semaphore [0-9a-f]{16}, whose owner is not known: oldest .* longest chain 1"),
+        ("completion count=5", "5 hung tasks wait in the same place, 0 behind them: oldest .* longest chain 0"),
+        ("rwsem_writer count=4", "4 hung tasks wait behind {holder}, which is not hung: oldest .* longest chain 1"),
+    ] {
+        let mark = vm.mark()?;
+        let stall = Stall::start(&vm, what)?;
+        let holder = match stall.holder {
+            0 => String::new(),
+            holder => who(&vm, holder)?,
+        };
+        let root = root.replace("{holder}", &holder);
+        vm.wait_log_after(mark, &format!("^vigil: {root}$"), SOON)
+            .with_context(|| what.to_owned())?;
+        finish_look(&vm)?;
+        let all = reports(&first_check(&vm, mark)?)?;
+        ensure!(all.len() == 1, "{what}: {all:#?}");
+        all[0].well_formed(&vm)?;
+        ensure!(stall.victims.contains(&all[0].task.pid), "{what}: {all:#?}");
+        // The one that all wait behind is in the log with its stack.
+        ensure!(
+            stall.holder == 0 || all[0].stacks().contains(&stall.holder),
+            "{what}: {all:#?}"
+        );
+        let mark = vm.mark()?;
+        stall.end(&vm)?;
+        vm.wait_log_after(mark, "^vigil: hung task .* recovered after ", SOON)?;
+    }
+    Ok(())
+}
+
+/// A cause that lasts is reported at twice its age each time, and at once when ten times as many tasks
+/// are behind it.
+fn reported_again(cx: &Cx) -> Verdict {
+    let vm = guest(cx, GROUPED)?;
+    let mark = vm.mark()?;
+    Stall::start(&vm, "completion")?;
+    wait_for(&vm, SOON, "three reports", || {
+        Ok((reports(&vm.dmesg_after(mark)?)?.len() == 3).then_some(()))
+    })?;
+    let times: Vec<f64> = reports(&vm.dmesg_after(mark)?)?
+        .iter()
+        .map(|report| report.time)
+        .collect();
+    // Not before a timeout has passed since the first, and not before two.
+    let after = [times[1] - times[0], times[2] - times[0]];
+    ensure!(after[0] > 1.9 && after[1] > 3.9, "{times:?}");
+    let mark = vm.mark()?;
+    Stall::start(&vm, "completion count=9")?;
+    vm.wait_log_after(mark, "^vigil: 10 hung tasks wait in the same place", SOON)?;
+    Ok(())
+}
+
+/// `hung_task_warnings` counts causes: five tasks behind one lock take one, and the second cause the
+/// other. Then it is silent.
+fn warnings_are_for_causes(cx: &Cx) -> Verdict {
+    let vm = guest(cx, &format!("{GROUPED} hung_task_warnings=2"))?;
+    for kind in ["mutex count=5", "sem count=5"] {
+        let mark = vm.mark()?;
+        Stall::start(&vm, kind)?;
+        vm.wait_log_after(mark, "^vigil: 5 hung tasks wait behind ", SOON)
+            .with_context(|| kind.to_owned())?;
+    }
+    let mark = vm.mark()?;
+    Stall::start(&vm, "rwsem_writer count=5")?;
+    wait_for(&vm, SOON, "15 to be hung", || {
+        let hung = Status::read(&vm)?.number(key::hung_task::HUNG_TASKS)?;
+        Ok((hung == 15).then_some(()))
+    })?;
+    finish_look(&vm)?;
+    let all = reports(&vm.dmesg_after(mark)?)?;
+    ensure!(
+        all.iter()
+            .all(|report| !report.task.comm.starts_with("prov_rwsem")),
+        "{all:#?}"
+    );
+    ensure!(vm.knob("hung_task_detect_count")? == "15");
+    Ok(())
+}
+
+/// From one way to the other and back, while tasks are hung; and a panic comes with the report of
+/// what made it.
+fn switched(cx: &Cx) -> Verdict {
+    let vm = guest(cx, &GROUPED.replace("grouped", "mainline"))?;
+    let mark = vm.mark()?;
+    let stall = Stall::start(&vm, "mutex count=3")?;
+    for &pid in &stall.victims {
+        wait_report(&vm, mark, pid)?;
+    }
+    let mark = vm.mark()?;
+    vm.set_knob("hung_task_report", "grouped")?;
+    vm.wait_log_after(mark, "^vigil: 3 hung tasks wait behind ", SOON)?;
+    vm.set_knob("hung_task_report", "mainline")?;
+    let mark = vm.mark()?;
+    for &pid in &stall.victims {
+        wait_report(&vm, mark, pid)?;
+    }
+    vm.set_knob("hung_task_report", "grouped")?;
+    finish_look(&vm)?;
+    // It was reported and is not due: but there is no panic without it.
+    vm.set_knob("hung_task_panic", 3)?;
+    let panic = vm.wait_panic(SOON)?;
+    super::reports::panicked(&panic, "hung_task: blocked tasks")?;
+    Ok(())
+}

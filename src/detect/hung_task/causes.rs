@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The root causes of the hung tasks, and their reports: with `hung_task_report=grouped` there is one
+//! report for each cause and not for each task. When a cause is reported again is decided by
+//! [`crate::logic::hung_task::causes`].
+
+use super::{
+    blocker,
+    graph::{
+        free_memory,
+        HungTaskGraph, //
+    }, //
+};
+use crate::{
+    logic::{
+        fmt::Secs,
+        hung_task::causes::{
+            EndedCause,
+            ReportReason,
+            ReportedCause,
+            ReportedCauses, //
+        },
+        messages::{
+            CausesLeftOut,
+            HungTaskRecovered,
+            HungTasksLeftOut,
+            HungTasksRecovered, //
+        },
+        wait_graph::{
+            Root,
+            RootCause, //
+        }, //
+    },
+    report::{
+        hung_task::{
+            HungTask,
+            HungTaskReport, //
+        },
+        root_cause::{
+            self,
+            Snapshot, //
+        }, //
+    },
+    sys::{
+        buffer::Buffer,
+        printk,
+        task::{
+            self,
+            cond_resched, //
+        }, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef,
+    task::Task, //
+};
+
+/// How many causes are remembered, so that they are not reported at each check.
+const CAUSES: usize = 64;
+
+/// How many causes are looked at before other tasks may run.
+const BATCH: usize = 256;
+
+/// How many tasks of a deadlock are printed as mainline prints a hung task.
+const MAX_DEADLOCK_TASKS: u32 = 8;
+
+/// The root causes of the hung tasks.
+pub(super) struct RootCauses {
+    graph: HungTaskGraph,
+    reported: ReportedCauses<Buffer<ReportedCause>>,
+    /// Hung tasks that did not fit into the graph at the last check. Logged when there are more.
+    left_out: u64,
+    /// The same for causes that there were no places for.
+    causes_left_out: u64,
+    /// How many tasks were hung at the last check.
+    hung: u64,
+}
+
+/// What all reports of one check have in common.
+pub(super) struct Check {
+    /// How many tasks are hung.
+    pub(super) hung: u64,
+    /// The unpaused time.
+    pub(super) now: u64,
+    /// `hung_task_timeout_secs` in nanoseconds.
+    pub(super) timeout: u64,
+}
+
+impl RootCauses {
+    /// Nothing is known yet. There is room for at least `tasks` hung tasks.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(super) fn new(tasks: usize) -> Result<Self> {
+        let places = Buffer::new(CAUSES, free_memory(), |_| Ok(ReportedCause::default()))?;
+        Ok(Self {
+            graph: HungTaskGraph::new(tasks)?,
+            reported: ReportedCauses::new(places),
+            left_out: 0,
+            causes_left_out: 0,
+            hung: 0,
+        })
+    }
+
+    /// Begins a check, in which no more than `tasks` tasks can be hung. Without memory for all of
+    /// them, the graph stays as small as it was.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(super) fn begin(&mut self, tasks: usize) {
+        if !self.graph.fits(tasks) {
+            if let Ok(graph) = HungTaskGraph::new(tasks) {
+                self.graph = graph;
+            }
+        }
+    }
+
+    /// Adds a hung task. `age`: for how long it has been blocked, in nanoseconds. Returns whether there
+    /// was room for it.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(super) fn add_hung(&mut self, task: &ARef<Task>, age: u64) -> bool {
+        self.graph.add_hung(task, age)
+    }
+
+    /// Reports the causes that are due. `go_on` is called after each: whether to go on, or whether the
+    /// rest is left to the next check.
+    ///
+    /// # Context
+    ///
+    /// Process context; prints many lines.
+    #[inline(never)]
+    pub(super) fn report(
+        &mut self,
+        report: &mut HungTaskReport<'_>,
+        check: &Check,
+        mut go_on: impl FnMut() -> bool,
+    ) {
+        self.graph.resolve();
+        let left_out = self.graph.left_out();
+        if left_out > self.left_out {
+            printk::warn(format_args!("{}", HungTasksLeftOut { count: left_out }));
+        }
+        self.left_out = left_out;
+        let snapshot = self.graph.snapshot();
+        self.reported.begin_check();
+        let mut is_complete = true;
+        let mut looked_at: usize = 0;
+        for cause in self.graph.causes() {
+            looked_at = looked_at.wrapping_add(1);
+            if looked_at % BATCH == 0 {
+                cond_resched();
+            }
+            let is_forced = report.would_panic(check.hung);
+            let is_outdated = is_outdated(snapshot, &cause);
+            let reason = if is_outdated {
+                self.reported.keep(&cause);
+                None
+            } else {
+                let oldest = snapshot.id(cause.oldest);
+                self.reported.see(&cause, oldest, check.now, check.timeout)
+            };
+            // A panic does not come without the report of what made it.
+            if reason.is_none() && !is_forced {
+                continue;
+            }
+            let cause_report = CauseReport {
+                snapshot,
+                cause: &cause,
+                reason,
+                is_outdated,
+            };
+            if cause_report.print(report, check.hung) {
+                self.reported.printed(&cause, check.now);
+            }
+            if !go_on() {
+                is_complete = false;
+                break;
+            }
+        }
+        let left_out = self.reported.left_out();
+        if left_out > self.causes_left_out {
+            printk::warn(format_args!("{}", CausesLeftOut { count: left_out }));
+        }
+        self.causes_left_out = left_out;
+        // Of those that had no place it is not known what they wait behind.
+        if is_complete && self.left_out == 0 {
+            let mut recovered = self.hung.saturating_sub(check.hung);
+            while let Some(ended) = self.reported.next_ended() {
+                // It may wait behind another cause now.
+                if ended.is_printed && !self.graph.is_hung(ended.oldest_key) {
+                    let all = u64::from(ended.hung) <= recovered;
+                    recovered = recovered.saturating_sub(ended.hung.into());
+                    print_ended(&ended, all, check.now);
+                }
+            }
+        }
+        self.hung = check.hung;
+    }
+
+    /// Ends a check: drops the tasks.
+    pub(super) fn end(&mut self) {
+        self.graph.clear();
+    }
+}
+
+/// Whether a deadlock is none any more: a task of it waits for another lock than when it was added to
+/// the graph, or that lock has another owner. Owners are read one after the other, and what looks like
+/// a cycle may be owners at different moments.
+fn is_outdated(snapshot: Snapshot<'_>, cause: &RootCause) -> bool {
+    let Root::Deadlock { first, .. } = cause.root else {
+        return false;
+    };
+    let mut cycle = snapshot.graph.cycle(cause);
+    let mut next = cycle.next();
+    while let Some(index) = next {
+        next = cycle.next();
+        let owner = snapshot.task(next.unwrap_or(first)).map(task::key);
+        let blocker = snapshot.task(index).and_then(blocker::find);
+        let owner_now = blocker.and_then(|blocker| blocker.owner.as_deref().map(task::key));
+        if owner_now.is_none() || owner_now != owner {
+            return true;
+        }
+    }
+    false
+}
+
+/// The report on one cause.
+struct CauseReport<'a> {
+    snapshot: Snapshot<'a>,
+    cause: &'a RootCause,
+    /// Why it is due.
+    reason: Option<ReportReason>,
+    /// Whether it is a deadlock that is none any more.
+    is_outdated: bool,
+}
+
+impl<'a> CauseReport<'a> {
+    /// A hung task of the graph.
+    fn found(&self, index: usize) -> Option<HungTask<'a>> {
+        let task = self.snapshot.task(index)?;
+        let owner = self.owner_in_cycle(index);
+        Some(HungTask {
+            task,
+            age: self.snapshot.graph.node(index)?.age()?,
+            first: self.reason == Some(ReportReason::New),
+            blocker: blocker::find(task),
+            // Printed by itself.
+            owner_is_hung: owner.is_some_and(|owner| self.snapshot.is_hung(owner)),
+        })
+    }
+
+    /// The next task in a deadlock.
+    fn owner_in_cycle(&self, index: usize) -> Option<usize> {
+        let Root::Deadlock { first, .. } = self.cause.root else {
+            return None;
+        };
+        let mut cycle = self.snapshot.graph.cycle(self.cause);
+        cycle.find(|&task| task == index)?;
+        Some(cycle.next().unwrap_or(first))
+    }
+
+    /// Prints it. `hung`: how many tasks are hung. Returns whether it was printed.
+    fn print(&self, report: &mut HungTaskReport<'_>, hung: u64) -> bool {
+        let Self {
+            snapshot, cause, ..
+        } = *self;
+        let is_deadlock = matches!(cause.root, Root::Deadlock { .. }) && !self.is_outdated;
+        // Not all tasks of a deadlock need be hung: those that a signal ends the wait of are not.
+        let in_cycle = || {
+            snapshot
+                .graph
+                .cycle(cause)
+                .find(|&task| snapshot.is_hung(task))
+        };
+        let shown = match cause.root {
+            Root::Deadlock { .. } => in_cycle().unwrap_or(cause.oldest),
+            _ => snapshot.representative(cause),
+        };
+        let Some(found) = self.found(shown) else {
+            return false;
+        };
+        let is_new = matches!(
+            self.reason,
+            Some(ReportReason::New | ReportReason::NotPrinted)
+        );
+        if !report.add_cause(&found, hung, is_new) {
+            return false;
+        }
+        if is_deadlock {
+            self.print_cycle(report, shown);
+            root_cause::print_deadlock(snapshot, cause);
+        }
+        root_cause::print_members(snapshot, cause, shown);
+        true
+    }
+
+    /// Prints the hung tasks of a deadlock but `shown`, as mainline prints hung tasks.
+    fn print_cycle(&self, report: &HungTaskReport<'_>, shown: usize) {
+        let mut printed: u32 = 1;
+        for index in self.snapshot.graph.cycle(self.cause) {
+            if printed >= MAX_DEADLOCK_TASKS || index == shown {
+                continue;
+            }
+            if let Some(found) = self.found(index) {
+                report.print(&found);
+                printed = printed.saturating_add(1);
+            }
+        }
+    }
+}
+
+/// Says that a cause is over. `all`: that so many tasks fewer are hung than before, so that none of them
+/// waits behind another cause.
+fn print_ended(ended: &EndedCause, all: bool, now: u64) {
+    let secs = Secs(now.saturating_sub(ended.began));
+    let task = ended.oldest;
+    match ended.hung.saturating_sub(1) {
+        others if others != 0 && all => printk::info(format_args!(
+            "{}",
+            HungTasksRecovered { task, others, secs }
+        )),
+        _ => printk::info(format_args!("{}", HungTaskRecovered { task, secs })),
+    }
+}

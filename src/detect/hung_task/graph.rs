@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The graph of the hung tasks of one check, and of the owners of the locks that they wait for: who
+//! waits behind whom. The rules are in [`crate::logic::wait_graph`].
+//!
+//! It belongs to the thread: no lock is taken. Between two checks it keeps no task.
+
+use super::blocker;
+use crate::{
+    logic::{
+        hung_task::table,
+        wait_graph::{
+            Node,
+            RootCause,
+            WaitGraph,
+            WaitsFor, //
+        }, //
+    },
+    report::root_cause::Snapshot,
+    sys::{
+        buffer::Buffer,
+        stacktrace,
+        task::{
+            self,
+            cond_resched, //
+        }, //
+    }, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*,
+    sync::aref::ARef,
+    task::Task, //
+};
+
+/// How many tasks fit into the graph at first.
+const INITIAL_CAPACITY: usize = 128;
+
+/// How many tasks fit into the graph at most: about 13 MiB. Tasks beyond that are counted.
+const MAX_CAPACITY: usize = 1 << 17;
+
+/// How many tasks are looked at before other tasks may run.
+const BATCH: usize = 256;
+
+/// How memory is allocated: to wait for it may mean to wait for the device that the hung tasks wait for.
+pub(super) fn free_memory() -> Flags {
+    GFP_NOWAIT | __GFP_NOWARN
+}
+
+/// The graph, and the task of each node.
+pub(super) struct HungTaskGraph {
+    graph: WaitGraph<Buffer<Node>, Buffer<u32>>,
+    tasks: Buffer<Option<ARef<Task>>>,
+}
+
+impl HungTaskGraph {
+    /// An empty graph for at least `tasks` hung tasks and some owners.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(super) fn new(tasks: usize) -> Result<Self> {
+        let capacity = Self::capacity_for(tasks);
+        let nodes = Buffer::new(capacity, free_memory(), |_| Ok(Node::default()))?;
+        let buckets = Buffer::new(table::buckets_for(capacity), free_memory(), |_| Ok(0))?;
+        Ok(Self {
+            graph: WaitGraph::new(nodes, buckets),
+            tasks: Buffer::new(capacity, free_memory(), |_| Ok(None))?,
+        })
+    }
+
+    /// How many nodes there are to be for so many hung tasks: each may have an owner that is not hung.
+    fn capacity_for(tasks: usize) -> usize {
+        tasks
+            .saturating_mul(2)
+            .checked_next_power_of_two()
+            .unwrap_or(MAX_CAPACITY)
+            .clamp(INITIAL_CAPACITY, MAX_CAPACITY)
+    }
+
+    /// Whether it is large enough for so many hung tasks.
+    pub(super) fn fits(&self, tasks: usize) -> bool {
+        self.graph.capacity() >= Self::capacity_for(tasks)
+    }
+
+    /// Drops all tasks.
+    pub(super) fn clear(&mut self) {
+        let used = self.graph.len();
+        for task in self.tasks.get_mut(..used).unwrap_or_default() {
+            *task = None;
+        }
+        self.graph.clear();
+    }
+
+    /// Adds a hung task. `age`: for how long it has been blocked, in nanoseconds. Returns whether there
+    /// was room for it.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(super) fn add_hung(&mut self, task: &ARef<Task>, age: u64) -> bool {
+        let waits_for = match waits_for_lock(task) {
+            WaitsFor::Nothing => match stacktrace::save_task(task) {
+                // The kernel is built without stack traces.
+                stack if stack.depth == 0 => WaitsFor::Nothing,
+                stack => WaitsFor::Stack(stack.key()),
+            },
+            lock => lock,
+        };
+        self.add(task.clone(), Some(age), waits_for)
+    }
+
+    fn add(&mut self, task: ARef<Task>, age: Option<u64>, waits_for: WaitsFor) -> bool {
+        let Ok(index) = self.graph.add_task(task::key(&task), age, waits_for) else {
+            return false;
+        };
+        if let Some(place) = self.tasks.get_mut(index) {
+            *place = Some(task);
+        }
+        true
+    }
+
+    /// Adds the owners of the locks that tasks of the graph wait for, their owners, and so on, and
+    /// finds the root causes.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(super) fn resolve(&mut self) {
+        let mut looked_at: usize = 0;
+        while let Some(owner) = self.graph.next_unsampled_owner() {
+            looked_at = looked_at.wrapping_add(1);
+            if looked_at % BATCH == 0 {
+                cond_resched();
+            }
+            // It may have exited since its waiter was looked at.
+            if let Some(owner) = task::by_address(owner) {
+                let waits_for = waits_for_lock(&owner);
+                self.add(owner, None, waits_for);
+            }
+        }
+        cond_resched();
+        self.graph.resolve();
+    }
+
+    /// How many hung tasks had no place.
+    pub(super) fn left_out(&self) -> u64 {
+        self.graph.left_out()
+    }
+
+    /// The root causes, the one with the oldest task first.
+    pub(super) fn causes(&self) -> impl Iterator<Item = RootCause> + '_ {
+        self.graph.causes()
+    }
+
+    /// The graph as it is, for a report.
+    pub(super) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            graph: &self.graph,
+            tasks: &self.tasks,
+        }
+    }
+
+    /// Whether the task with this key is one of the hung tasks.
+    pub(super) fn is_hung(&self, key: usize) -> bool {
+        let node = self.graph.index_of(key).and_then(|at| self.graph.node(at));
+        node.is_some_and(|node| node.age().is_some())
+    }
+}
+
+/// The lock that a task waits for.
+fn waits_for_lock(task: &Task) -> WaitsFor {
+    match blocker::find(task) {
+        Some(blocker) => WaitsFor::Lock {
+            address: blocker.address,
+            kind: blocker.kind,
+            owner: blocker.owner.as_deref().map_or(0, task::key),
+        },
+        None => WaitsFor::Nothing,
+    }
+}

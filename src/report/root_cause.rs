@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lines of a report about a root cause: what hung tasks wait behind in the end, and who they are.
+//!
+//! Each cause has the lines of one hung task as mainline prints them ([`super::hung_task`]), of all
+//! tasks for a deadlock, so that programs which parse mainline's reports parse these. The other tasks
+//! have a line each, and are only counted from [`MAX_MEMBERS`] on.
+
+use crate::{
+    logic::{
+        blocker::{
+            HeldLock,
+            LockName, //
+        },
+        fmt::Secs,
+        messages::{
+            CauseMember,
+            CauseMembersLeft,
+            Deadlock,
+            DeadlockGoesOn,
+            LikelyDeadlock,
+            RootDeadlock,
+            RootLock,
+            RootStack,
+            RootTask, //
+        },
+        task::TaskId,
+        wait_graph::{
+            Node,
+            Root,
+            RootCause,
+            WaitGraph,
+            WaitsFor, //
+        }, //
+    },
+    sys::{
+        buffer::Buffer,
+        printk,
+        task, //
+    }, //
+};
+use core::fmt;
+use kernel::{
+    sync::aref::ARef,
+    task::Task, //
+};
+
+/// How many hung tasks of a cause have a line of their own.
+const MAX_MEMBERS: u32 = 10;
+
+/// How many tasks of a deadlock have a line that says what they hold and what they wait for.
+const MAX_DEADLOCK_LINES: u32 = 50;
+
+/// The graph of hung tasks as it is at the time of a report.
+#[derive(Clone, Copy)]
+pub(crate) struct Snapshot<'a> {
+    /// The graph, resolved.
+    pub(crate) graph: &'a WaitGraph<Buffer<Node>, Buffer<u32>>,
+    /// The task of each node.
+    pub(crate) tasks: &'a [Option<ARef<Task>>],
+}
+
+impl<'a> Snapshot<'a> {
+    /// The task with this index.
+    pub(crate) fn task(&self, index: usize) -> Option<&'a Task> {
+        self.tasks.get(index)?.as_deref()
+    }
+
+    /// Its name and PID.
+    pub(crate) fn id(&self, index: usize) -> TaskId {
+        self.task(index).map_or_else(TaskId::default, task::id)
+    }
+
+    /// Whether it is one of the hung tasks.
+    pub(crate) fn is_hung(&self, index: usize) -> bool {
+        let node = self.graph.node(index);
+        node.is_some_and(|node| node.age().is_some())
+    }
+
+    /// The lock that it waits for.
+    fn waits(&self, index: usize) -> Option<LockName> {
+        match self.graph.node(index)?.waits_for() {
+            WaitsFor::Lock { address, kind, .. } => Some(LockName { kind, address }),
+            WaitsFor::Nothing | WaitsFor::Stack(_) => None,
+        }
+    }
+
+    /// The hung task that stands for a cause: of those on the way from its oldest task to the root the
+    /// last one.
+    pub(crate) fn representative(&self, cause: &RootCause) -> usize {
+        let chain = self.graph.chain(cause.oldest);
+        chain.fold(
+            cause.oldest,
+            |last, index| {
+                if self.is_hung(index) {
+                    index
+                } else {
+                    last
+                }
+            },
+        )
+    }
+}
+
+/// What a hung task waits for, behind its age in a line.
+struct Waits<'a> {
+    snapshot: Snapshot<'a>,
+    index: usize,
+}
+
+impl fmt::Display for Waits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(lock) = self.snapshot.waits(self.index) else {
+            return Ok(());
+        };
+        write!(f, ", for {lock}")?;
+        let mut owner = self.snapshot.graph.chain(self.index);
+        let _waiter = owner.next();
+        match owner.next() {
+            Some(owner) => {
+                let held_by = lock.kind.held_by();
+                write!(f, " {held_by} {}", self.snapshot.id(owner))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Prints who holds what and waits for what in a deadlock; nothing for other causes.
+///
+/// # Context
+///
+/// Process context.
+pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
+    let Root::Deadlock { first, length } = cause.root else {
+        return;
+    };
+    // What a task holds is what the one before it waits for.
+    let Some(last) = snapshot.graph.cycle(cause).last() else {
+        return;
+    };
+    let Some(mut holds) = snapshot.waits(last) else {
+        return;
+    };
+    let is_certain = snapshot
+        .graph
+        .cycle(cause)
+        .filter_map(|index| snapshot.waits(index))
+        .all(|lock| lock.kind.names_its_owner());
+    let mut cycle = snapshot.graph.cycle(cause);
+    let mut next = cycle.next();
+    let mut printed: u32 = 0;
+    while let Some(index) = next {
+        next = cycle.next();
+        let Some(waits) = snapshot.waits(index) else {
+            return;
+        };
+        if printed == MAX_DEADLOCK_LINES {
+            let count = length.saturating_sub(printed);
+            printk::err(format_args!("{}", CauseMembersLeft { count }));
+            return;
+        }
+        printed = printed.saturating_add(1);
+        let task = snapshot.id(index);
+        let owner = snapshot.id(next.unwrap_or(first));
+        let held = HeldLock(holds);
+        match (index == first, is_certain) {
+            (true, true) => printk::err(format_args!(
+                "{}",
+                Deadlock {
+                    tasks: length,
+                    task,
+                    holds: held,
+                    waits,
+                    owner,
+                }
+            )),
+            (true, false) => printk::err(format_args!(
+                "{}",
+                LikelyDeadlock {
+                    tasks: length,
+                    task,
+                    holds: held,
+                    waits,
+                    owner,
+                }
+            )),
+            (false, _) => printk::err(format_args!(
+                "{}",
+                DeadlockGoesOn {
+                    task,
+                    holds: held,
+                    waits,
+                    owner,
+                }
+            )),
+        }
+        holds = waits;
+    }
+}
+
+/// Whether a task's own lines, with the owner of the lock, show all of its chain.
+fn depth_is_shown(cause: &RootCause) -> bool {
+    cause.depth <= 1
+}
+
+/// Prints what the tasks of a cause wait behind, and who they are: those that wait behind `shown`, a
+/// task whose own lines are printed, or behind a deadlock.
+///
+/// # Context
+///
+/// Process context; prints some lines.
+#[inline(never)]
+pub(crate) fn print_members(snapshot: Snapshot<'_>, cause: &RootCause, shown: usize) {
+    if cause.hung == 1 && depth_is_shown(cause) {
+        return;
+    }
+    let (behind, depth, secs) = (cause.behind, cause.depth, Secs(cause.age));
+    let oldest = snapshot.id(cause.oldest);
+    match cause.root {
+        // Its stack is not known.
+        Root::Task(root) if snapshot.is_hung(root) => printk::err(format_args!(
+            "{}",
+            RootStack {
+                tasks: 1,
+                behind,
+                oldest,
+                secs,
+                depth,
+            }
+        )),
+        Root::Task(root) => printk::err(format_args!(
+            "{}",
+            RootTask {
+                behind,
+                task: snapshot.id(root),
+                oldest,
+                secs,
+                depth,
+            }
+        )),
+        Root::Lock { address, kind } => printk::err(format_args!(
+            "{}",
+            RootLock {
+                behind,
+                lock: LockName { kind, address },
+                oldest,
+                secs,
+                depth,
+            }
+        )),
+        Root::Stack { tasks, .. } => printk::err(format_args!(
+            "{}",
+            RootStack {
+                tasks,
+                behind,
+                oldest,
+                secs,
+                depth,
+            }
+        )),
+        // The lines before say who is in it.
+        Root::Deadlock { .. } if behind == 0 => return,
+        Root::Deadlock { .. } => printk::err(format_args!(
+            "{}",
+            RootDeadlock {
+                behind,
+                oldest,
+                secs,
+                depth,
+            }
+        )),
+    }
+    let is_deadlock = matches!(cause.root, Root::Deadlock { .. });
+    let mut printed: u32 = 0;
+    let mut left: u32 = 0;
+    for index in snapshot.graph.members(cause) {
+        let Some(node) = snapshot.graph.node(index) else {
+            continue;
+        };
+        if index == shown || (is_deadlock && node.depth() == 0) {
+            continue;
+        }
+        if printed == MAX_MEMBERS {
+            left = left.saturating_add(1);
+            continue;
+        }
+        printed = printed.saturating_add(1);
+        printk::err(format_args!(
+            "{}",
+            CauseMember {
+                task: snapshot.id(index),
+                secs: Secs(node.age().unwrap_or(0)),
+                waits: Waits { snapshot, index },
+            }
+        ));
+    }
+    if left != 0 {
+        printk::err(format_args!("{}", CauseMembersLeft { count: left }));
+    }
+}
