@@ -62,7 +62,6 @@ use logic::{
     hardlockup::backend::Backend,
     knobs::{
         Knob,
-        KnobKind,
         COUNT,
         KNOBS,
         NOT_GIVEN, //
@@ -248,8 +247,7 @@ fn load_knobs() -> Result<(Knobs, Flags)> {
     for (knob, value) in numbers_at_load() {
         set(knob, value != NOT_GIVEN, &|| knobs.set_checked(knob, value))?;
     }
-    let is_words = |kind| matches!(kind, KnobKind::Word(_) | KnobKind::List);
-    for knob in KNOBS.iter().filter(|knob| is_words(knob.kind)) {
+    for knob in KNOBS.iter().filter(|knob| knob.has_words()) {
         let text = param::text(knob.name);
         set(knob.id, !text.is_empty(), &|| {
             knobs.set_from_text(knob.id, text)

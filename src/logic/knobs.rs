@@ -317,6 +317,11 @@ impl KnobInfo {
         )
     }
 
+    /// Whether the module parameter is a text of words, which `src/c/param.c` has.
+    pub fn has_words(&self) -> bool {
+        matches!(self.kind, KnobKind::Word(_) | KnobKind::List)
+    }
+
     /// Whether the knob's file can be written.
     pub fn is_writable(&self) -> bool {
         self.kind != KnobKind::Gauge

@@ -27,10 +27,7 @@ pub(crate) fn text(name: &str) -> &'static [u8] {
 #[kernel::prelude::kunit_tests(vigil_param)]
 mod tests {
     use super::*;
-    use crate::logic::knobs::{
-        KnobKind,
-        KNOBS, //
-    };
+    use crate::logic::knobs::KNOBS;
 
     /// Scenario `module::kunit` gives the one, and not the other.
     #[test]
@@ -44,8 +41,7 @@ mod tests {
     fn what_does_not_exist_is_nothing() {
         assert_eq!(text("no_such_parameter"), b"");
         assert_eq!(text(""), b"");
-        let is_words = |kind| matches!(kind, KnobKind::Word(_) | KnobKind::List);
-        for knob in KNOBS.iter().filter(|knob| is_words(knob.kind)) {
+        for knob in KNOBS.iter().filter(|knob| knob.has_words()) {
             assert!(text(knob.name).len() < 128);
         }
     }
