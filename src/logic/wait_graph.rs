@@ -28,7 +28,10 @@
 //! Lists run through the nodes and are sorted by merging, as in the kernel's `list_sort()`: there
 //! is no other storage than what the caller provides, and nothing is allocated.
 
-use super::blocker::LockKind;
+use super::{
+    blocker::LockKind,
+    hung_task::table, //
+};
 use core::ops::DerefMut;
 
 /// The index of no node.
@@ -382,11 +385,9 @@ where
     }
 
     /// The bucket that holds `key` (`Ok`) or would take it (`Err`); `None` for a graph without
-    /// buckets. The search and its first bucket are those of
-    /// [`Table`](super::hung_task::table::Table).
+    /// buckets. The search is that of [`Table`](super::hung_task::table::Table).
     fn find(&self, key: usize) -> Option<Result<usize, usize>> {
-        let spread = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut at = (spread >> 32) as usize & self.mask();
+        let mut at = table::home(key, self.mask());
         // At most half of the buckets are in use, so that the search meets a free one; the loop's
         // bound makes its end evident.
         for _ in 0..self.buckets.len() {
@@ -523,6 +524,13 @@ where
     pub fn cause_of(&self, index: usize) -> Option<RootCause> {
         let nodes = self.resolved_nodes();
         cause(nodes, nodes.get(index)?.root)
+    }
+
+    /// The owner of the lock that the task with this index waits for; `None` if that is not known.
+    pub fn owner_of(&self, index: usize) -> Option<usize> {
+        let nodes = self.resolved_nodes();
+        let owner = nodes.get(index)?.owner;
+        node_ref(nodes, owner).map(|_| owner as usize)
     }
 
     /// The hung tasks of a root cause of this graph, the oldest one first.

@@ -114,9 +114,7 @@ impl fmt::Display for Waits<'_> {
             return Ok(());
         };
         write!(f, ", for {lock}")?;
-        let mut owner = self.snapshot.graph.chain(self.index);
-        let _waiter = owner.next();
-        match owner.next() {
+        match self.snapshot.graph.owner_of(self.index) {
             Some(owner) => {
                 let held_by = lock.kind.held_by();
                 write!(f, " {held_by} {}", self.snapshot.id(owner))
@@ -147,12 +145,10 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
         .cycle(cause)
         .filter_map(|index| snapshot.waits(index))
         .all(|lock| lock.kind.names_its_owner());
-    let mut cycle = snapshot.graph.cycle(cause);
-    let mut next = cycle.next();
     let mut printed: u32 = 0;
-    while let Some(index) = next {
-        next = cycle.next();
-        let Some(waits) = snapshot.waits(index) else {
+    for index in snapshot.graph.cycle(cause) {
+        let (Some(waits), Some(owner)) = (snapshot.waits(index), snapshot.graph.owner_of(index))
+        else {
             return;
         };
         if printed == MAX_DEADLOCK_LINES {
@@ -162,7 +158,7 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
         }
         printed = printed.saturating_add(1);
         let task = snapshot.id(index);
-        let owner = snapshot.id(next.unwrap_or(first));
+        let owner = snapshot.id(owner);
         let held = HeldLock(holds);
         match (index == first, is_certain) {
             (true, true) => printk::err(format_args!(
@@ -199,11 +195,6 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
     }
 }
 
-/// Whether a task's own lines, with the owner of the lock, show all of its chain.
-fn depth_is_shown(cause: &RootCause) -> bool {
-    cause.depth <= 1
-}
-
 /// Prints what the tasks of a cause wait behind, and who they are: those that wait behind `shown`, a
 /// task whose own lines are printed, or behind a deadlock.
 ///
@@ -212,7 +203,8 @@ fn depth_is_shown(cause: &RootCause) -> bool {
 /// Process context; prints some lines.
 #[inline(never)]
 pub(crate) fn print_members(snapshot: Snapshot<'_>, cause: &RootCause, shown: usize) {
-    if cause.hung == 1 && depth_is_shown(cause) {
+    // The task's own lines, with the owner of the lock, show all of its chain.
+    if cause.hung == 1 && cause.depth <= 1 {
         return;
     }
     let (behind, depth, secs) = (cause.behind, cause.depth, Secs(cause.age));

@@ -217,21 +217,14 @@ impl RootCauses {
 /// the graph, or that lock has another owner. Owners are read one after the other, and what looks like
 /// a cycle may be owners at different moments.
 fn is_outdated(snapshot: Snapshot<'_>, cause: &RootCause) -> bool {
-    let Root::Deadlock { first, .. } = cause.root else {
-        return false;
-    };
     let mut cycle = snapshot.graph.cycle(cause);
-    let mut next = cycle.next();
-    while let Some(index) = next {
-        next = cycle.next();
-        let owner = snapshot.task(next.unwrap_or(first)).map(task::key);
+    cycle.any(|index| {
+        let owner = snapshot.graph.owner_of(index);
+        let owner = owner.and_then(|owner| snapshot.task(owner)).map(task::key);
         let blocker = snapshot.task(index).and_then(blocker::find);
         let owner_now = blocker.and_then(|blocker| blocker.owner.as_deref().map(task::key));
-        if owner_now.is_none() || owner_now != owner {
-            return true;
-        }
-    }
-    false
+        owner_now.is_none() || owner_now != owner
+    })
 }
 
 /// The report on one cause.
@@ -248,25 +241,18 @@ impl<'a> CauseReport<'a> {
     /// A hung task of the graph.
     fn found(&self, index: usize) -> Option<HungTask<'a>> {
         let task = self.snapshot.task(index)?;
-        let owner = self.owner_in_cycle(index);
+        let node = self.snapshot.graph.node(index)?;
+        // The next task of a deadlock: no other task that is its own root has an owner.
+        let owner = self.snapshot.graph.owner_of(index);
+        let owner_in_cycle = owner.filter(|_| node.depth() == 0);
         Some(HungTask {
             task,
-            age: self.snapshot.graph.node(index)?.age()?,
+            age: node.age()?,
             first: self.reason == Some(ReportReason::New),
             blocker: blocker::find(task),
             // Printed by itself.
-            owner_is_hung: owner.is_some_and(|owner| self.snapshot.is_hung(owner)),
+            owner_is_hung: owner_in_cycle.is_some_and(|owner| self.snapshot.is_hung(owner)),
         })
-    }
-
-    /// The next task in a deadlock.
-    fn owner_in_cycle(&self, index: usize) -> Option<usize> {
-        let Root::Deadlock { first, .. } = self.cause.root else {
-            return None;
-        };
-        let mut cycle = self.snapshot.graph.cycle(self.cause);
-        cycle.find(|&task| task == index)?;
-        Some(cycle.next().unwrap_or(first))
     }
 
     /// Prints it. `hung`: how many tasks are hung. Returns whether it was printed.

@@ -167,8 +167,8 @@ impl HungTaskGraph {
 
     /// Whether the task with this key is one of the hung tasks.
     pub(super) fn is_hung(&self, key: usize) -> bool {
-        let node = self.graph.index_of(key).and_then(|at| self.graph.node(at));
-        node.is_some_and(|node| node.age().is_some())
+        let index = self.graph.index_of(key);
+        index.is_some_and(|index| self.snapshot().is_hung(index))
     }
 }
 

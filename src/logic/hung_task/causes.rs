@@ -91,7 +91,7 @@ fn identity(cause: &RootCause) -> u64 {
     }
 }
 
-/// The causes that were reported and are still there.
+/// The causes that are still there, printed or not.
 ///
 /// # Invariants
 ///
@@ -225,24 +225,15 @@ where
             .causes
             .iter_mut()
             .find(|cause| cause.key != 0 && cause.seen != check)?;
-        let ReportedCause {
-            key,
-            kind,
-            began,
-            is_printed,
-            hung,
-            oldest_key,
-            oldest,
-            ..
-        } = core::mem::take(ended);
+        let ended = core::mem::take(ended);
         Some(EndedCause {
-            key,
-            kind,
-            began,
-            is_printed,
-            hung,
-            oldest_key,
-            oldest,
+            key: ended.key,
+            kind: ended.kind,
+            began: ended.began,
+            is_printed: ended.is_printed,
+            hung: ended.hung,
+            oldest_key: ended.oldest_key,
+            oldest: ended.oldest,
         })
     }
 }

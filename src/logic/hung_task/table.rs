@@ -30,6 +30,13 @@ pub const fn buckets_for(capacity: usize) -> usize {
     }
 }
 
+/// The bucket in which the search for `key` begins, of as many as `mask` and one more. Addresses of
+/// tasks are multiples of a cache line: the multiplication spreads them (Knuth's golden ratio).
+pub(in super::super) fn home(key: usize, mask: usize) -> usize {
+    let spread = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (spread >> 32) as usize & mask
+}
+
 /// A hash table of tracked tasks.
 ///
 /// # Invariants
@@ -89,11 +96,9 @@ where
         self.buckets.len().wrapping_sub(1)
     }
 
-    /// The home bucket of `key`, in which the search for it begins. Addresses of tasks are
-    /// multiples of a cache line: the multiplication spreads them (Knuth's golden ratio).
+    /// The home bucket of `key`, in which the search for it begins.
     fn home(&self, key: usize) -> usize {
-        let spread = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (spread >> 32) as usize & self.mask()
+        home(key, self.mask())
     }
 
     /// The bucket that holds `key` (`Ok`) or would take it (`Err`); `None` for a table without

@@ -210,6 +210,13 @@ fn check(graph: &Graph, tasks: &[Task]) {
         let (end, depth, chain) = follow(&by_key, node.key());
         assert_eq!(node.depth(), depth);
         assert_eq!(graph.chain(index).map(key).collect::<Vec<_>>(), chain);
+        let owner = match node.waits_for() {
+            WaitsFor::Lock { owner, .. } if owner != 0 && by_key.contains_key(&owner) => {
+                Some(owner)
+            }
+            _ => None,
+        };
+        assert_eq!(graph.owner_of(index).map(key), owner);
         let place = expected.iter().position(|expected| expected.end == end);
         assert_eq!(graph.cause_of(index), place.map(|place| causes[place]));
     }
