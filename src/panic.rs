@@ -283,11 +283,13 @@ impl PanicControl {
     #[inline(never)]
     fn begin_delay(&self, request: PanicRequest) {
         let delay = self.knobs.get_u64(Knob::PanicDelayMs);
-        let ns = delay.saturating_mul(1_000_000);
-        let next = request.in_phase(Phase::Delay, monotonic(), ns);
-        if self.replace(request, next.pack()) && delay != 0 {
+        // The line first: it may take long, and the delay is at least as long as it says.
+        if delay != 0 && self.stands(request) {
             printk::emerg(format_args!("{}", PanicDelay { ms: delay }));
         }
+        let ns = delay.saturating_mul(1_000_000);
+        let next = request.in_phase(Phase::Delay, monotonic(), ns);
+        self.replace(request, next.pack());
     }
 
     /// The end of a report that no NMI gives: shows what `*_sys_info` asks for (`mask`; 0 for the
