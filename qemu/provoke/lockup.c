@@ -44,9 +44,11 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
+#include <linux/stop_machine.h>
 #include <linux/string.h>
 #include <linux/tick.h>
 #include <linux/timekeeping.h>
+#include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #include <uapi/linux/sched/types.h>
 
@@ -197,7 +199,8 @@ static void lockup_show(struct seq_file *m, struct prov_stall *s)
 		else
 			seq_putc(m, '-');
 	}
-	seq_putc(m, '\n');
+	/* For a test, which compares it with what a report says. */
+	seq_printf(m, " lock=%px\n", &((struct lockup *)s->priv)->lock);
 }
 
 /* The making of a stall */
@@ -410,6 +413,28 @@ static noinline void prov_irqs_off(struct prov_thread *t)
 	local_irq_save(flags);
 	lockup_spin_through(t);
 	local_irq_restore(flags);
+}
+
+static enum hrtimer_restart prov_timer_off(struct hrtimer *timer)
+{
+	struct lockup_cpu *c = container_of(timer, struct lockup_cpu, storm.timer);
+
+	lockup_spin_through(c->t);
+	complete(&c->storm.done);
+	return HRTIMER_NORESTART;
+}
+
+/* As prov_irqs_off(), in the handler of a timer. */
+static noinline void prov_irqs_off_in_timer(struct prov_thread *t)
+{
+	struct lockup_cpu *c = lockup_cpu(t);
+
+	init_completion(&c->storm.done);
+	hrtimer_setup(&c->storm.timer, prov_timer_off, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_start(&c->storm.timer, us_to_ktime(100), HRTIMER_MODE_REL_PINNED_HARD);
+	wait_for_completion_state(&c->storm.done, TASK_IDLE);
+	hrtimer_cancel(&c->storm.timer);
 }
 
 /*
@@ -831,6 +856,87 @@ static void ipi_occupy(struct prov_thread *t)
 	prov_ipi_wait(t);
 }
 
+/* A lock that the target has, with its interrupts off: the others spin for it. */
+
+static noinline void prov_lock_holder(struct prov_thread *t)
+{
+	struct lockup *l = t->stall->priv;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&l->lock, flags);
+	lockup_spin_through(t);
+	raw_spin_unlock_irqrestore(&l->lock, flags);
+}
+
+static void lock_held_occupy(struct prov_thread *t)
+{
+	struct prov_thread *target = ipi_target(t->stall->priv);
+
+	if (t == target) {
+		prov_lock_holder(t);
+		return;
+	}
+	while (!READ_ONCE(target->began)) {
+		if (READ_ONCE(target->err) || READ_ONCE(t->stall->released))
+			return;
+		usleep_range_idle(100, 200);
+	}
+	prov_spinlock(t);
+}
+
+static int lock_held_prepare(struct prov_stall *s)
+{
+	struct lockup *l = s->priv;
+
+	raw_spin_lock_init(&l->lock);
+	return lockup_prepare(s);
+}
+
+/*
+ * A CPU that waits for one that another stall keeps: it ends when that one does.
+ */
+
+static noinline void prov_call_many(struct lockup *l)
+{
+	smp_call_function_many(cpumask_of(l->other), ipi_nothing, NULL, 1);
+}
+
+/* Unmaps memory for good: all CPUs have to flush their TLBs. */
+static noinline void prov_flush_tlb(void)
+{
+	void *page = vmalloc(PAGE_SIZE);
+
+	vfree(page);
+	vm_unmap_aliases();
+}
+
+static int stop_nothing(void *unused)
+{
+	return 0;
+}
+
+static noinline void prov_cpu_wait(struct prov_thread *t)
+{
+	struct lockup *l = t->stall->priv;
+
+	if (!lockup_begin(t))
+		return;
+	switch (t->stall->args.how) {
+	case 0:
+		preempt_disable();
+		prov_call_many(l);
+		preempt_enable();
+		break;
+	case 1:
+		prov_flush_tlb();
+		break;
+	case 2:
+		stop_machine(stop_nothing, NULL, NULL);
+		break;
+	}
+	lockup_end(t);
+}
+
 #ifdef CONFIG_ARM64
 static bool storm_is_due(u64 control)
 {
@@ -982,6 +1088,10 @@ static const struct prov_key spinlock_keys[] = {
 };
 
 static const struct prov_key ipi_keys[] = { KEY_MS, KEY_TARGET, {} };
+static const struct prov_key cpu_wait_keys[] = {
+	KEY_TARGET, KEY("how", how, 0, 2, 0), {}
+};
+
 static const struct prov_key storm_keys[] = {
 	/*
 	 * With much less a kernel full of checks finds the next timer due before
@@ -1023,6 +1133,10 @@ const struct prov_kind prov_lockup_kinds[] = {
 	}, {
 		LOCKUP_PLAIN("irqs_off", "irqs", prov_irqs_off, lockup_keys),
 		.help = "spins with interrupts off: a hard lockup",
+		.flags = PROV_CPUS,
+	}, {
+		LOCKUP_PLAIN("irqs_off_in_timer", "timer", prov_irqs_off_in_timer, lockup_keys),
+		.help = "spins in a timer's handler with interrupts off: a hard lockup",
 		.flags = PROV_CPUS,
 	}, {
 		/* With PREEMPT_RT the lock is one that sleeps. */
@@ -1071,6 +1185,16 @@ const struct prov_kind prov_lockup_kinds[] = {
 		LOCKUP_PLAIN("ipi_wait", "ipi", ipi_occupy, ipi_keys),
 		.help = "waits for another CPU, which has its interrupts off",
 		.flags = PROV_CPUS | PROV_OTHER_CPU | PROV_OTHER_RUNS,
+	}, {
+		LOCKUP("lock_held", "held", lock_held_occupy, ipi_keys),
+		.help = "spins for a spinlock that another CPU has, with its interrupts off",
+		.flags = PROV_CPUS | PROV_OTHER_CPU | PROV_OTHER_RUNS,
+		.prepare = lock_held_prepare,
+		.release = lockup_release,
+	}, {
+		LOCKUP_PLAIN("cpu_wait", "wait", prov_cpu_wait, cpu_wait_keys),
+		.help = "waits for a CPU that another stall keeps; how: 0 smp_call_function_many(), 1 a TLB flush, 2 stop_machine()",
+		.flags = PROV_CPUS | PROV_OTHER_CPU,
 	}, {
 		LOCKUP_PLAIN("hrtimer_storm", "storm", prov_hrtimer_storm, storm_keys),
 		.help = "timer interrupts without a pause: a soft lockup",

@@ -126,6 +126,7 @@ struct prov_args {
 	unsigned int irqsave;
 	unsigned int irq;
 	unsigned int target;
+	unsigned int how;
 	unsigned int id;
 	/* CPU list, and whether it says which ones not; empty: the default. */
 	bool but;
