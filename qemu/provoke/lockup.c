@@ -200,7 +200,7 @@ static void lockup_show(struct seq_file *m, struct prov_stall *s)
 			seq_putc(m, '-');
 	}
 	/* For a test, which compares it with what a report says. */
-	seq_printf(m, " lock=%px\n", &((struct lockup *)s->priv)->lock);
+	seq_printf(m, " lock=%lx\n", (unsigned long)&((struct lockup *)s->priv)->lock);
 }
 
 /* The making of a stall */
@@ -1193,7 +1193,7 @@ const struct prov_kind prov_lockup_kinds[] = {
 		.release = lockup_release,
 	}, {
 		LOCKUP_PLAIN("cpu_wait", "wait", prov_cpu_wait, cpu_wait_keys),
-		.help = "waits for a CPU that another stall keeps; how: 0 smp_call_function_many(), 1 a TLB flush, 2 stop_machine()",
+		.help = "waits for a stuck CPU; how: 0 many, 1 TLB, 2 stop_machine()",
 		.flags = PROV_CPUS | PROV_OTHER_CPU,
 	}, {
 		LOCKUP_PLAIN("hrtimer_storm", "storm", prov_hrtimer_storm, storm_keys),

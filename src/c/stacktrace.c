@@ -170,6 +170,84 @@ static bool in_cpuidle_text(struct pt_regs *regs)
 }
 NOKPROBE_SYMBOL(in_cpuidle_text);
 
+/*
+ * In which context the interrupt or NMI that is running came, which found @regs.
+ *
+ * On kernels that count NMIs by one bit (7.3 without a preemption count) an NMI
+ * in an exception that is itself entered as one looks like an interrupt.
+ */
+static enum vigil_cpu_context interrupted_context(struct pt_regs *regs)
+{
+	unsigned int count = preempt_count();
+
+	/* nmi_enter() and irq_enter() add these for the running one. */
+	count -= in_nmi() ? NMI_OFFSET + HARDIRQ_OFFSET : HARDIRQ_OFFSET;
+#ifdef CONFIG_ARM64
+	/* A pseudo-NMI that finds interrupts on is entered as an interrupt first. */
+	if (in_nmi() && regs && !regs_irqs_disabled(regs))
+		count -= HARDIRQ_OFFSET;
+#endif
+	if (count & NMI_MASK)
+		return VIGIL_IN_NMI;
+	if (count & HARDIRQ_MASK)
+		return VIGIL_IN_HARDIRQ;
+	/* With PREEMPT_RT softirqs run in threads, and are not counted here. */
+	if (count & SOFTIRQ_OFFSET)
+		return VIGIL_IN_SOFTIRQ;
+	return current->pid ? VIGIL_IN_TASK : VIGIL_IN_IDLE;
+}
+NOKPROBE_SYMBOL(interrupted_context);
+
+/**
+ * vigil_interrupted_context() - tell in which context the running interrupt came
+ *
+ * Context: hard interrupt.
+ * Return: enum vigil_cpu_context.
+ */
+unsigned int vigil_interrupted_context(void)
+{
+	return interrupted_context(get_irq_regs());
+}
+
+/* Copy registers that may have an address, the one of the first argument first. */
+static void save_wait_regs(struct pt_regs *regs, unsigned long to[VIGIL_WAIT_REGS])
+{
+#ifdef CONFIG_X86_64
+	const unsigned long from[VIGIL_WAIT_REGS] = {
+		regs->di, regs->si, regs->ax, regs->bx, regs->cx, regs->dx, regs->bp, regs->r8,
+		regs->r9, regs->r10, regs->r11, regs->r12, regs->r13, regs->r14, regs->r15,
+	};
+#elif defined(CONFIG_ARM64)
+	const unsigned long from[VIGIL_WAIT_REGS] = {
+		regs->regs[0], regs->regs[1], regs->regs[2], regs->regs[3], regs->regs[4],
+		regs->regs[19], regs->regs[20], regs->regs[21], regs->regs[22], regs->regs[23],
+		regs->regs[24], regs->regs[25], regs->regs[26], regs->regs[27], regs->regs[28],
+	};
+#else
+	const unsigned long from[VIGIL_WAIT_REGS] = {};
+#endif
+
+	memcpy(to, from, sizeof(from));
+}
+NOKPROBE_SYMBOL(save_wait_regs);
+
+/**
+ * vigil_interrupted_wait_regs() - get the registers that this interrupt found and that
+ *	may have the address of what the CPU waits for
+ * @regs: set to them, to 0 if none are known
+ *
+ * Context: hard interrupt.
+ */
+void vigil_interrupted_wait_regs(unsigned long regs[VIGIL_WAIT_REGS])
+{
+	struct pt_regs *interrupted = get_irq_regs();
+
+	if (interrupted)
+		save_wait_regs(interrupted, regs);
+	else
+		memset(regs, 0, VIGIL_WAIT_REGS * sizeof(*regs));
+}
+
 /**
  * vigil_cpu_state_save() - save what this CPU was running
  * @state: where to
@@ -189,6 +267,8 @@ void vigil_cpu_state_save(struct vigil_cpu_state *state, struct pt_regs *regs)
 	/* In an interrupt they are off; a softirq is counted. */
 	snapshot->idle = !current->pid && !softirq_count() &&
 			 (snapshot->irqs_on || in_cpuidle_text(regs));
+	snapshot->context = interrupted_context(regs);
+	save_wait_regs(regs, snapshot->regs);
 	snapshot->depth = save_regs(regs, snapshot->stack, VIGIL_SNAPSHOT_DEPTH);
 #ifdef CONFIG_X86
 	state->regs = *regs;

@@ -17,6 +17,8 @@ struct vfsmount;
 /* How many addresses of a stack are saved: for an incident, and for a report. */
 #define VIGIL_STACK_DEPTH	18U
 #define VIGIL_SNAPSHOT_DEPTH	32U
+/* How many registers are saved that may have the address of what a CPU waits for. */
+#define VIGIL_WAIT_REGS		15U
 
 /* clock.c */
 unsigned long long vigil_local_clock(void);
@@ -116,6 +118,15 @@ int vigil_rt_mutex_wait(struct task_struct *task, struct vigil_rt_mutex_wait *wa
 
 /* nmi.c */
 
+/* In which context a CPU is, the innermost one; CpuContext of src/logic/cpu_wait.rs. */
+enum vigil_cpu_context {
+	VIGIL_IN_TASK,
+	VIGIL_IN_SOFTIRQ,
+	VIGIL_IN_HARDIRQ,
+	VIGIL_IN_NMI,
+	VIGIL_IN_IDLE,
+};
+
 /**
  * struct vigil_nmi_snapshot - what a CPU was running when it took an NMI
  * @stack: the stack that the NMI interrupted, innermost first
@@ -126,6 +137,9 @@ int vigil_rt_mutex_wait(struct task_struct *task, struct vigil_rt_mutex_wait *wa
  * @cpu: the CPU
  * @irqs_on: not 0 if interrupts were on
  * @idle: not 0 if the CPU was idle, and in no interrupt
+ * @context: enum vigil_cpu_context
+ * @regs: registers that may have the address of what the CPU waits for; the one
+ *	with the first argument of a function first
  */
 struct vigil_nmi_snapshot {
 	unsigned long stack[VIGIL_SNAPSHOT_DEPTH];
@@ -136,6 +150,8 @@ struct vigil_nmi_snapshot {
 	unsigned int cpu;
 	int irqs_on;
 	int idle;
+	unsigned int context;
+	unsigned long regs[VIGIL_WAIT_REGS];
 };
 
 int vigil_nmi_register(void);
@@ -196,10 +212,43 @@ long vigil_rq_sum(unsigned long runqueues, unsigned long *running);
 void vigil_scx_softlockup(unsigned int seconds);
 int vigil_scx_hardlockup(unsigned int cpu);
 
+/* smp.c */
+
+/**
+ * struct vigil_call - a request to another CPU to run a function
+ * @next: address of the next one in the queue of that CPU
+ * @function: the function
+ * @flags: CSD_FLAG_* and CSD_TYPE_*
+ */
+struct vigil_call {
+	unsigned long next;
+	unsigned long function;
+	unsigned int flags;
+};
+
+/**
+ * struct vigil_spinlock - what may be a spinlock
+ * @word: its first 32 bits
+ * @has_magic: not 0 if SPINLOCK_MAGIC is behind them
+ * @owner_cpu: the CPU that has taken it, or -1: known only with the magic number
+ */
+struct vigil_spinlock {
+	unsigned int word;
+	int has_magic;
+	int owner_cpu;
+};
+
+unsigned long vigil_per_cpu_address(unsigned long variable, unsigned int cpu);
+int vigil_call_read(unsigned long address, struct vigil_call *call);
+unsigned long vigil_running_stack(unsigned int cpu, unsigned long *size);
+int vigil_spinlock_read(unsigned long address, struct vigil_spinlock *lock);
+
 /* stacktrace.c */
 unsigned int vigil_stack_save_interrupted(unsigned long *stack, unsigned int size);
 void vigil_set_cpuidle_text(unsigned long start, unsigned long end);
 int vigil_interrupted_is_in(const char *function);
+unsigned int vigil_interrupted_context(void);
+void vigil_interrupted_wait_regs(unsigned long regs[VIGIL_WAIT_REGS]);
 void vigil_show_interrupted(struct pt_regs *regs);
 void vigil_backtrace_cpu(unsigned int cpu);
 void vigil_backtrace_others(unsigned int cpu);
@@ -208,6 +257,9 @@ int vigil_backtrace_is_nmi(void);
 /* stopper.c */
 void vigil_stopper_queue(unsigned int cpu, int (*fn)(void *arg), void *arg,
 			 struct vigil_stop_work *work);
+
+/* symbol.c */
+void vigil_symbol_name(unsigned long address, char *name, unsigned long size);
 
 /* sys_info.c */
 void vigil_sys_info(unsigned long mask);

@@ -28,6 +28,12 @@ use crate::{
     },
     panic::PanicControl,
     report::{
+        cpu_wait::{
+            CpuActivity,
+            CpuProgress,
+            CpuWaits,
+            LOCK_KEYS, //
+        },
         irqs::IrqCountPool,
         report_lock::{
             ReportLock,
@@ -44,6 +50,7 @@ use crate::{
         cpu,
         ksyms::Ksyms,
         nmi::NmiSender,
+        smp::SmpCalls,
         stopper::StopWork,
         sysfs::LockupCounts,
         touch::TouchProbes, //
@@ -53,6 +60,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Relaxed, //
         },
@@ -103,6 +111,11 @@ pub(crate) struct LockupCtx {
     /// Dropped after the timers that use it: each of those holds an `Arc` of this context.
     pub(super) stop_work: StopWork,
     pub(super) touches: Arc<TouchProbes>,
+    /// Where the requests of CPUs to each other are.
+    pub(super) smp_calls: SmpCalls,
+    /// The last stack of a CPU that spins for a lock that was printed: [`CpuActivity::lock_key`] and, above
+    /// [`LOCK_KEYS`], the CPU.
+    lock_stack: Atomic<u64>,
     /// Whether there is a hypervisor, which may not run a CPU.
     pub(super) has_hypervisor: bool,
     /// The counts of reports that the in-tree detectors keep, of soft and of hard lockups.
@@ -148,6 +161,8 @@ impl LockupCtx {
             backends: Backends::new(parts.backend, parts.leave_counters_alone),
             stop_work: parts.stop_work,
             touches: parts.touches,
+            smp_calls: SmpCalls::find(&ksyms),
+            lock_stack: Atomic::new(0),
             has_hypervisor: cpu::has_hypervisor(),
             in_tree_counts: ksyms.in_tree_reports(),
             heartbeats: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHeartbeat::new()))?,
@@ -388,6 +403,72 @@ impl LockupCtx {
     /// Any.
     pub(super) fn other_cpu_stuck(&self, me: u32) -> bool {
         self.known_stuck().any(|cpu| cpu != me)
+    }
+
+    /// Whether a lockup of a CPU was reported that lasts.
+    fn is_reported(&self, cpu: u32) -> bool {
+        let softlockup = self.heartbeat(cpu);
+        let hardlockup = self.cpu_hardlockup(cpu);
+        softlockup.is_some_and(|heartbeat| heartbeat.has_softlockup.load(Relaxed))
+            || hardlockup.is_some_and(|hardlockup| hardlockup.state() == State::Reported)
+    }
+
+    /// Returns the stuck CPU whose report has the stack of `cpu` already, as far as it matters: both spin
+    /// for the same lock in the same place. Otherwise the stack of `cpu` is to be printed, and others
+    /// find it there.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn same_stack(&self, cpu: u32, activity: &CpuActivity) -> Option<u32> {
+        let key = activity.lock_key();
+        let own = u64::from(cpu).wrapping_mul(LOCK_KEYS) | key;
+        loop {
+            let shown = self.lock_stack.load(Relaxed);
+            let other = u32::try_from(shown / LOCK_KEYS).unwrap_or(0);
+            if key != 0 && shown % LOCK_KEYS == key && other != cpu && self.is_reported(other) {
+                return Some(other);
+            }
+            // What this CPU has printed before is not where it is stuck now.
+            let new = if key != 0 {
+                own
+            } else if other == cpu {
+                0
+            } else {
+                return None;
+            };
+            // Of several CPUs one prints it. Each time that this fails another CPU has done so.
+            if self.lock_stack.cmpxchg(shown, new, Relaxed).is_ok() {
+                return None;
+            }
+        }
+    }
+
+    /// How it is found out what CPUs wait for.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, with `now` from a clock that may be read there.
+    pub(super) fn cpu_waits(
+        &self,
+        now: u64,
+    ) -> CpuWaits<'_, impl Fn(u32) -> Option<CpuProgress> + '_> {
+        let late = self.sample_period().saturating_mul(2);
+        CpuWaits::new(&self.smp_calls, &self.backtracer, move |cpu| {
+            let heartbeat = self.heartbeat(cpu)?;
+            if !heartbeat.active.load(Relaxed) {
+                return None;
+            }
+            let age = heartbeat.age(now);
+            let is_reporting = self.is_reporting(cpu, now);
+            Some(CpuProgress {
+                age,
+                is_late: age >= late && !is_reporting,
+                has_softlockup: heartbeat.has_softlockup.load(Acquire),
+                is_reporting,
+                is_waiting: heartbeat.is_waiting.load(Relaxed),
+            })
+        })
     }
 
     /// Whether no CPU is watched.

@@ -27,6 +27,7 @@ use crate::{
         }, //
     },
     report::{
+        cpu_wait::CpuActivity,
         irqs::IrqSnapshot,
         report_lock::ReportGuard,
         session::{
@@ -43,6 +44,7 @@ use crate::{
         context::HardirqCtx,
         cpu,
         panic as kernel_panic,
+        smp,
         stacktrace,
         stopper::StopWork,
         task,
@@ -51,7 +53,8 @@ use crate::{
 };
 use kernel::sync::atomic::{
     Atomic,
-    Relaxed, //
+    Relaxed,
+    Release, //
 };
 
 /// What is known of one CPU.
@@ -180,6 +183,7 @@ impl CpuSoftlockup {
         if let Some(heartbeat) = ctx.heartbeat(cpu) {
             if heartbeat.has_softlockup.load(Relaxed) {
                 heartbeat.has_softlockup.store(false, Relaxed);
+                heartbeat.is_waiting.store(false, Relaxed);
             }
         }
     }
@@ -265,6 +269,19 @@ impl CpuSoftlockup {
         state.due(sample.steal, threshold)
     }
 
+    /// What this CPU does.
+    #[inline(never)]
+    fn activity(ctx: &LockupCtx, irq: &HardirqCtx<'_>) -> CpuActivity {
+        CpuActivity::new(
+            &ctx.smp_calls,
+            irq.cpu(),
+            task::current_id(),
+            stacktrace::interrupted_context(irq),
+            &stacktrace::save_interrupted(irq),
+            &smp::interrupted_wait_regs(irq),
+        )
+    }
+
     /// Reports a soft lockup of this CPU. Out of line, as are the functions that print: the timer
     /// interrupt of a healthy CPU does not need them in its cache.
     #[inline(never)]
@@ -280,8 +297,11 @@ impl CpuSoftlockup {
         let cpu = irq.cpu();
         let reporting = ctx.heartbeat(cpu).map(Reporting::begin);
         ctx.softlockups.fetch_add(1, Relaxed);
+        let activity = Self::activity(ctx, irq);
         if let Some(heartbeat) = ctx.heartbeat(cpu) {
-            heartbeat.has_softlockup.store(true, Relaxed);
+            heartbeat.is_waiting.store(activity.is_waiting(), Relaxed);
+            // A CPU that sees it sees what it waits for.
+            heartbeat.has_softlockup.store(true, Release);
         }
         let mut session = ctx.report_session(cpu, dump);
         let threshold = softlockup::threshold(ctx.thresh());
@@ -307,7 +327,12 @@ impl CpuSoftlockup {
         if !ctx.touches.are_counted() {
             session.warn_touches_not_counted();
         }
-        text::print(lockup, details, now, &session, irq);
+        let mut chain = ctx.cpu_waits(now).collect(cpu, activity);
+        // The last stack before a panic is always there.
+        if !session.is_fatal() {
+            chain.same = ctx.same_stack(cpu, &activity);
+        }
+        text::print(lockup, details, &chain, now, &session, irq);
         session.backtrace_others(cpu, || {
             report_goes_on(reporting.as_ref(), guard.as_mut());
             // Not its watchdog for soft lockups: it has one.

@@ -49,7 +49,7 @@ macro_rules! messages {
         values {
             $(
                 $(#[$doc:meta])*
-                $name:ident $(<$generic:ident>)? { $($field:ident: $type:ty),* $(,)? } = $text:literal;
+                $name:ident $(<$($generic:ident),+>)? { $($field:ident: $type:ty),* $(,)? } = $text:literal;
             )*
         }
     ) => {
@@ -69,20 +69,20 @@ macro_rules! messages {
             $(#[$doc])*
             ///
             #[doc = concat!("`vigil: ", $text, "`")]
-            pub struct $name $(<$generic>)? {
+            pub struct $name $(<$($generic),+>)? {
                 $(
                     #[doc = concat!("The line's `", stringify!($field), "`.")]
                     pub $field: $type,
                 )*
             }
 
-            impl $(<$generic: Display>)? Display for $name $(<$generic>)? {
+            impl $(<$($generic: Display),+>)? Display for $name $(<$($generic),+>)? {
                 fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     write!(f, concat!("vigil: ", $text), $($field = self.$field),*)
                 }
             }
 
-            impl $(<$generic>)? $name $(<$generic>)? {
+            impl $(<$($generic),+>)? $name $(<$($generic),+>)? {
                 /// The line with `{field}` where a value stands.
                 #[cfg(not(MODULE))]
                 pub const TEXT: &'static str = concat!("vigil: ", $text);
@@ -176,6 +176,37 @@ messages! {
             "CPU{cpu} took no timer interrupt for {secs} s but the NMI of its perf cycle counter: it ran with interrupts off, and does not any more";
         /// Head of the stack that a CPU had when its perf NMI found the hard lockup.
         HardLockupStack { cpu: u32, task: TaskId } = "CPU{cpu} was running {task} at:";
+        /// In which context a CPU with a hard lockup is, and in which function.
+        StuckIn<P> { cpu: u32, context: &'static str, place: P } =
+            "CPU{cpu} is stuck in {context}, in {place}";
+        /// A CPU spins for a lock.
+        CpuSpins<L, P> { cpu: u32, lock: L, place: P } = "CPU{cpu} spins for {lock} in {place}";
+        /// Instead of the stack of a CPU: another report has the same.
+        SameLockAndPlace { cpu: u32, other: u32 } =
+            "CPU{cpu} is at the same lock and place as CPU{other}: see the stack there";
+        /// A CPU waits for all CPUs to come to `stop_machine()`.
+        CpuStopsMachine { cpu: u32 } = "CPU{cpu} waits in stop_machine() for the other CPUs";
+        /// A CPU waits for another one to run a function, and what that one does.
+        CpuWaitsForCall<F, D> { cpu: u32, target: u32, function: F, does: D } =
+            "CPU{cpu} waits for CPU{target} to run {function}: that CPU {does}";
+        /// The same, if it may be another task that waits for that.
+        CpuMayWaitForCall<F, D> { cpu: u32, target: u32, function: F, does: D } =
+            "CPU{cpu} may wait for CPU{target} to run {function}: that CPU {does}";
+        /// There are more CPUs that have to run it.
+        CpuWaitsForMore { cpu: u32, count: u32 } = "CPU{cpu} waits for {count} more CPUs to run it";
+        /// A CPU waits for the one that has taken the lock.
+        CpuWaitsForOwner<D> { cpu: u32, target: u32, does: D } =
+            "CPU{cpu} waits for CPU{target}, which has taken that lock: that CPU {does}";
+        /// The only CPU that another one can wait for, as far as can be seen.
+        CpuMayWaitFor<D> { cpu: u32, target: u32, does: D } =
+            "CPU{cpu} may wait for CPU{target}: that CPU {does}";
+        /// What a chain of CPUs that wait for each other leads to.
+        CpuWaitsInTheEnd { cpu: u32, target: u32 } = "CPU{cpu} waits for CPU{target} in the end";
+        /// What a stuck CPU has not run, although a task waits for that.
+        CpuHasToRun<F> { cpu: u32, function: F, sender: u32 } =
+            "CPU{cpu} has to run {function} for CPU{sender}, where a task waits for that";
+        /// There are more such requests.
+        CpuHasToRunMore { cpu: u32, count: u32 } = "CPU{cpu} has to run something for {count} more CPUs";
         /// Report of an unresponsive CPU.
         UnresponsiveCpu { cpu: u32, secs: u64 } =
             "CPU{cpu} has not run for {secs} s: no answer to an NMI (as of a vCPU that its host does not run)";

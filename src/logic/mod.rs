@@ -17,6 +17,7 @@
 #![deny(unsafe_code)]
 
 pub mod blocker;
+pub mod cpu_wait;
 pub mod cpulist;
 pub mod fmt;
 pub mod hardlockup;
@@ -31,7 +32,9 @@ pub mod panic;
 pub mod pause;
 pub mod pause_clock;
 pub mod sample_period;
+pub mod smp_call;
 pub mod softlockup;
+pub mod spinlock;
 pub mod task;
 pub mod wait_graph;
 

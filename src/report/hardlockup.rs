@@ -3,7 +3,10 @@
 //! The texts of reports on hard lockups and on CPUs that do not run: mainline's line
 //! (`watchdog_hardlockup_check()`), and what vigil knows besides.
 
-use super::session::ReportSession;
+use super::{
+    cpu_wait::CpuChain,
+    session::ReportSession, //
+};
 use crate::{
     logic::{
         fmt::Secs,
@@ -117,13 +120,19 @@ impl Hardlockup {
         ));
     }
 
-    /// Prints the report of another CPU's lockup, up to the stack of that CPU.
+    /// Prints the report of another CPU's lockup, up to the stack of that CPU. `chain`: what the CPU
+    /// waits for, if it has said what it runs; `print_requests` prints what it has to run for others.
     ///
     /// # Context
     ///
     /// The timer interrupt. Where the CPU itself has to print its stack (arm64), waits for that, up to
     /// ten seconds.
-    pub(crate) fn print(&self, session: &ReportSession<'_>) {
+    pub(crate) fn print(
+        &self,
+        session: &ReportSession<'_>,
+        chain: Option<&CpuChain>,
+        print_requests: impl FnOnce(),
+    ) {
         let ksyms = session.ksyms();
         // Where no NMI can be sent for an acknowledgement, the kernel may still get a stack by NMI.
         let backtrace_is_evidence = self.evidence == Evidence::None && ksyms.backtrace_is_nmi();
@@ -139,6 +148,11 @@ impl Hardlockup {
             Evidence::None if backtrace_is_evidence => EVIDENCE_BACKTRACE,
             Evidence::None => EVIDENCE_NONE,
         });
+        if let Some(chain) = chain {
+            chain.print_context();
+            chain.print();
+        }
+        print_requests();
         {
             let _lines = session.keep_together();
             ksyms.print_modules();
@@ -146,7 +160,8 @@ impl Hardlockup {
             ksyms.print_irqtrace_events();
         }
         let has_snapshot = self.evidence.has_snapshot();
-        if !has_snapshot && !backtrace_is_evidence {
+        let is_shown = chain.is_some_and(|chain| chain.same.is_some());
+        if is_shown || (!has_snapshot && !backtrace_is_evidence) {
             return;
         }
         match session.backtrace(self.cpu, has_snapshot) {
@@ -161,11 +176,20 @@ impl Hardlockup {
     /// # Context
     ///
     /// NMI. Waits only for other CPUs to end their lines, for two seconds at most.
-    pub(crate) fn print_in_nmi(&self, session: &ReportSession<'_>, nmi: &NmiCtx<'_>) {
+    pub(crate) fn print_in_nmi(
+        &self,
+        session: &ReportSession<'_>,
+        chain: Option<&CpuChain>,
+        nmi: &NmiCtx<'_>,
+    ) {
         let ksyms = session.ksyms();
         let _lines = session.keep_together();
         self.print_head();
         self.print_evidence(EVIDENCE_PERF_NMI);
+        if let Some(chain) = chain {
+            chain.print_context();
+            chain.print();
+        }
         ksyms.print_modules();
         ksyms.print_irqtrace_events();
         ksyms.show_interrupted_by_nmi(nmi);

@@ -4,6 +4,7 @@
 
 #![deny(unsafe_code)]
 
+pub(crate) mod cpu_wait;
 pub(crate) mod hardlockup;
 pub(crate) mod hung_task;
 pub(crate) mod irqs;

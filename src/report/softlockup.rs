@@ -4,6 +4,7 @@
 //! what vigil knows besides.
 
 use super::{
+    cpu_wait::CpuChain,
     irqs::{
         IrqCountPool,
         IrqSnapshot, //
@@ -62,7 +63,7 @@ pub(crate) struct SoftlockupDetails<'a, S: Iterator<Item = CpuUsageSample>> {
     pub(crate) irq_counts: &'a IrqCountPool,
 }
 
-/// Prints the report of a CPU on its own soft lockup, up to its stack.
+/// Prints the report of a CPU on its own soft lockup, up to its stack. `chain`: what it waits for.
 ///
 /// # Context
 ///
@@ -71,6 +72,7 @@ pub(crate) struct SoftlockupDetails<'a, S: Iterator<Item = CpuUsageSample>> {
 pub(crate) fn print<S: Iterator<Item = CpuUsageSample>>(
     lockup: &Softlockup,
     details: SoftlockupDetails<'_, S>,
+    chain: &CpuChain,
     now: u64,
     session: &ReportSession<'_>,
     irq: &HardirqCtx<'_>,
@@ -82,6 +84,7 @@ pub(crate) fn print<S: Iterator<Item = CpuUsageSample>>(
         lockup.duration / NSEC_PER_SEC,
         task::current_id()
     ));
+    chain.print();
     if details.by_fifo_thread {
         printk::emerg(format_args!("{SAMPLED_BY_FIFO_THREAD}"));
     }
@@ -107,6 +110,9 @@ pub(crate) fn print<S: Iterator<Item = CpuUsageSample>>(
     details
         .irqs
         .print_top(details.irq_counts, cpu, now, details.hardirq_percent);
+    if chain.same.is_some() {
+        return;
+    }
     let ksyms = session.ksyms();
     ksyms.print_modules();
     ksyms.print_irqtrace_events();

@@ -18,6 +18,7 @@ use super::{
         self,
         NmiSender, //
     },
+    panic,
     printk::{
         Deferred,
         PrintkCpuSync, //
@@ -81,6 +82,32 @@ impl Backtracer {
                 unsafe { ffi::vigil_backtrace_cpu(cpu) };
             }
         })
+    }
+
+    /// Has another CPU save what it is running ([`nmi::snapshot`]), and waits until it has, for `timeout`
+    /// nanoseconds at most and not while a panic goes on. Returns whether it has; never where no NMI
+    /// can be sent.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn take_snapshot(&self, cpu: u32, timeout: u64) -> bool {
+        let Some(nmi) = &self.nmi else {
+            return false;
+        };
+        // This CPU would save that it waits here, or would not take the NMI.
+        if timeout == 0 || cpu == cpu::this() || !nmi.send_if_online(cpu) {
+            return false;
+        }
+        let began = monotonic_in_nmi();
+        while !nmi.is_answered(cpu) {
+            let waited = monotonic_in_nmi().saturating_sub(began);
+            if waited >= timeout || panic::in_progress() {
+                return false;
+            }
+            core::hint::spin_loop();
+        }
+        true
     }
 
     /// Prints the registers and stacks of all online CPUs but one, idle ones with one line. Calls

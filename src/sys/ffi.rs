@@ -10,6 +10,7 @@ use kernel::bindings::{pt_regs, task_struct, vfsmount};
 
 pub const VIGIL_STACK_DEPTH: u32 = 18;
 pub const VIGIL_SNAPSHOT_DEPTH: u32 = 32;
+pub const VIGIL_WAIT_REGS: u32 = 15;
 unsafe extern "C" {
     pub fn vigil_local_clock() -> kernel::ffi::c_ulonglong;
 }
@@ -147,7 +148,13 @@ unsafe extern "C" {
         wait: *mut vigil_rt_mutex_wait,
     ) -> kernel::ffi::c_int;
 }
-#[doc = " struct vigil_nmi_snapshot - what a CPU was running when it took an NMI\n @stack: the stack that the NMI interrupted, innermost first\n @depth: how many addresses are in @stack\n @pid: the running task\n @comm: its name, with a NUL if that is shorter\n @uid: its effective user\n @cpu: the CPU\n @irqs_on: not 0 if interrupts were on\n @idle: not 0 if the CPU was idle, and in no interrupt"]
+pub const vigil_cpu_context_VIGIL_IN_TASK: vigil_cpu_context = 0;
+pub const vigil_cpu_context_VIGIL_IN_SOFTIRQ: vigil_cpu_context = 1;
+pub const vigil_cpu_context_VIGIL_IN_HARDIRQ: vigil_cpu_context = 2;
+pub const vigil_cpu_context_VIGIL_IN_NMI: vigil_cpu_context = 3;
+pub const vigil_cpu_context_VIGIL_IN_IDLE: vigil_cpu_context = 4;
+pub type vigil_cpu_context = kernel::ffi::c_uint;
+#[doc = " struct vigil_nmi_snapshot - what a CPU was running when it took an NMI\n @stack: the stack that the NMI interrupted, innermost first\n @depth: how many addresses are in @stack\n @pid: the running task\n @comm: its name, with a NUL if that is shorter\n @uid: its effective user\n @cpu: the CPU\n @irqs_on: not 0 if interrupts were on\n @idle: not 0 if the CPU was idle, and in no interrupt\n @context: enum vigil_cpu_context\n @regs: registers that may have the address of what the CPU waits for; the one\n\twith the first argument of a function first"]
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct vigil_nmi_snapshot {
@@ -159,6 +166,8 @@ pub struct vigil_nmi_snapshot {
     pub cpu: kernel::ffi::c_uint,
     pub irqs_on: kernel::ffi::c_int,
     pub idle: kernel::ffi::c_int,
+    pub context: kernel::ffi::c_uint,
+    pub regs: [kernel::ffi::c_ulong; 15usize],
 }
 unsafe extern "C" {
     pub fn vigil_nmi_register() -> kernel::ffi::c_int;
@@ -273,6 +282,46 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn vigil_scx_hardlockup(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
 }
+#[doc = " struct vigil_call - a request to another CPU to run a function\n @next: address of the next one in the queue of that CPU\n @function: the function\n @flags: CSD_FLAG_* and CSD_TYPE_*"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_call {
+    pub next: kernel::ffi::c_ulong,
+    pub function: kernel::ffi::c_ulong,
+    pub flags: kernel::ffi::c_uint,
+}
+#[doc = " struct vigil_spinlock - what may be a spinlock\n @word: its first 32 bits\n @has_magic: not 0 if SPINLOCK_MAGIC is behind them\n @owner_cpu: the CPU that has taken it, or -1: known only with the magic number"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_spinlock {
+    pub word: kernel::ffi::c_uint,
+    pub has_magic: kernel::ffi::c_int,
+    pub owner_cpu: kernel::ffi::c_int,
+}
+unsafe extern "C" {
+    pub fn vigil_per_cpu_address(
+        variable: kernel::ffi::c_ulong,
+        cpu: kernel::ffi::c_uint,
+    ) -> kernel::ffi::c_ulong;
+}
+unsafe extern "C" {
+    pub fn vigil_call_read(
+        address: kernel::ffi::c_ulong,
+        call: *mut vigil_call,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_running_stack(
+        cpu: kernel::ffi::c_uint,
+        size: *mut kernel::ffi::c_ulong,
+    ) -> kernel::ffi::c_ulong;
+}
+unsafe extern "C" {
+    pub fn vigil_spinlock_read(
+        address: kernel::ffi::c_ulong,
+        lock: *mut vigil_spinlock,
+    ) -> kernel::ffi::c_int;
+}
 unsafe extern "C" {
     pub fn vigil_stack_save_interrupted(
         stack: *mut kernel::ffi::c_ulong,
@@ -284,6 +333,12 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_interrupted_is_in(function: *const kernel::ffi::c_char) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_interrupted_context() -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_interrupted_wait_regs(regs: *mut kernel::ffi::c_ulong);
 }
 unsafe extern "C" {
     pub fn vigil_show_interrupted(regs: *mut pt_regs);
@@ -305,6 +360,13 @@ unsafe extern "C" {
         >,
         arg: *mut kernel::ffi::c_void,
         work: *mut vigil_stop_work,
+    );
+}
+unsafe extern "C" {
+    pub fn vigil_symbol_name(
+        address: kernel::ffi::c_ulong,
+        name: *mut kernel::ffi::c_char,
+        size: kernel::ffi::c_ulong,
     );
 }
 unsafe extern "C" {

@@ -8,9 +8,11 @@ use super::{
     context::NmiCtx,
     cpu,
     ffi,
-    single::Single, //
+    single::Single,
+    smp::WaitRegs, //
 };
 use crate::logic::{
+    cpu_wait::CpuContext,
     incident::Stack,
     task::{
         Comm,
@@ -158,7 +160,17 @@ pub(crate) struct Snapshot {
     pub(crate) irqs_on: bool,
     /// Whether the CPU was idle, and in no interrupt.
     pub(crate) idle: bool,
+    /// In which context it was.
+    pub(crate) context: CpuContext,
+    /// Registers that may have the address of what the CPU waits for.
+    pub(crate) wait_regs: WaitRegs,
 }
+
+static_assert!(CpuContext::Task as u32 == ffi::vigil_cpu_context_VIGIL_IN_TASK);
+static_assert!(CpuContext::Softirq as u32 == ffi::vigil_cpu_context_VIGIL_IN_SOFTIRQ);
+static_assert!(CpuContext::Hardirq as u32 == ffi::vigil_cpu_context_VIGIL_IN_HARDIRQ);
+static_assert!(CpuContext::Nmi as u32 == ffi::vigil_cpu_context_VIGIL_IN_NMI);
+static_assert!(CpuContext::Idle as u32 == ffi::vigil_cpu_context_VIGIL_IN_IDLE);
 
 /// Returns what a CPU was running at its last snapshot: an NMI that [`NmiSender::send`] sent, or
 /// [`take_snapshot`]. `None`: there is none, or the CPU is taking one without end.
@@ -191,6 +203,8 @@ pub(crate) fn snapshot(cpu: u32) -> Option<Snapshot> {
         stack,
         irqs_on: snapshot.irqs_on != 0,
         idle: snapshot.idle != 0,
+        context: CpuContext::from_number(snapshot.context),
+        wait_regs: snapshot.regs,
     })
 }
 

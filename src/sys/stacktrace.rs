@@ -12,9 +12,12 @@ use super::{
     ffi,
     ksyms::Ksyms, //
 };
-use crate::logic::incident::{
-    self,
-    Stack, //
+use crate::logic::{
+    cpu_wait::CpuContext,
+    incident::{
+        self,
+        Stack, //
+    }, //
 };
 use kernel::{
     bindings,
@@ -61,6 +64,16 @@ pub(crate) fn save_task(_task: &Task) -> Stack {
 pub(crate) fn save_interrupted(_irq: &HardirqCtx<'_>) -> Stack {
     // SAFETY: In a hard interrupt, as `_irq` proves. `addresses` has room for `size`.
     saved(|addresses, size| unsafe { ffi::vigil_stack_save_interrupted(addresses, size) })
+}
+
+/// Returns in which context the running timer interrupt came.
+///
+/// # Context
+///
+/// Hard interrupt.
+pub(crate) fn interrupted_context(_irq: &HardirqCtx<'_>) -> CpuContext {
+    // SAFETY: In a hard interrupt, as `_irq` proves.
+    CpuContext::from_number(unsafe { ffi::vigil_interrupted_context() })
 }
 
 /// Prints a saved stack.

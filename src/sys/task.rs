@@ -206,6 +206,17 @@ pub(crate) fn key(task: &Task) -> usize {
     task.as_ptr() as usize
 }
 
+/// Returns whether an address is in the linear map of memory: what is there can be read, and is no
+/// register of a device.
+///
+/// # Context
+///
+/// Any.
+pub(super) fn virt_addr_valid(address: usize) -> bool {
+    // SAFETY: Any address may be passed.
+    unsafe { ffi::vigil_virt_addr_valid(address) != 0 }
+}
+
 /// The live task whose `task_struct` is at `address`; `None` if there is none.
 ///
 /// `address` may be anything (an owner word is read without holding the lock), so it is only
@@ -216,8 +227,7 @@ pub(crate) fn key(task: &Task) -> usize {
 ///
 /// Any that may take RCU's read lock.
 pub(crate) fn by_address(address: usize) -> Option<ARef<Task>> {
-    // SAFETY: Any address may be passed.
-    if unsafe { ffi::vigil_virt_addr_valid(address) } == 0 {
+    if !virt_addr_valid(address) {
         return None;
     }
     let pid = lock_words::read_i32(address.wrapping_add(offset_of!(bindings::task_struct, pid)))?;

@@ -5,6 +5,7 @@ use crate::scenario::Scenario;
 
 mod beside;
 mod contract;
+mod cpu_waits;
 mod hard_kinds;
 mod hard_perf;
 mod harness;
@@ -45,6 +46,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("harness", harness::scenarios()),
         ("beside", beside::scenarios()),
         ("contract", contract::scenarios()),
+        ("cpu_waits", cpu_waits::scenarios()),
         ("hard_kinds", hard_kinds::scenarios()),
         ("hard_perf", hard_perf::scenarios()),
         ("hung_causes", hung_causes::scenarios()),

@@ -40,6 +40,8 @@ pub(in crate::detect) struct CpuHeartbeat {
     pub(in crate::detect) active: Atomic<bool>,
     /// Whether it has a soft lockup that was reported.
     pub(in crate::detect) has_softlockup: Atomic<bool>,
+    /// Whether the report of that has found it waiting for a CPU or a lock.
+    pub(in crate::detect) is_waiting: Atomic<bool>,
     /// Since when it gives a report, on itself or on another CPU; 0: it does not.
     report_since: Atomic<u64>,
 }
@@ -54,6 +56,7 @@ impl CpuHeartbeat {
             on_time: core::array::from_fn(|_| Atomic::new(0)),
             active: Atomic::new(false),
             has_softlockup: Atomic::new(false),
+            is_waiting: Atomic::new(false),
             report_since: Atomic::new(0),
         }
     }
@@ -65,6 +68,7 @@ impl CpuHeartbeat {
         self.in_tree_hardlockups.store(reports.hardlockups, Relaxed);
         self.report_since.store(0, Relaxed);
         self.has_softlockup.store(false, Relaxed);
+        self.is_waiting.store(false, Relaxed);
     }
 
     /// Nanoseconds from its last timer interrupt to `now`.

@@ -30,6 +30,10 @@ use crate::{
         panic::Cause, //
     },
     report::{
+        cpu_wait::{
+            CpuActivity,
+            CpuChain, //
+        },
         hardlockup::{
             self,
             Evidence,
@@ -37,7 +41,8 @@ use crate::{
         },
         session::{
             DumpOptions,
-            Finding, //
+            Finding,
+            ReportSession, //
         }, //
     },
     sys::{
@@ -79,6 +84,32 @@ fn hardlockup_incident(lockup: &Hardlockup) -> Incident {
         flags: CONFIRMED,
         ..incident
     }
+}
+
+/// What a CPU with a hard lockup waits for, if it has said what it runs.
+///
+/// # Context
+///
+/// Any, NMI included.
+#[inline(never)]
+fn chain_of(ctx: &LockupCtx, lockup: &Hardlockup, now: u64) -> Option<CpuChain> {
+    if !lockup.evidence.has_snapshot() {
+        return None;
+    }
+    let activity = CpuActivity::of_snapshot(&ctx.smp_calls, lockup.cpu)?;
+    Some(ctx.cpu_waits(now).collect(lockup.cpu, activity))
+}
+
+/// Prints the report of another CPU's lockup, up to the stack of that CPU.
+#[inline(never)]
+fn print(ctx: &LockupCtx, lockup: &Hardlockup, session: &ReportSession<'_>, now: u64) {
+    let mut chain = chain_of(ctx, lockup, now);
+    if let Some(chain) = chain.as_mut().filter(|_| !session.is_fatal()) {
+        chain.same = ctx.same_stack(lockup.cpu, &chain.activity);
+    }
+    lockup.print(session, chain.as_ref(), || {
+        ctx.cpu_waits(now).print_requests(lockup.cpu);
+    });
 }
 
 /// What a panic would be for. A CPU that answers nothing, where no hypervisor could have stopped it, is
@@ -188,7 +219,7 @@ pub(super) fn report_hardlockup(
     if !ctx.touches.are_counted() {
         session.warn_touches_not_counted();
     }
-    lockup.print(&session);
+    print(ctx, &lockup, &session, now);
     session.backtrace_others(target.cpu, || {
         report_goes_on(reporting.as_ref(), guard.as_mut());
         touch_nmi_watchdog();
@@ -288,8 +319,8 @@ pub(super) fn ask_policy_again_in_nmi(ctx: &LockupCtx, cpu: u32, now: u64, nmi: 
     session.end_in_nmi(nmi);
 }
 
-/// Reports this CPU in its own NMI. Nothing is waited for but the end of other CPUs' lines, and that
-/// for two seconds at most.
+/// Reports this CPU in its own NMI. Nothing is waited for but the end of other CPUs' lines, for two
+/// seconds at most, and the answers of CPUs that this one waits for, for half a second.
 ///
 /// # Context
 ///
@@ -314,7 +345,7 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
     session.add(Finding::new(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
     });
-    lockup.print_in_nmi(&session, nmi);
+    lockup.print_in_nmi(&session, chain_of(ctx, &lockup, now).as_ref(), nmi);
     // Without a panic the stacks of the other CPUs are not worth the wait in an NMI.
     if session.is_fatal() {
         session.backtrace_others(cpu, || ());

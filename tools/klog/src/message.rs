@@ -130,6 +130,62 @@ pub enum Vigil {
         cpu: u32,
         task: Task,
     },
+    StuckIn {
+        cpu: u32,
+        context: String,
+        place: String,
+    },
+    CpuSpins {
+        cpu: u32,
+        lock: String,
+        place: String,
+    },
+    SameLockAndPlace {
+        cpu: u32,
+        other: u32,
+    },
+    CpuStopsMachine {
+        cpu: u32,
+    },
+    CpuWaitsForCall {
+        cpu: u32,
+        target: u32,
+        function: String,
+        does: String,
+    },
+    CpuMayWaitForCall {
+        cpu: u32,
+        target: u32,
+        function: String,
+        does: String,
+    },
+    CpuWaitsForMore {
+        cpu: u32,
+        count: u32,
+    },
+    CpuWaitsForOwner {
+        cpu: u32,
+        target: u32,
+        does: String,
+    },
+    CpuMayWaitFor {
+        cpu: u32,
+        target: u32,
+        does: String,
+    },
+    CpuWaitsInTheEnd {
+        cpu: u32,
+        target: u32,
+    },
+    CpuHasToRun {
+        cpu: u32,
+        function: String,
+        sender: u32,
+    },
+    CpuHasToRunMore {
+        cpu: u32,
+        count: u32,
+    },
     UnresponsiveCpu {
         cpu: u32,
         secs: u64,
@@ -424,6 +480,86 @@ const VIGIL: &[(&str, ReadVigil)] = &[
         Some(Vigil::HardLockupStack {
             cpu: v.number("cpu")?,
             task: vigil_task(v, "task")?,
+        })
+    }),
+    (vigil::StuckIn::<&str>::TEXT, |v| {
+        Some(Vigil::StuckIn {
+            cpu: v.number("cpu")?,
+            context: v.text("context")?.to_owned(),
+            place: v.text("place")?.to_owned(),
+        })
+    }),
+    (vigil::CpuSpins::<&str, &str>::TEXT, |v| {
+        Some(Vigil::CpuSpins {
+            cpu: v.number("cpu")?,
+            lock: v.text("lock")?.to_owned(),
+            place: v.text("place")?.to_owned(),
+        })
+    }),
+    (vigil::SameLockAndPlace::TEXT, |v| {
+        Some(Vigil::SameLockAndPlace {
+            cpu: v.number("cpu")?,
+            other: v.number("other")?,
+        })
+    }),
+    (vigil::CpuStopsMachine::TEXT, |v| {
+        Some(Vigil::CpuStopsMachine {
+            cpu: v.number("cpu")?,
+        })
+    }),
+    (vigil::CpuWaitsForCall::<&str, &str>::TEXT, |v| {
+        Some(Vigil::CpuWaitsForCall {
+            cpu: v.number("cpu")?,
+            target: v.number("target")?,
+            function: v.text("function")?.to_owned(),
+            does: v.text("does")?.to_owned(),
+        })
+    }),
+    (vigil::CpuMayWaitForCall::<&str, &str>::TEXT, |v| {
+        Some(Vigil::CpuMayWaitForCall {
+            cpu: v.number("cpu")?,
+            target: v.number("target")?,
+            function: v.text("function")?.to_owned(),
+            does: v.text("does")?.to_owned(),
+        })
+    }),
+    (vigil::CpuWaitsForMore::TEXT, |v| {
+        Some(Vigil::CpuWaitsForMore {
+            cpu: v.number("cpu")?,
+            count: v.number("count")?,
+        })
+    }),
+    (vigil::CpuWaitsForOwner::<&str>::TEXT, |v| {
+        Some(Vigil::CpuWaitsForOwner {
+            cpu: v.number("cpu")?,
+            target: v.number("target")?,
+            does: v.text("does")?.to_owned(),
+        })
+    }),
+    (vigil::CpuMayWaitFor::<&str>::TEXT, |v| {
+        Some(Vigil::CpuMayWaitFor {
+            cpu: v.number("cpu")?,
+            target: v.number("target")?,
+            does: v.text("does")?.to_owned(),
+        })
+    }),
+    (vigil::CpuWaitsInTheEnd::TEXT, |v| {
+        Some(Vigil::CpuWaitsInTheEnd {
+            cpu: v.number("cpu")?,
+            target: v.number("target")?,
+        })
+    }),
+    (vigil::CpuHasToRun::<&str>::TEXT, |v| {
+        Some(Vigil::CpuHasToRun {
+            cpu: v.number("cpu")?,
+            function: v.text("function")?.to_owned(),
+            sender: v.number("sender")?,
+        })
+    }),
+    (vigil::CpuHasToRunMore::TEXT, |v| {
+        Some(Vigil::CpuHasToRunMore {
+            cpu: v.number("cpu")?,
+            count: v.number("count")?,
         })
     }),
     (vigil::UnresponsiveCpu::TEXT, |v| {

@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 30] = sources![
+const SOURCES: [(&str, &str); 31] = sources![
     "backtrace",
     "buffer",
     "clock",
@@ -49,6 +49,7 @@ const SOURCES: [(&str, &str); 30] = sources![
     "runqueue",
     "single",
     "stacktrace",
+    "symbol",
     "sys_info",
     "sysctl",
     "sysfs",
