@@ -560,6 +560,17 @@ impl PanicControl {
         }
     }
 
+    /// Cancels the request if it is for this cause: a knob that it was decided by has changed.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(crate) fn cancel_for(&self, cause: Cause) {
+        if let Some(request) = self.current().filter(|now| now.cause == cause) {
+            self.cancel(request);
+        }
+    }
+
     /// Cancels the request if a CPU made it: the timer interrupts that could execute it are about
     /// to stop.
     ///

@@ -107,6 +107,7 @@ macro_rules! declare_module {
         counters { $($counters:tt)* }
         gauges { $($gauges:tt)* }
         words { $($words:tt)* }
+        rules { $($rules:tt)* }
         lists { $($lists:tt)* }
         cpus { $($cpus:tt)* }
     ) => {
@@ -228,18 +229,22 @@ fn log_bad_parameter(knob: Knob) {
 ///
 /// # Errors
 ///
-/// `EINVAL` if a value is out of range, which the log says then.
-fn load_knobs() -> Result<(Knobs, Flags)> {
+/// `EINVAL` if a value is out of range, which the log says then; `ENOMEM`.
+fn load_knobs() -> Result<(Arc<Knobs>, Flags)> {
     // What `module!` has as the default of each number.
     static_assert!(NOT_GIVEN == 9223372036854775807);
-    let knobs = Knobs::new();
+    let knobs = Knobs::new()?;
     let mut given = [false; COUNT];
     let mut set = |knob: Knob, is_given: bool, set: &dyn Fn() -> Result| {
         if let Some(flag) = given.get_mut(knob as usize) {
             *flag = is_given;
         }
         if is_given {
-            set().inspect_err(|_| log_bad_parameter(knob))
+            set().inspect_err(|&error| {
+                if error == EINVAL {
+                    log_bad_parameter(knob);
+                }
+            })
         } else {
             Ok(())
         }
@@ -250,7 +255,7 @@ fn load_knobs() -> Result<(Knobs, Flags)> {
     for knob in KNOBS.iter().filter(|knob| knob.has_words()) {
         let text = param::text(knob.name);
         set(knob.id, !text.is_empty(), &|| {
-            knobs.set_from_text(knob.id, text)
+            knobs.set_from_text(knob.id, text).map(drop)
         })?;
     }
     let cpumask = !param::text("watchdog_cpumask").is_empty();
@@ -338,7 +343,6 @@ impl kernel::Module for Vigil {
         } else {
             Inherited::NOTHING
         };
-        let knobs = Arc::new(knobs, GFP_KERNEL)?;
         let queues = RunQueues::find(&ksyms, use_run_queues);
         let touches = Arc::new(TouchProbes::new(use_unexported, &ksyms), GFP_KERNEL)?;
         let nmi = NmiSender::new().ok();

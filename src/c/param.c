@@ -12,6 +12,8 @@
 
 /* Room for all words of lib/sys_info.c together. */
 #define VIGIL_WORDS	128
+/* MAX_LEN of logic/hung_task/rules.rs, and a NUL. */
+#define VIGIL_RULES	513
 /* Room for every second CPU of a thousand. */
 #define VIGIL_CPU_LIST	4096
 
@@ -19,6 +21,16 @@ static char hung_task_report[VIGIL_WORDS];
 module_param_string(hung_task_report, hung_task_report, sizeof(hung_task_report), 0);
 MODULE_PARM_DESC(hung_task_report,
 		 "How hung tasks are reported: mainline (each task, as the kernel's own detector does) or grouped (one report for each root cause, the tasks behind it in a line each)");
+
+static char hung_task_ignore[VIGIL_RULES];
+module_param_string(hung_task_ignore, hung_task_ignore, sizeof(hung_task_ignore), 0);
+MODULE_PARM_DESC(hung_task_ignore,
+		 "Hung tasks that are neither reported nor counted: comm, comm*, [kthread], [kthread*], :io (in I/O wait), :lock (waits for a known lock), comma separated");
+
+static char hung_task_panic_only[VIGIL_RULES];
+module_param_string(hung_task_panic_only, hung_task_panic_only, sizeof(hung_task_panic_only), 0);
+MODULE_PARM_DESC(hung_task_panic_only,
+		 "Hung tasks that hung_task_panic counts: rules as for hung_task_ignore; empty for all");
 
 static char hung_task_sys_info[VIGIL_WORDS];
 module_param_string(hung_task_sys_info, hung_task_sys_info, sizeof(hung_task_sys_info), 0);

@@ -194,6 +194,7 @@ impl StatusFile {
         w.put_bool(key::SUSPENDED, ctx.suspended())?;
         w.put(key::TRACKED_TASKS, &stats.tracked.get())?;
         w.put(key::HUNG_TASKS, &stats.hung.get())?;
+        w.put(key::IGNORED_TASKS, &stats.ignored.get())?;
         w.put(key::TABLE_CAPACITY, &stats.capacity.get())?;
         w.put(key::TABLE_OVERFLOWS, &stats.not_tracked.get())?;
         w.put(key::CHECKS, &stats.checks.get())?;

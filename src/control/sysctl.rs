@@ -21,7 +21,8 @@ use crate::{
             KnobKind,
             COUNT,
             KNOBS, //
-        }, //
+        },
+        panic::Cause, //
     },
     sys::{
         clock::HZ,
@@ -112,6 +113,9 @@ impl SysctlOps for SysctlHandler {
             let ctx = self.lockups.ctx();
             return cpulist::show(cpu::nr_cpu_ids(), |cpu| ctx.in_mask(cpu), out);
         }
+        if knob.kind == KnobKind::Rules {
+            return self.knobs.show_rules(knob.id, out);
+        }
         write!(out, "{}", knob.display(self.effective(knob.id)))
     }
 
@@ -120,13 +124,17 @@ impl SysctlOps for SysctlHandler {
         if knob.kind == KnobKind::Cpus {
             return self.set_cpumask(text);
         }
-        let value = knob.parse(text, HZ).map_err(|_| EINVAL)?;
         if knob.reconfigures() {
+            let value = knob.parse(text, HZ).map_err(|_| EINVAL)?;
             return self
                 .lockups
                 .reconfigure(|config| config.set(knob.id, value));
         }
-        self.knobs.set(knob.id, value);
+        let is_changed = self.knobs.set_from_text(knob.id, text)?;
+        if is_changed && knob.selects_hung_tasks() {
+            // The next check decides anew, by the new rules.
+            self.hung.panic.cancel_for(Cause::HungTask);
+        }
         if knob.kind != KnobKind::Counter {
             for control in &self.controls {
                 control.wake();

@@ -11,7 +11,7 @@
 //! 1. a row in the table;
 //! 2. `make docs`;
 //! 3. the code that reads it: `Knobs::get()` wherever it decides something;
-//! 4. for a word or a list also a line in `src/c/param.c`, since the `module!` macro has numbers
+//! 4. for a word, a list or rules also a line in `src/c/param.c`, since the `module!` macro has numbers
 //!    only (a host test compares the two);
 //! 5. for a word also an enum of what the words stand for, as [`HungTaskReportMode`];
 //! 6. if all CPUs have to be disabled for a change of it, a place in [`KnobInfo::reconfigures`] and
@@ -19,14 +19,14 @@
 //!    `store_to()`, `set()` and `is_same()`: without the last one a write would be ignored.
 //!
 //! Names and meanings are those of mainline's `Documentation/admin-guide/sysctl/kernel.rst`, except for
-//! the knobs under `own`, `gauges` and `words`.
+//! the knobs under `own`, `gauges`, `words` and `rules`.
 
 use core::fmt;
 
 /// The table. Expands to a call of the macro `$then` with all knobs: numbers as
 /// `name, Knob, min, max, default, help`, words as `name, Knob, words, help`, the others as
-/// `name, Knob, help`. Mainline has all of them but those under `own`, `gauges` and `words`, which
-/// `kernel_names=1` leaves out.
+/// `name, Knob, help`. Mainline has all of them but those under `own`, `gauges`, `words` and `rules`,
+/// which `kernel_names=1` leaves out.
 macro_rules! knob_table {
     ($then:ident) => {
         $then! {
@@ -61,6 +61,8 @@ macro_rules! knob_table {
                  "Print the backtraces of all CPUs with a hard lockup report")
             }
             own {
+                (hung_task_panic_secs, HungTaskPanicSecs, 0, Max::Seconds, 0,
+                 "Seconds that a hung task has to be blocked for before hung_task_panic counts it; 0 for no more than the timeout")
                 (unresponsive_cpu_panic, UnresponsiveCpuPanic, 0, Max::SWITCH, 0,
                  "Panic on a CPU that answers no NMI, as a vCPU that its host does not run; no effect where no NMI can be sent (arm64)")
                 (panic_needs_kdump, PanicNeedsKdump, 0, Max::SWITCH, 0,
@@ -87,6 +89,12 @@ macro_rules! knob_table {
             words {
                 (hung_task_report, HungTaskReport, HungTaskReportMode::WORDS,
                  "How hung tasks are reported: mainline (each task, as the kernel's own detector does) or grouped (one report for each root cause, the tasks behind it in a line each)")
+            }
+            rules {
+                (hung_task_ignore, HungTaskIgnore,
+                 "Hung tasks that are neither reported nor counted: comm, comm*, [kthread], [kthread*], :io (in I/O wait), :lock (waits for a known lock), comma separated")
+                (hung_task_panic_only, HungTaskPanicOnly,
+                 "Hung tasks that hung_task_panic counts: rules as for hung_task_ignore; empty for all")
             }
             lists {
                 (hung_task_sys_info, HungTaskSysInfo,
@@ -146,6 +154,9 @@ pub enum KnobKind {
     Gauge,
     /// One of these words, stored as its index; the first is the default.
     Word(&'static [&'static str]),
+    /// Rules that select hung tasks ([`rules`](super::hung_task::rules)), stored as they were written;
+    /// may be empty.
+    Rules,
     /// Comma-separated names of [`SYS_INFO`], stored as a mask; may be empty.
     List,
     /// A list of CPUs ([`cpulist`](super::cpulist)), stored as `CpuMask`; may be empty.
@@ -175,6 +186,7 @@ macro_rules! declare_knobs {
         counters { $(($c:ident, $cid:ident, $chelp:expr))* }
         gauges { $(($g:ident, $gid:ident, $ghelp:expr))* }
         words { $(($w:ident, $wid:ident, $words:expr, $whelp:expr))* }
+        rules { $(($r:ident, $rid:ident, $rhelp:expr))* }
         lists { $(($l:ident, $lid:ident, $lhelp:expr))* }
         cpus { $(($m:ident, $mid:ident, $mhelp:expr))* }
     ) => {
@@ -188,6 +200,7 @@ macro_rules! declare_knobs {
             $(#[doc = $chelp] $cid,)*
             $(#[doc = $ghelp] $gid,)*
             $(#[doc = $whelp] $wid,)*
+            $(#[doc = $rhelp] $rid,)*
             $(#[doc = $lhelp] $lid,)*
             $(#[doc = $mhelp] $mid,)*
         }
@@ -228,6 +241,13 @@ macro_rules! declare_knobs {
                 kind: KnobKind::Word($words),
                 mainline: false,
                 help: $whelp,
+            },)*
+            $(KnobInfo {
+                id: Knob::$rid,
+                name: stringify!($r),
+                kind: KnobKind::Rules,
+                mainline: false,
+                help: $rhelp,
             },)*
             $(KnobInfo {
                 id: Knob::$lid,
@@ -317,9 +337,20 @@ impl KnobInfo {
         )
     }
 
-    /// Whether the module parameter is a text of words, which `src/c/param.c` has.
+    /// Whether it says which hung tasks are ignored, or may make a panic.
+    pub fn selects_hung_tasks(&self) -> bool {
+        matches!(
+            self.id,
+            Knob::HungTaskIgnore | Knob::HungTaskPanicOnly | Knob::HungTaskPanicSecs
+        )
+    }
+
+    /// Whether the module parameter is a text of words or rules, which `src/c/param.c` has.
     pub fn has_words(&self) -> bool {
-        matches!(self.kind, KnobKind::Word(_) | KnobKind::List)
+        matches!(
+            self.kind,
+            KnobKind::Word(_) | KnobKind::Rules | KnobKind::List
+        )
     }
 
     /// Whether the knob's file can be written.
@@ -332,15 +363,15 @@ impl KnobInfo {
     ///
     /// # Errors
     ///
-    /// If the text is no value of this knob. A list of CPUs is always an error: see
-    /// [`cpulist::parse`](super::cpulist::parse).
+    /// If the text is no value of this knob. A list of CPUs is always an error, and so are rules: see
+    /// [`cpulist::parse`](super::cpulist::parse) and [`rules::count`](super::hung_task::rules::count).
     pub fn parse(&self, text: &[u8], hz: i64) -> Result<i64, ParseError> {
         let text = text.trim_ascii();
         match self.kind {
             KnobKind::Number { .. } | KnobKind::Counter => self.check(number(text)?, hz),
             KnobKind::Word(words) => word(words, text),
             KnobKind::List => list(text),
-            KnobKind::Gauge | KnobKind::Cpus => Err(ParseError),
+            KnobKind::Gauge | KnobKind::Rules | KnobKind::Cpus => Err(ParseError),
         }
     }
 
@@ -353,7 +384,7 @@ impl KnobInfo {
         let (min, max) = match self.kind {
             KnobKind::Number { min, max, .. } => (min, max.value(hz)),
             KnobKind::Counter => (0, 0),
-            KnobKind::Gauge => return Err(ParseError),
+            KnobKind::Gauge | KnobKind::Rules => return Err(ParseError),
             KnobKind::Word(words) => {
                 let count = i64::try_from(words.len()).unwrap_or(0);
                 (0, count.saturating_sub(1))
@@ -374,6 +405,7 @@ impl KnobInfo {
             KnobKind::Counter
             | KnobKind::Gauge
             | KnobKind::Word(_)
+            | KnobKind::Rules
             | KnobKind::List
             | KnobKind::Cpus => 0,
         }
@@ -388,7 +420,7 @@ impl KnobInfo {
     }
 }
 
-/// The value of a knob, for printing.
+/// The value of a knob, for printing. Nothing for rules, whose text this is not.
 pub struct KnobValue {
     kind: KnobKind,
     value: i64,
@@ -400,6 +432,9 @@ impl fmt::Display for KnobValue {
             let index = usize::try_from(self.value).unwrap_or(0);
             let word = words.get(index).or(words.first());
             return f.write_str(word.copied().unwrap_or(""));
+        }
+        if self.kind == KnobKind::Rules {
+            return Ok(());
         }
         if self.kind != KnobKind::List {
             return write!(f, "{}", self.value);

@@ -246,6 +246,9 @@ messages! {
         /// What tasks wait behind in the end: a task that is not hung.
         RootTask { behind: u32, task: TaskId, oldest: TaskId, secs: Secs, depth: u32 } =
             "{behind} hung tasks wait behind {task}, which is not hung: oldest {oldest} for {secs} s, longest chain {depth}";
+        /// The same: one that would be hung, but for `hung_task_ignore`.
+        RootIgnored { behind: u32, task: TaskId, oldest: TaskId, secs: Secs, depth: u32 } =
+            "{behind} hung tasks wait behind {task}, which hung_task_ignore leaves out: oldest {oldest} for {secs} s, longest chain {depth}";
         /// The same: a lock.
         RootLock { behind: u32, lock: LockName, oldest: TaskId, secs: Secs, depth: u32 } =
             "{behind} hung tasks wait behind {lock}, whose owner is not known: oldest {oldest} for {secs} s, longest chain {depth}";
@@ -358,6 +361,7 @@ status_keys! {
         SUSPENDED suspended: "1 while a suspend is going on: nothing is reported";
         TRACKED_TASKS tracked_tasks: "Sleeping tasks that are tracked now";
         HUNG_TASKS hung_tasks: "Of the tracked tasks, those found hung";
+        IGNORED_TASKS ignored_tasks: "Of the tracked tasks, those that would be hung but for `hung_task_ignore`";
         TABLE_CAPACITY table_capacity: "Tasks that can be tracked before the table has to be expanded";
         TABLE_OVERFLOWS table_overflows: "Tasks that did not fit into the table, summed over all scans";
         CHECKS checks: "Checks of the tracked tasks and the run queues";

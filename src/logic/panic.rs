@@ -11,8 +11,8 @@
 //! # Vocabulary
 //!
 //! - *Finding*: a hung task, a lockup, a CPU that does not run. Its *cause* is which of them, its
-//!   *magnitude* the number that is compared with the panic knob: tasks hung in one scan,
-//!   thresholds for which a CPU has been stuck, otherwise 1.
+//!   *magnitude* the number that is compared with the panic knob: tasks hung in one check
+//!   that may make a panic, thresholds for which a CPU has been stuck, otherwise 1.
 //! - *Initiator*: the CPU or the thread that requested the panic and carries it out.
 //! - *Poll*: to check whether it is time for the next phase or for the panic. The initiator polls
 //!   every [`POLL_NS`]; all other watched CPUs poll in their timer interrupts.
@@ -46,6 +46,8 @@
 //! - Any phase can end in a take-over ([`PanicRequest::next_for_takeover`]); `Reporting` ends in
 //!   one at once if the initiator is a CPU that is found not to run.
 //! - A request is cancelled when its panic knob (or, for hung tasks, the detector) is switched off,
+//!   when a knob that selects hung tasks changes
+//!   ([`selects_hung_tasks()`](super::knobs::KnobInfo::selects_hung_tasks)),
 //!   when `panic_needs_kdump` is set and the crash kernel is gone at the moment of the panic, when
 //!   the lockup detectors are set up anew or the last watched CPU goes offline, and at unload.
 //! - In an NMI there are no phases after `Reporting`: the panic follows the report at once.

@@ -138,23 +138,24 @@ impl<'a> HungTaskReport<'a> {
         }
     }
 
-    /// Whether a panic would be requested for the next task that is added, as the `hung`-th hung
-    /// task of the check. Such a task is added even if no report about it is due: there is no panic
-    /// without the report of the task that made it.
-    pub(crate) fn would_panic(&self, hung: u64) -> bool {
-        self.session.would_panic(Cause::HungTask, hung)
+    /// Whether a panic would be requested for the next task that is added, as the `panic_count`-th
+    /// hung task of the check that may make one; 0: it may not. Such a task is added even if no
+    /// report about it is due: there is no panic without the report of the task that made it.
+    pub(crate) fn would_panic(&self, panic_count: u64) -> bool {
+        self.session.would_panic(Cause::HungTask, panic_count)
     }
 
-    /// Adds a task, the `hung`-th hung task of the check: records the incident, requests a panic if
-    /// one is wanted for so many hung tasks, and prints the task unless `hung_task_warnings` has
-    /// run out. Tasks of a check that ends in a panic are always printed.
+    /// Adds a task, the `panic_count`-th hung task of the check that may make a panic, or 0: it may
+    /// not. Records the incident, requests a panic if one is wanted for so many tasks, and prints the
+    /// task unless `hung_task_warnings` has run out. Tasks of a check that ends in a panic are always
+    /// printed.
     ///
     /// # Context
     ///
     /// Process context; prints many lines.
-    pub(crate) fn add(&mut self, found: &HungTask<'_>, hung: u64) {
+    pub(crate) fn add(&mut self, found: &HungTask<'_>, panic_count: u64) {
         let is_new = found.first && self.warnings.is_new(cause_key(found));
-        self.add_cause(found, hung, is_new);
+        self.add_cause(found, panic_count, is_new);
     }
 
     /// As [`HungTaskReport::add`], for a task that stands for a root cause. `is_new`: it is the first
@@ -164,13 +165,18 @@ impl<'a> HungTaskReport<'a> {
     ///
     /// Process context; prints many lines.
     #[inline(never)]
-    pub(crate) fn add_cause(&mut self, found: &HungTask<'_>, hung: u64, is_new: bool) -> bool {
+    pub(crate) fn add_cause(
+        &mut self,
+        found: &HungTask<'_>,
+        panic_count: u64,
+        is_new: bool,
+    ) -> bool {
         let was_fatal = self.session.is_fatal();
         let record = found.first && self.recorded < MAX_RECORDED && !was_fatal;
         self.recorded = self.recorded.saturating_add(u32::from(record));
         let finding = Finding {
             cause: Cause::HungTask,
-            magnitude: hung,
+            magnitude: panic_count,
             repeated: !record,
         };
         self.session
@@ -265,18 +271,19 @@ impl<'a> HungTaskReport<'a> {
     /// carry out.
     ///
     /// `is_stopping`: the thread has to stop, since the module is being unloaded. Nothing more is
-    /// shown then, and a panic request is cancelled.
+    /// shown then, and a panic request is cancelled. So it is if the rules that it was decided by are
+    /// not in effect any more (`is_outdated`).
     ///
     /// # Context
     ///
     /// Process context, may sleep.
-    pub(crate) fn end(mut self, is_stopping: bool) -> Option<PanicRequest> {
+    pub(crate) fn end(mut self, is_stopping: bool, is_outdated: bool) -> Option<PanicRequest> {
         if !self.printed {
             return None;
         }
         let Env { knobs, panic, .. } = self.env;
         // The knob may have been cleared while the tasks were printed.
-        if is_stopping || !panic.is_wanted(Cause::HungTask, u64::MAX) {
+        if is_stopping || is_outdated || !panic.is_wanted(Cause::HungTask, u64::MAX) {
             self.session.cancel();
         }
         if is_stopping {

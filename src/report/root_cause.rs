@@ -20,6 +20,7 @@ use crate::{
             DeadlockGoesOn,
             LikelyDeadlock,
             RootDeadlock,
+            RootIgnored,
             RootLock,
             RootStack,
             RootTask, //
@@ -196,13 +197,19 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
 }
 
 /// Prints what the tasks of a cause wait behind, and who they are: those that wait behind `shown`, a
-/// task whose own lines are printed, or behind a deadlock.
+/// task whose own lines are printed, or behind a deadlock. `is_root_ignored`: the root is a task that is
+/// no hung one only because it is ignored.
 ///
 /// # Context
 ///
 /// Process context; prints some lines.
 #[inline(never)]
-pub(crate) fn print_members(snapshot: Snapshot<'_>, cause: &RootCause, shown: usize) {
+pub(crate) fn print_members(
+    snapshot: Snapshot<'_>,
+    cause: &RootCause,
+    shown: usize,
+    is_root_ignored: bool,
+) {
     // The task's own lines, with the owner of the lock, show all of its chain.
     if cause.hung == 1 && cause.depth <= 1 {
         return;
@@ -216,6 +223,16 @@ pub(crate) fn print_members(snapshot: Snapshot<'_>, cause: &RootCause, shown: us
             RootStack {
                 tasks: 1,
                 behind,
+                oldest,
+                secs,
+                depth,
+            }
+        )),
+        Root::Task(root) if is_root_ignored => printk::err(format_args!(
+            "{}",
+            RootIgnored {
+                behind,
+                task: snapshot.id(root),
                 oldest,
                 secs,
                 depth,

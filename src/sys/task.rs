@@ -124,6 +124,11 @@ pub(crate) fn in_iowait(task: &Task) -> bool {
     unsafe { bindings::task_struct::in_iowait_raw(task.as_ptr()) != 0 }
 }
 
+/// Whether the task is a kernel thread.
+pub(crate) fn is_kthread(task: &Task) -> bool {
+    read_once!(task, flags) & bindings::PF_KTHREAD != 0
+}
+
 /// Whether the task waits for its coredump to end.
 pub(crate) fn in_coredump(task: &Task) -> bool {
     read_once!(task, flags) & bindings::PF_POSTCOREDUMP != 0
@@ -338,6 +343,7 @@ mod tests {
         assert!(sample(me).switch_count != before);
         assert!(!in_iowait(me));
         assert!(!in_coredump(me));
+        assert!(is_kthread(me));
         assert_eq!(blocker(me), 0);
         assert_eq!(last_arrival(me).is_some(), cfg!(CONFIG_SCHED_INFO));
         Ok(())

@@ -9,7 +9,8 @@ use super::{
     graph::{
         free_memory,
         HungTaskGraph, //
-    }, //
+    },
+    rules::Rules, //
 };
 use crate::{
     logic::{
@@ -27,6 +28,7 @@ use crate::{
             HungTasksRecovered, //
         },
         wait_graph::{
+            Node,
             Root,
             RootCause, //
         }, //
@@ -73,14 +75,22 @@ pub(super) struct RootCauses {
     left_out: u64,
     /// The same for causes that there were no places for.
     causes_left_out: u64,
-    /// How many tasks were hung at the last check.
-    hung: u64,
+    /// How many tasks were hung at the last check, the ignored ones included.
+    blocked: u64,
 }
 
 /// What all reports of one check have in common.
-pub(super) struct Check {
+pub(super) struct Check<'a> {
     /// How many tasks are hung.
     pub(super) hung: u64,
+    /// How many more would be, but are ignored.
+    pub(super) ignored: u64,
+    /// How many of the hung tasks may make a panic.
+    pub(super) panic_count: u64,
+    /// Which ones may.
+    pub(super) rules: &'a Rules,
+    /// Whether the task with a key is hung or ignored.
+    pub(super) is_blocked: &'a dyn Fn(usize) -> bool,
     /// The unpaused time.
     pub(super) now: u64,
     /// `hung_task_timeout_secs` in nanoseconds.
@@ -104,7 +114,7 @@ impl RootCauses {
             reported: ReportedCauses::new(places),
             left_out: 0,
             causes_left_out: 0,
-            hung: 0,
+            blocked: 0,
         })
     }
 
@@ -142,7 +152,7 @@ impl RootCauses {
     pub(super) fn report(
         &mut self,
         report: &mut HungTaskReport<'_>,
-        check: &Check,
+        check: &Check<'_>,
         mut go_on: impl FnMut() -> bool,
     ) {
         self.graph.resolve();
@@ -160,7 +170,7 @@ impl RootCauses {
             if looked_at % BATCH == 0 {
                 cond_resched();
             }
-            let is_forced = report.would_panic(check.hung);
+            let is_forced = report.would_panic(check.panic_count);
             let is_outdated = is_outdated(snapshot, &cause);
             let reason = if is_outdated {
                 self.reported.keep(&cause);
@@ -169,17 +179,24 @@ impl RootCauses {
                 let oldest = snapshot.id(cause.oldest);
                 self.reported.see(&cause, oldest, check.now, check.timeout)
             };
-            // A panic does not come without the report of what made it.
             if reason.is_none() && !is_forced {
                 continue;
             }
             let cause_report = CauseReport {
                 snapshot,
                 cause: &cause,
+                check,
                 reason,
                 is_outdated,
             };
-            if cause_report.print(report, check.hung) {
+            let shown = cause_report.shown();
+            let panic_task = cause_report.panic_task(shown);
+            // A panic does not come without the report of what made it.
+            if reason.is_none() && panic_task.is_none() {
+                continue;
+            }
+            let panic_task = panic_task.map(|task| if is_forced { task } else { shown });
+            if cause_report.print(report, shown, panic_task) {
                 self.reported.printed(&cause, check.now);
             }
             if !go_on() {
@@ -192,19 +209,22 @@ impl RootCauses {
             printk::warn(format_args!("{}", CausesLeftOut { count: left_out }));
         }
         self.causes_left_out = left_out;
+        let blocked = check.hung.saturating_add(check.ignored);
         // Of those that had no place it is not known what they wait behind.
         if is_complete && self.left_out == 0 {
-            let mut recovered = self.hung.saturating_sub(check.hung);
+            let mut recovered = self.blocked.saturating_sub(blocked);
             while let Some(ended) = self.reported.next_ended() {
-                // It may wait behind another cause now.
-                if ended.is_printed && !self.graph.is_hung(ended.oldest_key) {
+                // It may wait behind another cause now, or be ignored.
+                let key = ended.oldest_key;
+                let is_blocked = self.graph.is_hung(key) || (check.is_blocked)(key);
+                if ended.is_printed && !is_blocked {
                     let all = u64::from(ended.hung) <= recovered;
                     recovered = recovered.saturating_sub(ended.hung.into());
                     print_ended(&ended, all, check.now);
                 }
             }
         }
-        self.hung = check.hung;
+        self.blocked = blocked;
     }
 
     /// Ends a check: drops the tasks.
@@ -231,6 +251,7 @@ fn is_outdated(snapshot: Snapshot<'_>, cause: &RootCause) -> bool {
 struct CauseReport<'a> {
     snapshot: Snapshot<'a>,
     cause: &'a RootCause,
+    check: &'a Check<'a>,
     /// Why it is due.
     reason: Option<ReportReason>,
     /// Whether it is a deadlock that is none any more.
@@ -255,12 +276,11 @@ impl<'a> CauseReport<'a> {
         })
     }
 
-    /// Prints it. `hung`: how many tasks are hung. Returns whether it was printed.
-    fn print(&self, report: &mut HungTaskReport<'_>, hung: u64) -> bool {
+    /// The hung task that is printed as mainline prints it.
+    fn shown(&self) -> usize {
         let Self {
             snapshot, cause, ..
         } = *self;
-        let is_deadlock = matches!(cause.root, Root::Deadlock { .. }) && !self.is_outdated;
         // Not all tasks of a deadlock need be hung: those that a signal ends the wait of are not.
         let in_cycle = || {
             snapshot
@@ -268,33 +288,82 @@ impl<'a> CauseReport<'a> {
                 .cycle(cause)
                 .find(|&task| snapshot.is_hung(task))
         };
-        let shown = match cause.root {
+        match cause.root {
             Root::Deadlock { .. } => in_cycle().unwrap_or(cause.oldest),
             _ => snapshot.representative(cause),
+        }
+    }
+
+    /// A task of the cause that may make a panic: `shown`, if that one may.
+    fn panic_task(&self, shown: usize) -> Option<usize> {
+        if self.check.panic_count == 0 {
+            return None;
+        }
+        let may_panic = |index: &usize| {
+            let task = self.snapshot.task(*index);
+            let age = self.snapshot.graph.node(*index).and_then(Node::age);
+            let rules = self.check.rules;
+            task.zip(age)
+                .is_some_and(|(task, age)| rules.may_panic(task, age))
         };
-        let Some(found) = self.found(shown) else {
+        let mut members = self.snapshot.graph.members(self.cause);
+        Some(shown)
+            .filter(may_panic)
+            .or_else(|| members.find(may_panic))
+    }
+
+    /// Prints it. `panic_task`: the task that makes the panic if so many that may are enough for one.
+    /// Returns whether it was printed.
+    fn print(
+        &self,
+        report: &mut HungTaskReport<'_>,
+        shown: usize,
+        panic_task: Option<usize>,
+    ) -> bool {
+        let Self {
+            snapshot, cause, ..
+        } = *self;
+        let is_deadlock = matches!(cause.root, Root::Deadlock { .. }) && !self.is_outdated;
+        let first = panic_task.unwrap_or(shown);
+        let panic_count = panic_task.map_or(0, |_| self.check.panic_count);
+        let Some(found) = self.found(first) else {
             return false;
         };
         let is_new = matches!(
             self.reason,
             Some(ReportReason::New | ReportReason::NotPrinted)
         );
-        if !report.add_cause(&found, hung, is_new) {
+        if !report.add_cause(&found, panic_count, is_new) {
             return false;
         }
+        if let Some(found) = self.found(shown).filter(|_| shown != first) {
+            report.print(&found);
+        }
         if is_deadlock {
-            self.print_cycle(report, shown);
+            self.print_cycle(report, [first, shown]);
             root_cause::print_deadlock(snapshot, cause);
         }
-        root_cause::print_members(snapshot, cause, shown);
+        root_cause::print_members(snapshot, cause, shown, self.is_root_ignored());
         true
     }
 
-    /// Prints the hung tasks of a deadlock but `shown`, as mainline prints hung tasks.
-    fn print_cycle(&self, report: &HungTaskReport<'_>, shown: usize) {
+    /// Whether the root is a task that is no hung one only because it is ignored.
+    fn is_root_ignored(&self) -> bool {
+        let Root::Task(root) = self.cause.root else {
+            return false;
+        };
+        let Check {
+            rules, is_blocked, ..
+        } = self.check;
+        let task = self.snapshot.task(root);
+        task.is_some_and(|task| is_blocked(task::key(task)) && rules.ignore(task))
+    }
+
+    /// Prints the hung tasks of a deadlock but those that are `shown`, as mainline prints hung tasks.
+    fn print_cycle(&self, report: &HungTaskReport<'_>, shown: [usize; 2]) {
         let mut printed: u32 = 1;
         for index in self.snapshot.graph.cycle(self.cause) {
-            if printed >= MAX_DEADLOCK_TASKS || index == shown {
+            if printed >= MAX_DEADLOCK_TASKS || shown.contains(&index) {
                 continue;
             }
             if let Some(found) = self.found(index) {

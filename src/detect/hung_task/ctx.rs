@@ -3,7 +3,10 @@
 //! What the hung-task thread shares with the knobs, the suspend notifier and `status`. All of it is
 //! atomic.
 
-use super::io_wait::IoWaits;
+use super::{
+    io_wait::IoWaits,
+    rules::Rules, //
+};
 use crate::{
     knobs::Knobs,
     logic::{
@@ -78,6 +81,8 @@ pub(crate) struct Stats {
     pub(crate) tracked: Counter,
     /// How many of the tracked tasks are hung.
     pub(crate) hung: Counter,
+    /// How many more would be, but are ignored.
+    pub(crate) ignored: Counter,
     /// How many tasks fit into the table as it is now.
     pub(crate) capacity: Counter,
     /// Tasks that did not fit into the table, summed up over all scans.
@@ -203,6 +208,8 @@ pub(super) struct Settings {
     pub(super) check_count: u32,
     /// `hung_task_report`.
     pub(super) report: HungTaskReportMode,
+    /// Which tasks are ignored, and which may make a panic.
+    pub(super) rules: Rules,
 }
 
 impl Settings {
@@ -215,6 +222,7 @@ impl Settings {
             timeout: timeout.saturating_mul(NSEC_PER_SEC),
             check_count: u32::try_from(knobs.get_u64(Knob::HungTaskCheckCount)).unwrap_or(u32::MAX),
             report: HungTaskReportMode::from_index(knobs.get(Knob::HungTaskReport)),
+            rules: Rules::read(knobs),
         })
     }
 }

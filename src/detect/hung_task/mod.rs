@@ -7,6 +7,7 @@
 //! - [`blocker`]: the lock that a hung task waits for, and the lock's owner;
 //! - [`graph`]: who waits behind whom;
 //! - [`causes`]: the root causes, and their reports;
+//! - [`rules`]: which tasks are ignored, and which may make a panic;
 //! - [`io_wait`]: waits for I/O, which the kernel interrupts now and then;
 //! - [`unpaused`]: the time that a task's age is measured in;
 //! - [`ctx`]: what the thread shares with the knobs, the suspend notifier and `status`.
@@ -16,6 +17,7 @@ mod causes;
 pub(crate) mod ctx;
 mod graph;
 pub(crate) mod io_wait;
+mod rules;
 mod scan;
 pub(crate) mod thread;
 mod unpaused;

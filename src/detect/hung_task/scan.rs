@@ -21,6 +21,7 @@ use super::{
         HungTaskCtx,
         Settings, //
     },
+    rules::Rules,
     unpaused::{
         Time,
         UnpausedClock, //
@@ -206,6 +207,7 @@ impl TrackedTasks {
         self.update_clock();
         self.ctx.stats.tracked.set(0);
         self.ctx.stats.hung.set(0);
+        self.ctx.stats.ignored.set(0);
     }
 
     /// Runs the clock's timer if and only if a task is tracked.
@@ -225,11 +227,13 @@ impl TrackedTasks {
         self.ctx.stats.paused_ns.set(self.clock.paused_ns());
     }
 
-    /// Whether `task` is hung, reported or not.
-    fn is_hung(&self, task: &Task, now: u64, timeout: u64) -> bool {
-        self.table
-            .get(task::key(task))
-            .is_some_and(|entry| entry.tracked.is_hung(&task::sample(task), now, timeout))
+    /// Whether `task` is hung and not ignored, reported or not.
+    fn is_hung(&self, task: &Task, now: u64, settings: &Settings) -> bool {
+        self.table.get(task::key(task)).is_some_and(|entry| {
+            entry
+                .tracked
+                .is_hung(&task::sample(task), now, settings.timeout)
+        }) && !settings.rules.ignore(task)
     }
 
     /// Checks each tracked task, and reports those that are hung.
@@ -248,7 +252,9 @@ impl TrackedTasks {
         let mut warnings = core::mem::take(&mut self.warnings);
         let mut report = HungTaskReport::begin(ctx.report_env(), &mut warnings);
         let mut asleep = Asleep::default();
-        let mut hung: u64 = 0;
+        let (mut hung, mut ignored): (u64, u64) = (0, 0);
+        // How many of the hung tasks may make a panic.
+        let mut panic_count: u64 = 0;
         self.due = u64::MAX;
 
         if settings.check_count == 0 {
@@ -281,10 +287,14 @@ impl TrackedTasks {
                 break;
             };
             let sample = task::sample(task);
-            let wait = || ctx.io_waits.wait_of(task);
-            let outcome = entry
-                .tracked
-                .check_wait(&sample, now, settings.timeout, heartbeat, wait);
+            let outcome = entry.tracked.check_wait(
+                &sample,
+                now,
+                settings.timeout,
+                heartbeat,
+                || ctx.io_waits.wait_of(task),
+                || settings.rules.ignore(task),
+            );
             if outcome == Outcome::Awake {
                 // The last entry takes this index and is checked next.
                 self.table.remove_at(index);
@@ -296,11 +306,15 @@ impl TrackedTasks {
             let is_lasting = is_counted && tracked.age(now) != 0;
             asleep.all = asleep.all.saturating_add(is_counted.into());
             asleep.lasting = asleep.lasting.saturating_add(is_lasting.into());
+            if outcome == Outcome::Ignored {
+                ignored = ignored.saturating_add(1);
+                continue;
+            }
             if sample.may_hang() {
                 self.due = self.due.min(tracked.due(settings.timeout));
             }
             let (report_due, first) = match outcome {
-                Outcome::Awake | Outcome::Waiting => continue,
+                Outcome::Awake | Outcome::Waiting | Outcome::Ignored => continue,
                 Outcome::StillHung => (false, false),
                 Outcome::Hung { first } => (true, first),
             };
@@ -308,20 +322,27 @@ impl TrackedTasks {
                 ctx.knobs.count(Knob::HungTaskDetectCount);
             }
             hung = hung.saturating_add(1);
+            let age = tracked.age(now);
+            let may_panic = settings.rules.may_panic(task, age);
+            panic_count = panic_count.saturating_add(may_panic.into());
+            if let Some(age) = settings.rules.next_panic_age(age) {
+                self.due = self.due.min(tracked.reaches(age));
+            }
             if is_grouped {
                 if self.causes.is_none() && may_allocate {
                     self.causes = RootCauses::new(tracked_tasks).ok();
                     may_allocate = self.causes.is_some();
                 }
                 if let (Some(causes), Some(task)) = (&mut self.causes, &entry.task) {
-                    if causes.add_hung(task, tracked.age(now)) {
+                    if causes.add_hung(task, age) {
                         continue;
                     }
                 }
                 // Without memory it is reported by itself.
             }
+            let panic_count = if may_panic { panic_count } else { 0 };
             // The task that makes the panic is reported, even if its report is not due.
-            if !report_due && !report.would_panic(hung) {
+            if !report_due && !report.would_panic(panic_count) {
                 continue;
             }
             if let Some(task) = entry.task.clone() {
@@ -329,16 +350,15 @@ impl TrackedTasks {
                 let owner = blocker
                     .as_ref()
                     .and_then(|blocker| blocker.owner.as_deref());
-                let owner_is_hung =
-                    owner.is_some_and(|owner| self.is_hung(owner, now, settings.timeout));
+                let owner_is_hung = owner.is_some_and(|owner| self.is_hung(owner, now, settings));
                 let found = HungTask {
                     task: &task,
-                    age: tracked.age(now),
+                    age,
                     first,
                     blocker,
                     owner_is_hung,
                 };
-                report.add(&found, hung);
+                report.add(&found, panic_count);
                 wait_for_console(control);
             }
             // A report takes as long as the console does. A setting that was changed meanwhile
@@ -349,11 +369,24 @@ impl TrackedTasks {
             }
         }
         ctx.stats.hung.set(hung);
+        ctx.stats.ignored.set(ignored);
         if let Some(causes) = &mut self.causes {
             if is_complete {
+                let now = self.clock.now().unpaused;
+                let table = &self.table;
                 let check = Check {
                     hung,
-                    now: self.clock.now().unpaused,
+                    ignored,
+                    panic_count,
+                    rules: &settings.rules,
+                    is_blocked: &|key| {
+                        table.get(key).is_some_and(|entry| {
+                            let sample = entry.task.as_deref().map(task::sample);
+                            let timeout = settings.timeout;
+                            sample.is_some_and(|it| entry.tracked.is_hung(&it, now, timeout))
+                        })
+                    },
+                    now,
                     timeout: settings.timeout,
                 };
                 let due = &mut self.due;
@@ -372,7 +405,9 @@ impl TrackedTasks {
                 self.causes = None;
             }
         }
-        let panic_request = report.end(control.should_stop());
+        // After the request, as a write of a rule cancels a request after it has changed the rule.
+        let is_outdated = Rules::read(&ctx.knobs) != settings.rules;
+        let panic_request = report.end(control.should_stop(), is_outdated);
         if hung == 0 {
             warnings.forget_causes();
         }

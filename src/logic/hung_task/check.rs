@@ -20,6 +20,9 @@
 //!   each state --> not tracked: a check samples the task awake
 //! ```
 //!
+//! A hung task that a rule has ignored stays in its state: without the rule it is reported as if it had
+//! not been checked meanwhile.
+//!
 //! | state     | in [`Tracked`]       | a check returns                   |
 //! |-----------|----------------------|-----------------------------------|
 //! | waiting   | `reported_age` 0     | [`Outcome::Waiting`]              |
@@ -165,6 +168,8 @@ pub enum Outcome {
     Waiting,
     /// The task is hung, and was reported within the last timeout.
     StillHung,
+    /// The task has slept for the timeout, and is to be ignored.
+    Ignored,
     /// The task is hung, and a report is due.
     Hung {
         /// Whether this is the first report about this sleep.
@@ -188,13 +193,13 @@ impl Tracked {
     /// As [`Tracked::check_wait`], of a task whose every context switch is the end of a wait.
     #[cfg(not(MODULE))]
     pub fn check(&mut self, sample: &TaskSample, now: u64, timeout: u64) -> Outcome {
-        self.check_wait(sample, now, timeout, Heartbeat::default(), || {
-            Wait::Ordinary
-        })
+        let heartbeat = Heartbeat::default();
+        self.check_wait(sample, now, timeout, heartbeat, || Wait::Ordinary, || false)
     }
 
     /// Checks the task once more, with a `sample` taken at the time `now` and the `timeout` in
-    /// nanoseconds, which is not zero. `wait` looks at what the task waits for.
+    /// nanoseconds, which is not zero. `wait` looks at what the task waits for; `is_ignored` says
+    /// whether it is to be ignored if it is hung.
     pub fn check_wait(
         &mut self,
         sample: &TaskSample,
@@ -202,6 +207,7 @@ impl Tracked {
         timeout: u64,
         heartbeat: Heartbeat,
         wait: impl FnOnce() -> Wait,
+        is_ignored: impl FnOnce() -> bool,
     ) -> Outcome {
         if !sample.is_tracked() {
             return Outcome::Awake;
@@ -242,6 +248,9 @@ impl Tracked {
         if timeouts == 0 {
             return Outcome::Waiting;
         }
+        if is_ignored() {
+            return Outcome::Ignored;
+        }
         if timeouts <= whole_timeouts(self.reported_age, timeout) {
             return Outcome::StillHung;
         }
@@ -260,7 +269,12 @@ impl Tracked {
         now.saturating_sub(self.last_switch_time)
     }
 
-    /// Whether the task is hung at the time `now`, reported or not.
+    /// When the sleep reaches this age if the task does not wake.
+    pub fn reaches(&self, age: u64) -> u64 {
+        self.last_switch_time.saturating_add(age)
+    }
+
+    /// Whether the task is hung at the time `now`, reported, ignored, or not.
     pub fn is_hung(&self, sample: &TaskSample, now: u64, timeout: u64) -> bool {
         self.same_sleep(sample) && sample.may_hang() && self.may_hang && self.age(now) >= timeout
     }

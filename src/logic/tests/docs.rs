@@ -5,6 +5,7 @@
 //! `VIGIL_WRITE_DOCS=1` (`make docs`).
 
 use std::{collections::BTreeMap, fs, path::Path};
+use vigil_logic::hung_task::rules::MAX_LEN;
 use vigil_logic::knobs::{KnobInfo, KnobKind, Max, KNOBS, SYS_INFO};
 use vigil_logic::messages::{status::KEYS, MESSAGES};
 
@@ -26,7 +27,8 @@ fails with `EINVAL` and changes nothing. Each write is one whole value.
 Numbers are decimal, or as C writes them: `0x1e` and `036` are 30. Blanks around a value do not
 matter. A word is one of those under \"range\", not abbreviated. A list is words with commas between
 them; an empty line empties it. A list of CPUs is decimal numbers and ranges such as `0-3,8`, in any
-order, with commas and nothing else between them; an empty line stands for no CPU at all.
+order, with commas and nothing else between them; an empty line stands for no CPU at all. Rules are
+described [below](#rules-for-hung-tasks).
 
 To keep a value over reboots, put a line such as
 
@@ -46,7 +48,8 @@ running kernel has itself is left to it. The log and [`status`](status.md) say w
 registered.
 
 With a parameter out of range the module is not loaded, and the log says which. The parameter of a
-word, or of a list of words or of CPUs, is text as in its file; an empty one has no effect.
+word, of rules, or of a list of words or of CPUs, is text as in its file; an empty one has no
+effect.
 ";
 
 const NOTES: &str = "\
@@ -68,6 +71,52 @@ at this moment, as far as another CPU or their own timer interrupt has noticed.
 
 On kernels that are built without an in-tree detector, whose count `/sys/kernel/softlockup_count` or
 `/sys/kernel/hardlockup_count` would be, vigil's count is there as well while it is loaded.
+
+## Rules for hung tasks
+
+`hung_task_ignore` and `hung_task_panic_only` are lists of rules with commas between them. A list
+selects a task if one of its rules does:
+
+| rule | selects |
+|---|---|
+| `backup` | tasks with this name |
+| `backup*` | tasks with a name that begins so |
+| `[kswapd0]`, `[kworker*]` | the same, but kernel threads only; `[*]` is any kernel thread |
+| `:io` | tasks in I/O wait: those whose report says `blocked in I/O wait` |
+| `:lock` | tasks that wait for a lock which is known: those whose report says which |
+
+- The name is `task_struct::comm`, as a report has it: at most 15 bytes, and for a worker
+  `kworker/0:1`, where `ps` shows `kworker/0:1-events`. Threads have names of their own. Workers of
+  io_uring and vhost belong to their process and are no kernel threads.
+- A name is printable ASCII, blanks included. `\\xNN` stands for any other byte, as reports print
+  it, for a `,` `*` `[` `]` or `\\` in a name, for a `:` at its beginning, and for a blank at its
+  beginning or its end: `Web Content`, `a\\x2cb`. A shell may want quotes around all that, and a
+  module parameter `\\x20` for each blank.
+- What is no such list is an error, and nothing changes: an empty rule, a `*` that is not at the end
+  or stands alone, a bracket without the other, a longer name, another word with a `:`, a NUL, more
+  than 512 bytes. A list reads as it was written. A write of the same list changes nothing.
+
+A task that `hung_task_ignore` selects when it has been blocked for the timeout is not hung: it has
+no report, takes no warning, makes no panic, and is part of neither `hung_task_detect_count` nor
+`hung_tasks_now`; `ignored_tasks` in [`status`](status.md) counts it. If others wait behind it,
+their reports name it. Without the rule it is reported at once if it is still blocked.
+
+`hung_task_panic` counts the hung tasks of a check that `hung_task_panic_only` selects (all, if that
+is empty) and that have been blocked for `hung_task_panic_secs`, by the age that reports print. The
+others are reported as ever. A task that reaches that age is counted then, and a panic does not come
+without its report: if none is due, it is given once more. So
+
+    vigil.hung_task_ignore = [nfsd*],backup
+    vigil.hung_task_panic_only = :lock
+    vigil.hung_task_panic_secs = 600
+    vigil.hung_task_panic = 1
+
+panics for a task that waits for a lock for ten minutes, and not for a slow disk. A change of one of
+these three cancels a panic for hung tasks that is about to come; the next check, which is at once,
+decides by the new rules.
+
+The kernel's own detector knows nothing of these rules. Where it runs beside vigil it reports all
+tasks, and panics by `kernel.hung_task_panic`: see `beside-the-tree.md`.
 
 ## Where vigil differs from `kernel.hung_task_*`
 
@@ -235,6 +284,7 @@ fn range(knob: &KnobInfo) -> String {
                 .collect();
             words.join(", ")
         }
+        KnobKind::Rules => "rules".into(),
         KnobKind::Cpus => "CPUs".into(),
     }
 }
@@ -339,11 +389,14 @@ fn text_parameters_have_the_knobs_help() {
     let is_text = |knob: &&KnobInfo| {
         matches!(
             knob.kind,
-            KnobKind::Word(_) | KnobKind::List | KnobKind::Cpus
+            KnobKind::Word(_) | KnobKind::Rules | KnobKind::List | KnobKind::Cpus
         )
     };
     for knob in KNOBS.iter().filter(is_text) {
         let wanted = format!("MODULE_PARM_DESC({},\n\t\t {:?});", knob.name, knob.help);
         assert!(source.contains(&wanted), "src/c/param.c has no\n{wanted}");
     }
+    // With the NUL at its end.
+    let room = format!("#define VIGIL_RULES\t{}\n", MAX_LEN + 1);
+    assert!(source.contains(&room), "src/c/param.c has no\n{room}");
 }

@@ -8,7 +8,7 @@ mod common;
 use proptest::prelude::*;
 use vigil_logic::{
     hung_task::{
-        check::{interval, Outcome, TaskSample, Tracked},
+        check::{interval, Heartbeat, Outcome, TaskSample, Tracked, Wait},
         scan_policy::{
             accounts_for_all, excess, max_skipped, Asleep, RunQueueSum, ScanMode, ScanPolicy,
         },
@@ -71,6 +71,44 @@ fn reported_again_after_each_further_timeout() {
             AGAIN, StillHung, AGAIN
         ]
     );
+}
+
+/// A rule hides a hung task and changes nothing else: without the rule the task is found as if it had
+/// not been checked meanwhile. Whether it is ignored is asked of a hung task only.
+#[test]
+fn ignored_while_a_rule_says_so() {
+    let mut tracked = Tracked::new(&at(D, 7), 0);
+    let mut check = |secs: u64, is_ignored: bool| {
+        let mut asked = false;
+        let outcome = tracked.check_wait(
+            &at(D, 7),
+            secs * SEC,
+            10 * SEC,
+            Heartbeat::default(),
+            || Wait::Ordinary,
+            || {
+                asked = true;
+                is_ignored
+            },
+        );
+        assert_eq!(asked, secs >= 10);
+        outcome
+    };
+    assert_eq!(check(9, true), Waiting);
+    assert_eq!(check(10, true), Outcome::Ignored);
+    assert_eq!(check(35, true), Outcome::Ignored);
+    // It was not reported before.
+    assert_eq!(check(36, false), FIRST);
+    assert_eq!(check(37, false), StillHung);
+    // It was, at an age of 36 s.
+    assert_eq!(check(40, true), Outcome::Ignored);
+    assert_eq!(check(59, true), Outcome::Ignored);
+    assert_eq!(check(60, false), AGAIN);
+    assert_eq!(check(61, true), Outcome::Ignored);
+    assert_eq!(check(62, false), StillHung);
+    assert!(tracked.is_hung(&at(D, 7), 62 * SEC, 10 * SEC));
+    assert_eq!(tracked.reaches(70 * SEC), 70 * SEC);
+    assert_eq!(tracked.due(10 * SEC), 70 * SEC);
 }
 
 #[test]
@@ -570,7 +608,7 @@ proptest! {
                     prop_assert_eq!(first, last_found.is_none());
                     last_found = Some(age);
                 }
-                Awake => prop_assert!(false),
+                Awake | Outcome::Ignored => prop_assert!(false),
                 Waiting => prop_assert!(age == 0 || age < timeout),
                 StillHung => {
                     prop_assert!(age >= timeout);
@@ -784,7 +822,7 @@ fn run(tasks: &[Vec<Stall>], settings: &[Setting], noise: &[Noise], until: u64) 
                         at: now,
                         first,
                     }),
-                    Waiting | StillHung => {}
+                    Waiting | StillHung | Outcome::Ignored => {}
                 }
                 counted.all += u64::from(sample.counts_to_load());
                 counted.lasting += u64::from(sample.counts_to_load() && known.age(now) != 0);
@@ -978,13 +1016,21 @@ fn heartbeats_do_not_end_a_wait() {
     let track = || {
         let mut tracked = Tracked::new(&sample(10), 100 * SEC);
         // Looked at where it waits.
-        let outcome = tracked.check_wait(&sample(10), 101 * SEC, 8 * SEC, heartbeat, || io);
+        let outcome =
+            tracked.check_wait(&sample(10), 101 * SEC, 8 * SEC, heartbeat, || io, || false);
         assert_eq!(outcome, Waiting);
         tracked
     };
     let mut tracked = track();
     let mut check = |now: u64, switches, wait| {
-        tracked.check_wait(&sample(switches), now * SEC, 8 * SEC, heartbeat, || wait)
+        tracked.check_wait(
+            &sample(switches),
+            now * SEC,
+            8 * SEC,
+            heartbeat,
+            || wait,
+            || false,
+        )
     };
     assert_eq!(check(105, 11, io), Waiting);
     assert_eq!(check(107, 11, io), Waiting);
@@ -994,7 +1040,14 @@ fn heartbeats_do_not_end_a_wait() {
     // What comes sooner than a heartbeat is none, nor are two for one.
     let mut tracked = track();
     let mut check = |now: u64, switches, wait| {
-        tracked.check_wait(&sample(switches), now * SEC, 8 * SEC, heartbeat, || wait)
+        tracked.check_wait(
+            &sample(switches),
+            now * SEC,
+            8 * SEC,
+            heartbeat,
+            || wait,
+            || false,
+        )
     };
     assert_eq!(check(103, 11, io), Waiting);
     assert_eq!(check(109, 13, io), Waiting);
@@ -1008,7 +1061,14 @@ fn heartbeats_do_not_end_a_wait() {
     ] {
         let mut tracked = track();
         let mut check = |now: u64, switches| {
-            tracked.check_wait(&sample(switches), now * SEC, 8 * SEC, heartbeat, || wait)
+            tracked.check_wait(
+                &sample(switches),
+                now * SEC,
+                8 * SEC,
+                heartbeat,
+                || wait,
+                || false,
+            )
         };
         assert_eq!(check(106, 11), Waiting);
         assert_eq!(check(113, 11), Waiting);
@@ -1032,6 +1092,7 @@ fn writeback_that_makes_progress_is_not_hung() {
             8 * SEC,
             Heartbeat::default(),
             || Wait::Writeback(written),
+            || false,
         )
     };
     for now in 101..130 {

@@ -41,6 +41,7 @@ fn numbers(hz: i64) -> Vec<(&'static str, i64, i64, i64)> {
         ("softlockup_all_cpu_backtrace", 0, 1, 0),
         ("hardlockup_panic", 0, 1, 0),
         ("hardlockup_all_cpu_backtrace", 0, 1, 0),
+        ("hung_task_panic_secs", 0, seconds, 0),
         ("unresponsive_cpu_panic", 0, 1, 0),
         ("panic_needs_kdump", 0, 1, 0),
         ("panic_delay_ms", 0, 60_000, 0),
@@ -59,6 +60,7 @@ const GAUGES: [&str; 5] = [
 /// The knobs that are a word, with their words; the first is the default.
 const WORD_KNOBS: [(&str, &[&str]); 1] = [(REPORT, &["mainline", "grouped"])];
 const REPORT: &str = "hung_task_report";
+const RULES: [&str; 2] = ["hung_task_ignore", "hung_task_panic_only"];
 const LISTS: [&str; 3] = [LIST, "softlockup_sys_info", "hardlockup_sys_info"];
 const CPUS: &str = "watchdog_cpumask";
 const WORDS: [(&str, i64); 7] = [
@@ -81,6 +83,7 @@ fn the_table() {
         .chain([COUNTER])
         .chain(GAUGES)
         .chain(WORD_KNOBS.map(|(name, _)| name))
+        .chain(RULES)
         .chain(LISTS)
         .chain([CPUS])
         .collect();
@@ -385,6 +388,26 @@ fn the_counter_takes_zero_alone() {
         );
     }
     assert_eq!(knob.display(i64::MAX).to_string(), "9223372036854775807");
+}
+
+/// Rules are no number, nor a list of words: `rules` reads them, and the test `hung_task_rules` is about
+/// that.
+#[test]
+fn rules_are_read_elsewhere() {
+    for name in RULES {
+        let knob = knob(name);
+        assert_eq!((knob.kind, knob.default()), (KnobKind::Rules, 0));
+        assert!(knob.is_writable() && !knob.mainline && !knob.reconfigures());
+        assert_eq!(knob.display(0).to_string(), "");
+        assert_eq!(knob.check(0, 250), Err(ParseError));
+        for text in ["", "\n", "0", "1", "kworker*", ":io"] {
+            assert_eq!(
+                knob.parse(text.as_bytes(), 250),
+                Err(ParseError),
+                "{text:?}"
+            );
+        }
+    }
 }
 
 /// A list of CPUs is no number, nor a list of words: `cpulist` reads it, and only the kernel knows

@@ -233,6 +233,13 @@ pub enum Vigil {
         secs: f64,
         depth: u32,
     },
+    RootIgnored {
+        behind: u32,
+        task: Task,
+        oldest: Task,
+        secs: f64,
+        depth: u32,
+    },
     RootLock {
         behind: u32,
         lock: String,
@@ -622,6 +629,15 @@ const VIGIL: &[(&str, ReadVigil)] = &[
     }),
     (vigil::RootTask::TEXT, |v| {
         Some(Vigil::RootTask {
+            behind: v.number("behind")?,
+            task: vigil_task(v, "task")?,
+            oldest: vigil_task(v, "oldest")?,
+            secs: v.number("secs")?,
+            depth: v.number("depth")?,
+        })
+    }),
+    (vigil::RootIgnored::TEXT, |v| {
+        Some(Vigil::RootIgnored {
             behind: v.number("behind")?,
             task: vigil_task(v, "task")?,
             oldest: vigil_task(v, "oldest")?,

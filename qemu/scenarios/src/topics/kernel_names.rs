@@ -33,6 +33,7 @@ fn two_values(knob: &KnobInfo) -> [&'static str; 2] {
         KnobKind::Number { .. } => ["1", "0"],
         KnobKind::Counter | KnobKind::Gauge => ["0", "0"],
         KnobKind::Word(words) => [words[1], words[0]],
+        KnobKind::Rules => ["backup", ":io"],
         KnobKind::List => ["timers", "tasks,mem"],
         KnobKind::Cpus => ["1", "0-1"],
     }

@@ -75,6 +75,24 @@ fn good_values(knob: &KnobInfo, hz: i64) -> Vec<(String, String)> {
                 .map(|word| pair(&format!(" \t{word} \n"), word));
             plain.chain(lines).chain(blanks).collect()
         }
+        KnobKind::Rules => {
+            // As long as a list may be. `parameters` takes the first two, of which no shell makes
+            // something else.
+            let long = "a,".repeat(255) + "bc";
+            let mut values = vec![pair("backup*", "backup*"), pair(&long, &long)];
+            values.extend(
+                [
+                    ":io",
+                    ":lock,:io,:io",
+                    "[kworker*],[kswapd0],[*]",
+                    "Web Content,kworker/0:1",
+                    r"a\x2cb,\xE4\x20*,(sd-pam)",
+                ]
+                .map(|text| pair(&format!(" \t{text} \n"), text)),
+            );
+            values.push(pair("\n", ""));
+            values
+        }
         KnobKind::List => {
             let all: Vec<&str> = SYS_INFO.iter().map(|(name, _)| *name).collect();
             let all = all.join(",");
@@ -155,6 +173,48 @@ fn bad_values(knob: &KnobInfo, hz: i64) -> Vec<Vec<u8>> {
                     bad.push(text.into_bytes());
                 }
             }
+        }
+        KnobKind::Rules => {
+            // Names of tasks, if of none that there are.
+            bad.retain(|text| {
+                text.is_empty() || text.iter().any(|byte| !(b' '..=b'~').contains(byte))
+            });
+            for text in [
+                ",",
+                "a,",
+                ",a",
+                "a,,b",
+                "a, b",
+                "a ,b",
+                "*",
+                "a**",
+                "*a",
+                "a*b",
+                "[",
+                "[a",
+                "a]",
+                "[]",
+                "[[a]]",
+                "[a]*",
+                ":",
+                ":ios",
+                ":IO",
+                "[:io]",
+                r"\",
+                r"\x4",
+                r"\x00",
+                r"\n",
+                "sixteen_bytes_xx",
+                "[sixteen_bytes_xx*]",
+                "a\tb",
+                "a\nb",
+                "a\x7f",
+            ] {
+                bad.push(text.as_bytes().to_vec());
+            }
+            // One byte too long, and far more.
+            bad.push(("a,".repeat(256) + "b").into_bytes());
+            bad.push([b"mem,".repeat(2000), b"nothing".to_vec()].concat());
         }
         KnobKind::List => {
             for text in [
@@ -251,6 +311,7 @@ fn files(cx: &Cx) -> Verdict {
         let kept = match knob.kind {
             // The first is the default.
             KnobKind::Word(words) => format!("{}\n", words[1]),
+            KnobKind::Rules => "[kworker*],:io\n".to_owned(),
             KnobKind::List => "timers\n".to_owned(),
             _ => "0\n".to_owned(),
         };
@@ -300,7 +361,7 @@ fn who_may_write(cx: &Cx) -> Verdict {
         // Without a write(2) at another place there would be no seek.
         let value = match knob.kind {
             KnobKind::Word(words) => words[1],
-            KnobKind::List => "mem",
+            KnobKind::Rules | KnobKind::List => "mem",
             _ => "0",
         };
         let output = vm.sh(&format!(
@@ -411,6 +472,7 @@ fn parameters(cx: &Cx) -> Verdict {
                 "abc".to_owned(),
                 String::new(),
             ],
+            KnobKind::Rules => vec!["*".to_owned(), "tasks,".to_owned(), overlong.clone()],
             _ => vec!["nothing".to_owned(), "tasks,".to_owned(), overlong.clone()],
         };
         for value in bad {
