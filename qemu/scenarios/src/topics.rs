@@ -18,6 +18,7 @@ mod hung_not;
 mod hung_other;
 mod hung_pause;
 mod hung_rtmutex;
+mod hung_rules;
 mod hung_rwsem;
 mod hung_semaphore;
 mod hung_stall;
@@ -58,6 +59,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("hung_other", hung_other::scenarios()),
         ("hung_pause", hung_pause::scenarios()),
         ("hung_rtmutex", hung_rtmutex::scenarios()),
+        ("hung_rules", hung_rules::scenarios()),
         ("hung_rwsem", hung_rwsem::scenarios()),
         ("hung_semaphore", hung_semaphore::scenarios()),
         ("hung_suspend", hung_suspend::scenarios()),
