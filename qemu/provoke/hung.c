@@ -28,7 +28,9 @@
  * the holder of rt_spinlock takes them back while it sleeps. What remains is a
  * lock that is kept for long.
  */
+#include <linux/err.h>
 #include <linux/hung_task.h>
+#include <linux/kthread.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
@@ -38,6 +40,8 @@
 #include <linux/semaphore.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <linux/workqueue.h>
 
 #include "prov.h"
 
@@ -542,6 +546,73 @@ static void completion_release(struct prov_stall *s)
 	}
 }
 
+/* Waits without a lock, each for something else */
+
+DEFINE_STATIC_SRCU(prov_srcu);
+
+static void srcu_holder(struct prov_thread *t)
+{
+	int idx = srcu_read_lock(&prov_srcu);
+
+	prov_hold(t);
+	srcu_read_unlock(&prov_srcu, idx);
+}
+
+static int srcu_victim(struct prov_thread *t)
+{
+	prov_waiting(t);
+	synchronize_srcu(&prov_srcu);
+	return 0;
+}
+
+/* Until the stall is ended, in a sleep that is not hung. */
+static void sleep_until_released(struct prov_stall *s)
+{
+	while (!READ_ONCE(s->released))
+		schedule_timeout_idle(HZ / 10);
+}
+
+struct slow_work {
+	struct work_struct work;
+	struct prov_stall *stall;
+};
+
+static void slow_work_fn(struct work_struct *work)
+{
+	sleep_until_released(container_of(work, struct slow_work, work)->stall);
+}
+
+static int work_victim(struct prov_thread *t)
+{
+	struct slow_work slow = { .stall = t->stall };
+
+	INIT_WORK_ONSTACK(&slow.work, slow_work_fn);
+	queue_work(system_dfl_wq, &slow.work);
+	prov_waiting(t);
+	flush_work(&slow.work);
+	destroy_work_on_stack(&slow.work);
+	return 0;
+}
+
+static int does_not_stop(void *arg)
+{
+	sleep_until_released(arg);
+	/* Its victim has no reference, and needs it to be there. */
+	while (!kthread_should_stop())
+		schedule_timeout_idle(HZ / 10);
+	return 0;
+}
+
+static int kthread_stop_victim(struct prov_thread *t)
+{
+	struct task_struct *task = kthread_run(does_not_stop, t->stall, "prov_no_stop");
+
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	prov_waiting(t);
+	return kthread_stop(task);
+}
+
 static int unstarted_victim(struct prov_thread *t)
 {
 	/* kthread_stop() makes it exit before it gets here. */
@@ -713,6 +784,27 @@ const struct prov_kind prov_hung_kinds[] = {
 		.state = TASK_UNINTERRUPTIBLE,
 		.victim = iowait_victim,
 		.release = completion_release,
+	}, {
+		.name = "srcu", .tag = "srcu", PROV_COUNT,
+		.help = "synchronize_srcu behind a reader that sleeps",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.holder = srcu_holder,
+		.victim = srcu_victim,
+		.release = release_by_holder,
+	}, {
+		.name = "work", .tag = "work", PROV_COUNT,
+		.help = "flush_work of work that sleeps",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.victim = work_victim,
+		.release = release_by_holder,
+	}, {
+		.name = "kthread_stop", .tag = "stop", PROV_COUNT,
+		.help = "kthread_stop of a thread that does not stop",
+		.state = TASK_UNINTERRUPTIBLE,
+		.victim = kthread_stop_victim,
+		.release = release_by_holder,
 	}, {
 		.name = "chain", .tag = "chain", .max_count = 50, .def_count = 3,
 		.help = "mutexes: each victim waits for the next, the last for the holder",
