@@ -21,6 +21,7 @@
 #include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <linux/sched/debug.h>
+#include <linux/sprintf.h>
 #include <linux/stacktrace.h>
 #include <linux/static_call.h>
 #include <linux/string.h>
@@ -116,6 +117,24 @@ static bool is_of(unsigned long address, const char *function)
 
 	sprint_symbol_no_offset(name, address);
 	return !strcmp(name, function);
+}
+
+/**
+ * vigil_symbol() - name the function that a return address leads into
+ * @address: the return address
+ * @text: set to the name, with " [module]" behind it
+ * @size: how many bytes fit, with a NUL
+ * @with_offset: not 0: with the offset, as in a stack that is printed (%pB)
+ *
+ * Context: any; takes no lock, and searches the symbol table.
+ * Return: the length.
+ */
+unsigned int vigil_symbol(unsigned long address, char *text, unsigned int size, int with_offset)
+{
+	/* A return address may be behind the end of the function; %pB knows. */
+	if (with_offset)
+		return scnprintf(text, size, "%pB", (void *)address);
+	return scnprintf(text, size, "%ps", (void *)(address - 1));
 }
 
 /**

@@ -249,6 +249,7 @@ void vigil_set_cpuidle_text(unsigned long start, unsigned long end);
 int vigil_interrupted_is_in(const char *function);
 unsigned int vigil_interrupted_context(void);
 void vigil_interrupted_wait_regs(unsigned long regs[VIGIL_WAIT_REGS]);
+unsigned int vigil_symbol(unsigned long address, char *text, unsigned int size, int with_offset);
 void vigil_show_interrupted(struct pt_regs *regs);
 void vigil_backtrace_cpu(unsigned int cpu);
 void vigil_backtrace_others(unsigned int cpu);

@@ -234,6 +234,11 @@ messages! {
 
         /// When a hung task last got a CPU, in the log's time.
         TaskLastRan { task: TaskId, time: LogStamp } = "task {task} last ran at [{time}]";
+        /// What a hung task waits for that waits for no lock which the kernel keeps track of.
+        TaskWaits<S> { task: TaskId, kind: &'static str, primitive: S, caller: S } =
+            "task {task} waits for {kind}: {primitive} called from {caller}";
+        /// The same, if only the place is known.
+        TaskWaitsIn<S> { task: TaskId, caller: S } = "task {task} waits in {caller}";
         /// A deadlock: its first task, the lock that it holds and the one that it waits for.
         Deadlock { tasks: u32, task: TaskId, holds: HeldLock, waits: LockName, owner: TaskId } =
             "deadlock of {tasks}: {task} holds {holds} and waits for {waits}, held by {owner}";

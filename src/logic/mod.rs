@@ -37,6 +37,7 @@ pub mod softlockup;
 pub mod spinlock;
 pub mod task;
 pub mod wait_graph;
+pub mod wait_kind;
 
 /// Nanoseconds in a second.
 pub const NSEC_PER_SEC: u64 = 1_000_000_000;

@@ -4,10 +4,13 @@
 //! `kernel/hung_task.c`), so that programs which parse mainline's reports parse these, and lines of
 //! vigil's own, which begin with `vigil: `.
 
-use super::session::{
-    DumpOptions,
-    Finding,
-    ReportSession, //
+use super::{
+    session::{
+        DumpOptions,
+        Finding,
+        ReportSession, //
+    },
+    wait, //
 };
 use crate::{
     incident,
@@ -204,7 +207,7 @@ impl<'a> HungTaskReport<'a> {
         prints
     }
 
-    /// Prints a task, and the lock that it waits for.
+    /// Prints a task, and what it waits for: the lock and its owner, or what its stack shows.
     ///
     /// # Context
     ///
@@ -249,6 +252,7 @@ impl<'a> HungTaskReport<'a> {
         }
         task::show(task);
         let Some(blocker) = &found.blocker else {
+            wait::print(task);
             return;
         };
         let owner = blocker.owner.as_deref();
@@ -263,6 +267,7 @@ impl<'a> HungTaskReport<'a> {
         ));
         if let Some(owner) = owner.filter(|_| !found.owner_is_hung) {
             task::show(owner);
+            wait::print_owner(owner);
         }
     }
 

@@ -12,3 +12,4 @@ pub(crate) mod report_lock;
 pub(crate) mod root_cause;
 pub(crate) mod session;
 pub(crate) mod softlockup;
+pub(crate) mod wait;

@@ -341,6 +341,14 @@ unsafe extern "C" {
     pub fn vigil_interrupted_wait_regs(regs: *mut kernel::ffi::c_ulong);
 }
 unsafe extern "C" {
+    pub fn vigil_symbol(
+        address: kernel::ffi::c_ulong,
+        text: *mut kernel::ffi::c_char,
+        size: kernel::ffi::c_uint,
+        with_offset: kernel::ffi::c_int,
+    ) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
     pub fn vigil_show_interrupted(regs: *mut pt_regs);
 }
 unsafe extern "C" {

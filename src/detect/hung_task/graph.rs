@@ -107,6 +107,10 @@ impl HungTaskGraph {
             WaitsFor::Nothing => match stacktrace::save_task(task) {
                 // The kernel is built without stack traces.
                 stack if stack.depth == 0 => WaitsFor::Nothing,
+                // The whole saved stack, not the wait primitive or its caller alone: the same
+                // `flush_work()` reached in two ways is two causes. To split one cause costs a
+                // report, to merge two hides a task. No symbol is looked up for it: there may be
+                // thousands of tasks.
                 stack => WaitsFor::Stack(stack.key()),
             },
             lock => lock,

@@ -77,6 +77,11 @@ pub struct TaskSample {
 }
 
 impl TaskSample {
+    /// Whether the task does not sleep (`TASK_RUNNING`).
+    pub fn is_running(&self) -> bool {
+        self.state == 0
+    }
+
     /// Whether the task sleeps in a way that counts towards the load average
     /// (`task_contributes_to_load()`). The run queues' `nr_uninterruptible` is the number of such
     /// tasks (`__block_task()`).

@@ -212,6 +212,16 @@ pub enum Vigil {
         task: Task,
         time: f64,
     },
+    TaskWaits {
+        task: Task,
+        kind: String,
+        primitive: String,
+        caller: String,
+    },
+    TaskWaitsIn {
+        task: Task,
+        caller: String,
+    },
     Deadlock {
         tasks: u32,
         task: Task,
@@ -605,6 +615,20 @@ const VIGIL: &[(&str, ReadVigil)] = &[
         Some(Vigil::TaskLastRan {
             task: vigil_task(v, "task")?,
             time: v.number("time")?,
+        })
+    }),
+    (vigil::TaskWaits::<&str>::TEXT, |v| {
+        Some(Vigil::TaskWaits {
+            task: vigil_task(v, "task")?,
+            kind: v.text("kind")?.to_owned(),
+            primitive: v.text("primitive")?.to_owned(),
+            caller: v.text("caller")?.to_owned(),
+        })
+    }),
+    (vigil::TaskWaitsIn::<&str>::TEXT, |v| {
+        Some(Vigil::TaskWaitsIn {
+            task: vigil_task(v, "task")?,
+            caller: v.text("caller")?.to_owned(),
         })
     }),
     (vigil::Deadlock::TEXT, |v| {

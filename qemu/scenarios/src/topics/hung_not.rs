@@ -164,6 +164,11 @@ fn frozen_file_system(cx: &Cx) -> Verdict {
     let mark = vm.mark()?;
     let writers =
         vm.spawn("fsfreeze --freeze /mnt; for i in $(seq 12); do touch /mnt/$i & done; wait")?;
+    vm.wait_log_after(
+        mark,
+        r"^vigil: task touch:\d+ waits for a frozen file system: \S+ called from mnt_want_write\+0x\S+$",
+        SOON,
+    )?;
     wait_for(&vm, SOON, "no warnings to be left", || {
         Ok((vm.knob("hung_task_warnings")? == "0").then_some(()))
     })?;

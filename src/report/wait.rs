@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The line that says what a task waits for if that is no lock which the kernel keeps track of.
+//! The rules are in [`crate::logic::wait_kind`].
+
+use crate::{
+    logic::{
+        fmt::Bytes,
+        messages::{
+            TaskWaits,
+            TaskWaitsIn, //
+        },
+        wait_kind::{
+            WaitKind,
+            WaitPlace, //
+        },
+    },
+    sys::{
+        lock_words,
+        printk,
+        stacktrace::{
+            self,
+            Symbol, //
+        },
+        task, //
+    }, //
+};
+use kernel::task::Task;
+
+/// Where a sleeping task waits.
+struct Waiting {
+    kind: WaitKind,
+    /// Return addresses into the wait primitive, and into the function that called it.
+    primitive: Option<usize>,
+    caller: Option<usize>,
+}
+
+impl Waiting {
+    /// Finds out where a task waits; `None` if it does not sleep, or its stack is not known.
+    fn of(task: &Task) -> Option<Self> {
+        let before = task::sample(task);
+        let stack = stacktrace::save_task(task);
+        // Of a task that runs the stack is of no use, nor is one that is of two sleeps.
+        if before.is_running() || task::sample(task) != before {
+            return None;
+        }
+        let addresses = stack.addresses.get(..stack.depth as usize)?;
+        let mut place = WaitPlace::default();
+        for (&address, index) in addresses.iter().zip(0u32..) {
+            if !place.add(index, Symbol::name(address).bytes()) {
+                break;
+            }
+        }
+        let address_at = |index: u32| addresses.get(index as usize).copied();
+        Some(Self {
+            kind: place.kind(),
+            primitive: place.primitive().and_then(address_at),
+            caller: place.caller().and_then(address_at),
+        })
+    }
+}
+
+/// What a sleeping task waits for, by its stack.
+///
+/// # Context
+///
+/// Process context: searches the symbol table for each address of the stack.
+#[inline(never)]
+pub(crate) fn kind_of(task: &Task) -> WaitKind {
+    Waiting::of(task).map_or(WaitKind::Unknown, |waiting| waiting.kind)
+}
+
+/// Prints what a hung task waits for that waits for no lock which the kernel keeps track of.
+/// Returns what that is.
+///
+/// # Context
+///
+/// Process context; prints a line.
+#[inline(never)]
+pub(crate) fn print(task: &Task) -> WaitKind {
+    let Some(waiting) = Waiting::of(task) else {
+        return WaitKind::Unknown;
+    };
+    let Some(caller) = waiting.caller else {
+        return waiting.kind;
+    };
+    let id = task::id(task);
+    match waiting.primitive {
+        Some(primitive) if waiting.kind != WaitKind::Unknown => {
+            let primitive = Symbol::name(primitive);
+            let caller = Symbol::place(caller);
+            printk::err(format_args!(
+                "{}",
+                TaskWaits {
+                    task: id,
+                    kind: waiting.kind.name(),
+                    primitive: Bytes(primitive.bytes()),
+                    caller: Bytes(caller.bytes()),
+                }
+            ));
+        }
+        _ => {
+            let caller = Symbol::place(caller);
+            printk::err(format_args!(
+                "{}",
+                TaskWaitsIn {
+                    task: id,
+                    caller: Bytes(caller.bytes()),
+                }
+            ));
+        }
+    }
+    waiting.kind
+}
+
+/// As [`print`], of the owner of a lock, which need not be hung, nor sleep: nothing is printed
+/// unless it waits for something that is known, and for no lock.
+///
+/// # Context
+///
+/// Process context; prints a line.
+pub(crate) fn print_owner(owner: &Task) -> WaitKind {
+    let waits_for_lock = task::blocker(owner) != 0 || lock_words::rt_mutex_wait(owner).is_some();
+    if waits_for_lock || matches!(kind_of(owner), WaitKind::Unknown | WaitKind::Lock) {
+        return WaitKind::Unknown;
+    }
+    print(owner)
+}
