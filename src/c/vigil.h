@@ -20,6 +20,31 @@ struct vfsmount;
 /* How many registers are saved that may have the address of what a CPU waits for. */
 #define VIGIL_WAIT_REGS		15U
 
+/* blkdev.c */
+
+/**
+ * struct vigil_blk_requests - the requests of a disk that its driver has
+ * @name: the disk, with a NUL
+ * @major: its major number
+ * @minor: its minor number
+ * @old: how many are old
+ * @untimed: of how many it is not known how old they are
+ * @is_partial: not 0 if not all requests, or disks, were looked at
+ * @oldest: age of the oldest of the old ones in nanoseconds
+ */
+struct vigil_blk_requests {
+	char name[32];
+	unsigned int major;
+	unsigned int minor;
+	unsigned int old;
+	unsigned int untimed;
+	int is_partial;
+	unsigned long long oldest;
+};
+
+int vigil_blk_next(unsigned long *cursor, unsigned long long age, unsigned int *budget,
+		   struct vigil_blk_requests *found);
+
 /* clock.c */
 unsigned long long vigil_local_clock(void);
 

@@ -239,6 +239,13 @@ messages! {
             "task {task} waits for {kind}: {primitive} called from {caller}";
         /// The same, if only the place is known.
         TaskWaitsIn<S> { task: TaskId, caller: S } = "task {task} waits in {caller}";
+        /// A block device whose driver has old requests, when hung tasks wait for I/O.
+        BlockDevice<S> { name: S, major: u32, minor: u32, requests: u32, than: u64, secs: Secs } =
+            "block device {name} ({major}:{minor}): {requests} requests older than {than} s, the oldest for {secs} s";
+        /// The block devices of that kind that have no line.
+        BlockDevicesLeft { count: u32 } = "and {count} more block devices with such requests";
+        /// Hung tasks wait for I/O, and no driver has an old request.
+        NoBlockDevice { than: u64 } = "no driver of a block device has a request older than {than} s";
         /// A deadlock: its first task, the lock that it holds and the one that it waits for.
         Deadlock { tasks: u32, task: TaskId, holds: HeldLock, waits: LockName, owner: TaskId } =
             "deadlock of {tasks}: {task} holds {holds} and waits for {waits}, held by {owner}";

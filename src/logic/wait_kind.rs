@@ -157,6 +157,21 @@ impl WaitKind {
         }
     }
 
+    /// Whether block devices may be what it waits for in the end.
+    pub const fn is_block_io(self) -> bool {
+        matches!(
+            self,
+            Self::PageIo
+                | Self::Page
+                | Self::BlockIo
+                | Self::BlockQueue
+                | Self::Raid
+                | Self::Journal
+                | Self::Writeback
+                | Self::WriteThrottle
+        )
+    }
+
     /// Whether it is about the pages of a file system, which may be a network's.
     const fn is_of_pages(self) -> bool {
         matches!(

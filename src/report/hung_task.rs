@@ -45,6 +45,7 @@ use crate::{
             Initiator,
             PanicRequest, //
         },
+        wait_kind::WaitKind,
         NSEC_PER_SEC, //
     },
     panic::PanicControl,
@@ -58,6 +59,7 @@ use crate::{
         utsname, //
     }, //
 };
+use core::cell::Cell;
 use kernel::{
     sync::aref::ARef,
     task::Task, //
@@ -113,6 +115,8 @@ pub(crate) struct HungTaskReport<'a> {
     had_warnings: bool,
     /// Whether a task was printed.
     printed: bool,
+    /// Whether a task was printed that waits for I/O.
+    waits_for_io: Cell<bool>,
     /// How many tasks were recorded as incidents.
     recorded: u32,
     /// What `hung_task_warnings` lets be printed.
@@ -136,6 +140,7 @@ impl<'a> HungTaskReport<'a> {
             ),
             had_warnings: env.knobs.get(Knob::HungTaskWarnings) != 0,
             printed: false,
+            waits_for_io: Cell::new(false),
             recorded: 0,
             warnings,
         }
@@ -252,7 +257,7 @@ impl<'a> HungTaskReport<'a> {
         }
         task::show(task);
         let Some(blocker) = &found.blocker else {
-            wait::print(task);
+            self.note_wait(task, wait::print(task));
             return;
         };
         let owner = blocker.owner.as_deref();
@@ -267,7 +272,15 @@ impl<'a> HungTaskReport<'a> {
         ));
         if let Some(owner) = owner.filter(|_| !found.owner_is_hung) {
             task::show(owner);
-            wait::print_owner(owner);
+            self.note_wait(owner, wait::print_owner(owner));
+        }
+    }
+
+    /// Keeps in mind that a task that was printed waits for I/O.
+    fn note_wait(&self, task: &Task, kind: WaitKind) {
+        let in_iowait = task::in_iowait(task) && kind != WaitKind::RemoteFs;
+        if in_iowait || kind.is_block_io() {
+            self.waits_for_io.set(true);
         }
     }
 
@@ -293,6 +306,10 @@ impl<'a> HungTaskReport<'a> {
         }
         if is_stopping {
             return None;
+        }
+        let timeout = knobs.get_u64(Knob::HungTaskTimeoutSecs);
+        if self.waits_for_io.get() && timeout != 0 {
+            wait::print_block_devices(timeout.saturating_mul(NSEC_PER_SEC));
         }
         let is_fatal = self.session.is_fatal();
         // As in check_hung_uninterruptible_tasks(): without warnings left, and without a panic,

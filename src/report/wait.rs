@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The line that says what a task waits for if that is no lock which the kernel keeps track of.
-//! The rules are in [`crate::logic::wait_kind`].
+//! The line that says what a task waits for if that is no lock which the kernel keeps track of, and
+//! the lines about block devices that have been working on a request for long. The rules are in
+//! [`crate::logic::wait_kind`].
 
 use crate::{
     logic::{
-        fmt::Bytes,
+        fmt::{
+            Bytes,
+            Secs, //
+        },
         messages::{
+            BlockDevice,
+            BlockDevicesLeft,
+            NoBlockDevice,
             TaskWaits,
             TaskWaitsIn, //
         },
@@ -14,8 +21,10 @@ use crate::{
             WaitKind,
             WaitPlace, //
         },
+        NSEC_PER_SEC, //
     },
     sys::{
+        blkdev,
         lock_words,
         printk,
         stacktrace::{
@@ -26,6 +35,9 @@ use crate::{
     }, //
 };
 use kernel::task::Task;
+
+/// How many block devices have a line of their own.
+const MAX_BLOCK_DEVICES: u32 = 8;
 
 /// Where a sleeping task waits.
 struct Waiting {
@@ -125,4 +137,41 @@ pub(crate) fn print_owner(owner: &Task) -> WaitKind {
         return WaitKind::Unknown;
     }
     print(owner)
+}
+
+/// Prints which block devices have been working on a request for at least `age` nanoseconds.
+///
+/// # Context
+///
+/// Process context, may sleep; prints some lines.
+#[inline(never)]
+pub(crate) fn print_block_devices(age: u64) {
+    let than = age / NSEC_PER_SEC;
+    let mut printed: u32 = 0;
+    let mut left: u32 = 0;
+    let is_all = blkdev::for_each_busy_disk(age, |disk| {
+        if printed == MAX_BLOCK_DEVICES {
+            left = left.saturating_add(1);
+            return;
+        }
+        printed = printed.saturating_add(1);
+        let (major, minor) = disk.number;
+        printk::err(format_args!(
+            "{}",
+            BlockDevice {
+                name: Bytes(disk.name()),
+                major,
+                minor,
+                requests: disk.old,
+                than,
+                secs: Secs(disk.oldest),
+            }
+        ));
+    });
+    if left != 0 {
+        printk::err(format_args!("{}", BlockDevicesLeft { count: left }));
+    }
+    if printed == 0 && is_all {
+        printk::err(format_args!("{}", NoBlockDevice { than }));
+    }
 }

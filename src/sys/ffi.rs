@@ -11,6 +11,26 @@ use kernel::bindings::{pt_regs, task_struct, vfsmount};
 pub const VIGIL_STACK_DEPTH: u32 = 18;
 pub const VIGIL_SNAPSHOT_DEPTH: u32 = 32;
 pub const VIGIL_WAIT_REGS: u32 = 15;
+#[doc = " struct vigil_blk_requests - the requests of a disk that its driver has\n @name: the disk, with a NUL\n @major: its major number\n @minor: its minor number\n @old: how many are old\n @untimed: of how many it is not known how old they are\n @is_partial: not 0 if not all requests, or disks, were looked at\n @oldest: age of the oldest of the old ones in nanoseconds"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_blk_requests {
+    pub name: [kernel::ffi::c_char; 32usize],
+    pub major: kernel::ffi::c_uint,
+    pub minor: kernel::ffi::c_uint,
+    pub old: kernel::ffi::c_uint,
+    pub untimed: kernel::ffi::c_uint,
+    pub is_partial: kernel::ffi::c_int,
+    pub oldest: kernel::ffi::c_ulonglong,
+}
+unsafe extern "C" {
+    pub fn vigil_blk_next(
+        cursor: *mut kernel::ffi::c_ulong,
+        age: kernel::ffi::c_ulonglong,
+        budget: *mut kernel::ffi::c_uint,
+        found: *mut vigil_blk_requests,
+    ) -> kernel::ffi::c_int;
+}
 unsafe extern "C" {
     pub fn vigil_local_clock() -> kernel::ffi::c_ulonglong;
 }

@@ -10,6 +10,7 @@
 mod ffi;
 
 pub(crate) mod backtrace;
+pub(crate) mod blkdev;
 pub(crate) mod buffer;
 pub(crate) mod clock;
 pub(crate) mod context;

@@ -24,6 +24,7 @@ mod hung_semaphore;
 mod hung_stall;
 mod hung_suspend;
 mod hung_time;
+mod hung_wait;
 mod kdump;
 mod kernel_names;
 mod knobs;
@@ -64,6 +65,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("hung_semaphore", hung_semaphore::scenarios()),
         ("hung_suspend", hung_suspend::scenarios()),
         ("hung_time", hung_time::scenarios()),
+        ("hung_wait", hung_wait::scenarios()),
         ("kdump", kdump::scenarios()),
         ("kernel_names", kernel_names::scenarios()),
         ("knobs", knobs::scenarios()),

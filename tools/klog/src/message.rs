@@ -222,6 +222,20 @@ pub enum Vigil {
         task: Task,
         caller: String,
     },
+    BlockDevice {
+        name: String,
+        major: u32,
+        minor: u32,
+        requests: u32,
+        than: u64,
+        secs: f64,
+    },
+    BlockDevicesLeft {
+        count: u32,
+    },
+    NoBlockDevice {
+        than: u64,
+    },
     Deadlock {
         tasks: u32,
         task: Task,
@@ -629,6 +643,26 @@ const VIGIL: &[(&str, ReadVigil)] = &[
         Some(Vigil::TaskWaitsIn {
             task: vigil_task(v, "task")?,
             caller: v.text("caller")?.to_owned(),
+        })
+    }),
+    (vigil::BlockDevice::<&str>::TEXT, |v| {
+        Some(Vigil::BlockDevice {
+            name: v.text("name")?.to_owned(),
+            major: v.number("major")?,
+            minor: v.number("minor")?,
+            requests: v.number("requests")?,
+            than: v.number("than")?,
+            secs: v.number("secs")?,
+        })
+    }),
+    (vigil::BlockDevicesLeft::TEXT, |v| {
+        Some(Vigil::BlockDevicesLeft {
+            count: v.number("count")?,
+        })
+    }),
+    (vigil::NoBlockDevice::TEXT, |v| {
+        Some(Vigil::NoBlockDevice {
+            than: v.number("than")?,
         })
     }),
     (vigil::Deadlock::TEXT, |v| {

@@ -28,6 +28,7 @@ macro_rules! sources {
 /// The files with suites: each test in them has to run.
 const SOURCES: [(&str, &str); 31] = sources![
     "backtrace",
+    "blkdev",
     "buffer",
     "clock",
     "cpu",
