@@ -93,6 +93,25 @@ out:
 }
 
 /**
+ * vigil_task_ns_pid() - get the PID of a task in its own PID namespace
+ * @task: a task that is not freed meanwhile
+ *
+ * Context: any.
+ * Return: 0 for a task of the initial PID namespace, and for one that is gone.
+ */
+int vigil_task_ns_pid(struct task_struct *task)
+{
+	struct pid_namespace *ns;
+
+	/* A namespace is freed by RCU, and so is what the task has of it. */
+	guard(rcu)();
+	ns = task_active_pid_ns(task);
+	if (!ns || ns == &init_pid_ns)
+		return 0;
+	return task_pid_nr_ns(task, ns);
+}
+
+/**
  * vigil_virt_addr_valid() - whether an address is in the linear map of memory
  * @address: any address
  *

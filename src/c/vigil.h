@@ -45,6 +45,10 @@ struct vigil_blk_requests {
 int vigil_blk_next(unsigned long *cursor, unsigned long long age, unsigned int *budget,
 		   struct vigil_blk_requests *found);
 
+/* cgroup.c */
+unsigned int vigil_cgroup_path(struct task_struct *task, char *path, unsigned int size,
+			       int *is_cut);
+
 /* clock.c */
 unsigned long long vigil_local_clock(void);
 
@@ -308,6 +312,7 @@ const char *vigil_print_tainted(void);
 
 /* task.c */
 int vigil_task_is_counted(struct task_struct *task);
+int vigil_task_ns_pid(struct task_struct *task);
 unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
 			      unsigned int wanted, unsigned int maybe, unsigned int unwanted,
 			      struct task_struct **found, unsigned int max);

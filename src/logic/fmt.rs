@@ -26,6 +26,23 @@ impl fmt::Display for Bytes<'_> {
     }
 }
 
+/// The end of a path, printed by [`Bytes`], with `...` in front if there is more of it.
+pub struct PathTail<'a> {
+    /// What there is of the path.
+    pub path: &'a [u8],
+    /// Whether the path is longer.
+    pub is_cut: bool,
+}
+
+impl fmt::Display for PathTail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_cut {
+            f.write_str("...")?;
+        }
+        Bytes(self.path).fmt(f)
+    }
+}
+
 /// Nanoseconds printed as seconds the way the log stamps its lines: `12.000345`.
 pub struct LogStamp(pub u64);
 

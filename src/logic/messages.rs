@@ -246,6 +246,13 @@ messages! {
         BlockDevicesLeft { count: u32 } = "and {count} more block devices with such requests";
         /// Hung tasks wait for I/O, and no driver has an old request.
         NoBlockDevice { than: u64 } = "no driver of a block device has a request older than {than} s";
+        /// The cgroup of a task of a report, in the default hierarchy.
+        TaskCgroup<P> { task: TaskId, path: P } = "task {task} is in cgroup {path}";
+        /// The PID of a task of a report in its own PID namespace.
+        TaskNsPid { task: TaskId, pid: i32 } = "task {task} is pid {pid} of its PID namespace";
+        /// Both.
+        TaskNsPidAndCgroup<P> { task: TaskId, pid: i32, path: P } =
+            "task {task} is pid {pid} of its PID namespace, in cgroup {path}";
         /// A deadlock: its first task, the lock that it holds and the one that it waits for.
         Deadlock { tasks: u32, task: TaskId, holds: HeldLock, waits: LockName, owner: TaskId } =
             "deadlock of {tasks}: {task} holds {holds} and waits for {waits}, held by {owner}";

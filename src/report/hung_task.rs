@@ -37,7 +37,10 @@ use crate::{
             SYS_INFO_LOCKS, //
         },
         messages::{
+            TaskCgroup,
             TaskLastRan,
+            TaskNsPid,
+            TaskNsPidAndCgroup,
             NO_SYS_INFO, //
         },
         panic::{
@@ -51,6 +54,7 @@ use crate::{
     panic::PanicControl,
     sys::{
         backtrace::Backtracer,
+        cgroup,
         clock::monotonic,
         printk,
         stacktrace,
@@ -255,7 +259,7 @@ impl<'a> HungTaskReport<'a> {
                 }
             ));
         }
-        task::show(task);
+        show_task(task);
         let Some(blocker) = &found.blocker else {
             self.note_wait(task, wait::print(task));
             return;
@@ -271,7 +275,7 @@ impl<'a> HungTaskReport<'a> {
             }
         ));
         if let Some(owner) = owner.filter(|_| !found.owner_is_hung) {
-            task::show(owner);
+            show_task(owner);
             self.note_wait(owner, wait::print_owner(owner));
         }
     }
@@ -329,6 +333,37 @@ impl<'a> HungTaskReport<'a> {
             printk::err(format_args!("{NO_SYS_INFO}"));
         }
         self.session.end_in_thread(dump)
+    }
+}
+
+/// Prints where a task runs, its state and its stack.
+///
+/// # Context
+///
+/// Process context; prints many lines.
+pub(crate) fn show_task(task: &Task) {
+    print_where(task);
+    task::show(task);
+}
+
+/// Prints the cgroup of a task, and its PID in its own PID namespace: of one that is in the root cgroup
+/// and in the initial namespace nothing.
+// Not part of the caller's stack frame: it has a path in its own.
+#[inline(never)]
+fn print_where(task: &Task) {
+    let id = task::id(task);
+    match (task::ns_pid(task), cgroup::path_of(task)) {
+        (None, None) => {}
+        (None, Some(path)) => printk::err(format_args!("{}", TaskCgroup { task: id, path })),
+        (Some(pid), None) => printk::err(format_args!("{}", TaskNsPid { task: id, pid })),
+        (Some(pid), Some(path)) => printk::err(format_args!(
+            "{}",
+            TaskNsPidAndCgroup {
+                task: id,
+                pid,
+                path
+            }
+        )),
     }
 }
 

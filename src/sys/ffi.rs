@@ -32,6 +32,14 @@ unsafe extern "C" {
     ) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn vigil_cgroup_path(
+        task: *mut task_struct,
+        path: *mut kernel::ffi::c_char,
+        size: kernel::ffi::c_uint,
+        is_cut: *mut kernel::ffi::c_int,
+    ) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
     pub fn vigil_local_clock() -> kernel::ffi::c_ulonglong;
 }
 unsafe extern "C" {
@@ -423,6 +431,9 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_task_is_counted(task: *mut task_struct) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_task_ns_pid(task: *mut task_struct) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn vigil_scan_tasks(

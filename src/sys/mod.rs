@@ -12,6 +12,7 @@ mod ffi;
 pub(crate) mod backtrace;
 pub(crate) mod blkdev;
 pub(crate) mod buffer;
+pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod cpu;

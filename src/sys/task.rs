@@ -95,6 +95,19 @@ pub(crate) fn id(task: &Task) -> TaskId {
     }
 }
 
+/// The task's PID in its own PID namespace; `None`: that is the initial one, or the task is gone.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn ns_pid(task: &Task) -> Option<i32> {
+    // SAFETY: A `&Task` is a valid task.
+    match unsafe { ffi::vigil_task_ns_pid(task.as_ptr()) } {
+        0 => None,
+        pid => Some(pid),
+    }
+}
+
 /// The running task's name and PID.
 ///
 /// # Context
@@ -345,6 +358,7 @@ mod tests {
         assert!(!in_coredump(me));
         assert!(is_kthread(me));
         assert_eq!(blocker(me), 0);
+        assert_eq!(ns_pid(me), None);
         assert_eq!(last_arrival(me).is_some(), cfg!(CONFIG_SCHED_INFO));
         Ok(())
     }

@@ -25,6 +25,7 @@ mod hung_stall;
 mod hung_suspend;
 mod hung_time;
 mod hung_wait;
+mod hung_where;
 mod kdump;
 mod kernel_names;
 mod knobs;
@@ -66,6 +67,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("hung_suspend", hung_suspend::scenarios()),
         ("hung_time", hung_time::scenarios()),
         ("hung_wait", hung_wait::scenarios()),
+        ("hung_where", hung_where::scenarios()),
         ("kdump", kdump::scenarios()),
         ("kernel_names", kernel_names::scenarios()),
         ("knobs", knobs::scenarios()),

@@ -6,7 +6,7 @@ mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
-    fmt::{Bytes, LogStamp, Secs},
+    fmt::{Bytes, LogStamp, PathTail, Secs},
     task::{Comm, TASK_COMM_LEN},
 };
 
@@ -28,6 +28,20 @@ fn names() {
     // No NUL at all: read while it was being changed.
     assert_eq!(comm(b"0123456789abcdef"), "0123456789abcdef");
     assert_eq!(Comm::default().to_string(), "");
+}
+
+#[test]
+fn paths() {
+    let printed = |path: &str, is_cut| {
+        let path = path.as_bytes();
+        PathTail { path, is_cut }.to_string()
+    };
+    assert_eq!(printed("/a/b c", false), "/a/b c");
+    assert_eq!(printed("ods/pod1", true), "...ods/pod1");
+    assert_eq!(
+        printed("/a\nINFO: task x:1", false),
+        "/a\\x0aINFO: task x:1"
+    );
 }
 
 #[test]

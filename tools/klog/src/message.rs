@@ -236,6 +236,19 @@ pub enum Vigil {
     NoBlockDevice {
         than: u64,
     },
+    TaskCgroup {
+        task: Task,
+        path: String,
+    },
+    TaskNsPid {
+        task: Task,
+        pid: u32,
+    },
+    TaskNsPidAndCgroup {
+        task: Task,
+        pid: u32,
+        path: String,
+    },
     Deadlock {
         tasks: u32,
         task: Task,
@@ -663,6 +676,25 @@ const VIGIL: &[(&str, ReadVigil)] = &[
     (vigil::NoBlockDevice::TEXT, |v| {
         Some(Vigil::NoBlockDevice {
             than: v.number("than")?,
+        })
+    }),
+    (vigil::TaskCgroup::<&str>::TEXT, |v| {
+        Some(Vigil::TaskCgroup {
+            task: vigil_task(v, "task")?,
+            path: v.text("path")?.to_owned(),
+        })
+    }),
+    (vigil::TaskNsPidAndCgroup::<&str>::TEXT, |v| {
+        Some(Vigil::TaskNsPidAndCgroup {
+            task: vigil_task(v, "task")?,
+            pid: v.number("pid")?,
+            path: v.text("path")?.to_owned(),
+        })
+    }),
+    (vigil::TaskNsPid::TEXT, |v| {
+        Some(Vigil::TaskNsPid {
+            task: vigil_task(v, "task")?,
+            pid: v.number("pid")?,
         })
     }),
     (vigil::Deadlock::TEXT, |v| {

@@ -470,7 +470,24 @@ proptest! {
             ),
             (
                 messages::TaskLastRan { task: task_id(&task), time: LogStamp(ns) }.to_string(),
-                Vigil::TaskLastRan { task, time: (ns / 1000) as f64 / 1e6 },
+                Vigil::TaskLastRan { task: task.clone(), time: (ns / 1000) as f64 / 1e6 },
+            ),
+            (
+                messages::TaskCgroup { task: task_id(&task), path: &source }.to_string(),
+                Vigil::TaskCgroup { task: task.clone(), path: source.clone() },
+            ),
+            (
+                messages::TaskNsPid { task: task_id(&task), pid: cpu as i32 }.to_string(),
+                Vigil::TaskNsPid { task: task.clone(), pid: cpu },
+            ),
+            (
+                messages::TaskNsPidAndCgroup {
+                    task: task_id(&task),
+                    pid: cpu as i32,
+                    path: &source,
+                }
+                .to_string(),
+                Vigil::TaskNsPidAndCgroup { task, pid: cpu, path: source.clone() },
             ),
         ];
         all.extend(evidence.map(|(text, evidence)| {

@@ -87,9 +87,19 @@ impl Stall {
     /// Has a user-space task block itself: a shell that has run `prepare`
     /// first. `what` is `KIND [key=value]...`.
     pub(super) fn block_shell(vm: &Vm, prepare: &str, what: &str) -> anyhow::Result<(Self, Job)> {
+        Self::block_by(vm, |block| format!("{prepare}\n{block}"), what)
+    }
+
+    /// Has a user-space task block itself: a shell of a script, which is made from the command that
+    /// blocks a shell.
+    pub(super) fn block_by(
+        vm: &Vm,
+        script: impl Fn(&str) -> String,
+        what: &str,
+    ) -> anyhow::Result<(Self, Job)> {
         let (command, id) = command(what);
         let after = vm.uptime()?;
-        let job = vm.spawn(&format!("{prepare}\necho '{command}' > {PROVOKE}/block_me"))?;
+        let job = vm.spawn(&script(&format!("echo '{command}' > {PROVOKE}/block_me")))?;
         let (victims, holder) = wait_for(vm, SOON, &format!("{command} in block_me"), || {
             ensure!(!job.ended(), "{command}: the shell ended, {}", job.output());
             let active = vm.read(&format!("{PROVOKE}/active"))?;

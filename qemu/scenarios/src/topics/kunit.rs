@@ -30,6 +30,7 @@ const SOURCES: [(&str, &str); 31] = sources![
     "backtrace",
     "blkdev",
     "buffer",
+    "cgroup",
     "clock",
     "cpu",
     "cpufreq",
