@@ -100,6 +100,8 @@ impl fmt::Display for HeldLock {
 const TYPE_MASK: usize = 3;
 /// `MUTEX_FLAGS` of `kernel/locking/mutex.h`.
 const MUTEX_FLAGS: usize = 7;
+/// `MUTEX_FLAG_PICKUP`: the mutex was handed over, and waits for its owner to pick it up.
+const MUTEX_FLAG_PICKUP: usize = 4;
 /// `RT_MUTEX_HAS_WAITERS` of `include/linux/rtmutex.h`.
 const RT_MUTEX_HAS_WAITERS: usize = 1;
 /// `RWSEM_READER_OWNED` of `kernel/locking/rwsem.c`.
@@ -142,6 +144,18 @@ pub fn owner_task(kind: LockKind, words: LockWords) -> usize {
         LockKind::RwSemReader | LockKind::RwSemWriter => words.owner & !RWSEM_OWNER_FLAGS,
         LockKind::RtMutex | LockKind::RtLock => words.owner & !RT_MUTEX_HAS_WAITERS,
     }
+}
+
+/// Whether the lock was given to the task that waits for it, which has not run since to see that. Such a
+/// task is named as the owner of the lock that it waits for, and it is no deadlock.
+pub fn is_handed_over(kind: LockKind, words: LockWords, waiter: usize) -> bool {
+    let is_given = match kind {
+        LockKind::Mutex => words.owner & MUTEX_FLAG_PICKUP != 0,
+        // rwsem_mark_wake() names a reader before that is awake.
+        LockKind::RwSemReader => reader_owned(words),
+        _ => false,
+    };
+    is_given && owner_task(kind, words) == waiter
 }
 
 /// Whether a rw-semaphore is held by readers (`is_rwsem_reader_owned()`).

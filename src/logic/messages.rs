@@ -159,6 +159,14 @@ messages! {
         PERF_NMI_WATCHDOG_0 = "nmi_watchdog=0";
         /// Why there is no perf: no PMU.
         PERF_NOT_SUPPORTED = "no perf cycle counter on this machine";
+        /// Behind a wait in a line: it is over, the task runs.
+        STALE_AWAKE = "stale: it has woken up";
+        /// Behind a wait in a line: the task waits for another lock, or for none.
+        STALE_OTHER_WAIT = "stale: it waits for something else now";
+        /// Behind a wait in a line: the lock's owner has exited.
+        STALE_OWNER_EXITED = "stale: the owner has exited";
+        /// Behind a wait in a line: the lock's owner has given it back.
+        STALE_NO_OWNER = "stale: no owner is known now";
     }
 
     values {
@@ -263,14 +271,14 @@ messages! {
         DeadlockGoesOn { task: TaskId, holds: HeldLock, waits: LockName, owner: TaskId } =
             "  {task} holds {holds} and waits for {waits}, held by {owner}";
         /// What tasks wait behind in the end: a task that is not hung.
-        RootTask { behind: u32, task: TaskId, oldest: TaskId, secs: Secs, depth: u32 } =
-            "{behind} hung tasks wait behind {task}, which is not hung: oldest {oldest} for {secs} s, longest chain {depth}";
+        RootTask<S> { behind: u32, task: TaskId, stale: S, oldest: TaskId, secs: Secs, depth: u32 } =
+            "{behind} hung tasks wait behind {task}, which is not hung{stale}: oldest {oldest} for {secs} s, longest chain {depth}";
         /// The same: one that would be hung, but for `hung_task_ignore`.
         RootIgnored { behind: u32, task: TaskId, oldest: TaskId, secs: Secs, depth: u32 } =
             "{behind} hung tasks wait behind {task}, which hung_task_ignore leaves out: oldest {oldest} for {secs} s, longest chain {depth}";
         /// The same: a lock.
-        RootLock { behind: u32, lock: LockName, oldest: TaskId, secs: Secs, depth: u32 } =
-            "{behind} hung tasks wait behind {lock}, whose owner is not known: oldest {oldest} for {secs} s, longest chain {depth}";
+        RootLock<S> { behind: u32, lock: LockName, stale: S, oldest: TaskId, secs: Secs, depth: u32 } =
+            "{behind} hung tasks wait behind {lock}, whose owner is not known{stale}: oldest {oldest} for {secs} s, longest chain {depth}";
         /// The same: tasks in the same place, which wait for no lock that the kernel keeps track of.
         RootStack { tasks: u32, behind: u32, oldest: TaskId, secs: Secs, depth: u32 } =
             "{tasks} hung tasks wait in the same place, {behind} behind them: oldest {oldest} for {secs} s, longest chain {depth}";

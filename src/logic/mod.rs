@@ -35,6 +35,7 @@ pub mod sample_period;
 pub mod smp_call;
 pub mod softlockup;
 pub mod spinlock;
+pub mod stale_wait;
 pub mod task;
 pub mod wait_graph;
 pub mod wait_kind;

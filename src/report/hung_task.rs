@@ -17,6 +17,7 @@ use crate::{
     knobs::Knobs,
     logic::{
         blocker::{
+            is_handed_over,
             Line,
             LockKind,
             LockWords, //
@@ -83,6 +84,17 @@ pub(crate) struct Blocker {
     pub(crate) words: LockWords,
     /// The owner; `None` if the lock has none, or none that is alive.
     pub(crate) owner: Option<ARef<Task>>,
+}
+
+impl Blocker {
+    /// The key of the owner, as a graph of tasks has it, for the task `waiter` that waits for the lock;
+    /// 0: none that it waits behind.
+    pub(crate) fn owner_key(&self, waiter: &Task) -> usize {
+        if is_handed_over(self.kind, self.words, task::key(waiter)) {
+            return 0;
+        }
+        self.owner.as_deref().map_or(0, task::key)
+    }
 }
 
 /// A hung task that a check has found.

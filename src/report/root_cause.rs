@@ -6,6 +6,7 @@
 //! tasks for a deadlock, so that programs which parse mainline's reports parse these. The other tasks
 //! have a line each, and are only counted from [`MAX_MEMBERS`] on.
 
+use super::hung_task::Blocker;
 use crate::{
     logic::{
         blocker::{
@@ -24,6 +25,11 @@ use crate::{
             RootLock,
             RootStack,
             RootTask, //
+        },
+        stale_wait::{
+            self,
+            LockWait,
+            StaleNote, //
         },
         task::TaskId,
         wait_graph::{
@@ -86,6 +92,56 @@ impl<'a> Snapshot<'a> {
         }
     }
 
+    /// Whether the wait of a task for a lock is stale, by `read`, which reads what a task waits for.
+    pub(crate) fn stale(
+        &self,
+        index: usize,
+        read: impl Fn(&Task) -> Option<Blocker>,
+    ) -> Option<StaleNote> {
+        let task = self.task(index)?;
+        let node = self.graph.node(index)?;
+        let WaitsFor::Lock {
+            address,
+            kind,
+            owner,
+        } = node.waits_for()
+        else {
+            return None;
+        };
+        let blocker = read(task);
+        let was = LockWait {
+            lock: address,
+            owner,
+        };
+        let is = blocker
+            .as_ref()
+            .map_or_else(LockWait::default, |blocker| LockWait {
+                lock: blocker.address,
+                owner: blocker.owner_key(task),
+            });
+        let is_asleep = task::is_asleep(task);
+        let owner = self.graph.owner_of(index);
+        let owner_exited = owner
+            .and_then(|owner| self.task(owner))
+            .is_some_and(task::has_exited);
+        Some(StaleNote {
+            stale: stale_wait::check(was, is, is_asleep, owner_exited)?,
+            kind,
+            owner: blocker.and_then(|blocker| blocker.owner.as_deref().map(task::id)),
+        })
+    }
+
+    /// Of the tasks on the way from a cause's oldest task to its root the last one that waits for a
+    /// lock.
+    fn last_waiter(&self, cause: &RootCause) -> usize {
+        let mut chain = self.graph.chain(cause.oldest);
+        chain
+            .by_ref()
+            .take_while(|&index| self.waits(index).is_some())
+            .last()
+            .unwrap_or(cause.oldest)
+    }
+
     /// The hung task that stands for a cause: of those on the way from its oldest task to the root the
     /// last one.
     pub(crate) fn representative(&self, cause: &RootCause) -> usize {
@@ -107,6 +163,7 @@ impl<'a> Snapshot<'a> {
 struct Waits<'a> {
     snapshot: Snapshot<'a>,
     index: usize,
+    stale: IfStale,
 }
 
 impl fmt::Display for Waits<'_> {
@@ -115,13 +172,20 @@ impl fmt::Display for Waits<'_> {
             return Ok(());
         };
         write!(f, ", for {lock}")?;
-        match self.snapshot.graph.owner_of(self.index) {
-            Some(owner) => {
-                let held_by = lock.kind.held_by();
-                write!(f, " {held_by} {}", self.snapshot.id(owner))
-            }
-            None => Ok(()),
+        if let Some(owner) = self.snapshot.graph.owner_of(self.index) {
+            let held_by = lock.kind.held_by();
+            write!(f, " {held_by} {}", self.snapshot.id(owner))?;
         }
+        self.stale.fmt(f)
+    }
+}
+
+/// What a line says of a wait that is stale; of one that is not, nothing.
+struct IfStale(Option<StaleNote>);
+
+impl fmt::Display for IfStale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |note| note.fmt(f))
     }
 }
 
@@ -198,7 +262,8 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
 
 /// Prints what the tasks of a cause wait behind, and who they are: those that wait behind `shown`, a
 /// task whose own lines are printed, or behind a deadlock. `is_root_ignored`: the root is a task that is
-/// no hung one only because it is ignored.
+/// no hung one only because it is ignored. `read` reads again what a task waits for: what is not so any
+/// more is called stale.
 ///
 /// # Context
 ///
@@ -209,6 +274,7 @@ pub(crate) fn print_members(
     cause: &RootCause,
     shown: usize,
     is_root_ignored: bool,
+    read: impl Fn(&Task) -> Option<Blocker> + Copy,
 ) {
     // The task's own lines, with the owner of the lock, show all of its chain.
     if cause.hung == 1 && cause.depth <= 1 {
@@ -216,6 +282,7 @@ pub(crate) fn print_members(
     }
     let (behind, depth, secs) = (cause.behind, cause.depth, Secs(cause.age));
     let oldest = snapshot.id(cause.oldest);
+    let stale = || IfStale(snapshot.stale(snapshot.last_waiter(cause), read));
     match cause.root {
         // Its stack is not known.
         Root::Task(root) if snapshot.is_hung(root) => printk::err(format_args!(
@@ -243,6 +310,7 @@ pub(crate) fn print_members(
             RootTask {
                 behind,
                 task: snapshot.id(root),
+                stale: stale(),
                 oldest,
                 secs,
                 depth,
@@ -253,6 +321,7 @@ pub(crate) fn print_members(
             RootLock {
                 behind,
                 lock: LockName { kind, address },
+                stale: stale(),
                 oldest,
                 secs,
                 depth,
@@ -300,7 +369,11 @@ pub(crate) fn print_members(
             CauseMember {
                 task: snapshot.id(index),
                 secs: Secs(node.age().unwrap_or(0)),
-                waits: Waits { snapshot, index },
+                waits: Waits {
+                    snapshot,
+                    index,
+                    stale: IfStale(snapshot.stale(index, read)),
+                },
             }
         ));
     }

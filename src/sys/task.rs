@@ -31,6 +31,7 @@ use kernel::{
 };
 
 // The numbers of logic/hung_task/check.rs are the kernel's.
+static_assert!(check::TASK_RUNNING == bindings::TASK_RUNNING);
 static_assert!(check::TASK_UNINTERRUPTIBLE == bindings::TASK_UNINTERRUPTIBLE);
 static_assert!(check::TASK_WAKEKILL == bindings::TASK_WAKEKILL);
 static_assert!(check::TASK_NOLOAD == bindings::TASK_NOLOAD);
@@ -77,6 +78,15 @@ pub(crate) fn sample(task: &Task) -> TaskSample {
         state,
         switch_count,
     }
+}
+
+/// Whether the task sleeps, in whatever state.
+///
+/// # Context
+///
+/// Any.
+pub(crate) fn is_asleep(task: &Task) -> bool {
+    sample(task).is_asleep()
 }
 
 /// The task's name and PID.
@@ -140,6 +150,11 @@ pub(crate) fn in_iowait(task: &Task) -> bool {
 /// Whether the task is a kernel thread.
 pub(crate) fn is_kthread(task: &Task) -> bool {
     read_once!(task, flags) & bindings::PF_KTHREAD != 0
+}
+
+/// Whether the task has exited.
+pub(crate) fn has_exited(task: &Task) -> bool {
+    read_once!(task, exit_state) != 0
 }
 
 /// Whether the task waits for its coredump to end.
@@ -357,6 +372,7 @@ mod tests {
         assert!(!in_iowait(me));
         assert!(!in_coredump(me));
         assert!(is_kthread(me));
+        assert!(!has_exited(me));
         assert_eq!(blocker(me), 0);
         assert_eq!(ns_pid(me), None);
         assert_eq!(last_arrival(me).is_some(), cfg!(CONFIG_SCHED_INFO));

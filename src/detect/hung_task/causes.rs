@@ -233,17 +233,29 @@ impl RootCauses {
     }
 }
 
-/// Whether a deadlock is none any more: a task of it waits for another lock than when it was added to
-/// the graph, or that lock has another owner. Owners are read one after the other, and what looks like
-/// a cycle may be owners at different moments.
+/// Whether a deadlock is none: owners are read one after the other, and what looks like a cycle may be
+/// owners at different moments.
+///
+/// All waits are read twice. Where none of them is stale and no task has run from the first reading of
+/// the task to the second, all tasks slept between the two, with the locks that they have: a task takes
+/// and gives back locks only while it runs. Then all of the cycle was there at one moment.
 fn is_outdated(snapshot: Snapshot<'_>, cause: &RootCause) -> bool {
+    if !matches!(cause.root, Root::Deadlock { .. }) {
+        return false;
+    }
+    let first = switches_of_cycle(snapshot, cause);
+    first.is_none() || first != switches_of_cycle(snapshot, cause)
+}
+
+/// How often the tasks of a deadlock were switched out, in all: the sum is the same only if each number
+/// is. `None`: a task of it runs, or waits for another lock than when it was added to the graph, or that
+/// lock has another owner.
+fn switches_of_cycle(snapshot: Snapshot<'_>, cause: &RootCause) -> Option<u64> {
     let mut cycle = snapshot.graph.cycle(cause);
-    cycle.any(|index| {
-        let owner = snapshot.graph.owner_of(index);
-        let owner = owner.and_then(|owner| snapshot.task(owner)).map(task::key);
-        let blocker = snapshot.task(index).and_then(blocker::find);
-        let owner_now = blocker.and_then(|blocker| blocker.owner.as_deref().map(task::key));
-        owner_now.is_none() || owner_now != owner
+    cycle.try_fold(0u64, |sum, index| {
+        let sample = task::sample(snapshot.task(index)?);
+        let is_there = sample.is_asleep() && snapshot.stale(index, blocker::find).is_none();
+        is_there.then(|| sum.wrapping_add(sample.switch_count))
     })
 }
 
@@ -343,7 +355,10 @@ impl<'a> CauseReport<'a> {
             self.print_cycle(report, [first, shown]);
             root_cause::print_deadlock(snapshot, cause);
         }
-        root_cause::print_members(snapshot, cause, shown, self.is_root_ignored());
+        if !self.is_outdated {
+            let is_root_ignored = self.is_root_ignored();
+            root_cause::print_members(snapshot, cause, shown, is_root_ignored, blocker::find);
+        }
         true
     }
 

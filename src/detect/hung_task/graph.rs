@@ -182,7 +182,7 @@ fn waits_for_lock(task: &Task) -> WaitsFor {
         Some(blocker) => WaitsFor::Lock {
             address: blocker.address,
             kind: blocker.kind,
-            owner: blocker.owner.as_deref().map_or(0, task::key),
+            owner: blocker.owner_key(task),
         },
         None => WaitsFor::Nothing,
     }

@@ -46,6 +46,8 @@
 
 use super::super::NSEC_PER_SEC;
 
+/// `TASK_RUNNING`: the task does not sleep.
+pub const TASK_RUNNING: u32 = 0;
 /// `TASK_UNINTERRUPTIBLE` of `include/linux/sched.h`.
 pub const TASK_UNINTERRUPTIBLE: u32 = 0x0002;
 /// `TASK_WAKEKILL`: a fatal signal ends the sleep.
@@ -92,6 +94,11 @@ impl TaskSample {
     /// Whether the task sleeps in a way that makes it a tracked task.
     pub fn is_tracked(&self) -> bool {
         self.state & TRACKED_STATES != 0 && self.state & UNTRACKED_STATES == 0
+    }
+
+    /// Whether the task sleeps, in whatever way.
+    pub fn is_asleep(&self) -> bool {
+        self.state != TASK_RUNNING
     }
 
     /// Whether the task becomes hung if this sleep lasts for the timeout.

@@ -6,7 +6,7 @@ mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
-    blocker::{decode, owner_task, Line, LockKind, LockWords},
+    blocker::{decode, is_handed_over, owner_task, Line, LockKind, LockWords},
     task::{Comm, TaskId},
 };
 
@@ -17,6 +17,24 @@ fn task_id(comm: &str, pid: i32) -> TaskId {
         comm: Comm::new(bytes),
         pid,
     }
+}
+
+#[test]
+fn handed_over_to_the_task_that_waits() {
+    let (task, other) = (0xffff_8880_0010_0000, 0xffff_8880_0020_0000);
+    let given = |kind, owner, count| is_handed_over(kind, LockWords { owner, count }, task);
+    // The flags of mutexes: waiters, handoff, pickup.
+    assert!(given(LockKind::Mutex, task | 4, 0));
+    assert!(given(LockKind::Mutex, task | 5, 0));
+    assert!(!given(LockKind::Mutex, task | 3, 0));
+    assert!(!given(LockKind::Mutex, other | 4, 0));
+    // Held by readers, the last one of which is the one that waits; or by a writer.
+    assert!(given(LockKind::RwSemReader, task | 1, 0x100));
+    assert!(!given(LockKind::RwSemReader, task, 1));
+    assert!(!given(LockKind::RwSemReader, other | 1, 0x100));
+    assert!(!given(LockKind::RwSemWriter, task | 1, 0x100));
+    assert!(!given(LockKind::Semaphore, task, 0));
+    assert!(!given(LockKind::RtMutex, task | 1, 0));
 }
 
 /// `printk()` of one of mainline's formats: each `%s` and `%d` in its turn.

@@ -717,7 +717,7 @@ const VIGIL: &[(&str, ReadVigil)] = &[
             owner: vigil_task(v, "owner")?,
         })
     }),
-    (vigil::RootTask::TEXT, |v| {
+    (vigil::RootTask::<&str>::TEXT, |v| {
         Some(Vigil::RootTask {
             behind: v.number("behind")?,
             task: vigil_task(v, "task")?,
@@ -735,7 +735,7 @@ const VIGIL: &[(&str, ReadVigil)] = &[
             depth: v.number("depth")?,
         })
     }),
-    (vigil::RootLock::TEXT, |v| {
+    (vigil::RootLock::<&str>::TEXT, |v| {
         Some(Vigil::RootLock {
             behind: v.number("behind")?,
             lock: v.text("lock")?.to_owned(),
