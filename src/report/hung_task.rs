@@ -107,8 +107,8 @@ pub(crate) struct HungTask<'a> {
     pub(crate) first: bool,
     /// The lock that it waits for, if the kernel keeps track of that.
     pub(crate) blocker: Option<Blocker>,
-    /// Whether the lock's owner is hung as well, so that its stack is in a report of its own.
-    pub(crate) owner_is_hung: bool,
+    /// Whether the lock's owner is shown by itself, with its stack.
+    pub(crate) owner_is_shown: bool,
 }
 
 /// What the report needs of the module.
@@ -286,7 +286,7 @@ impl<'a> HungTaskReport<'a> {
                 owner: owner.map(task::id),
             }
         ));
-        if let Some(owner) = owner.filter(|_| !found.owner_is_hung) {
+        if let Some(owner) = owner.filter(|_| !found.owner_is_shown) {
             show_task(owner);
             self.note_wait(owner, wait::print_owner(owner));
         }

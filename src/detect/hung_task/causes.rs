@@ -35,6 +35,7 @@ use crate::{
     },
     report::{
         hung_task::{
+            show_task,
             HungTask,
             HungTaskReport, //
         },
@@ -64,7 +65,7 @@ const CAUSES: usize = 64;
 /// How many causes are looked at before other tasks may run.
 const BATCH: usize = 256;
 
-/// How many tasks of a deadlock are printed as mainline prints a hung task.
+/// How many tasks of a deadlock are printed with their stacks.
 const MAX_DEADLOCK_TASKS: u32 = 8;
 
 /// The root causes of the hung tasks.
@@ -275,17 +276,26 @@ impl<'a> CauseReport<'a> {
     fn found(&self, index: usize) -> Option<HungTask<'a>> {
         let task = self.snapshot.task(index)?;
         let node = self.snapshot.graph.node(index)?;
-        // The next task of a deadlock: no other task that is its own root has an owner.
         let owner = self.snapshot.graph.owner_of(index);
-        let owner_in_cycle = owner.filter(|_| node.depth() == 0);
         Some(HungTask {
             task,
             age: node.age()?,
             first: self.reason == Some(ReportReason::New),
             blocker: blocker::find(task),
-            // Printed by itself.
-            owner_is_hung: owner_in_cycle.is_some_and(|owner| self.snapshot.is_hung(owner)),
+            owner_is_shown: owner.is_some_and(|owner| self.is_in_deadlock(owner)),
         })
+    }
+
+    /// Whether a task is part of the deadlock that this is about: no other task that waits for one has a
+    /// depth of 0.
+    fn is_in_deadlock(&self, index: usize) -> bool {
+        let node = self.snapshot.graph.node(index);
+        self.is_deadlock() && node.is_some_and(|node| node.depth() == 0)
+    }
+
+    /// Whether this is about a deadlock.
+    fn is_deadlock(&self) -> bool {
+        matches!(self.cause.root, Root::Deadlock { .. }) && !self.is_outdated
     }
 
     /// The hung task that is printed as mainline prints it.
@@ -335,7 +345,6 @@ impl<'a> CauseReport<'a> {
         let Self {
             snapshot, cause, ..
         } = *self;
-        let is_deadlock = matches!(cause.root, Root::Deadlock { .. }) && !self.is_outdated;
         let first = panic_task.unwrap_or(shown);
         let panic_count = panic_task.map_or(0, |_| self.check.panic_count);
         let Some(found) = self.found(first) else {
@@ -351,10 +360,11 @@ impl<'a> CauseReport<'a> {
         if let Some(found) = self.found(shown).filter(|_| shown != first) {
             report.print(&found);
         }
-        if is_deadlock {
+        if self.is_deadlock() {
             self.print_cycle(report, [first, shown]);
             root_cause::print_deadlock(snapshot, cause);
         }
+        self.show_root(shown);
         if !self.is_outdated {
             let is_root_ignored = self.is_root_ignored();
             root_cause::print_members(snapshot, cause, shown, is_root_ignored, blocker::find);
@@ -374,7 +384,8 @@ impl<'a> CauseReport<'a> {
         task.is_some_and(|task| is_blocked(task::key(task)) && rules.ignore(task))
     }
 
-    /// Prints the hung tasks of a deadlock but those that are `shown`, as mainline prints hung tasks.
+    /// Prints the tasks of a deadlock but those that are `shown`: as mainline prints hung tasks, and of
+    /// those that are not hung the stack.
     fn print_cycle(&self, report: &HungTaskReport<'_>, shown: [usize; 2]) {
         let mut printed: u32 = 1;
         for index in self.snapshot.graph.cycle(self.cause) {
@@ -383,8 +394,21 @@ impl<'a> CauseReport<'a> {
             }
             if let Some(found) = self.found(index) {
                 report.print(&found);
-                printed = printed.saturating_add(1);
+            } else if let Some(task) = self.snapshot.task(index) {
+                show_task(task);
             }
+            printed = printed.saturating_add(1);
+        }
+    }
+
+    /// Prints the stack of a root that is not hung, unless it is the owner that `shown` was printed with.
+    fn show_root(&self, shown: usize) {
+        let Root::Task(root) = self.cause.root else {
+            return;
+        };
+        let is_shown = root == shown || self.snapshot.graph.owner_of(shown) == Some(root);
+        if let Some(task) = self.snapshot.task(root).filter(|_| !is_shown) {
+            show_task(task);
         }
     }
 }

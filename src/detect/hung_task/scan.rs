@@ -350,13 +350,13 @@ impl TrackedTasks {
                 let owner = blocker
                     .as_ref()
                     .and_then(|blocker| blocker.owner.as_deref());
-                let owner_is_hung = owner.is_some_and(|owner| self.is_hung(owner, now, settings));
+                let owner_is_shown = owner.is_some_and(|owner| self.is_hung(owner, now, settings));
                 let found = HungTask {
                     task: &task,
                     age,
                     first,
                     blocker,
-                    owner_is_hung,
+                    owner_is_shown,
                 };
                 report.add(&found, panic_count);
                 wait_for_console(control);
