@@ -43,6 +43,34 @@ impl fmt::Display for PathTail<'_> {
     }
 }
 
+/// What `%pS` of `printk()` makes of an address, printed behind that: in brackets, without an offset of
+/// 0. Of an address that has no symbol, which `%pS` makes a number of, nothing is printed.
+pub struct SymbolText<'a>(pub &'a [u8]);
+
+impl fmt::Display for SymbolText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No name begins with a digit: those are of C.
+        let is_number = self.0.first().is_none_or(u8::is_ascii_digit);
+        if is_number || *self.0 == *b"(null)" {
+            return Ok(());
+        }
+        let mut parts = self.0.splitn(2, |&byte| byte == b'+');
+        let name = parts.next().unwrap_or_default();
+        let offset = parts.next().unwrap_or_default();
+        write!(f, " ({}", Bytes(name))?;
+        if offset.starts_with(b"0x0/") {
+            // The module is behind offset and size.
+            let mut parts = offset.splitn(2, |&byte| byte == b' ');
+            if let Some(module) = parts.nth(1) {
+                write!(f, " {}", Bytes(module))?;
+            }
+        } else if !offset.is_empty() {
+            write!(f, "+{}", Bytes(offset))?;
+        }
+        f.write_str(")")
+    }
+}
+
 /// Nanoseconds printed as seconds the way the log stamps its lines: `12.000345`.
 pub struct LogStamp(pub u64);
 

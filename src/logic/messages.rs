@@ -22,10 +22,6 @@
 //! their wording is mainline's, and stands where they are printed.
 
 use super::{
-    blocker::{
-        HeldLock,
-        LockName, //
-    },
     fmt::{
         LogStamp,
         Secs, //
@@ -262,13 +258,13 @@ messages! {
         TaskNsPidAndCgroup<P> { task: TaskId, pid: i32, path: P } =
             "task {task} is pid {pid} of its PID namespace, in cgroup {path}";
         /// A deadlock: its first task, the lock that it holds and the one that it waits for.
-        Deadlock { tasks: u32, task: TaskId, holds: HeldLock, waits: LockName, owner: TaskId } =
+        Deadlock<L> { tasks: u32, task: TaskId, holds: L, waits: L, owner: TaskId } =
             "deadlock of {tasks}: {task} holds {holds} and waits for {waits}, held by {owner}";
         /// The same, if the owner of one of the locks is only likely to hold it.
-        LikelyDeadlock { tasks: u32, task: TaskId, holds: HeldLock, waits: LockName, owner: TaskId } =
+        LikelyDeadlock<L> { tasks: u32, task: TaskId, holds: L, waits: L, owner: TaskId } =
             "likely deadlock of {tasks}: {task} holds {holds} and waits for {waits}, held by {owner}";
         /// Another task of the deadlock.
-        DeadlockGoesOn { task: TaskId, holds: HeldLock, waits: LockName, owner: TaskId } =
+        DeadlockGoesOn<L> { task: TaskId, holds: L, waits: L, owner: TaskId } =
             "  {task} holds {holds} and waits for {waits}, held by {owner}";
         /// What tasks wait behind in the end: a task that is not hung.
         RootTask<S> { behind: u32, task: TaskId, stale: S, oldest: TaskId, secs: Secs, depth: u32 } =
@@ -277,7 +273,7 @@ messages! {
         RootIgnored { behind: u32, task: TaskId, oldest: TaskId, secs: Secs, depth: u32 } =
             "{behind} hung tasks wait behind {task}, which hung_task_ignore leaves out: oldest {oldest} for {secs} s, longest chain {depth}";
         /// The same: a lock.
-        RootLock<S> { behind: u32, lock: LockName, stale: S, oldest: TaskId, secs: Secs, depth: u32 } =
+        RootLock<L, S> { behind: u32, lock: L, stale: S, oldest: TaskId, secs: Secs, depth: u32 } =
             "{behind} hung tasks wait behind {lock}, whose owner is not known{stale}: oldest {oldest} for {secs} s, longest chain {depth}";
         /// The same: tasks in the same place, which wait for no lock that the kernel keeps track of.
         RootStack { tasks: u32, behind: u32, oldest: TaskId, secs: Secs, depth: u32 } =

@@ -42,6 +42,7 @@ use crate::{
     },
     sys::{
         buffer::Buffer,
+        kallsyms::DataSymbol,
         printk,
         task, //
     }, //
@@ -159,6 +160,41 @@ impl<'a> Snapshot<'a> {
     }
 }
 
+/// A lock in a line of vigil's own: with its symbol, if it has one.
+#[derive(Clone, Copy)]
+struct Lock {
+    name: LockName,
+    /// Whether it is named as one that a task has.
+    is_held: bool,
+}
+
+impl Lock {
+    fn held(name: LockName) -> Self {
+        Self {
+            name,
+            is_held: true,
+        }
+    }
+
+    fn waited_for(name: LockName) -> Self {
+        Self {
+            name,
+            is_held: false,
+        }
+    }
+}
+
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_held {
+            HeldLock(self.name).fmt(f)?;
+        } else {
+            self.name.fmt(f)?;
+        }
+        DataSymbol::at(self.name.address).fmt(f)
+    }
+}
+
 /// What a hung task waits for, behind its age in a line.
 struct Waits<'a> {
     snapshot: Snapshot<'a>,
@@ -171,7 +207,7 @@ impl fmt::Display for Waits<'_> {
         let Some(lock) = self.snapshot.waits(self.index) else {
             return Ok(());
         };
-        write!(f, ", for {lock}")?;
+        write!(f, ", for {}", Lock::waited_for(lock))?;
         if let Some(owner) = self.snapshot.graph.owner_of(self.index) {
             let held_by = lock.kind.held_by();
             write!(f, " {held_by} {}", self.snapshot.id(owner))?;
@@ -224,7 +260,8 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
         printed = printed.saturating_add(1);
         let task = snapshot.id(index);
         let owner = snapshot.id(owner);
-        let held = HeldLock(holds);
+        let held = Lock::held(holds);
+        let waited_for = Lock::waited_for(waits);
         match (index == first, is_certain) {
             (true, true) => printk::err(format_args!(
                 "{}",
@@ -232,7 +269,7 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
                     tasks: length,
                     task,
                     holds: held,
-                    waits,
+                    waits: waited_for,
                     owner,
                 }
             )),
@@ -242,7 +279,7 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
                     tasks: length,
                     task,
                     holds: held,
-                    waits,
+                    waits: waited_for,
                     owner,
                 }
             )),
@@ -251,7 +288,7 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
                 DeadlockGoesOn {
                     task,
                     holds: held,
-                    waits,
+                    waits: waited_for,
                     owner,
                 }
             )),
@@ -320,7 +357,7 @@ pub(crate) fn print_members(
             "{}",
             RootLock {
                 behind,
-                lock: LockName { kind, address },
+                lock: Lock::waited_for(LockName { kind, address }),
                 stale: stale(),
                 oldest,
                 secs,

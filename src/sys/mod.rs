@@ -24,6 +24,7 @@ pub(crate) mod errno;
 mod fifo_thread;
 pub(crate) mod irqstat;
 mod irqtrace;
+pub(crate) mod kallsyms;
 pub(crate) mod ksyms;
 pub(crate) mod kthread;
 pub(crate) mod lock_words;

@@ -6,7 +6,7 @@ mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
-    fmt::{Bytes, LogStamp, PathTail, Secs},
+    fmt::{Bytes, LogStamp, PathTail, Secs, SymbolText},
     task::{Comm, TASK_COMM_LEN},
 };
 
@@ -42,6 +42,24 @@ fn paths() {
         printed("/a\nINFO: task x:1", false),
         "/a\\x0aINFO: task x:1"
     );
+}
+
+#[test]
+fn symbols() {
+    for (text, printed) in [
+        ("rtnl_mutex+0x0/0x20", " (rtnl_mutex)"),
+        ("init_net+0x8c0/0x1180", " (init_net+0x8c0/0x1180)"),
+        ("lock+0x0/0x20 [xfs]", " (lock [xfs])"),
+        ("table+0x40/0x80 [xfs]", " (table+0x40/0x80 [xfs])"),
+        // Cut off.
+        ("rtnl_mu", " (rtnl_mu)"),
+        ("rtnl_mutex+0x", " (rtnl_mutex+0x)"),
+        ("0xff2ef6fcc1046d00", ""),
+        ("(null)", ""),
+        ("", ""),
+    ] {
+        assert_eq!(SymbolText(text.as_bytes()).to_string(), printed, "{text}");
+    }
 }
 
 #[test]

@@ -697,21 +697,21 @@ const VIGIL: &[(&str, ReadVigil)] = &[
             pid: v.number("pid")?,
         })
     }),
-    (vigil::Deadlock::TEXT, |v| {
+    (vigil::Deadlock::<&str>::TEXT, |v| {
         Some(Vigil::Deadlock {
             tasks: v.number("tasks")?,
             task: vigil_task(v, "task")?,
             owner: vigil_task(v, "owner")?,
         })
     }),
-    (vigil::LikelyDeadlock::TEXT, |v| {
+    (vigil::LikelyDeadlock::<&str>::TEXT, |v| {
         Some(Vigil::LikelyDeadlock {
             tasks: v.number("tasks")?,
             task: vigil_task(v, "task")?,
             owner: vigil_task(v, "owner")?,
         })
     }),
-    (vigil::DeadlockGoesOn::TEXT, |v| {
+    (vigil::DeadlockGoesOn::<&str>::TEXT, |v| {
         Some(Vigil::DeadlockGoesOn {
             task: vigil_task(v, "task")?,
             owner: vigil_task(v, "owner")?,
@@ -735,7 +735,7 @@ const VIGIL: &[(&str, ReadVigil)] = &[
             depth: v.number("depth")?,
         })
     }),
-    (vigil::RootLock::<&str>::TEXT, |v| {
+    (vigil::RootLock::<&str, &str>::TEXT, |v| {
         Some(Vigil::RootLock {
             behind: v.number("behind")?,
             lock: v.text("lock")?.to_owned(),

@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 31] = sources![
+const SOURCES: [(&str, &str); 32] = sources![
     "backtrace",
     "blkdev",
     "buffer",
@@ -38,6 +38,7 @@ const SOURCES: [(&str, &str); 31] = sources![
     "crash_record",
     "debugfs",
     "irqstat",
+    "kallsyms",
     "ksyms",
     "kthread",
     "lock_words",
