@@ -17,6 +17,8 @@ use crate::logic::blocker::{
     LockKind,
     LockWords, //
 };
+#[cfg(not(CONFIG_PREEMPT_RT))]
+use core::mem::offset_of;
 use kernel::{
     bindings,
     ffi::c_void,
@@ -60,57 +62,43 @@ pub(crate) fn read_i32(address: usize) -> Option<i32> {
     (failed == 0).then_some(word)
 }
 
-#[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]
-mod words {
-    use super::{
-        bindings,
-        read_word, //
-    };
-    use crate::logic::blocker::{
-        LockKind,
-        LockWords, //
-    };
-    use core::mem::offset_of;
-
-    /// Reads the words of the lock at `lock`, which [`decode()`] found, that name its owner; `None` if
-    /// it is gone.
-    ///
-    /// [`decode()`]: crate::logic::blocker::decode
-    pub(crate) fn read(kind: LockKind, lock: usize) -> Option<LockWords> {
-        let word = |offset: usize| read_word(lock.wrapping_add(offset));
-        Some(match kind {
-            LockKind::Mutex => LockWords {
-                owner: word(offset_of!(bindings::mutex, owner))?,
-                count: 0,
-            },
-            LockKind::Semaphore => LockWords {
-                owner: word(offset_of!(bindings::semaphore, last_holder))?,
-                count: 0,
-            },
-            LockKind::RwSemReader | LockKind::RwSemWriter => LockWords {
-                owner: word(offset_of!(bindings::rw_semaphore, owner))?,
-                count: word(offset_of!(bindings::rw_semaphore, count))?,
-            },
-            // `rt_mutex_wait()` reads these.
-            LockKind::RtMutex | LockKind::RtLock => return None,
-        })
-    }
+/// Reads the words of the lock at `lock`, which [`decode()`] found or `task_struct::blocked_on` names, that
+/// name its owner; `None` if it is gone.
+///
+/// # Context
+///
+/// Any, NMI included.
+///
+/// [`decode()`]: crate::logic::blocker::decode
+#[cfg(not(CONFIG_PREEMPT_RT))]
+pub(crate) fn read_words(kind: LockKind, lock: usize) -> Option<LockWords> {
+    let word = |offset: usize| read_word(lock.wrapping_add(offset));
+    Some(match kind {
+        LockKind::Mutex => LockWords {
+            owner: word(offset_of!(bindings::mutex, owner))?,
+            count: 0,
+        },
+        #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]
+        LockKind::Semaphore => LockWords {
+            owner: word(offset_of!(bindings::semaphore, last_holder))?,
+            count: 0,
+        },
+        #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]
+        LockKind::RwSemReader | LockKind::RwSemWriter => LockWords {
+            owner: word(offset_of!(bindings::rw_semaphore, owner))?,
+            count: word(offset_of!(bindings::rw_semaphore, count))?,
+        },
+        // `rt_mutex_wait()` reads real-time mutexes, and a kernel that does not record who waits for the
+        // others has no use for their words.
+        _ => return None,
+    })
 }
 
-/// A kernel without `CONFIG_DETECT_HUNG_TASK_BLOCKER` does not record which lock a task waits for.
-#[cfg(not(CONFIG_DETECT_HUNG_TASK_BLOCKER))]
-mod words {
-    use crate::logic::blocker::{
-        LockKind,
-        LockWords, //
-    };
-
-    pub(crate) fn read(_kind: LockKind, _lock: usize) -> Option<LockWords> {
-        None
-    }
+/// With `PREEMPT_RT` these locks are made of real-time mutexes.
+#[cfg(CONFIG_PREEMPT_RT)]
+pub(crate) fn read_words(_kind: LockKind, _lock: usize) -> Option<LockWords> {
+    None
 }
-
-pub(crate) use words::read as read_words;
 
 /// A wait of a task through a real-time mutex.
 #[derive(Clone, Copy)]
@@ -280,6 +268,7 @@ mod tests {
         let guard = trap.lock.lock();
         let (thread, victim) = Trap::catch(&trap)?;
         let waits = decode(task::blocker(&victim));
+        let blocked_on = task::blocked_on(&victim);
         let (lock, owner) = (
             &raw const trap.lock as usize,
             waits.and_then(|(kind, lock)| owner(kind, lock)),
@@ -287,6 +276,7 @@ mod tests {
         drop(guard);
         drop(thread);
         assert_eq!(waits, Some((LockKind::Mutex, lock)));
+        assert_eq!(blocked_on, lock);
         assert_eq!(owner, Some(me()));
         Ok(())
     }

@@ -176,6 +176,20 @@ pub(crate) fn blocker(task: &Task) -> usize {
     }
 }
 
+/// `task_struct::blocked_on`: the mutex that the task waits for; 0 when it waits for none, or mutexes are
+/// real-time mutexes.
+pub(crate) fn blocked_on(task: &Task) -> usize {
+    #[cfg(not(CONFIG_PREEMPT_RT))]
+    {
+        read_once!(task, blocked_on) as usize
+    }
+    #[cfg(CONFIG_PREEMPT_RT)]
+    {
+        let _ = task;
+        0
+    }
+}
+
 /// When the task last got a CPU, in nanoseconds of `local_clock()`, which stamps the log. `None`:
 /// the kernel does not record it.
 pub(crate) fn last_arrival(task: &Task) -> Option<u64> {
@@ -374,6 +388,7 @@ mod tests {
         assert!(is_kthread(me));
         assert!(!has_exited(me));
         assert_eq!(blocker(me), 0);
+        assert_eq!(blocked_on(me), 0);
         assert_eq!(ns_pid(me), None);
         assert_eq!(last_arrival(me).is_some(), cfg!(CONFIG_SCHED_INFO));
         Ok(())

@@ -24,7 +24,12 @@ use kernel::task::Task;
 ///
 /// Process context.
 pub(super) fn find(task: &Task) -> Option<Blocker> {
-    let (kind, address, words) = match blocker::decode(task::blocker(task)) {
+    // A kernel without CONFIG_DETECT_HUNG_TASK_BLOCKER records waits for mutexes alone.
+    let recorded = blocker::decode(task::blocker(task)).or_else(|| {
+        let mutex = task::blocked_on(task);
+        (mutex != 0).then_some((LockKind::Mutex, mutex))
+    });
+    let (kind, address, words) = match recorded {
         Some((kind, address)) => (kind, address, lock_words::read_words(kind, address)?),
         None => {
             let wait = lock_words::rt_mutex_wait(task)?;
