@@ -133,6 +133,29 @@ static void prov_disown(struct prov_stall *s, struct mutex *m)
 }
 #endif
 
+/* One that has a name. Stalls of this kind share it. */
+static DEFINE_MUTEX(prov_static_mutex);
+
+static unsigned long mutex_static_blocker(struct prov_stall *s, unsigned int idx)
+{
+	return (unsigned long)&prov_static_mutex | BLOCKER_TYPE_MUTEX;
+}
+
+static void mutex_static_holder(struct prov_thread *t)
+{
+	mutex_lock(&prov_static_mutex);
+	prov_hold(t);
+	mutex_unlock(&prov_static_mutex);
+}
+
+static int mutex_static_victim(struct prov_thread *t)
+{
+	prov_waiting(t);
+	mutex_lock(&prov_static_mutex);
+	mutex_unlock(&prov_static_mutex);
+	return 0;
+}
+
 static void mutex_orphan_holder(struct prov_thread *t)
 {
 	struct mutex *m = t->stall->priv;
@@ -268,6 +291,107 @@ static void abba_mutex_release(struct prov_stall *s)
 	prov_disown(s, &m[0]);
 	wake_up_process(s->victims[s->made - 1].task);
 }
+
+/*
+ * The same with mutex_lock_killable(), of all victims but the last, which waits
+ * for mutex 0 and is part of no cycle.
+ */
+static int abba_killable_plan(struct prov_stall *s)
+{
+	return s->args.count < 2 ? -EINVAL : 0;
+}
+
+static bool is_behind(struct prov_stall *s, unsigned int idx)
+{
+	return idx == s->args.count - 1;
+}
+
+static unsigned int killable_next(struct prov_stall *s, unsigned int idx)
+{
+	return is_behind(s, idx) || is_behind(s, idx + 1) ? 0 : idx + 1;
+}
+
+static unsigned long abba_killable_blocker(struct prov_stall *s, unsigned int idx)
+{
+	struct mutex *m = s->priv;
+
+	return (unsigned long)&m[killable_next(s, idx)] | BLOCKER_TYPE_MUTEX;
+}
+
+static int abba_killable_victim(struct prov_thread *t)
+{
+	struct prov_stall *s = t->stall;
+	struct mutex *m = s->priv;
+	struct mutex *own = &m[t->idx];
+	struct mutex *next = &m[killable_next(s, t->idx)];
+
+	if (is_behind(s, t->idx)) {
+		if (prov_barrier(t))
+			mutex_victim(t);
+		return 0;
+	}
+	mutex_lock(own);
+	prov_forget(own);
+	if (prov_barrier(t)) {
+		prov_waiting(t);
+		if (!mutex_lock_killable(next))
+			mutex_unlock(next);
+		if (t->idx == 0 && READ_ONCE(s->stolen))
+			return 0;
+	}
+	prov_recall(own);
+	mutex_unlock(own);
+	return 0;
+}
+
+static void abba_killable_release(struct prov_stall *s)
+{
+	struct mutex *m = s->priv;
+
+	if (!s->went)
+		return;
+	/* As above. Two wait for mutex 0, and one hands it on to the other. */
+	prov_disown(s, &m[0]);
+	wake_victims(s);
+}
+
+/*
+ * A convoy: all victims take turns, of ms each, with one of two mutexes or with
+ * both, which they take in the same order. Each is hung for most of the time,
+ * behind another one each time, and there is no deadlock.
+ */
+static int convoy_prepare(struct prov_stall *s)
+{
+	return mutex_prepare_n(s, 2);
+}
+
+static int convoy_victim(struct prov_thread *t)
+{
+	struct prov_stall *s = t->stall;
+	bool first = t->idx % 3 != 2, second = t->idx % 3 != 1;
+	struct mutex *m = s->priv;
+
+	prov_waiting(t);
+	while (!READ_ONCE(s->released)) {
+		if (first)
+			mutex_lock(&m[0]);
+		if (second)
+			mutex_lock_nested(&m[1], SINGLE_DEPTH_NESTING);
+		WRITE_ONCE(t->rounds, t->rounds + 1);
+		if (!READ_ONCE(s->released))
+			schedule_timeout_interruptible(msecs_to_jiffies(s->args.ms));
+		if (second)
+			mutex_unlock(&m[1]);
+		if (first)
+			mutex_unlock(&m[0]);
+	}
+	return 0;
+}
+
+static const struct prov_key convoy_keys[] = {
+	{ "ms", offsetof(struct prov_args, ms), 1, 600000, 10 },
+	{}
+};
 
 /* Semaphores */
 
@@ -427,6 +551,17 @@ static int rwsem_writer_victim(struct prov_thread *t)
 	down_write(rw);
 	up_write(rw);
 	return 0;
+}
+
+/* Every other one is a writer. */
+static unsigned long rwsem_mixed_blocker(struct prov_stall *s, unsigned int idx)
+{
+	return idx % 2 ? rwsem_writer_blocker(s, idx) : rwsem_reader_blocker(s, idx);
+}
+
+static int rwsem_mixed_victim(struct prov_thread *t)
+{
+	return t->idx % 2 ? rwsem_writer_victim(t) : rwsem_reader_victim(t);
 }
 
 /* Real-time mutexes */
@@ -672,6 +807,15 @@ const struct prov_kind prov_hung_kinds[] = {
 		.blocker = mutex_blocker,
 		.release = release_by_holder,
 	}, {
+		.name = "mutex_static", .tag = "mutex_s", PROV_COUNT,
+		.help = "the same with a mutex in the module's data",
+		.flags = PROV_USER,
+		.state = TASK_UNINTERRUPTIBLE,
+		.holder = mutex_static_holder,
+		.victim = mutex_static_victim,
+		.blocker = mutex_static_blocker,
+		.release = release_by_holder,
+	}, {
 		.name = "mutex_orphan", .tag = "mutex_o", PROV_COUNT,
 		.help = "mutex_lock of a mutex whose owner exited with it",
 		.flags = PROV_USER | PROV_HOLDER_EXITS | PROV_NOT_RT,
@@ -740,6 +884,15 @@ const struct prov_kind prov_hung_kinds[] = {
 		.holder = rwsem_read_holder,
 		.victim = rwsem_writer_victim,
 		.blocker = rwsem_writer_blocker,
+		.release = release_by_holder,
+	}, {
+		.name = "rwsem_mixed", .tag = "rwsem_m", PROV_COUNT,
+		.help = "down_read and down_write by turns, behind a writer that sleeps",
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = rwsem_prepare,
+		.holder = rwsem_write_holder,
+		.victim = rwsem_mixed_victim,
+		.blocker = rwsem_mixed_blocker,
 		.release = release_by_holder,
 	}, {
 		.name = "rwsem_noowner", .tag = "rwsem_n", PROV_COUNT,
@@ -816,6 +969,14 @@ const struct prov_kind prov_hung_kinds[] = {
 		.blocker = chain_blocker,
 		.release = release_by_holder,
 	}, {
+		.name = "convoy", .tag = "convoy", .max_count = 1000, .def_count = 100,
+		.help = "mutexes that victims take turns with, each for ms",
+		.keys = convoy_keys,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = convoy_prepare,
+		.victim = convoy_victim,
+		.release = release_by_holder,
+	}, {
 		.name = "abba", .tag = "abba", .max_count = 50, .def_count = 2,
 		.help = "deadlock: a cycle of count victims over semaphores",
 		.flags = PROV_BARRIER,
@@ -833,6 +994,17 @@ const struct prov_kind prov_hung_kinds[] = {
 		.victim = abba_mutex_victim,
 		.blocker = abba_mutex_blocker,
 		.release = abba_mutex_release,
+	}, {
+		.name = "abba_killable", .tag = "abba_k", .max_count = 50, .def_count = 3,
+		.help = "the same, TASK_KILLABLE, but for the last victim: it waits behind them",
+		.flags = PROV_BARRIER | PROV_NOT_RT,
+		.state = TASK_KILLABLE,
+		.last_state = TASK_UNINTERRUPTIBLE,
+		.plan = abba_killable_plan,
+		.prepare = cycle_prepare,
+		.victim = abba_killable_victim,
+		.blocker = abba_killable_blocker,
+		.release = abba_killable_release,
 	}, {
 		.name = "killable", .tag = "kill", PROV_COUNT,
 		.help = "TASK_KILLABLE: not hung",

@@ -32,14 +32,16 @@
  *   id=1..49999    the stall's id; without it, one from 50000 upwards
  *   name=COMM      comm of the victims, 1 to 15 bytes, taken literally but for
  *                  the escapes of string_unescape(): \x20 is a space
- *   ms=N           length of a nap, or of the stall of a CPU
+ *   ms=N           length of a nap, of the stall of a CPU, or of a turn in a
+ *                  convoy
  *   cpu=N cpus=LIST but=LIST   the CPUs to stall, or those not to stall
  *
  * Kinds of hung.c:
  *
- *   mutex mutex_orphan mutex_noowner sem sem_orphan sem_gone rwsem_reader
- *   rwsem_writer rwsem_noowner rt_mutex rt_spinlock completion iowait chain
- *   abba abba_mutex killable idle fresh unstarted freezable nap threads
+ *   mutex mutex_static mutex_orphan mutex_noowner sem sem_orphan sem_gone
+ *   rwsem_reader rwsem_writer rwsem_mixed rwsem_noowner rt_mutex rt_spinlock
+ *   completion iowait chain convoy abba abba_mutex abba_killable killable idle
+ *   fresh unstarted freezable nap threads
  *
  * Kinds of lockup.c:
  *
@@ -228,10 +230,11 @@ static bool prov_victim_asleep(struct prov_thread *t)
 {
 	struct prov_stall *s = t->stall;
 	const struct prov_kind *kind = s->kind;
+	bool last = kind->last_state && t->idx == s->max - 1;
 
 	if (!(kind->flags & PROV_UNSTARTED) && !READ_ONCE(t->waiting))
 		return false;
-	if (!prov_asleep_in(t->task, kind->state))
+	if (!prov_asleep_in(t->task, last ? kind->last_state : kind->state))
 		return false;
 	if ((kind->flags & PROV_IOWAIT) && !t->task->in_iowait)
 		return false;

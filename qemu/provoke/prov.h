@@ -80,6 +80,8 @@ struct prov_kind {
 	const struct prov_key *keys;
 	/* Exactly the __state of a victim of a standing stall. */
 	unsigned int state;
+	/* The same of the last victim, if that has another one; 0: it has not. */
+	unsigned int last_state;
 
 	/* Decides on stall->max; may set stall->priv as prepare() does. */
 	int (*plan)(struct prov_stall *s);
