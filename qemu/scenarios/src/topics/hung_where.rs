@@ -78,7 +78,7 @@ fn container(cx: &Cx) -> Verdict {
 }
 
 /// A path that is too long for a line is cut in front, and what is not printable in it does not leave
-/// its line. A cgroup that has been removed has its path still.
+/// its line.
 fn cgroup_names(cx: &Cx) -> Verdict {
     let vm = guest(
         cx,
@@ -87,7 +87,7 @@ fn cgroup_names(cx: &Cx) -> Verdict {
     let mark = vm.mark()?;
     let name = "n".repeat(150);
     let groups = [
-        // Of 256 bytes 155 are the last two names.
+        // Of the 256 bytes that are shown 156 are the last two names.
         (
             format!("/{name}/{name}/last"),
             format!("...{}/{name}/last", "n".repeat(100)),
