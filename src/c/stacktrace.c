@@ -120,24 +120,6 @@ static bool is_of(unsigned long address, const char *function)
 }
 
 /**
- * vigil_symbol() - name the function that a return address leads into
- * @address: the return address
- * @text: set to the name, with " [module]" behind it
- * @size: how many bytes fit, with a NUL
- * @with_offset: not 0: with the offset, as in a stack that is printed (%pB)
- *
- * Context: any; takes no lock, and searches the symbol table.
- * Return: the length.
- */
-unsigned int vigil_symbol(unsigned long address, char *text, unsigned int size, int with_offset)
-{
-	/* A return address may be behind the end of the function; %pB knows. */
-	if (with_offset)
-		return scnprintf(text, size, "%pB", (void *)address);
-	return scnprintf(text, size, "%ps", (void *)(address - 1));
-}
-
-/**
  * vigil_interrupted_is_in() - tell whether this interrupt interrupted a function of
  *	the kernel, or what that has called
  * @function: its name

@@ -278,7 +278,6 @@ void vigil_set_cpuidle_text(unsigned long start, unsigned long end);
 int vigil_interrupted_is_in(const char *function);
 unsigned int vigil_interrupted_context(void);
 void vigil_interrupted_wait_regs(unsigned long regs[VIGIL_WAIT_REGS]);
-unsigned int vigil_symbol(unsigned long address, char *text, unsigned int size, int with_offset);
 void vigil_show_interrupted(struct pt_regs *regs);
 void vigil_backtrace_cpu(unsigned int cpu);
 void vigil_backtrace_others(unsigned int cpu);
@@ -287,9 +286,6 @@ int vigil_backtrace_is_nmi(void);
 /* stopper.c */
 void vigil_stopper_queue(unsigned int cpu, int (*fn)(void *arg), void *arg,
 			 struct vigil_stop_work *work);
-
-/* symbol.c */
-void vigil_symbol_name(unsigned long address, char *name, unsigned long size);
 
 /* sys_info.c */
 void vigil_sys_info(unsigned long mask);

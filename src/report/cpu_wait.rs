@@ -38,16 +38,16 @@ use crate::{
         backtrace::Backtracer,
         clock::monotonic_in_nmi,
         cpu,
+        kallsyms::{
+            Symbol,
+            SymbolAt, //
+        },
         nmi,
         printk,
         smp::{
             self,
             SmpCalls,
             WaitRegs, //
-        },
-        symbol::{
-            Symbol,
-            SymbolName, //
         }, //
     }, //
 };
@@ -103,9 +103,9 @@ impl CpuActivity {
         let mut scan = StackScan::default();
         for (&address, index) in stack.addresses.iter().zip(0..stack.depth) {
             let name = if index == 0 {
-                SymbolName::at(address)
+                Symbol::at(address)
             } else {
-                SymbolName::of_return(address)
+                Symbol::of_return(address)
             };
             scan.add(name.bytes());
         }
@@ -254,7 +254,7 @@ impl fmt::Display for OtherCpu {
         let Some(activity) = &self.activity else {
             return f.write_str("cannot be asked what it runs");
         };
-        let place = Symbol(activity.place);
+        let place = SymbolAt(activity.place);
         match (activity.wait, activity.context) {
             (Some(CpuWait::Spinlock | CpuWait::Rwlock), _) => {
                 write!(f, "spins for {} in {place}", activity.lock())
@@ -496,7 +496,7 @@ impl<'a, P: Fn(u32) -> Option<CpuProgress>> CpuWaits<'a, P> {
                 continue;
             }
             printed = printed.saturating_add(1);
-            let function = Symbol(request.function);
+            let function = SymbolAt(request.function);
             printk::emerg(format_args!(
                 "{}",
                 CpuHasToRun {
@@ -558,7 +558,7 @@ impl CpuChain {
             StuckIn {
                 cpu: self.cpu,
                 context: self.activity.context.name(),
-                place: Symbol(self.activity.place),
+                place: SymbolAt(self.activity.place),
             }
         ));
     }
@@ -577,7 +577,7 @@ impl CpuChain {
                 CpuSpins {
                     cpu,
                     lock: self.activity.lock(),
-                    place: Symbol(self.activity.place),
+                    place: SymbolAt(self.activity.place),
                 }
             )),
             Some(CpuWait::StopMachine) => {
@@ -613,7 +613,7 @@ impl Link {
                 CpuWaitsForCall {
                     cpu,
                     target,
-                    function: Symbol(function),
+                    function: SymbolAt(function),
                     does,
                 }
             )),
@@ -622,7 +622,7 @@ impl Link {
                 CpuMayWaitForCall {
                     cpu,
                     target,
-                    function: Symbol(function),
+                    function: SymbolAt(function),
                     does,
                 }
             )),

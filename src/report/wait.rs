@@ -25,12 +25,10 @@ use crate::{
     },
     sys::{
         blkdev,
+        kallsyms::Symbol,
         lock_words,
         printk,
-        stacktrace::{
-            self,
-            Symbol, //
-        },
+        stacktrace,
         task, //
     }, //
 };
@@ -59,7 +57,7 @@ impl Waiting {
         let addresses = stack.addresses.get(..stack.depth as usize)?;
         let mut place = WaitPlace::default();
         for (&address, index) in addresses.iter().zip(0u32..) {
-            if !place.add(index, Symbol::name(address).bytes()) {
+            if !place.add(index, Symbol::of_return(address).bytes()) {
                 break;
             }
         }
@@ -99,7 +97,7 @@ pub(crate) fn print(task: &Task) -> WaitKind {
     let id = task::id(task);
     match waiting.primitive {
         Some(primitive) if waiting.kind != WaitKind::Unknown => {
-            let primitive = Symbol::name(primitive);
+            let primitive = Symbol::of_return(primitive);
             let caller = Symbol::place(caller);
             printk::err(format_args!(
                 "{}",

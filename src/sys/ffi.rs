@@ -369,14 +369,6 @@ unsafe extern "C" {
     pub fn vigil_interrupted_wait_regs(regs: *mut kernel::ffi::c_ulong);
 }
 unsafe extern "C" {
-    pub fn vigil_symbol(
-        address: kernel::ffi::c_ulong,
-        text: *mut kernel::ffi::c_char,
-        size: kernel::ffi::c_uint,
-        with_offset: kernel::ffi::c_int,
-    ) -> kernel::ffi::c_uint;
-}
-unsafe extern "C" {
     pub fn vigil_show_interrupted(regs: *mut pt_regs);
 }
 unsafe extern "C" {
@@ -396,13 +388,6 @@ unsafe extern "C" {
         >,
         arg: *mut kernel::ffi::c_void,
         work: *mut vigil_stop_work,
-    );
-}
-unsafe extern "C" {
-    pub fn vigil_symbol_name(
-        address: kernel::ffi::c_ulong,
-        name: *mut kernel::ffi::c_char,
-        size: kernel::ffi::c_ulong,
     );
 }
 unsafe extern "C" {

@@ -42,7 +42,6 @@ mod single;
 pub(crate) mod smp;
 pub(crate) mod stacktrace;
 pub(crate) mod stopper;
-pub(crate) mod symbol;
 pub(crate) mod sys_info;
 pub(crate) mod sysctl;
 pub(crate) mod sysfs;

@@ -93,58 +93,6 @@ pub(crate) fn print(stack: &Stack) {
 #[cfg(not(CONFIG_STACKTRACE))]
 pub(crate) fn print(_stack: &Stack) {}
 
-/// How many bytes of a symbol are kept.
-const SYMBOL_LEN: usize = 128;
-
-/// The name of a function, with the name of its module behind it: `ext4_put_super [ext4]`. A long
-/// one is cut.
-pub(crate) struct Symbol {
-    text: [u8; SYMBOL_LEN],
-    len: usize,
-}
-
-impl Symbol {
-    /// The function that a return address leads into, without an offset.
-    ///
-    /// # Context
-    ///
-    /// Any; searches the symbol table.
-    pub(crate) fn name(address: usize) -> Self {
-        Self::of(address, 0)
-    }
-
-    /// The same with the offset, as in a stack that is printed (`%pB`).
-    ///
-    /// # Context
-    ///
-    /// Any; searches the symbol table.
-    pub(crate) fn place(address: usize) -> Self {
-        Self::of(address, 1)
-    }
-
-    fn of(address: usize, with_offset: i32) -> Self {
-        let mut text = [0; SYMBOL_LEN];
-        // SAFETY: The address is looked up and not followed; `text` has room for `size`.
-        let len = unsafe {
-            ffi::vigil_symbol(
-                address,
-                text.as_mut_ptr().cast(),
-                SYMBOL_LEN as u32,
-                with_offset,
-            )
-        };
-        Self {
-            text,
-            len: len as usize,
-        }
-    }
-
-    /// Its bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.text.get(..self.len).unwrap_or_default()
-    }
-}
-
 /// Returns whether the running timer interrupt interrupted a function of the kernel, or what that has
 /// called.
 ///
@@ -195,17 +143,5 @@ mod tests {
         let stack = save_task(current!());
         assert!(stack.depth > 1);
         assert!(stack.addresses.iter().take(2).all(|&address| address != 0));
-    }
-
-    #[test]
-    #[cfg(CONFIG_KALLSYMS)]
-    fn an_address_has_a_name() {
-        let start = bindings::schedule as *const () as usize;
-        // As of a call that is the function's last instruction.
-        let name = Symbol::name(start.wrapping_add(16));
-        assert_eq!(name.bytes(), b"schedule");
-        let place = Symbol::place(start.wrapping_add(16));
-        assert!(place.bytes().starts_with(b"schedule+0x"));
-        assert!(Symbol::name(usize::MAX).bytes().starts_with(b"0x"));
     }
 }

@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 32] = sources![
+const SOURCES: [(&str, &str); 33] = sources![
     "backtrace",
     "blkdev",
     "buffer",
@@ -52,7 +52,6 @@ const SOURCES: [(&str, &str); 32] = sources![
     "runqueue",
     "single",
     "stacktrace",
-    "symbol",
     "sys_info",
     "sysctl",
     "sysfs",
