@@ -530,16 +530,13 @@ const CALLERS: u32 = 4;
 /// The name of a function without what the compiler appends (`.isra.0`, `.constprop.0`, `.part.1`,
 /// `.cold`, `.llvm.1234`), without an offset, and without the name of its module (` [ext4]`).
 pub fn base_name(symbol: &[u8]) -> &[u8] {
-    let mut name = symbol;
     // A name may begin with a dot.
-    let end = symbol
-        .iter()
-        .enumerate()
-        .find(|&(index, &byte)| index != 0 && matches!(byte, b'.' | b'+' | b' '));
-    if let Some((end, _)) = end {
-        name = symbol.get(..end).unwrap_or(symbol);
-    }
-    name
+    let Some((_, rest)) = symbol.split_first() else {
+        return symbol;
+    };
+    let mut parts = rest.split(|byte| matches!(byte, b'.' | b'+' | b' '));
+    let len = parts.next().map_or(0, <[u8]>::len).saturating_add(1);
+    symbol.get(..len).unwrap_or(symbol)
 }
 
 /// Whether a name is the pattern's: the same, or of the same begin if the pattern ends in `*`.

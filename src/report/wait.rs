@@ -56,10 +56,12 @@ impl Waiting {
         }
         let addresses = stack.addresses.get(..stack.depth as usize)?;
         let mut place = WaitPlace::default();
-        for (&address, index) in addresses.iter().zip(0u32..) {
+        let mut index: u32 = 0;
+        for &address in addresses {
             if !place.add(index, Symbol::of_return(address).bytes()) {
                 break;
             }
+            index = index.wrapping_add(1);
         }
         let address_at = |index: u32| addresses.get(index as usize).copied();
         Some(Self {
