@@ -24,6 +24,7 @@ mod report;
 mod sys;
 
 use control::{
+    debugfs::DebugfsFiles,
     in_tree::InTree,
     inherit::{
         self,
@@ -32,10 +33,7 @@ use control::{
     },
     kernel_names::KernelNames,
     load_message,
-    status::{
-        self,
-        StatusFile, //
-    },
+    status::StatusFile,
     sysctl::SysctlHandler, //
 };
 use core::borrow::Borrow;
@@ -170,7 +168,7 @@ struct Vigil {
     /// Waits for the thread to end, which may be printing. Before the detectors, whose state it reads.
     _sys_info_threads: SysInfoThreads,
     /// Waits for running reads. Before the detectors, whose state it shows.
-    _status: Option<status::Registered>,
+    _debugfs: Option<DebugfsFiles>,
     /// Waits for running reads and writes. Before the detectors, which a write reconfigures.
     _kernel_names: Option<SysctlTable<SysctlHandler>>,
     /// As `_kernel_names`.
@@ -431,7 +429,7 @@ impl kernel::Module for Vigil {
             GFP_KERNEL,
         )?;
         // Not an error: some machines have debugfs off, and reports go to the log.
-        let status_file = status::register(status.clone())
+        let debugfs = DebugfsFiles::register(status.clone())
             .inspect_err(|error| {
                 let errno = error.to_errno();
                 printk::err(format_args!("{}", NoStatusFile { errno }));
@@ -441,7 +439,7 @@ impl kernel::Module for Vigil {
         Ok(Self {
             _hung_task_thread: hung_task_thread,
             _sys_info_threads: sys_info_threads,
-            _status: status_file,
+            _debugfs: debugfs,
             _kernel_names: kernel_names_table,
             _sysctl: sysctl,
             _lockup_counts: lockup_counts,

@@ -46,10 +46,7 @@ use crate::{
     },
     sys::{
         cpu,
-        debugfs::{
-            Text,
-            TextFile, //
-        },
+        debugfs::Text,
         ksyms::Ksyms,
         panic as kernel_panic,
         runqueue::Unreadable,
@@ -87,22 +84,6 @@ impl StatusFile {
             kernel_names,
         }
     }
-}
-
-/// The registered file `vigil/status`.
-pub(crate) type Registered = TextFile<StatusFile>;
-
-/// Creates the file.
-///
-/// # Errors
-///
-/// As [`TextFile::new`].
-///
-/// # Context
-///
-/// Process context, may sleep.
-pub(crate) fn register(status: Arc<StatusFile>) -> Result<Registered> {
-    TextFile::new(c"vigil", c"status", status)
 }
 
 /// Writes lines, and a heading wherever the section changes.
@@ -309,7 +290,7 @@ impl StatusFile {
     }
 }
 
-impl Text for StatusFile {
+impl StatusFile {
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         let w = &mut Writer { out, section: "" };
         self.hung_task(w)?;
@@ -322,5 +303,11 @@ impl Text for StatusFile {
         self.kernel_functions(w)?;
         self.in_tree(w)?;
         self.kernel_names(w)
+    }
+}
+
+impl Text for StatusFile {
+    fn collect(&self) -> Result<impl FnOnce(&mut dyn fmt::Write) -> fmt::Result> {
+        Ok(|out: &mut dyn fmt::Write| self.write(out))
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A file of text in debugfs.
+//! Files of text in debugfs.
 //!
 //! The `kernel` crate's `debugfs::File` cannot be used by a module that is to be unloaded: its file
 //! operations have no owner, so that an open file does not hold the module, and closing the file
@@ -8,6 +8,10 @@
 //! operations have no such function, and are looked at only while the file is registered; but for
 //! the very first open, if that sleeps for memory (`__debugfs_file_get()`) for as long as all of
 //! the unloading takes. That is so for every module with a file in debugfs.
+//!
+//! A text is made when a reader begins, and kept until that has read all of it, so that a reader who
+//! reads in pieces gets one text. As the file operations say nothing of the end of an open file, there is
+//! room for a few such texts, and the one that was read from longest ago goes first.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
@@ -23,36 +27,140 @@ use kernel::{
         c_char,
         c_void, //
     },
+    new_mutex,
     prelude::*,
     str::{
         CStr,
         Formatter, //
     },
-    sync::Arc, //
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
 };
 
-/// The text of a file in debugfs, made anew for each read.
+/// The text of a file in debugfs, made anew for each reader.
 pub(crate) trait Text: Send + Sync {
-    /// Writes all of it, at most [`LENGTH`] bytes.
+    /// Longest text in bytes; reading a longer one fails with `EOVERFLOW`.
+    const MAX_LENGTH: usize = 8192;
+
+    /// Collects what the text is made from.
+    ///
+    /// # Errors
+    ///
+    /// What reading the file fails with.
     ///
     /// # Context
     ///
-    /// Process context.
-    fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+    /// Process context, may sleep.
+    fn collect(&self) -> Result<impl FnOnce(&mut dyn fmt::Write) -> fmt::Result>;
 }
 
-/// Longest text in bytes; reading a longer one fails with `EOVERFLOW`.
-pub(crate) const LENGTH: usize = 8192;
+/// How many texts are kept whose readers have not read all of them.
+const KEPT: usize = 4;
 
-/// A folder in debugfs with one file. Dropping it removes both and waits for running reads; a file
-/// that is still open then reads as an error.
+/// The text of a reader.
+struct KeptText {
+    /// Address of the open file.
+    file: usize,
+    text: Buffer<u8>,
+    length: usize,
+}
+
+/// What a file is made from.
+#[pin_data]
+struct FileData<T> {
+    text: Arc<T>,
+    /// The texts of readers, the one that was read from last at the end.
+    #[pin]
+    kept: Mutex<[Option<KeptText>; KEPT]>,
+}
+
+impl<T: Text> FileData<T> {
+    /// Makes the text for a reader.
+    fn make(&self, file: usize) -> Result<KeptText> {
+        let write = self.text.collect()?;
+        let mut text = Buffer::new(T::MAX_LENGTH, GFP_KERNEL, |_| Ok(0u8))?;
+        let mut out = Formatter::new(&mut text);
+        write(&mut out).map_err(|_| EOVERFLOW)?;
+        let length = out.bytes_written().min(T::MAX_LENGTH);
+        Ok(KeptText { file, text, length })
+    }
+
+    /// Takes the text of a reader. It is not there while another thread reads from the same file.
+    fn take(&self, file: usize) -> Option<KeptText> {
+        let mut kept = self.kept.lock();
+        let is_its =
+            |place: &&mut Option<KeptText>| place.as_ref().is_some_and(|text| text.file == file);
+        kept.iter_mut().find(is_its)?.take()
+    }
+
+    /// Keeps the text of a reader.
+    fn keep(&self, text: KeptText) {
+        let mut text = Some(text);
+        let mut kept = self.kept.lock();
+        // From the end on each takes the place before it, as far as there is no free one.
+        for place in kept.iter_mut().rev() {
+            core::mem::swap(place, &mut text);
+            if text.is_none() {
+                break;
+            }
+        }
+        drop(kept);
+        // The one that was read from longest ago is dropped here, without the lock.
+    }
+}
+
+/// A folder in debugfs. Dropping it removes it.
 ///
 /// # Invariants
 ///
-/// `folder` is what `debugfs_create_dir()` returned, not an error; the file in it refers to `text`.
+/// It is what `debugfs_create_dir()` returned, not an error.
+pub(crate) struct Folder(*mut bindings::dentry);
+
+// SAFETY: The functions of debugfs may be called from any task.
+unsafe impl Send for Folder {}
+// SAFETY: As above.
+unsafe impl Sync for Folder {}
+
+impl Folder {
+    /// Makes a folder in the root of debugfs.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if it exists, `ENODEV` without debugfs, `EPERM` with `debugfs=off`, `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep; to be dropped there too.
+    pub(crate) fn new(name: &CStr) -> Result<Self> {
+        // SAFETY: The name is NUL-terminated; NULL is the root of debugfs.
+        let folder = from_err_ptr(unsafe {
+            bindings::debugfs_create_dir(name.as_char_ptr(), core::ptr::null_mut())
+        })?;
+        // INVARIANT: Not an error.
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant. All files in it are gone before: they borrow it.
+        unsafe { bindings::debugfs_remove(self.0) };
+    }
+}
+
+/// A file of text in a folder. Dropping it removes it and waits for running reads; a file that is still
+/// open then reads as an error.
+///
+/// # Invariants
+///
+/// `file` is what `debugfs_create_file_short()` returned, not an error, with `_data` as its data.
 pub(crate) struct TextFile<T: Text> {
-    folder: *mut bindings::dentry,
-    _text: Arc<T>,
+    file: *mut bindings::dentry,
+    _data: Pin<KBox<FileData<T>>>,
+    /// The file is removed before its folder is.
+    _folder: Arc<Folder>,
 }
 
 // SAFETY: The file may be read from any task, which `Text` allows.
@@ -67,47 +175,48 @@ impl<T: Text + 'static> TextFile<T> {
         llseek: None,
     };
 
-    /// Makes the folder and the file, mode 0444.
+    /// Makes the file, mode 0444.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if the folder exists, `ENODEV` without debugfs, `EPERM` with `debugfs=off`, `ENOMEM`.
+    /// `EEXIST` if there is one of this name, `ENOMEM`.
     ///
     /// # Context
     ///
     /// Process context, may sleep; to be dropped there too.
-    pub(crate) fn new(folder: &CStr, name: &CStr, text: Arc<T>) -> Result<Self> {
-        // SAFETY: The name is NUL-terminated; NULL is the root of debugfs.
-        let folder = from_err_ptr(unsafe {
-            bindings::debugfs_create_dir(folder.as_char_ptr(), core::ptr::null_mut())
-        })?;
-        // INVARIANT: Not an error, and there is no file yet.
-        let this = Self {
-            folder,
-            _text: text,
-        };
-        // SAFETY: `folder` is a folder of debugfs, the name is NUL-terminated, the operations are
-        // static in this module, and the data lives until the file is gone: `Drop` comes before
-        // the fields'.
-        from_err_ptr(unsafe {
+    pub(crate) fn new(folder: &Arc<Folder>, name: &CStr, text: Arc<T>) -> Result<Self> {
+        let data = KBox::pin_init(
+            pin_init!(FileData {
+                text,
+                kept <- new_mutex!([const { None }; KEPT], "vigil::FileData::kept"),
+            }),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The folder is one of debugfs, the name is NUL-terminated, the operations are static
+        // in this module, and the data lives until the file is gone: `Drop` comes before the fields'.
+        let file = from_err_ptr(unsafe {
             bindings::debugfs_create_file_short(
                 name.as_char_ptr(),
                 0o444,
-                folder,
-                Arc::as_ptr(&this._text).cast_mut().cast::<c_void>(),
+                folder.0,
+                (&raw const *data).cast_mut().cast::<c_void>(),
                 core::ptr::null(),
                 Self::OPERATIONS,
             )
         })?;
-        Ok(this)
+        // INVARIANT: Not an error, and made with this data.
+        Ok(Self {
+            file,
+            _data: data,
+            _folder: folder.clone(),
+        })
     }
 }
 
 impl<T: Text> Drop for TextFile<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant. Takes away what is in the folder too, and waits for
-        // operations that are running (`debugfs_file_get()`).
-        unsafe { bindings::debugfs_remove(self.folder) };
+        // SAFETY: By the type invariant. Waits for operations that are running (`debugfs_file_get()`).
+        unsafe { bindings::debugfs_remove(self.file) };
     }
 }
 
@@ -115,7 +224,7 @@ impl<T: Text> Drop for TextFile<T> {
 ///
 /// # Safety
 ///
-/// As debugfs calls it: `file` is an open file that was made with a `T` as its data, which is
+/// As debugfs calls it: `file` is an open file that was made with a `FileData<T>` as its data, which is
 /// still registered; `to` is user memory of `count` bytes, `pos` the position.
 unsafe extern "C" fn read<T: Text>(
     file: *mut bindings::file,
@@ -124,26 +233,31 @@ unsafe extern "C" fn read<T: Text>(
     pos: *mut bindings::loff_t,
 ) -> isize {
     // SAFETY: By the requirement; `simple_open()` has put the data there.
-    let text = unsafe { &*(*file).private_data.cast::<T>() };
-    let filled = || -> Result<(Buffer<u8>, usize)> {
-        let mut buffer = Buffer::new(LENGTH, GFP_KERNEL, |_| Ok(0u8))?;
-        let mut out = Formatter::new(&mut buffer);
-        text.write(&mut out).map_err(|_| EOVERFLOW)?;
-        let written = out.bytes_written().min(LENGTH);
-        Ok((buffer, written))
+    let data = unsafe { &*(*file).private_data.cast::<FileData<T>>() };
+    // SAFETY: By the requirement.
+    let at = unsafe { *pos };
+    if at >= END {
+        return 0;
+    }
+    let key = file as usize;
+    let text = match data.take(key) {
+        Some(text) if at != 0 => Ok(text),
+        _ => data.make(key),
     };
-    match filled() {
-        // SAFETY: By the requirement, and `written` bytes of the buffer are there.
-        Ok((buffer, written)) => unsafe {
+    match text {
+        // SAFETY: By the requirement, and `length` bytes of the buffer are there.
+        Ok(text) => unsafe {
             let read = bindings::simple_read_from_buffer(
                 to.cast::<c_void>(),
                 count,
                 pos,
-                buffer.as_ptr().cast::<c_void>(),
-                written,
+                text.text.as_ptr().cast::<c_void>(),
+                text.length,
             );
-            if read > 0 && *pos >= written as bindings::loff_t {
+            if read > 0 && *pos >= text.length as bindings::loff_t {
                 *pos = END;
+            } else if read > 0 {
+                data.keep(text);
             }
             read
         },
@@ -168,21 +282,31 @@ mod tests {
 
     const PLACE: (&CStr, &CStr) = (c"debugfs", c"vigil_kunit/text");
 
+    /// Makes a file in a folder of its own.
+    fn new_file<T: Text + 'static>(text: Arc<T>) -> Result<TextFile<T>> {
+        let folder = Arc::new(Folder::new(c"vigil_kunit")?, GFP_KERNEL)?;
+        TextFile::new(&folder, c"text", text)
+    }
+
     /// So many lines of ten bytes.
     struct Lines(usize);
 
+    fn write_lines(lines: usize, out: &mut dyn fmt::Write) -> fmt::Result {
+        for line in 0..lines {
+            writeln!(out, "line {line:04}")?;
+        }
+        Ok(())
+    }
+
     impl Text for Lines {
-        fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-            for line in 0..self.0 {
-                writeln!(out, "line {line:04}")?;
-            }
-            Ok(())
+        fn collect(&self) -> Result<impl FnOnce(&mut dyn fmt::Write) -> fmt::Result> {
+            let lines = self.0;
+            Ok(move |out: &mut dyn fmt::Write| write_lines(lines, out))
         }
     }
 
     fn make(lines: usize) -> Result<TextFile<Lines>> {
-        let text = Arc::new(Lines(lines), GFP_KERNEL)?;
-        TextFile::new(c"vigil_kunit", c"text", text)
+        new_file(Arc::new(Lines(lines), GFP_KERNEL)?)
     }
 
     #[test]
@@ -204,21 +328,59 @@ mod tests {
     struct Growing(Atomic<usize>);
 
     impl Text for Growing {
-        fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-            Lines(self.0.fetch_add(1, Relaxed)).write(out)
+        fn collect(&self) -> Result<impl FnOnce(&mut dyn fmt::Write) -> fmt::Result> {
+            let lines = self.0.fetch_add(1, Relaxed);
+            Ok(move |out: &mut dyn fmt::Write| write_lines(lines, out))
         }
     }
 
     #[test]
     fn what_has_grown_does_not_go_on() -> Result {
         let text = Arc::new(Growing(Atomic::new(2)), GFP_KERNEL)?;
-        let made = TextFile::new(c"vigil_kunit", c"text", text)?;
+        let made = new_file(text)?;
         let file = File::open(PLACE, false)?;
         let (mut all, mut pos) = ([0u8; 100], 0);
         assert_eq!(file.read_as_user(&mut all, &mut pos), Ok(20));
         assert_eq!(file.read_as_user(&mut all, &mut pos), Ok(0));
         // From the beginning it is the text of now.
-        assert_eq!(file.read_as_user(&mut all, &mut 0), Ok(40));
+        assert_eq!(file.read_as_user(&mut all, &mut 0), Ok(30));
+        drop(made);
+        Ok(())
+    }
+
+    /// Who reads in pieces gets one text, however often others begin to read meanwhile, up to as many as
+    /// are kept.
+    #[test]
+    fn a_reader_gets_one_text() -> Result {
+        let text = Arc::new(Growing(Atomic::new(3)), GFP_KERNEL)?;
+        let made = new_file(text)?;
+        let file = File::open(PLACE, false)?;
+        let (mut line, mut pos) = ([0u8; 10], 0);
+        for _ in 0..3 {
+            assert_eq!(file.read_as_user(&mut line, &mut pos), Ok(10));
+            for _ in 0..2 {
+                let other = File::open(PLACE, false)?;
+                assert_eq!(other.read_as_user(&mut line, &mut 0), Ok(10));
+            }
+        }
+        // It had three lines.
+        assert_eq!(file.read_as_user(&mut line, &mut pos), Ok(0));
+        drop(made);
+        Ok(())
+    }
+
+    /// Reads that were broken off keep nobody from reading, nor the file from going.
+    #[test]
+    fn reads_are_broken_off() -> Result {
+        let made = make(3)?;
+        let mut line = [0u8; 10];
+        for _ in 0..KEPT.wrapping_mul(2) {
+            let file = File::open(PLACE, false)?;
+            assert_eq!(file.read_as_user(&mut line, &mut 0), Ok(10));
+        }
+        let file = File::open(PLACE, false)?;
+        let (mut all, mut pos) = ([0u8; 100], 0);
+        assert_eq!(file.read_as_user(&mut all, &mut pos), Ok(30));
         drop(made);
         Ok(())
     }
@@ -226,7 +388,7 @@ mod tests {
     #[test]
     fn an_open_file_outlives_the_text() -> Result {
         let text = Arc::new(Lines(1), GFP_KERNEL)?;
-        let made = TextFile::new(c"vigil_kunit", c"text", text.clone())?;
+        let made = new_file(text.clone())?;
         let file = File::open(PLACE, false)?;
         drop(made);
         // The last reference.
@@ -250,7 +412,7 @@ mod tests {
 
     #[test]
     fn no_more_than_fits_is_read() -> Result {
-        let fits = LENGTH / 10;
+        let fits = Lines::MAX_LENGTH / 10;
         let mut buffer = [0u8; 16];
         for (lines, result) in [(fits, Ok(16)), (fits.wrapping_add(1), Err(EOVERFLOW))] {
             let made = make(lines)?;
