@@ -326,6 +326,7 @@ impl kernel::Module for Vigil {
             return Err(ENODEV);
         }
         incident::crash_record::publish_address();
+        incident::table::begin_ids();
         let control = ThreadControl::new()?;
         let (knobs, given) = load_knobs()?;
         let backend = hardlockup_backend()?;

@@ -18,6 +18,7 @@ use crate::{
             Incident,
             IncidentKind, //
         },
+        incident_table::Details,
         panic::Cause,
         softlockup::{
             self,
@@ -69,7 +70,7 @@ pub(super) struct CpuSoftlockup {
     touches: Atomic<u32>,
     /// How often by tasks.
     touches_by_tasks: Atomic<u32>,
-    /// Whether the incident of the present soft lockup is in the record.
+    /// Whether the incident of the present soft lockup is recorded, and has to end.
     recorded: Atomic<bool>,
     /// For how many nanoseconds its timer interrupt has stayed away since the stop work ran last, at
     /// most in a row: interrupts were off, or its host did not run it.
@@ -154,7 +155,8 @@ impl CpuSoftlockup {
     /// # Context
     ///
     /// Process context, once the timer has stopped.
-    pub(super) fn clear(&self, ctx: &LockupCtx) {
+    pub(super) fn clear(&self, ctx: &LockupCtx, cpu: u32) {
+        self.end_incident(cpu);
         self.irqs.clear(&ctx.irq_counts);
     }
 
@@ -164,7 +166,7 @@ impl CpuSoftlockup {
     ///
     /// The stopper thread of the CPU, preemption disabled.
     pub(super) fn stop_work_ran(&self, cpu: u32) {
-        self.recorded.store(false, Relaxed);
+        self.end_incident(cpu);
         self.save(SoftlockupState::new(monotonic(), cpu::steal_ns(cpu)));
     }
 
@@ -175,6 +177,18 @@ impl CpuSoftlockup {
     /// The timer interrupt of the CPU.
     pub(super) fn sample_usage(&self, cpu: u32, now: u64, period: u64) {
         self.usage.update(cpu, now, period);
+    }
+
+    /// Ends the incident of a soft lockup, if there is one. As in mainline no line says so.
+    ///
+    /// # Context
+    ///
+    /// The stopper thread of the CPU, or process context on it: it schedules.
+    fn end_incident(&self, cpu: u32) {
+        if self.recorded.load(Relaxed) {
+            self.recorded.store(false, Relaxed);
+            incident::table::softlockup_ended(cpu);
+        }
     }
 
     /// The CPU schedules again, if it did not.
@@ -309,6 +323,7 @@ impl CpuSoftlockup {
             cause: Cause::SoftLockup,
             magnitude: softlockup::thresholds(lockup.duration, threshold),
             repeated: self.recorded.xchg(true, Relaxed),
+            details: Details::default(),
         };
         session.add(finding, now, || Incident {
             task: Some(task::current_id()),

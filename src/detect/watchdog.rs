@@ -207,6 +207,7 @@ impl TimerCallback for CpuWatchdog {
             .store(reports.hardlockups, Relaxed);
         let state = cpu_hardlockup.recover(&ctx.pending_hits);
         self.print_recovery(state, now, before);
+        cpu_hardlockup.end_incident(self.cpu);
 
         let flag = cpu::guest_paused(self.cpu) == Some(true);
         let guest_paused = pause::guest_paused_edge(self.guest_paused.xchg(flag, Relaxed), flag);
@@ -314,9 +315,10 @@ impl cpuhp::Callbacks for Watchdogs {
         }
         if heartbeat.active.xchg(false, Full) {
             timer.stop();
-            timer.data().softlockup.clear(ctx);
+            timer.data().softlockup.clear(ctx, cpu);
             if let Some(cpu_hardlockup) = ctx.cpu_hardlockup(cpu) {
                 cpu_hardlockup.recover(&ctx.pending_hits);
+                cpu_hardlockup.end_incident(cpu);
             }
             // While the counters are reprogrammed nobody has called the panic off: the timers that
             // execute it are about to run again.

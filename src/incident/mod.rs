@@ -2,18 +2,22 @@
 
 //! Incidents: what was found, and the sinks that it goes to.
 //!
-//! A sink is where an incident is noted for programs, besides the log. [`record()`] is the one
-//! place that hands an incident to all sinks. Today there is one: the crash record
-//! ([`crash_record`]).
+//! A sink is where an incident is noted besides the log. [`record()`] is the one place that hands an
+//! incident to all sinks: the crash record ([`crash_record`]) for programs that read a memory dump, and
+//! the table of recent incidents ([`table`]), which says how they ended too.
 
 #![deny(unsafe_code)]
 
 pub(crate) mod crash_record;
+pub(crate) mod table;
 
 use crate::{
-    logic::incident::{
-        Incident,
-        IncidentKind, //
+    logic::{
+        incident::{
+            Incident,
+            IncidentKind, //
+        },
+        incident_table::Details, //
     },
     sys::{
         clock::{
@@ -52,6 +56,17 @@ pub(crate) fn new(kind: IncidentKind, cpu: u32, age: u64) -> Incident {
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn record(incident: &Incident) -> RecordId {
+pub(crate) fn record(incident: &Incident, details: &Details) -> RecordId {
+    table::add(incident, details);
+    crash_record::write(incident)
+}
+
+/// Records an incident once more that the sinks have, and that a panic is requested for now: the
+/// crash record may not have it any longer.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn record_again(incident: &Incident) -> RecordId {
     crash_record::write(incident)
 }

@@ -23,6 +23,7 @@ pub mod fmt;
 pub mod hardlockup;
 pub mod hung_task;
 pub mod incident;
+pub mod incident_table;
 pub mod inherit;
 pub mod irqstat;
 #[macro_use]

@@ -24,7 +24,8 @@ use crate::{
         },
         fmt::{
             Bytes,
-            LogStamp, //
+            LogStamp,
+            Secs, //
         },
         hung_task::warnings::Warnings,
         incident::{
@@ -33,11 +34,13 @@ use crate::{
             Wait,
             IN_IOWAIT, //
         },
+        incident_table::Details,
         knobs::{
             Knob,
             SYS_INFO_LOCKS, //
         },
         messages::{
+            HungTaskRecovered,
             TaskCgroup,
             TaskLastRan,
             TaskNsPid,
@@ -109,6 +112,8 @@ pub(crate) struct HungTask<'a> {
     pub(crate) blocker: Option<Blocker>,
     /// Whether the lock's owner is shown by itself, with its stack.
     pub(crate) owner_is_shown: bool,
+    /// What only the table of incidents keeps.
+    pub(crate) details: Details,
 }
 
 /// What the report needs of the module.
@@ -172,14 +177,14 @@ impl<'a> HungTaskReport<'a> {
     /// Adds a task, the `panic_count`-th hung task of the check that may make a panic, or 0: it may
     /// not. Records the incident, requests a panic if one is wanted for so many tasks, and prints the
     /// task unless `hung_task_warnings` has run out. Tasks of a check that ends in a panic are always
-    /// printed.
+    /// printed. Returns whether it was printed.
     ///
     /// # Context
     ///
     /// Process context; prints many lines.
-    pub(crate) fn add(&mut self, found: &HungTask<'_>, panic_count: u64) {
+    pub(crate) fn add(&mut self, found: &HungTask<'_>, panic_count: u64) -> bool {
         let is_new = found.first && self.warnings.is_new(cause_key(found));
-        self.add_cause(found, panic_count, is_new);
+        self.add_cause(found, panic_count, is_new)
     }
 
     /// As [`HungTaskReport::add`], for a task that stands for a root cause. `is_new`: it is the first
@@ -202,6 +207,7 @@ impl<'a> HungTaskReport<'a> {
             cause: Cause::HungTask,
             magnitude: panic_count,
             repeated: !record,
+            details: found.details,
         };
         self.session
             .add(finding, monotonic(), || incident_of(found));
@@ -377,6 +383,17 @@ fn print_where(task: &Task) {
             }
         )),
     }
+}
+
+/// Says that a hung task that was printed is hung no more. `age`: for how long it was blocked, in
+/// nanoseconds.
+///
+/// # Context
+///
+/// Process context.
+pub(crate) fn print_recovered(task: &Task, age: u64) {
+    let (task, secs) = (task::id(task), Secs(age));
+    printk::info(format_args!("{}", HungTaskRecovered { task, secs }));
 }
 
 /// What tasks have in common that wait for the same: the lock or, if the kernel does not keep track

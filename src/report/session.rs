@@ -19,6 +19,7 @@ use crate::{
     knobs::Knobs,
     logic::{
         incident::Incident,
+        incident_table::Details,
         knobs::{
             Knob,
             SYS_INFO_ALL_BT, //
@@ -121,6 +122,8 @@ pub(crate) struct Finding {
     /// Whether the incident is in the record already: then it is recorded again only if it makes a
     /// panic.
     pub(crate) repeated: bool,
+    /// What only the table of incidents keeps.
+    pub(crate) details: Details,
 }
 
 impl Finding {
@@ -130,6 +133,7 @@ impl Finding {
             cause,
             magnitude: 1,
             repeated: false,
+            details: Details::default(),
         }
     }
 
@@ -180,7 +184,7 @@ impl<'a> ReportSession<'a> {
     ///
     /// Any, NMI included, with `now` from a clock that may be read there.
     pub(crate) fn add(&mut self, finding: Finding, now: u64, incident: impl Fn() -> Incident) {
-        let id = (!finding.repeated).then(|| incident::record(&incident()));
+        let id = (!finding.repeated).then(|| incident::record(&incident(), &finding.details));
         if let Some(request) = self.decision.request {
             self.panic.begin_step(request, now);
             return;
@@ -191,7 +195,7 @@ impl<'a> ReportSession<'a> {
         self.decision
             .add(self.panic.decide(cause, magnitude, self.initiator, now));
         if self.is_fatal() {
-            id.unwrap_or_else(|| incident::record(&incident()))
+            id.unwrap_or_else(|| incident::record_again(&incident()))
                 .mark_fatal();
         }
     }

@@ -22,6 +22,7 @@ pub(crate) mod crash_record;
 pub(crate) mod debugfs;
 pub(crate) mod errno;
 mod fifo_thread;
+pub(crate) mod incident_table;
 pub(crate) mod irqstat;
 mod irqtrace;
 pub(crate) mod kallsyms;

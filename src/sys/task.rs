@@ -157,6 +157,11 @@ pub(crate) fn has_exited(task: &Task) -> bool {
     read_once!(task, exit_state) != 0
 }
 
+/// Whether the task is exiting, or has exited.
+pub(crate) fn is_exiting(task: &Task) -> bool {
+    read_once!(task, flags) & bindings::PF_EXITING != 0
+}
+
 /// Whether the task waits for its coredump to end.
 pub(crate) fn in_coredump(task: &Task) -> bool {
     read_once!(task, flags) & bindings::PF_POSTCOREDUMP != 0

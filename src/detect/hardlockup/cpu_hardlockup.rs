@@ -5,6 +5,7 @@
 //! Each lies on cache lines of its own.
 
 use crate::{
+    incident,
     logic::hardlockup::state::State,
     report::hardlockup::Evidence, //
 };
@@ -53,6 +54,8 @@ pub(in crate::detect) struct CpuHardlockup {
     evidence: Atomic<u32>,
     /// When it was found touched: its time counts from then at the earliest.
     pub(super) touch_ts: Atomic<u64>,
+    /// Whether an incident of this CPU has to end when its timer interrupt comes.
+    has_incident: Atomic<bool>,
 }
 
 impl CpuHardlockup {
@@ -68,6 +71,7 @@ impl CpuHardlockup {
             in_tree_reports: Atomic::new(0),
             evidence: Atomic::new(0),
             touch_ts: Atomic::new(0),
+            has_incident: Atomic::new(false),
         }
     }
 
@@ -131,6 +135,28 @@ impl CpuHardlockup {
             self.evidence.store(evidence.pack(), Relaxed);
         }
         claimed
+    }
+
+    /// An incident of this CPU has been recorded. Its next timer interrupt ends it, also one that has
+    /// come between the claim of the report and here: that is then ended by the one after it.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(super) fn recorded(&self) {
+        self.has_incident.store(true, Release);
+    }
+
+    /// Ends the incidents of this CPU, if there are any: it takes timer interrupts.
+    ///
+    /// # Context
+    ///
+    /// As [`CpuHardlockup::recover`].
+    pub(in crate::detect) fn end_incident(&self, cpu: u32) {
+        if self.has_incident.load(Acquire) {
+            self.has_incident.store(false, Relaxed);
+            incident::table::hardlockup_ended(cpu);
+        }
     }
 
     /// What showed the last lockup that was reported.

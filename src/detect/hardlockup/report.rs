@@ -27,6 +27,7 @@ use crate::{
             IncidentKind,
             CONFIRMED, //
         },
+        incident_table::Details,
         panic::Cause, //
     },
     report::{
@@ -216,6 +217,7 @@ pub(super) fn report_hardlockup(
     ctx.hardlockups.fetch_add(1, Relaxed);
     let mut session = ctx.report_session(me, dump);
     session.add(Finding::new(cause), now, || hardlockup_incident(&lockup));
+    target.cpu_hardlockup.recorded();
     if !ctx.touches.are_counted() {
         session.warn_touches_not_counted();
     }
@@ -254,6 +256,7 @@ pub(super) fn report_unresponsive(
     session.add(Finding::new(Cause::UnresponsiveCpu), now, || {
         incident::new(IncidentKind::UnresponsiveCpu, target.cpu, age)
     });
+    target.cpu_hardlockup.recorded();
     hardlockup::print_unresponsive(target.cpu, age);
     // No *_sys_info is asked for, which is what the answer would matter for.
     session.end(|| false);
@@ -345,6 +348,7 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
     session.add(Finding::new(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
     });
+    cpu_hardlockup.recorded();
     lockup.print_in_nmi(&session, chain_of(ctx, &lockup, now).as_ref(), nmi);
     // Without a panic the stacks of the other CPUs are not worth the wait in an NMI.
     if session.is_fatal() {
@@ -364,6 +368,7 @@ pub(in crate::detect) fn report_over(ctx: &LockupCtx, cpu: u32, age: u64) {
     let _reporting = ctx.heartbeat(cpu).map(Reporting::begin);
     let lockup = Hardlockup::by_own_nmi(cpu, age);
     ctx.hardlockups.fetch_add(1, Relaxed);
-    incident::record(&hardlockup_incident(&lockup));
+    incident::record(&hardlockup_incident(&lockup), &Details::default());
+    incident::table::hardlockup_ended(cpu);
     lockup.print_over();
 }

@@ -13,13 +13,20 @@ use super::{
     rules::Rules, //
 };
 use crate::{
+    incident,
     logic::{
         fmt::Secs,
         hung_task::causes::{
+            identity,
             EndedCause,
             ReportReason,
             ReportedCause,
             ReportedCauses, //
+        },
+        incident_table::{
+            CauseRoot,
+            Details,
+            How, //
         },
         messages::{
             CausesLeftOut,
@@ -108,6 +115,8 @@ impl RootCauses {
     /// # Context
     ///
     /// Process context.
+    // Not part of the caller's stack frame, nor is `begin`.
+    #[inline(never)]
     pub(super) fn new(tasks: usize) -> Result<Self> {
         let places = Buffer::new(CAUSES, free_memory(), |_| Ok(ReportedCause::default()))?;
         Ok(Self {
@@ -125,6 +134,7 @@ impl RootCauses {
     /// # Context
     ///
     /// Process context.
+    #[inline(never)]
     pub(super) fn begin(&mut self, tasks: usize) {
         if !self.graph.fits(tasks) {
             if let Ok(graph) = HungTaskGraph::new(tasks) {
@@ -178,6 +188,7 @@ impl RootCauses {
                 None
             } else {
                 let oldest = snapshot.id(cause.oldest);
+                incident::table::set_behind(identity(&cause), cause.behind);
                 self.reported.see(&cause, oldest, check.now, check.timeout)
             };
             if reason.is_none() && !is_forced {
@@ -213,19 +224,39 @@ impl RootCauses {
         let blocked = check.hung.saturating_add(check.ignored);
         // Of those that had no place it is not known what they wait behind.
         if is_complete && self.left_out == 0 {
-            let mut recovered = self.blocked.saturating_sub(blocked);
-            while let Some(ended) = self.reported.next_ended() {
-                // It may wait behind another cause now, or be ignored.
-                let key = ended.oldest_key;
-                let is_blocked = self.graph.is_hung(key) || (check.is_blocked)(key);
-                if ended.is_printed && !is_blocked {
-                    let all = u64::from(ended.hung) <= recovered;
-                    recovered = recovered.saturating_sub(ended.hung.into());
-                    print_ended(&ended, all, check.now);
-                }
-            }
+            self.report_ended(check);
         }
         self.blocked = blocked;
+    }
+
+    /// Says which causes are over, after a check that has seen all of them.
+    #[inline(never)]
+    fn report_ended(&mut self, check: &Check<'_>) {
+        let blocked = check.hung.saturating_add(check.ignored);
+        let mut recovered = self.blocked.saturating_sub(blocked);
+        while let Some(ended) = self.reported.next_ended() {
+            // It may wait behind another cause now, or be ignored.
+            let key = ended.oldest_key;
+            let is_hung = self.graph.is_hung(key);
+            let is_blocked = is_hung || (check.is_blocked)(key);
+            let how = match is_alive(&ended) {
+                _ if is_hung => How::Regrouped,
+                _ if is_blocked => How::Unwatched,
+                true => How::Recovered,
+                false => How::Exited,
+            };
+            let age = check.now.saturating_sub(ended.began);
+            incident::table::root_cause_ended(ended.key, how, Some(age));
+            if ended.is_printed && !is_blocked {
+                let all = u64::from(ended.hung) <= recovered;
+                recovered = recovered.saturating_sub(ended.hung.into());
+                print_ended(&ended, all, check.now);
+            }
+        }
+        // Those whose place another cause has taken.
+        for key in incident::table::root_causes().filter(|&key| !self.reported.is_known(key)) {
+            incident::table::root_cause_ended(key, How::Recovered, None);
+        }
     }
 
     /// Ends a check: drops the tasks.
@@ -283,7 +314,22 @@ impl<'a> CauseReport<'a> {
             first: self.reason == Some(ReportReason::New),
             blocker: blocker::find(task),
             owner_is_shown: owner.is_some_and(|owner| self.is_in_deadlock(owner)),
+            details: Details {
+                key: identity(self.cause),
+                root: self.root(),
+                behind: self.cause.behind,
+            },
         })
+    }
+
+    /// What the cause is.
+    fn root(&self) -> CauseRoot {
+        match self.cause.root {
+            Root::Task(root) => CauseRoot::Task(self.snapshot.id(root)),
+            Root::Lock { .. } => CauseRoot::Lock,
+            Root::Deadlock { length, .. } => CauseRoot::Deadlock(length),
+            Root::Stack { .. } => CauseRoot::Place,
+        }
     }
 
     /// Whether a task is part of the deadlock that this is about: no other task that waits for one has a
@@ -336,6 +382,8 @@ impl<'a> CauseReport<'a> {
 
     /// Prints it. `panic_task`: the task that makes the panic if so many that may are enough for one.
     /// Returns whether it was printed.
+    // Not part of the caller's stack frame.
+    #[inline(never)]
     fn print(
         &self,
         report: &mut HungTaskReport<'_>,
@@ -411,6 +459,13 @@ impl<'a> CauseReport<'a> {
             show_task(task);
         }
     }
+}
+
+/// Whether the oldest task of a cause that has ended is alive.
+fn is_alive(ended: &EndedCause) -> bool {
+    // There may be another task at its address by now.
+    let task = task::by_address(ended.oldest_key);
+    task.is_some_and(|task| task.pid() == ended.oldest.pid && !task::is_exiting(&task))
 }
 
 /// Says that a cause is over. `all`: that so many tasks fewer are hung than before, so that none of them

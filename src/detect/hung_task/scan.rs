@@ -28,10 +28,12 @@ use super::{
     }, //
 };
 use crate::{
+    incident,
     logic::{
         hung_task::{
             check::{
                 Outcome,
+                TaskSample,
                 Tracked, //
             },
             scan_policy::{
@@ -46,6 +48,10 @@ use crate::{
             },
             warnings::Warnings, //
         },
+        incident_table::{
+            Details,
+            How, //
+        },
         knobs::{
             HungTaskReportMode,
             Knob, //
@@ -54,6 +60,7 @@ use crate::{
         panic::PanicRequest, //
     },
     report::hung_task::{
+        self,
         HungTask,
         HungTaskReport, //
     },
@@ -147,6 +154,24 @@ fn wait_for_console(control: &ThreadControl) {
     }
 }
 
+/// A task that was reported is hung no more, or frozen. Says so if its report was printed. `before`:
+/// what was known of its sleep.
+#[inline(never)]
+fn stall_ended(task: &Task, before: &Tracked, sample: &TaskSample, now: u64) {
+    let how = if before.same_sleep(sample) {
+        How::Frozen
+    } else if task::is_exiting(task) {
+        How::Exited
+    } else {
+        How::Recovered
+    };
+    let age = before.age(now);
+    incident::table::hung_task_ended(task::key(task), how, age);
+    if before.is_printed && how != How::Frozen {
+        hung_task::print_recovered(task, age);
+    }
+}
+
 impl TrackedTasks {
     /// Makes an empty table.
     ///
@@ -204,6 +229,7 @@ impl TrackedTasks {
             self.table.remove_at(last);
         }
         self.causes = None;
+        incident::table::hung_tasks_unwatched();
         self.update_clock();
         self.ctx.stats.tracked.set(0);
         self.ctx.stats.hung.set(0);
@@ -251,6 +277,30 @@ impl TrackedTasks {
         let ctx = self.ctx.clone();
         let mut warnings = core::mem::take(&mut self.warnings);
         let mut report = HungTaskReport::begin(ctx.report_env(), &mut warnings);
+        let (asleep, hung) = self.check_each(settings, &mut report, control);
+        // After the request, as a write of a rule cancels a request after it has changed the rule.
+        let is_outdated = Rules::read(&ctx.knobs) != settings.rules;
+        let panic_request = report.end(control.should_stop(), is_outdated);
+        if hung == 0 {
+            warnings.forget_causes();
+        }
+        self.warnings = warnings;
+        Checked {
+            asleep,
+            panic_request,
+        }
+    }
+
+    /// Checks each tracked task, and adds those that are hung to the report. Returns how many tracked
+    /// tasks the run queues count, and how many tasks are hung.
+    #[inline(never)]
+    fn check_each(
+        &mut self,
+        settings: &Settings,
+        report: &mut HungTaskReport<'_>,
+        control: &ThreadControl,
+    ) -> (Asleep, u64) {
+        let ctx = self.ctx.clone();
         let mut asleep = Asleep::default();
         let (mut hung, mut ignored): (u64, u64) = (0, 0);
         // How many of the hung tasks may make a panic.
@@ -264,7 +314,9 @@ impl TrackedTasks {
         let tracked_tasks = self.table.len();
         let is_grouped = settings.report == HungTaskReportMode::Grouped;
         if !is_grouped {
-            self.causes = None;
+            if self.causes.take().is_some() {
+                incident::table::root_causes_unwatched();
+            }
         } else if let Some(causes) = &mut self.causes {
             causes.begin(tracked_tasks);
         }
@@ -287,6 +339,7 @@ impl TrackedTasks {
                 break;
             };
             let sample = task::sample(task);
+            let before = entry.tracked;
             let outcome = entry.tracked.check_wait(
                 &sample,
                 now,
@@ -295,6 +348,10 @@ impl TrackedTasks {
                 || ctx.io_waits.wait_of(task),
                 || settings.rules.ignore(task),
             );
+            let goes_on = outcome != Outcome::Awake && entry.tracked.is_reported();
+            if before.is_reported() && !goes_on {
+                stall_ended(task, &before, &sample, now);
+            }
             if outcome == Outcome::Awake {
                 // The last entry takes this index and is checked next.
                 self.table.remove_at(index);
@@ -346,19 +403,12 @@ impl TrackedTasks {
                 continue;
             }
             if let Some(task) = entry.task.clone() {
-                let blocker = blocker::find(&task);
-                let owner = blocker
-                    .as_ref()
-                    .and_then(|blocker| blocker.owner.as_deref());
-                let owner_is_shown = owner.is_some_and(|owner| self.is_hung(owner, now, settings));
-                let found = HungTask {
-                    task: &task,
-                    age,
-                    first,
-                    blocker,
-                    owner_is_shown,
-                };
-                report.add(&found, panic_count);
+                let found = (&*task, &tracked, first);
+                let is_printed = self.report_task(report, found, now, settings, panic_count);
+                let entry = self.table.entry_mut(index.wrapping_sub(1));
+                if let Some(entry) = entry.filter(|_| is_printed) {
+                    entry.tracked.is_printed = true;
+                }
                 wait_for_console(control);
             }
             // A report takes as long as the console does. A setting that was changed meanwhile
@@ -390,7 +440,7 @@ impl TrackedTasks {
                     timeout: settings.timeout,
                 };
                 let due = &mut self.due;
-                causes.report(&mut report, &check, || {
+                causes.report(report, &check, || {
                     wait_for_console(control);
                     let is_changed = Settings::read(&ctx.knobs).as_ref() != Some(settings);
                     if is_changed {
@@ -405,17 +455,36 @@ impl TrackedTasks {
                 self.causes = None;
             }
         }
-        // After the request, as a write of a rule cancels a request after it has changed the rule.
-        let is_outdated = Rules::read(&ctx.knobs) != settings.rules;
-        let panic_request = report.end(control.should_stop(), is_outdated);
-        if hung == 0 {
-            warnings.forget_causes();
-        }
-        self.warnings = warnings;
-        Checked {
-            asleep,
-            panic_request,
-        }
+        (asleep, hung)
+    }
+
+    /// Reports a task by itself. Returns whether it was printed.
+    #[inline(never)]
+    fn report_task(
+        &self,
+        report: &mut HungTaskReport<'_>,
+        (task, tracked, first): (&Task, &Tracked, bool),
+        now: u64,
+        settings: &Settings,
+        panic_count: u64,
+    ) -> bool {
+        let blocker = blocker::find(task);
+        let owner = blocker
+            .as_ref()
+            .and_then(|blocker| blocker.owner.as_deref());
+        let owner_is_shown = owner.is_some_and(|owner| self.is_hung(owner, now, settings));
+        let found = HungTask {
+            task,
+            age: tracked.age(now),
+            first,
+            blocker,
+            owner_is_shown,
+            details: Details {
+                key: task::key(task) as u64,
+                ..Details::default()
+            },
+        };
+        report.add(&found, panic_count)
     }
 
     /// Scans for sleeping tasks that are not tracked yet, and tracks them. `asleep` of the tracked

@@ -82,8 +82,8 @@ pub struct EndedCause {
     pub oldest: TaskId,
 }
 
-/// What a cause is remembered by: the lock, whoever owns it, or what the cause is.
-fn identity(cause: &RootCause) -> u64 {
+/// What a cause is remembered by: the lock, whoever owns it, or what the cause is. Not 0.
+pub fn identity(cause: &RootCause) -> u64 {
     match cause.lock {
         0 => cause.key,
         // The kernel's addresses have the uppermost bit, so that this is none of them.
@@ -187,6 +187,11 @@ where
             oldest,
         };
         Some(ReportReason::New)
+    }
+
+    /// Whether a cause is remembered. `key`: its [`identity`].
+    pub fn is_known(&self, key: u64) -> bool {
+        self.causes.iter().any(|known| known.key == key)
     }
 
     fn find(&mut self, cause: &RootCause) -> Option<&mut ReportedCause> {

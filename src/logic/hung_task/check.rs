@@ -129,6 +129,8 @@ pub struct Tracked {
     wait: Wait,
     /// When the kernel last woke it, or the sleep was first sampled.
     woken: u64,
+    /// Whether a report about this sleep was printed.
+    pub is_printed: bool,
 }
 
 /// What a task waits for, as far as that tells one wait from another.
@@ -199,6 +201,7 @@ impl Tracked {
             may_hang: sample.may_hang(),
             wait: Wait::Unknown,
             woken: now,
+            is_printed: false,
         }
     }
 
@@ -269,6 +272,11 @@ impl Tracked {
         let first = self.reported_age == 0;
         self.reported_age = age;
         Outcome::Hung { first }
+    }
+
+    /// Whether this sleep was reported: the task is hung as far as is known.
+    pub fn is_reported(&self) -> bool {
+        self.reported_age != 0
     }
 
     /// Whether `sample` shows the task in the sleep that is being tracked.

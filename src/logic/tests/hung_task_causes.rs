@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use vigil_logic::{
     blocker::LockKind,
-    hung_task::causes::{EndedCause, ReportReason, ReportedCause, ReportedCauses},
+    hung_task::causes::{identity, EndedCause, ReportReason, ReportedCause, ReportedCauses},
     task::TaskId,
     wait_graph::{Root, RootCause, RootKind},
 };
@@ -159,6 +159,22 @@ fn a_convoy_is_one_cause() {
     assert_eq!(check(&mut causes, 1040, &twice).0, [None, None]);
     causes.begin_check();
     assert_eq!(causes.next_ended().map(|ended| ended.hung), Some(10));
+}
+
+/// A cause is known from when it is seen until its end is returned, or it gives up its place.
+#[test]
+fn known_while_it_has_a_place() {
+    let mut causes = causes(1);
+    let key = |key| identity(&cause(key, 1));
+    assert!(!causes.is_known(key(7)));
+    see(&mut causes, 1000, cause(7, 1));
+    assert!(causes.is_known(key(7)));
+    // The other one takes its place.
+    see(&mut causes, 1010, cause(8, 1));
+    assert!(!causes.is_known(key(7)) && causes.is_known(key(8)));
+    causes.begin_check();
+    assert_eq!(causes.next_ended().map(|ended| ended.key), Some(key(8)));
+    assert!(!causes.is_known(key(8)));
 }
 
 /// What is due stays due until it is printed; then its times begin.

@@ -182,6 +182,26 @@ fn a_context_switch_restarts_the_age() {
     assert_eq!(tracked.check(&at(D, 8), 31 * SEC, timeout), Waiting);
 }
 
+/// A stall that was reported is over with the next context switch, or when the task is frozen; a longer
+/// timeout does not end it.
+#[test]
+fn a_reported_stall_ends() {
+    for (next, ends) in [(at(D, 7), false), (at(D, 8), true), (at(FROZEN_D, 7), true)] {
+        let mut tracked = Tracked::new(&at(D, 7), 0);
+        assert!(!tracked.is_reported());
+        assert_eq!(tracked.check(&at(D, 7), 10 * SEC, 10 * SEC), FIRST);
+        tracked.is_printed = true;
+        assert!(tracked.is_reported());
+        assert_eq!(tracked.check(&next, 11 * SEC, 100 * SEC), Waiting);
+        assert_eq!(tracked.is_reported(), !ends, "{next:?}");
+    }
+    // What is known of the next sleep has nothing of it.
+    let mut tracked = Tracked::new(&at(D, 7), 0);
+    tracked.is_printed = true;
+    tracked.check(&at(D, 8), SEC, 10 * SEC);
+    assert!(!tracked.is_printed);
+}
+
 #[test]
 fn a_thawed_task_begins_anew() {
     // The freezer changes the state of a sleeper without letting it run.

@@ -37,6 +37,7 @@ const SOURCES: [(&str, &str); 33] = sources![
     "cpuhp",
     "crash_record",
     "debugfs",
+    "incident_table",
     "irqstat",
     "kallsyms",
     "ksyms",

@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table of recent incidents: `vigil/incidents` in debugfs.
+//!
+//! Each incident has a number of its own, its id, and a place in the table. It is *on* until its end
+//! is noticed, and stays listed until its place is needed for another one ([`choose`]). A place is
+//! written by one CPU or thread at a time, which claims it by a compare-and-exchange of its
+//! [`PlaceState`]:
+//!
+//! ```text
+//!   Free ----> Claimed ----> On(id) ----> Claimed ----> Ended(id)
+//!                 ^             |  its end, or a       |
+//!                 |             |  new number behind   |
+//!                 +-------------+----------------------+
+//!                    another incident needs the place
+//! ```
+//!
+//! Here are what a place says ([`Listed`]) as words, the choice of a place, and the text.
+
+use super::{
+    blocker::{
+        LockKind,
+        LockName, //
+    },
+    fmt::{
+        LogStamp,
+        Secs, //
+    },
+    incident::{
+        Incident,
+        IncidentKind,
+        Wait, //
+    },
+    task::{
+        Comm,
+        TaskId,
+        TASK_COMM_LEN, //
+    }, //
+};
+use core::fmt;
+
+/// How many incidents the table holds.
+pub const PLACES: usize = 64;
+/// Words of a place, besides its state.
+pub const WORDS: usize = 17;
+/// Index of the word that holds [`ListedKind`] and the CPU.
+pub const KIND_WORD: usize = 0;
+/// Index of the word that holds [`Details::key`].
+pub const KEY_WORD: usize = 4;
+
+/// Who writes a place now, or which incident it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceState {
+    /// It holds nothing.
+    Free,
+    /// A CPU or a thread is writing it.
+    Claimed,
+    /// The incident with this id, which is on as far as is known.
+    On(u64),
+    /// The incident with this id, which has ended.
+    Ended(u64),
+}
+
+impl PlaceState {
+    const FREE: u64 = 0;
+    const CLAIMED: u64 = u64::MAX;
+
+    /// The state in one word. Ids have 62 bits, and are not 0.
+    pub const fn pack(self) -> u64 {
+        match self {
+            Self::Free => Self::FREE,
+            Self::Claimed => Self::CLAIMED,
+            Self::On(id) => id << 1,
+            Self::Ended(id) => id << 1 | 1,
+        }
+    }
+
+    /// The state that [`PlaceState::pack`] has packed.
+    pub const fn unpack(word: u64) -> Self {
+        match word {
+            Self::FREE => Self::Free,
+            Self::CLAIMED => Self::Claimed,
+            word if word & 1 == 0 => Self::On(word >> 1),
+            word => Self::Ended(word >> 1),
+        }
+    }
+
+    /// The id of the incident that it holds.
+    pub const fn id(self) -> Option<u64> {
+        match self {
+            Self::Free | Self::Claimed => None,
+            Self::On(id) | Self::Ended(id) => Some(id),
+        }
+    }
+
+    /// What comes first is given up first: a free place, the oldest incident that has ended, the oldest
+    /// one.
+    const fn rank(self) -> Option<(u8, u64)> {
+        match self {
+            Self::Free => Some((0, 0)),
+            Self::Ended(id) => Some((1, id)),
+            Self::On(id) => Some((2, id)),
+            Self::Claimed => None,
+        }
+    }
+}
+
+/// Chooses the place for a new incident: a free one, or that of the oldest incident that has ended, or
+/// else that of the oldest incident. `None`: all are being written.
+pub fn choose<P>(places: impl Iterator<Item = (P, PlaceState)>) -> Option<(P, PlaceState)> {
+    let mut chosen: Option<(P, PlaceState, (u8, u64))> = None;
+    for (place, state) in places {
+        let Some(rank) = state.rank() else {
+            continue;
+        };
+        if chosen.as_ref().is_none_or(|(_, _, least)| rank < *least) {
+            chosen = Some((place, state, rank));
+        }
+    }
+    chosen.map(|(place, state, _)| (place, state))
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListedKind {
+    /// A hung task.
+    HungTask = 1,
+    /// A soft lockup.
+    SoftLockup = 2,
+    /// A hard lockup.
+    HardLockup = 3,
+    /// A CPU that does not run.
+    UnresponsiveCpu = 4,
+    /// A root cause of hung tasks.
+    RootCause = 5,
+}
+
+impl ListedKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::HungTask => "hung task",
+            Self::SoftLockup => "soft lockup",
+            Self::HardLockup => "hard lockup",
+            Self::UnresponsiveCpu => "unresponsive CPU",
+            Self::RootCause => "root cause",
+        }
+    }
+}
+
+/// What hung tasks wait behind in the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CauseRoot {
+    /// The incident is no root cause.
+    #[default]
+    None,
+    /// A task that waits for no lock.
+    Task(TaskId),
+    /// A lock without a known owner: the one of [`Listed::wait`].
+    Lock,
+    /// A deadlock of so many tasks.
+    Deadlock(u32),
+    /// A place in the code.
+    Place,
+}
+
+/// What the table keeps of an incident besides what the crash record has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// What whoever finds the incident knows it by, to say that it has ended: the address of a hung
+    /// task, the identity of a root cause. Not shown.
+    pub key: u64,
+    /// What a root cause is.
+    pub root: CauseRoot,
+    /// How many hung tasks wait behind it.
+    pub behind: u32,
+}
+
+/// How an incident has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The CPU or the task goes on.
+    Recovered = 1,
+    /// The task has exited.
+    Exited = 2,
+    /// The task waits behind another root cause now.
+    Regrouped = 3,
+    /// The task was frozen.
+    Frozen = 4,
+    /// Whether it goes on is not watched any more: the detector was switched off.
+    Unwatched = 5,
+}
+
+impl How {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Exited => "task exited",
+            Self::Regrouped => "other cause",
+            Self::Frozen => "task frozen",
+            Self::Unwatched => "not watched",
+        }
+    }
+
+    const fn unpack(number: u64) -> Option<Self> {
+        match number {
+            1 => Some(Self::Recovered),
+            2 => Some(Self::Exited),
+            3 => Some(Self::Regrouped),
+            4 => Some(Self::Frozen),
+            5 => Some(Self::Unwatched),
+            _ => None,
+        }
+    }
+}
+
+/// The end of an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// How it has ended.
+    pub how: How,
+    /// When that was noticed, in nanoseconds on the clock that stamps the log.
+    pub at: u64,
+    /// How long the incident had lasted then, in nanoseconds.
+    pub age: u64,
+}
+
+/// An incident in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// What was found.
+    pub kind: ListedKind,
+    /// The CPU that is stuck, or on which the task ran last.
+    pub cpu: u32,
+    /// The task that hangs, or that runs on the stuck CPU; `None` if that is not known.
+    pub task: Option<TaskId>,
+    /// When it was found, in nanoseconds on the clock that stamps the log.
+    pub found: u64,
+    /// How long it had lasted then, in nanoseconds.
+    pub age: u64,
+    /// The lock that the task waits for.
+    pub wait: Option<Wait>,
+    /// What only the table keeps.
+    pub details: Details,
+    /// Its end; `None`: it is on as far as is known.
+    pub end: Option<End>,
+}
+
+/// Two numbers in a word.
+const fn pair(low: u32, high: u32) -> u64 {
+    low as u64 | (high as u64) << 32
+}
+
+/// The numbers in a word.
+const fn halves(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
+}
+
+/// No task has this PID, so that it stands for none.
+const NO_PID: u32 = u32::MAX;
+
+/// A task as its PID and two words.
+fn task_words(task: Option<TaskId>) -> (u32, [u64; 2]) {
+    let Some(task) = task else {
+        return (NO_PID, [0; 2]);
+    };
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = task.comm.padded();
+    let comm = [
+        u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        u64::from_le_bytes([i, j, k, l, m, n, o, p]),
+    ];
+    (task.pid as u32, comm)
+}
+
+/// The reverse of [`task_words`].
+fn task_of(pid: u32, first: u64, second: u64) -> Option<TaskId> {
+    if pid == NO_PID {
+        return None;
+    }
+    let mut comm = [0; TASK_COMM_LEN];
+    let bytes = first.to_le_bytes().into_iter().chain(second.to_le_bytes());
+    for (to, from) in comm.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    Some(TaskId {
+        comm: Comm::new(comm),
+        pid: pid as i32,
+    })
+}
+
+fn lock_number(kind: LockKind) -> u32 {
+    match kind {
+        LockKind::Mutex => 1,
+        LockKind::Semaphore => 2,
+        LockKind::RwSemReader => 3,
+        LockKind::RwSemWriter => 4,
+        LockKind::RtMutex => 5,
+        LockKind::RtLock => 6,
+    }
+}
+
+fn lock_of(number: u32) -> Option<LockKind> {
+    match number {
+        1 => Some(LockKind::Mutex),
+        2 => Some(LockKind::Semaphore),
+        3 => Some(LockKind::RwSemReader),
+        4 => Some(LockKind::RwSemWriter),
+        5 => Some(LockKind::RtMutex),
+        6 => Some(LockKind::RtLock),
+        _ => None,
+    }
+}
+
+/// The word at [`KIND_WORD`].
+pub const fn kind_word(kind: ListedKind, cpu: u32) -> u64 {
+    pair(kind as u32, cpu)
+}
+
+impl Listed {
+    /// An incident that is found now.
+    pub fn new(incident: &Incident, details: &Details) -> Self {
+        let kind = match (incident.kind, details.root) {
+            (IncidentKind::HungTask, CauseRoot::None) => ListedKind::HungTask,
+            (IncidentKind::HungTask, _) => ListedKind::RootCause,
+            (IncidentKind::SoftLockup, _) => ListedKind::SoftLockup,
+            (IncidentKind::HardLockup, _) => ListedKind::HardLockup,
+            (IncidentKind::UnresponsiveCpu, _) => ListedKind::UnresponsiveCpu,
+        };
+        Self {
+            kind,
+            cpu: incident.cpu,
+            task: incident.task,
+            found: incident.found,
+            age: incident.age,
+            wait: incident.wait,
+            details: *details,
+            end: None,
+        }
+    }
+
+    /// When it began, in nanoseconds on the clock that stamps the log, without pauses.
+    pub fn began(&self) -> u64 {
+        self.found.saturating_sub(self.age)
+    }
+
+    /// How long it has lasted `now`, if it is on.
+    pub fn age_at(&self, now: u64) -> u64 {
+        self.age.saturating_add(now.saturating_sub(self.found))
+    }
+
+    /// The words of a place.
+    pub fn encode(&self) -> [u64; WORDS] {
+        let (pid, [comm0, comm1]) = task_words(self.task);
+        let (lock, address, owner) = match self.wait {
+            None => (0, 0, None),
+            Some(wait) => (lock_number(wait.lock), wait.address, wait.owner),
+        };
+        let (owner_pid, [owner0, owner1]) = task_words(owner);
+        let (root, number, task) = match self.details.root {
+            CauseRoot::None => (0, 0, None),
+            CauseRoot::Task(task) => (1, 0, Some(task)),
+            CauseRoot::Lock => (2, 0, None),
+            CauseRoot::Deadlock(length) => (3, length, None),
+            CauseRoot::Place => (4, 0, None),
+        };
+        let (root_pid, [root0, root1]) = task_words(task);
+        let number = if root == 1 { root_pid } else { number };
+        let (how, at, end_age) = match self.end {
+            None => (0, 0, 0),
+            Some(end) => (end.how as u64, end.at, end.age),
+        };
+        [
+            kind_word(self.kind, self.cpu),
+            pair(pid, self.details.behind),
+            comm0,
+            comm1,
+            self.details.key,
+            self.found,
+            self.age,
+            pair(lock, owner_pid),
+            address as u64,
+            owner0,
+            owner1,
+            pair(root, number),
+            root0,
+            root1,
+            how,
+            at,
+            end_age,
+        ]
+    }
+
+    /// What [`Listed::encode`] has made these words of. `None`: they are of no incident.
+    pub fn decode(words: &[u64; WORDS]) -> Option<Self> {
+        let [kind_cpu, pid_behind, comm0, comm1, key, found, age, rest @ ..] = *words;
+        let [lock_owner, address, owner0, owner1, root, root0, root1, how, at, end_age] = rest;
+        let (kind, cpu) = halves(kind_cpu);
+        let kind = match kind {
+            1 => ListedKind::HungTask,
+            2 => ListedKind::SoftLockup,
+            3 => ListedKind::HardLockup,
+            4 => ListedKind::UnresponsiveCpu,
+            5 => ListedKind::RootCause,
+            _ => return None,
+        };
+        let (pid, behind) = halves(pid_behind);
+        let (lock, owner_pid) = halves(lock_owner);
+        let wait = lock_of(lock).map(|lock| Wait {
+            lock,
+            address: address as usize,
+            owner: task_of(owner_pid, owner0, owner1),
+        });
+        let (root, number) = halves(root);
+        let root = match root {
+            1 => CauseRoot::Task(task_of(number, root0, root1)?),
+            2 => CauseRoot::Lock,
+            3 => CauseRoot::Deadlock(number),
+            4 => CauseRoot::Place,
+            _ => CauseRoot::None,
+        };
+        Some(Self {
+            kind,
+            cpu,
+            task: task_of(pid, comm0, comm1),
+            found,
+            age,
+            wait,
+            details: Details { key, root, behind },
+            end: How::unpack(how).map(|how| End {
+                how,
+                at,
+                age: end_age,
+            }),
+        })
+    }
+}
+
+/// The line above the incidents, with the names of the columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Heading;
+
+impl fmt::Display for Heading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [id, kind, began, found, ended, state] =
+            ["ID", "KIND", "BEGAN", "REPORTED", "ENDED", "STATE"];
+        let [cpu, behind, task, cause] = ["CPU", "BEHIND", "TASK", "CAUSE"];
+        write!(
+            f,
+            "{id:<16} {kind:<16} {began:>14} {found:>14} {ended:>14} {state:<24} {cpu:>4} {behind:>6} {task:<22} {cause}"
+        )
+    }
+}
+
+/// The line of an incident.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Its id.
+    pub id: u64,
+    /// What the table says of it.
+    pub listed: &'a Listed,
+    /// Now, in nanoseconds on the clock that stamps the log.
+    pub now: u64,
+}
+
+/// Pads what is written through it to a width, as `{:<width}` does with a string.
+struct Padded<'a, 'b> {
+    f: &'a mut fmt::Formatter<'b>,
+    left: usize,
+}
+
+impl fmt::Write for Padded<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.left = self.left.saturating_sub(text.len());
+        self.f.write_str(text)
+    }
+}
+
+/// Writes a value and blanks behind it up to a width.
+fn pad(f: &mut fmt::Formatter<'_>, width: usize, value: fmt::Arguments<'_>) -> fmt::Result {
+    // Not `{:width$}`, whose conversion has a panic path.
+    let mut padded = Padded { f, left: width };
+    fmt::Write::write_fmt(&mut padded, value)?;
+    for _ in 0..padded.left {
+        f.write_str(" ")?;
+    }
+    Ok(())
+}
+
+/// Writes a time with blanks before it, up to the width of a column.
+fn stamp(f: &mut fmt::Formatter<'_>, time: u64) -> fmt::Result {
+    let seconds = time / super::NSEC_PER_SEC;
+    let micros = time % super::NSEC_PER_SEC / 1000;
+    write!(f, " {seconds:>7}.{micros:06}")
+}
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, listed, now } = *self;
+        write!(f, "{id:<16} {:<16}", listed.kind.name())?;
+        stamp(f, listed.began())?;
+        stamp(f, listed.found)?;
+        match listed.end {
+            None => {
+                let age = listed.age_at(now) / DECISECOND * DECISECOND;
+                write!(f, " {:>14} ", "-")?;
+                pad(f, 24, format_args!("still on, {} s", Secs(age)))?;
+            }
+            Some(end) => {
+                let age = end.age / DECISECOND * DECISECOND;
+                stamp(f, end.at)?;
+                f.write_str(" ")?;
+                pad(
+                    f,
+                    24,
+                    format_args!("{} after {} s", end.how.name(), Secs(age)),
+                )?;
+            }
+        }
+        write!(f, " {:>4} ", listed.cpu)?;
+        match listed.kind {
+            ListedKind::RootCause => write!(f, "{:>6} ", listed.details.behind)?,
+            _ => write!(f, "{:>6} ", "-")?,
+        }
+        match listed.task {
+            Some(task) => pad(f, 22, format_args!("{task}"))?,
+            None => pad(f, 22, format_args!("-"))?,
+        }
+        write!(f, " {}", Cause(listed))
+    }
+}
+
+/// Ages are shown in tenths of a second: so many nanoseconds.
+const DECISECOND: u64 = super::NSEC_PER_SEC / 10;
+
+/// What an incident comes from, as far as is known.
+struct Cause<'a>(&'a Listed);
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wait = self.0.wait;
+        let lock = wait.map(|wait| LockName {
+            kind: wait.lock,
+            address: wait.address,
+        });
+        match (self.0.details.root, lock) {
+            (CauseRoot::Task(root), Some(lock)) => write!(f, "{root} ({lock})"),
+            (CauseRoot::Task(root), None) => write!(f, "{root}"),
+            (CauseRoot::Lock, Some(lock)) => write!(f, "{lock}, owner not known"),
+            (CauseRoot::Lock, None) => f.write_str("lock, owner not known"),
+            (CauseRoot::Deadlock(length), _) => write!(f, "deadlock of {length}"),
+            (CauseRoot::Place, _) => f.write_str("same place in the code"),
+            (CauseRoot::None, Some(lock)) => match wait.and_then(|wait| wait.owner) {
+                Some(owner) => write!(f, "{lock} {} {owner}", lock.kind.held_by()),
+                None => write!(f, "{lock}"),
+            },
+            (CauseRoot::None, None) => f.write_str("-"),
+        }
+    }
+}
+
+/// The first line of the list.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    /// Incidents since load.
+    pub total: u64,
+    /// Now, in nanoseconds on the clock that stamps the log.
+    pub now: u64,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { total, now } = *self;
+        write!(
+            f,
+            "{total} incidents since load, at most {PLACES} of them listed, newest first; it is now [{}]",
+            LogStamp(now)
+        )
+    }
+}
