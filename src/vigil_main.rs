@@ -167,7 +167,8 @@ struct Vigil {
     _hung_task_thread: KThread,
     /// Waits for the thread to end, which may be printing. Before the detectors, whose state it reads.
     _sys_info_threads: SysInfoThreads,
-    /// Waits for running reads. Before the detectors, whose state it shows.
+    /// Waits for running reads. Before the detectors, whose state it shows; after the hung-task thread,
+    /// for which a read waits until it has ended.
     _debugfs: Option<DebugfsFiles>,
     /// Waits for running reads and writes. Before the detectors, which a write reconfigures.
     _kernel_names: Option<SysctlTable<SysctlHandler>>,
@@ -358,7 +359,7 @@ impl kernel::Module for Vigil {
                 backtracer.clone(),
                 queues,
                 panic.clone(),
-            ),
+            )?,
             GFP_KERNEL,
         )?;
         let thread = HungTaskThread::new(hung_task_ctx.clone())?;
@@ -426,11 +427,11 @@ impl kernel::Module for Vigil {
             LockupCountFiles::new(lockups.ctx().clone()),
         )?;
         let status = Arc::new(
-            StatusFile::new(hung_task_ctx, lockups.clone(), kernel_names),
+            StatusFile::new(hung_task_ctx.clone(), lockups.clone(), kernel_names),
             GFP_KERNEL,
         )?;
         // Not an error: some machines have debugfs off, and reports go to the log.
-        let debugfs = DebugfsFiles::register(status.clone())
+        let debugfs = DebugfsFiles::register(status.clone(), hung_task_ctx)
             .inspect_err(|error| {
                 let errno = error.to_errno();
                 printk::err(format_args!("{}", NoStatusFile { errno }));

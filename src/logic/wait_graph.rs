@@ -533,6 +533,15 @@ where
         node_ref(nodes, owner).map(|_| owner as usize)
     }
 
+    /// The task that stands for what the task with this index waits for, if that is a lock without a known
+    /// owner, or a place in the code: the oldest one of those that wait for it directly. `None`: it is
+    /// something else, or the task does not wait for it directly.
+    pub fn end_of(&self, index: usize) -> Option<usize> {
+        let node = self.resolved_nodes().get(index)?;
+        let is_end = node.owner == NONE && node.common_end().is_some();
+        is_end.then_some(node.root as usize)
+    }
+
     /// The hung tasks of a root cause of this graph, the oldest one first.
     pub fn members(&self, cause: &RootCause) -> Tasks<'_> {
         Tasks::new(self.resolved_nodes(), cause.oldest, Step::Member)

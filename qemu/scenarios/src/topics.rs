@@ -26,6 +26,7 @@ mod hung_suspend;
 mod hung_time;
 mod hung_wait;
 mod hung_where;
+mod incidents;
 mod kdump;
 mod kernel_names;
 mod knobs;
@@ -68,6 +69,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("hung_time", hung_time::scenarios()),
         ("hung_wait", hung_wait::scenarios()),
         ("hung_where", hung_where::scenarios()),
+        ("incidents", incidents::scenarios()),
         ("kdump", kdump::scenarios()),
         ("kernel_names", kernel_names::scenarios()),
         ("knobs", knobs::scenarios()),

@@ -4,6 +4,10 @@
 //! atomic.
 
 use super::{
+    graph_request::{
+        GraphRequests,
+        WaitGraphAnswer, //
+    },
     io_wait::IoWaits,
     rules::Rules, //
 };
@@ -31,14 +35,17 @@ use crate::{
         }, //
     }, //
 };
-use kernel::sync::{
-    atomic::{
-        Acquire,
-        Atomic,
-        Relaxed,
-        Release, //
-    },
-    Arc, //
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
+    }, //
 };
 
 /// What the hung-task thread needs of the module, and what it shows of itself.
@@ -55,6 +62,8 @@ pub(crate) struct HungTaskCtx {
     pub(crate) panic: Arc<PanicControl>,
     /// What the thread has done since load.
     pub(crate) stats: Stats,
+    /// Requests for the graph of who waits for whom.
+    pub(super) graph_requests: Pin<KBox<GraphRequests>>,
     control: Arc<ThreadControl>,
     /// [`monotonic`] time at which the current suspend began; 0 when there is none.
     suspended_at: Atomic<u64>,
@@ -126,14 +135,19 @@ impl Counter {
 
 impl HungTaskCtx {
     /// Makes the context of a thread that `control` is to wake.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     pub(crate) fn new(
         knobs: Arc<Knobs>,
         control: Arc<ThreadControl>,
         backtracer: Arc<Backtracer>,
         queues: Result<RunQueues, Unreadable>,
         panic: Arc<PanicControl>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
+            graph_requests: KBox::pin_init(GraphRequests::new(), GFP_KERNEL)?,
             knobs,
             io_waits: IoWaits::new(backtracer.ksyms()),
             backtracer,
@@ -143,7 +157,20 @@ impl HungTaskCtx {
             control,
             suspended_at: Atomic::new(0),
             suspended_ns: Atomic::new(0),
-        }
+        })
+    }
+
+    /// Who waits for whom now, from the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`GraphRequests::ask`].
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(crate) fn wait_graph(&self) -> Result<WaitGraphAnswer> {
+        self.graph_requests.ask(&self.control)
     }
 
     /// Kernel functions that are not exported.

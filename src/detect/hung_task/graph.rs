@@ -5,9 +5,16 @@
 //!
 //! It belongs to the thread: no lock is taken. Between two checks it keeps no task.
 
-use super::blocker;
+use super::{
+    blocker,
+    graph_request::{
+        GraphRequest,
+        WaitGraphAnswer, //
+    }, //
+};
 use crate::{
     logic::{
+        dot,
         hung_task::table,
         wait_graph::{
             Node,
@@ -167,6 +174,25 @@ impl HungTaskGraph {
             graph: &self.graph,
             tasks: &self.tasks,
         }
+    }
+
+    /// Answers a request. `hung`: how many tasks are hung.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(super) fn answer(&self, mut request: GraphRequest, hung: u64) -> Result<WaitGraphAnswer> {
+        let mut places = Buffer::new(self.graph.len(), free_memory(), |_| Ok(0))?;
+        let selection = dot::select(&self.graph, request.tasks(), &mut places);
+        for task in request.tasks().iter_mut().take(selection.shown) {
+            task.task = self.snapshot().id(task.index as usize);
+        }
+        let more = hung.saturating_sub(selection.hung_shown);
+        Ok(request.answer(selection.shown, more))
     }
 
     /// Whether the task with this key is one of the hung tasks.

@@ -21,6 +21,7 @@ use super::{
         HungTaskCtx,
         Settings, //
     },
+    graph::HungTaskGraph,
     rules::Rules,
     unpaused::{
         Time,
@@ -154,6 +155,52 @@ fn wait_for_console(control: &ThreadControl) {
     }
 }
 
+/// Answers a request for the graph of who waits for whom, if there is one.
+///
+/// # Context
+///
+/// Process context, may sleep.
+#[inline(never)]
+fn answer_graph_request(
+    ctx: &HungTaskCtx,
+    table: &Table<Entries, Buckets>,
+    now: u64,
+    timeout: u64,
+) {
+    if let Some(request) = ctx.graph_requests.take() {
+        let graph = graph_of(table, now, timeout);
+        let answer = graph.and_then(|(graph, hung)| graph.answer(request, hung));
+        ctx.graph_requests.answer(answer);
+    }
+}
+
+/// The graph of the tracked tasks that are hung, and how many these are.
+#[inline(never)]
+fn graph_of(
+    table: &Table<Entries, Buckets>,
+    now: u64,
+    timeout: u64,
+) -> Result<(HungTaskGraph, u64)> {
+    let mut graph = HungTaskGraph::new(table.len())?;
+    let mut hung: u64 = 0;
+    let mut looked_at: u32 = 0;
+    for entry in table.entries() {
+        looked_at = looked_at.wrapping_add(1);
+        if looked_at % BATCH == 0 {
+            cond_resched();
+        }
+        let Some(task) = &entry.task else {
+            continue;
+        };
+        if entry.tracked.is_hung(&task::sample(task), now, timeout) {
+            hung = hung.saturating_add(1);
+            graph.add_hung(task, entry.tracked.age(now));
+        }
+    }
+    graph.resolve();
+    Ok((graph, hung))
+}
+
 /// A task that was reported is hung no more, or frozen. Says so if its report was printed. `before`:
 /// what was known of its sleep.
 #[inline(never)]
@@ -251,6 +298,17 @@ impl TrackedTasks {
         self.update_clock();
         self.ctx.stats.tracked.set(self.table.len() as u64);
         self.ctx.stats.paused_ns.set(self.clock.paused_ns());
+    }
+
+    /// Answers a request for the graph of who waits for whom, if there is one. `timeout`: after so many
+    /// nanoseconds a task is hung.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(super) fn answer_graph_request(&mut self, timeout: u64) {
+        let now = self.clock.now().unpaused;
+        answer_graph_request(&self.ctx, &self.table, now, timeout);
     }
 
     /// Whether `task` is hung and not ignored, reported or not.
@@ -411,6 +469,7 @@ impl TrackedTasks {
                 }
                 wait_for_console(control);
             }
+            answer_graph_request(&ctx, &self.table, now, settings.timeout);
             // A report takes as long as the console does. A setting that was changed meanwhile
             // holds for the other tasks.
             if Settings::read(&ctx.knobs).as_ref() != Some(settings) {
@@ -442,6 +501,7 @@ impl TrackedTasks {
                 let due = &mut self.due;
                 causes.report(report, &check, || {
                     wait_for_console(control);
+                    answer_graph_request(&ctx, table, now, settings.timeout);
                     let is_changed = Settings::read(&ctx.knobs).as_ref() != Some(settings);
                     if is_changed {
                         *due = 0;

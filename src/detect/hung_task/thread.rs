@@ -167,6 +167,7 @@ impl ThreadFn for HungTaskThread {
         while !control.should_stop() {
             let Some(settings) = Settings::read(&self.ctx.knobs) else {
                 self.tasks.clear();
+                self.tasks.answer_graph_request(u64::MAX);
                 last_check = None;
                 control.wait(None);
                 continue;
@@ -174,6 +175,7 @@ impl ThreadFn for HungTaskThread {
             if last_settings.as_ref() != Some(&settings) {
                 self.tasks.settings_changed();
             }
+            self.tasks.answer_graph_request(settings.timeout);
             let now = self.tasks.now();
             let next = last_check.map_or(now.monotonic, |at: u64| {
                 at.saturating_add(settings.interval)
@@ -198,6 +200,7 @@ impl ThreadFn for HungTaskThread {
             last_settings = Some(settings);
         }
         self.tasks.clear();
+        self.ctx.graph_requests.close();
     }
 }
 

@@ -128,6 +128,11 @@ where
         self.entries.get(index)
     }
 
+    /// All entries.
+    pub fn entries(&self) -> &[Entry<P>] {
+        self.entries.get(..self.len).unwrap_or_default()
+    }
+
     /// The entry with this index; `None` from [`Table::len`] on.
     pub fn entry_mut(&mut self, index: usize) -> Option<&mut Entry<P>> {
         if index < self.len {

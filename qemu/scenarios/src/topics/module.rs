@@ -331,6 +331,8 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
           for value in 0 1 2 -1; do echo $value > /proc/sys/vigil/hung_task_timeout_secs
           echo 1 > /proc/sys/vigil/hung_task_check_interval_secs
           while read -r line; do :; done < /sys/kernel/debug/vigil/status && : > /tmp/read
+          while read -r line; do :; done < /sys/kernel/debug/vigil/incidents
+          while read -r line; do :; done < /sys/kernel/debug/vigil/waitgraph.dot && : > /tmp/read2
           done; done' &
          wait"#,
     )?;
@@ -342,7 +344,7 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
     ensure!(!writers.ended(), "the writers ended: {}", writers.output());
     writers.kill()?;
     writers.wait(SOON)?;
-    vm.sh_ok("ls /tmp/written /tmp/read")
+    vm.sh_ok("ls /tmp/written /tmp/read /tmp/read2")
         .context("they never met the module")?;
     stuck.end(&vm)?;
     if vm.artifacts().kernel_has("CONFIG_KASAN") {
@@ -362,25 +364,30 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
     Ok(())
 }
 
-/// Whoever has the status or a knob open does not keep the module from going,
+/// Whoever has a file in debugfs or a knob open does not keep the module from going,
 /// and can read, write and close afterwards without harm, even when the module
 /// is there again.
 fn files_held_open(cx: &Cx) -> Verdict {
     let vm = cx.boot()?;
     let knob = "/proc/sys/vigil/hung_task_panic";
-    let status = "/sys/kernel/debug/vigil/status";
+    let debugfs = "/sys/kernel/debug/vigil";
+    let status = format!("{debugfs}/status");
     for again in ["", "insmod /vm/vigil.ko"] {
         vm.load("")?;
         let output = vm.sh_ok(&format!(
             "exec 3< {status} 4< {status} 5<> {knob} 6<> {knob}
+             exec 7< {debugfs}/waitgraph.dot 8< {debugfs}/incidents
              read -r line <&3; echo \"read: $line\"
+             read -r line <&7; echo \"read: $line\"
              rmmod vigil || exit
              {again}
              cat <&3; cat <&4 && echo 'status can be read'
+             cat <&7 && echo 'graph can be read'; cat <&8 && echo 'incidents can be read'
              cat <&5 && echo 'knob can be read'; echo 5 >&6 && echo 'knob can be written'
-             exec 3<&- 4<&- 5<&- 6<&-"
+             exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&-"
         ))?;
         ensure!(output.contains("read: [hung_task]\n"), "{output}");
+        ensure!(output.contains("read: digraph vigil {\n"), "{output}");
         ensure!(!output.contains(" can be "), "{output}");
         if again.is_empty() {
             nothing_left(&vm)?;
