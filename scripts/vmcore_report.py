@@ -29,9 +29,12 @@ import dump_memory
 # ---- the record of incidents ------------------------------------------------
 
 MAGIC = b"vigil incidents\0"
-VERSION = 1
 HEADER = struct.Struct("<16s4I2QI12x")
 ENTRY = struct.Struct("<QIIiI16sQQQqIiQ16sII18Q")
+# Behind the others, from version 2 on.
+CULPRIT = struct.Struct("<HHIiI16s4Q")
+# The least length of an entry in each version that is known.
+VERSIONS = {1: ENTRY.size, 2: ENTRY.size + CULPRIT.size}
 STACK = 18
 
 HUNG_TASK = 1
@@ -52,6 +55,18 @@ LOCKS = {
 }
 CONFIRMED, IN_IO, PANIC = 1, 2, 4
 
+CALL, LOCK_OWNER, ONLY_ONE, TASK, DEADLOCK, LOCK, SAME_PLACE = range(1, 8)
+CULPRITS = {
+    CALL: "CPU that has to run a function",
+    LOCK_OWNER: "CPU that has taken the spinlock",
+    ONLY_ONE: "only stuck CPU that does not wait",
+    TASK: "task",
+    DEADLOCK: "deadlock",
+    LOCK: "lock whose owner is not known",
+    SAME_PLACE: "tasks in the same place",
+}
+NO_CPU = 0xFFFFFFFF
+
 
 class BadRecord(Exception):
     """The record of incidents cannot be understood; says why."""
@@ -61,6 +76,7 @@ class BadRecord(Exception):
 class Header:
     """The head of the record."""
 
+    version: int
     header_len: int
     entry_len: int
     entries: int
@@ -71,6 +87,22 @@ class Header:
     def size(self) -> int:
         """Bytes of the whole record."""
         return self.header_len + self.entry_len * self.entries
+
+
+@dataclasses.dataclass
+class Culprit:
+    """What an incident comes down to."""
+
+    kind: int
+    depth: int
+    cpu: int
+    pid: int
+    count: int
+    comm: bytes
+    address: int
+    spins_for: int
+    place: int
+    age: int
 
 
 @dataclasses.dataclass
@@ -93,6 +125,7 @@ class Incident:
     owner_comm: bytes
     flags: int
     stack: List[int]
+    culprit: Optional[Culprit] = None
 
     def is_panic(self) -> bool:
         """Whether a panic was decided on for it."""
@@ -103,21 +136,29 @@ def parse_header(data: bytes) -> Header:
     """The head of the record, from its first 64 bytes."""
     if len(data) < HEADER.size:
         raise BadRecord(f"only {len(data)} bytes of its head are there")
-    magic, version, *rest = HEADER.unpack_from(data)
+    magic, *rest = HEADER.unpack_from(data)
     header = Header(*rest)
     if magic != MAGIC:
         raise BadRecord("it has no magic")
-    if version != VERSION:
-        raise BadRecord(f"its version is {version}, and this program knows {VERSION}")
+    if header.version not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        raise BadRecord(f"its version is {header.version}, and this program knows {known}")
     if (
         header.header_len < HEADER.size
-        or header.entry_len < ENTRY.size
+        or header.entry_len < VERSIONS[header.version]
         or header.stack_len != STACK
         or not 0 < header.entries <= 4096
         or header.size() > 1 << 24
     ):
         raise BadRecord("its lengths make no sense")
     return header
+
+
+def parse_culprit(data: bytes, at: int) -> Optional[Culprit]:
+    """The culprit at this place of the record; None: it is not known, or of no known kind."""
+    culprit = Culprit(*CULPRIT.unpack_from(data, at))
+    culprit.comm = culprit.comm.split(b"\0")[0]
+    return culprit if culprit.kind in CULPRITS else None
 
 
 def parse_incidents(data: bytes, whole: bool = True) -> Tuple[Header, List[Incident], int]:
@@ -132,7 +173,8 @@ def parse_incidents(data: bytes, whole: bool = True) -> Tuple[Header, List[Incid
         there = (len(data) - header.header_len) // header.entry_len
     incidents = []
     for k in range(there):
-        number, *words = ENTRY.unpack_from(data, header.header_len + k * header.entry_len)
+        at = header.header_len + k * header.entry_len
+        number, *words = ENTRY.unpack_from(data, at)
         # 0: never used, or being written. Anything else that does not belong
         # here was overtaken while being written.
         if number == 0 or (number - 1) % header.entries != k or number > header.begun:
@@ -141,6 +183,8 @@ def parse_incidents(data: bytes, whole: bool = True) -> Tuple[Header, List[Incid
         incident = Incident(number, *words[:14], list(stack[: min(depth, STACK)]))
         incident.comm = incident.comm.split(b"\0")[0]
         incident.owner_comm = incident.owner_comm.split(b"\0")[0]
+        if header.version >= 2:
+            incident.culprit = parse_culprit(data, at + ENTRY.size)
         incidents.append(incident)
     incidents.sort(key=lambda incident: incident.number)
     torn = min(header.begun, header.entries) - len(incidents)
@@ -249,6 +293,102 @@ def describe(incident: Incident, symbol: Callable[[int], str]) -> Iterator[str]:
         yield "   no stack was taken"
 
 
+def function(address: int, symbol: Callable[[int], str]) -> str:
+    """The function that an address is in, which is no return address."""
+    address %= 1 << 64
+    name = symbol(address + 1)
+    match = re.match(r"(.+)\+0x[0-9a-f]+(/0x[0-9a-f]+)?\Z", name)
+    return match[1] if match else name.replace(f"{address + 1:#x}", f"{address:#x}")
+
+
+def cpu_does(cpu: int, culprit: Culprit, symbol: Callable[[int], str]) -> str:
+    """What a CPU was found to do."""
+    place = f" in {function(culprit.place, symbol)}" if culprit.place else ""
+    text = f"CPU {cpu}"
+    if culprit.age:
+        text += f", which had taken no timer interrupt for {culprit.age / 1e9:.1f} s,"
+    if culprit.spins_for:
+        return f"{text} spins for the spinlock at {culprit.spins_for:#x}{place}"
+    if culprit.pid >= 0:
+        return f"{text} runs {task_name(culprit.comm, culprit.pid)}{place}"
+    return f"{text} has not said what it runs"
+
+
+def cpu_culprit(incident: Incident, culprit: Culprit, symbol: Callable[[int], str]) -> str:
+    """What a lockup comes down to."""
+    kind, count, waiter = culprit.kind, culprit.count, f"CPU {incident.cpu}"
+    if kind == LOCK:
+        return f"{cpu_does(incident.cpu, culprit, symbol)}; which CPU has taken it is not known"
+    if kind == DEADLOCK:
+        who = f"a deadlock of {count} CPUs, one of which is CPU {culprit.cpu}"
+        return who if incident.cpu == culprit.cpu else f"{who}; {waiter} waits for it"
+    does = cpu_does(culprit.cpu, culprit, symbol)
+    if kind == ONLY_ONE:
+        return f"{does}; {waiter} may wait for it: no other CPU is stuck that does not wait itself"
+    # Who waits for it directly is in the record only if there is no CPU between.
+    waits = f"{waiter} waits for it"
+    if culprit.depth > 1:
+        waits = f"{waiter} waits for it over {culprit.depth - 1} more"
+    if kind == LOCK_OWNER:
+        return f"{does}; {waits}, since it has taken the spinlock at {culprit.address:#x}"
+    more = f", and for {count} more CPUs" if count else ""
+    return f"{does}; {waits} to run {function(culprit.address, symbol)}{more}"
+
+
+def task_culprit(culprit: Culprit, symbol: Callable[[int], str]) -> str:
+    """What hung tasks come down to."""
+    kind, count = culprit.kind, culprit.count
+    who = task_name(culprit.comm, culprit.pid)
+    place = function(culprit.place, symbol) if culprit.place else None
+    oldest = f"the oldest for {culprit.age / 1e9:.1f} s"
+    tasks = "1 hung task waits" if count == 1 else f"{count} hung tasks wait"
+    if kind == DEADLOCK:
+        return f"a deadlock of {count} {'task' if count == 1 else 'tasks'}, one of which is {who}"
+    if kind == LOCK:
+        return f"the lock at {culprit.address:#x}, whose owner is not known; {tasks} behind it, {oldest}"
+    if kind == SAME_PLACE:
+        return f"{count} tasks wait in the same place{f', {place}' if place else ''}, {oldest}; one of them is {who}"
+    waits = f"task {who} waits in {place}" if place else f"task {who}"
+    if not count:
+        return f"{waits}, for {culprit.age / 1e9:.1f} s"
+    lock = f" for the lock at {culprit.address:#x}" if culprit.address else ""
+    return f"{waits}; {tasks} behind it{lock}, {oldest}"
+
+
+def comes_down_to(incident: Incident, symbol: Callable[[int], str]) -> str:
+    """What an incident comes down to, in a sentence or two."""
+    culprit, who = incident.culprit, task_name(incident.comm, incident.pid)
+    if incident.kind == HUNG_TASK:
+        if culprit:
+            return task_culprit(culprit, symbol)
+        if incident.lock:
+            return f"task {who} waits for a {waits_for(incident)}"
+        place = f" in {function(incident.stack[0] - 1, symbol)}" if incident.stack else ""
+        return f"task {who} waits{place}, for {incident.age / 1e9:.1f} s"
+    if culprit:
+        return cpu_culprit(incident, culprit, symbol)
+    runs = f", and ran {who}" if incident.pid >= 0 else ""
+    stuck = {3: "had interrupts off", 4: "did not run"}.get(incident.kind, "was stuck in the kernel")
+    return f"CPU {incident.cpu} {stuck} for {incident.age / 1e9:.1f} s{runs}; no CPU or lock is known that it waited for"
+
+
+def culprit_as_json(culprit: Culprit, symbol: Callable[[int], str]) -> Dict[str, object]:
+    """A culprit for programs."""
+    return {
+        "kind": CULPRITS[culprit.kind],
+        "cpu": culprit.cpu if culprit.cpu != NO_CPU else None,
+        "pid": culprit.pid,
+        "comm": escape(culprit.comm),
+        "count": culprit.count,
+        "depth": culprit.depth,
+        "address": culprit.address,
+        "function": function(culprit.address, symbol) if culprit.kind == CALL else None,
+        "spins_for": culprit.spins_for,
+        "place": function(culprit.place, symbol) if culprit.place else None,
+        "age_ns": culprit.age,
+    }
+
+
 def as_json(incident: Incident, symbol: Callable[[int], str]) -> Dict[str, object]:
     """An incident for programs."""
     return {
@@ -269,6 +409,7 @@ def as_json(incident: Incident, symbol: Callable[[int], str]) -> Dict[str, objec
         "confirmed": bool(incident.flags & CONFIRMED),
         "in_io_wait": bool(incident.flags & IN_IO),
         "panic": incident.is_panic(),
+        "culprit": culprit_as_json(incident.culprit, symbol) if incident.culprit else None,
         "stack": [{"address": address, "symbol": symbol(address)} for address in incident.stack],
     }
 
@@ -576,7 +717,7 @@ class Dump:
         """An address as the kernel's traces have it."""
         try:
             # The call, not what comes after it.
-            symbol = self.prog.symbol(address - 1)
+            symbol = self.prog.symbol((address - 1) % (1 << 64))
         except LookupError:
             low, high = self.modules()
             if low <= address < high and not self.named_modules:
@@ -761,17 +902,30 @@ def decisive(incidents: List[Incident]) -> Optional[Incident]:
     return next((one for one in reversed(incidents) if one.is_panic()), None)
 
 
+def subject(incidents: List[Incident]) -> Optional[Incident]:
+    """The incident that the dump is about: the fatal one, or the last one."""
+    return decisive(incidents) or (incidents[-1] if incidents else None)
+
+
 def report(dump, log: List[str], no_log: Optional[str] = None) -> Iterator[str]:
     """Everything, for people. `no_log` says why there is no log."""
+    incidents: List[Incident] = []
+    header, torn, bad = None, 0, None
+    try:
+        header, incidents, torn = parse_incidents(dump.incidents(), dump.whole)
+    except BadRecord as error:
+        bad = error
+    about = subject(incidents)
+    if about:
+        yield f"What it comes down to: {comes_down_to(about, dump.symbol)}"
+        yield ""
     yield "The panic"
     yield f"  {panic_line(log) or no_log or 'the log has no panic'}"
     yield ""
     yield "The machine"
     yield from (f"  {line}" for line in dump.machine(log))
     yield ""
-    incidents: List[Incident] = []
-    try:
-        header, incidents, torn = parse_incidents(dump.incidents(), dump.whole)
+    if header:
         which = f"the last {len(incidents)} are kept" if dump.whole else f"{len(incidents)} of them could be read"
         yield f"vigil's incidents: {header.begun} since it was loaded, {which}"
         if torn and dump.whole:
@@ -780,8 +934,8 @@ def report(dump, log: List[str], no_log: Optional[str] = None) -> Iterator[str]:
             yield from (f"  {line}" for line in describe(incident, dump.symbol))
         if incidents and not dump.named:
             yield "  (addresses could not be resolved: the dump has no table of the kernel's symbols)"
-    except BadRecord as error:
-        yield f"vigil's incidents: no record of them: {error}"
+    else:
+        yield f"vigil's incidents: no record of them: {bad}"
     yield ""
     if dump.has_types and (panic_line(log) or no_log):
         yield from dump.stacks(decisive(incidents), "at the crash")
@@ -812,7 +966,9 @@ def main() -> int:
         dump = open_dump(options.vmcore, options.vmlinux)
         if options.json:
             header, incidents, torn = parse_incidents(dump.incidents(), dump.whole)
+            about = subject(incidents)
             found = {
+                "comes_down_to": comes_down_to(about, dump.symbol) if about else None,
                 "release": escape(dump.release()),
                 "begun": header.begun,
                 "being_written": torn if dump.whole else 0,

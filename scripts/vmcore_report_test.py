@@ -5,7 +5,9 @@
 import contextlib
 import io
 import itertools
+import json
 import pathlib
+import random
 import struct
 import sys
 import tempfile
@@ -17,7 +19,22 @@ import dump_memory
 import vmcore_report as report
 
 
-def entry(number, kind=1, comm=b"worker", stack=(), depth=None, **more):
+def culprit(kind, **more):
+    """The culprit of an entry."""
+    field = {
+        "depth": 1, "cpu": 3, "pid": 77, "count": 0, "comm": b"kworker/3:1", "address": 0,
+        "spins_for": 0, "place": 0, "age": 0,
+    }
+    field.update(more)
+    data = struct.pack("<HHI", kind, field["depth"], field["cpu"])
+    data += struct.pack("<iI", field["pid"], field["count"])
+    data += field["comm"].ljust(16, b"\0")
+    data += struct.pack("<QQQQ", *(field[x] for x in ("address", "spins_for", "place", "age")))
+    assert len(data) == 64
+    return data
+
+
+def entry(number, kind=1, comm=b"worker", stack=(), depth=None, culprit=bytes(64), **more):
     """An entry of the record, put together field by field as it is documented."""
     field = {
         "cpu": 1, "pid": 4711, "finder": 0, "found": 8_277_514_123, "start": 5_000_000_000,
@@ -40,16 +57,17 @@ def entry(number, kind=1, comm=b"worker", stack=(), depth=None, **more):
     data += struct.pack("<I", field["flags"])
     data += struct.pack("<I", len(stack) if depth is None else depth)
     data += struct.pack("<18Q", *(stack + [0] * (18 - len(stack))))
-    assert len(data) == 256
+    data += culprit
+    assert len(data) == 320
     return data
 
 
-def record(entries, begun, count=64, version=1, magic=b"vigil incidents\0", address=0xFFFF):
-    """A whole record; `entries` by their place."""
-    data = magic + struct.pack("<IIIIQQI12x", version, 64, 256, count, address, begun, 18)
+def record(entries, begun, count=64, version=2, magic=b"vigil incidents\0", address=0xFFFF, size=320):
+    """A whole record; `entries` by their place, of which version 1 has the begin."""
+    data = magic + struct.pack("<IIIIQQI12x", version, 64, size, count, address, begun, 18)
     assert len(data) == 64
     for k in range(count):
-        data += entries.get(k, bytes(256))
+        data += entries.get(k, bytes(size))[:size]
     return data
 
 
@@ -183,22 +201,23 @@ class OfAHost(unittest.TestCase):
     def test_record_without_vmcoreinfo(self):
         """The first page of the record is found by its magic. One in a file of the module, which
         has no address yet, is passed over. What is missing is said, once."""
-        entries = {0: entry(1, comm=b"first"), 14: entry(15), 15: entry(16, comm=b"behind")}
-        parts = {2: record({}, 0, address=0), 7: record(entries, begun=16)[:PAGE], 9: b"x"}
+        entries = {0: entry(1, comm=b"first"), 11: entry(12), 12: entry(13, comm=b"behind")}
+        parts = {2: record({}, 0, address=0), 7: record(entries, begun=13)[:PAGE], 9: b"x"}
         for make in (elf, kdump):
             status, out, err = self.run_on(make(parts))
             self.assertEqual((status, err), (0, ""))
+            self.assertTrue(out.startswith("What it comes down to: task worker:4711 waits, for 3.3 s\n\nThe panic\n"), out)
             self.assertIn("The panic\n  the log could not be read: no VMCOREINFO in the dump\n", out)
             self.assertNotIn("has no panic", out)
             self.assertNotIn("The last report", out)
-            self.assertIn("16 since it was loaded, 2 of them could be read\n", out)
+            self.assertIn("13 since it was loaded, 2 of them could be read\n", out)
             self.assertIn("#1 hung task: task first:4711", out)
-            self.assertIn("#15 hung task", out)
+            self.assertIn("#12 hung task", out)
             self.assertNotIn("behind", out)
             self.assertEqual(out.count("Missing: VMCOREINFO is not in the dump"), 1)
             status, out, _ = self.run_on(make(parts), "--json")
             self.assertEqual(status, 0)
-            self.assertIn('"begun": 16', out)
+            self.assertIn('"begun": 13', out)
             status, out, err = self.run_on(make(parts), "--dmesg")
             self.assertEqual((status, out), (1, ""))
             self.assertIn("the log could not be read: no VMCOREINFO", err)
@@ -255,12 +274,32 @@ class Record(unittest.TestCase):
         _, (one,), _ = report.parse_incidents(record({0: entry(1, depth=4_000_000_000)}, begun=1))
         self.assertEqual(len(one.stack), 18)
 
+    def test_old_version(self):
+        """A record of version 1 has no culprits."""
+        data = record({0: entry(1, comm=b"one"), 1: entry(2, comm=b"two")}, 2, version=1, size=256)
+        header, incidents, torn = report.parse_incidents(data)
+        self.assertEqual((header.version, header.size(), torn), (1, 64 + 64 * 256, 0))
+        self.assertEqual([(one.comm, one.culprit) for one in incidents], [(b"one", None), (b"two", None)])
+
+    def test_culprit(self):
+        """Every field of a culprit; one of an unknown kind is none."""
+        words = culprit(1, depth=2, count=4, address=0xA1, spins_for=0xA2, place=0xA3, age=5)
+        data = record({0: entry(1, culprit=words), 1: entry(2), 2: entry(3, culprit=culprit(8))}, 3)
+        _, (one, none, unknown), _ = report.parse_incidents(data)
+        self.assertEqual(one.culprit, report.Culprit(1, 2, 3, 77, 4, b"kworker/3:1", 0xA1, 0xA2, 0xA3, 5))
+        self.assertEqual((none.culprit, unknown.culprit), (None, None))
+        self.assertEqual(report.as_json(one, hex)["culprit"], {
+            "kind": "CPU that has to run a function", "cpu": 3, "pid": 77, "comm": "kworker/3:1", "count": 4,
+            "depth": 2, "address": 0xA1, "function": "0xa1", "spins_for": 0xA2, "place": "0xa3", "age_ns": 5,
+        })
+        self.assertIsNone(report.as_json(none, hex)["culprit"])
+
     def test_bad(self):
         """What is no record is said to be none."""
         good = record({}, begun=0)
         self.assertEqual(report.parse_incidents(good)[1:], ([], 0))
-        for bad in (b"", good[:63], good[:64], good[:-1], record({}, 0, version=2),
-                    record({}, 0, magic=b"vigil incidentz\0"), record({}, 0, count=0)):
+        for bad in (b"", good[:63], good[:64], good[:-1], record({}, 0, version=3),
+                    record({}, 0, size=256), record({}, 0, magic=b"vigil incidentz\0"), record({}, 0, count=0)):
             with self.assertRaises(report.BadRecord):
                 report.parse_incidents(bad)
 
@@ -276,6 +315,71 @@ class Words(unittest.TestCase):
         self.assertIn("hard lockup: CPU 1, running %s\\x1b[2J\\xff\\x0a:7", text)
         self.assertEqual(report.as_json(one, hex)["comm"], "%s\\x1b[2J\\xff\\x0a")
         self.assertEqual(report.escape("\udcffö"), "\\xff\\xc3\\xb6")
+
+    def test_comes_down_to(self):
+        """A sentence for each kind of culprit."""
+
+        def symbol(address):
+            """Addresses without a name stay numbers; a function's first byte is not a call in it."""
+            names = {0xF000: "flush_tlb_func", 0xF100: "get_page_from_freelist", 0xF200: "jbd2_wait"}
+            start = address - 1 & ~0xFF
+            return f"{names[start]}+{address - start:#x}/0x100" if start in names else f"{address:#x}"
+
+        spins = {"spins_for": 0xDEAD0, "place": 0xF110}
+        waits = {"place": 0xF200, "age": 5_000_000_000, "comm": b"jbd2\xff", "address": 0xBEEF0}
+        for kind, words, sentence in (
+            (2, culprit(1, address=0xF000, **spins),
+             "CPU 3 spins for the spinlock at 0xdead0 in get_page_from_freelist; CPU 1 waits for it to run "
+             "flush_tlb_func"),
+            (2, culprit(1, depth=3, count=2, address=0x1234, age=21_440_000_000, place=0xF100),
+             "CPU 3, which had taken no timer interrupt for 21.4 s, runs kworker/3:1:77 in "
+             "get_page_from_freelist; CPU 1 waits for it over 2 more to run 0x1234, and for 2 more CPUs"),
+            (3, culprit(2, address=0xBEEF0, pid=-1, comm=b""),
+             "CPU 3 has not said what it runs; CPU 1 waits for it, since it has taken the spinlock at 0xbeef0"),
+            (2, culprit(3, **spins),
+             "CPU 3 spins for the spinlock at 0xdead0 in get_page_from_freelist; CPU 1 may wait for it: no other "
+             "CPU is stuck that does not wait itself"),
+            (3, culprit(5, count=2, depth=0, cpu=1), "a deadlock of 2 CPUs, one of which is CPU 1"),
+            (3, culprit(5, count=2), "a deadlock of 2 CPUs, one of which is CPU 3; CPU 1 waits for it"),
+            (3, culprit(6, cpu=1, address=0xDEAD0, **spins),
+             "CPU 1 spins for the spinlock at 0xdead0 in get_page_from_freelist; which CPU has taken it is not known"),
+            (3, bytes(64), "CPU 1 had interrupts off for 3.3 s, and ran worker:4711; no CPU or lock is known that it "
+             "waited for"),
+            (1, culprit(4, count=999, **waits),
+             "task jbd2\\xff:77 waits in jbd2_wait; 999 hung tasks wait behind it for the lock at 0xbeef0, the "
+             "oldest for 5.0 s"),
+            (1, culprit(4, **waits), "task jbd2\\xff:77 waits in jbd2_wait, for 5.0 s"),
+            (1, culprit(5, count=3, **waits), "a deadlock of 3 tasks, one of which is jbd2\\xff:77"),
+            (1, culprit(6, count=1, **waits),
+             "the lock at 0xbeef0, whose owner is not known; 1 hung task waits behind it, the oldest for 5.0 s"),
+            (1, culprit(7, count=40, **waits),
+             "40 tasks wait in the same place, jbd2_wait, the oldest for 5.0 s; one of them is jbd2\\xff:77"),
+            (1, bytes(64), "task worker:4711 waits in flush_tlb_func, for 3.3 s"),
+        ):
+            data = record({0: entry(1, kind=kind, stack=[0xF010], culprit=words)}, begun=1)
+            _, (one,), _ = report.parse_incidents(data)
+            self.assertEqual(report.comes_down_to(one, symbol), sentence)
+        data = record({0: entry(1, lock=1, owner=99, address=0xDEAD0, owner_comm=b"holder")}, begun=1)
+        _, (one,), _ = report.parse_incidents(data)
+        self.assertEqual(report.comes_down_to(one, symbol),
+                         "task worker:4711 waits for a mutex at 0xdead0, likely owned by holder:99")
+
+    def test_any_culprit(self):
+        """Whatever is in a damaged record, there is a sentence, on one line, and JSON."""
+        chance = random.Random(1)
+        for _ in range(2000):
+            words = struct.pack("<H", chance.randrange(9)) + chance.randbytes(62)
+            data = record({0: entry(1, kind=chance.randrange(6), stack=[0], culprit=words)}, begun=1)
+            _, (one,), _ = report.parse_incidents(data)
+            self.assertRegex(report.comes_down_to(one, hex), r"\A[ -~]+\Z")
+            json.dumps(report.as_json(one, hex))
+
+    def test_about_the_fatal_one(self):
+        """It is the fatal incident that a dump comes down to, or else the last one."""
+        for flags, comm in ((4, b"first"), (0, b"second")):
+            data = record({0: entry(1, comm=b"first", flags=flags), 1: entry(2, comm=b"second")}, begun=2)
+            self.assertEqual(report.subject(report.parse_incidents(data)[1]).comm, comm)
+        self.assertIsNone(report.subject([]))
 
     def test_holders(self):
         """A semaphore is said to be last held, anything else to be owned, as in the kernel's log."""
