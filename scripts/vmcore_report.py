@@ -55,7 +55,7 @@ LOCKS = {
 }
 CONFIRMED, IN_IO, PANIC = 1, 2, 4
 
-CALL, LOCK_OWNER, ONLY_ONE, TASK, DEADLOCK, LOCK, SAME_PLACE = range(1, 8)
+CALL, LOCK_OWNER, ONLY_ONE, TASK, DEADLOCK, LOCK, SAME_PLACE, MAYBE_CALL = range(1, 9)
 CULPRITS = {
     CALL: "CPU that has to run a function",
     LOCK_OWNER: "CPU that has taken the spinlock",
@@ -64,6 +64,7 @@ CULPRITS = {
     DEADLOCK: "deadlock",
     LOCK: "lock whose owner is not known",
     SAME_PLACE: "tasks in the same place",
+    MAYBE_CALL: "CPU that may have to run a function for it",
 }
 NO_CPU = 0xFFFFFFFF
 
@@ -326,9 +327,9 @@ def cpu_culprit(incident: Incident, culprit: Culprit, symbol: Callable[[int], st
     if kind == ONLY_ONE:
         return f"{does}; {waiter} may wait for it: no other CPU is stuck that does not wait itself"
     # Who waits for it directly is in the record only if there is no CPU between.
-    waits = f"{waiter} waits for it"
+    waits = f"{waiter} {'may wait' if kind == MAYBE_CALL else 'waits'} for it"
     if culprit.depth > 1:
-        waits = f"{waiter} waits for it over {culprit.depth - 1} more"
+        waits += f" over {culprit.depth - 1} more"
     if kind == LOCK_OWNER:
         return f"{does}; {waits}, since it has taken the spinlock at {culprit.address:#x}"
     more = f", and for {count} more CPUs" if count else ""
@@ -382,7 +383,7 @@ def culprit_as_json(culprit: Culprit, symbol: Callable[[int], str]) -> Dict[str,
         "count": culprit.count,
         "depth": culprit.depth,
         "address": culprit.address,
-        "function": function(culprit.address, symbol) if culprit.kind == CALL else None,
+        "function": function(culprit.address, symbol) if culprit.kind in (CALL, MAYBE_CALL) else None,
         "spins_for": culprit.spins_for,
         "place": function(culprit.place, symbol) if culprit.place else None,
         "age_ns": culprit.age,

@@ -284,7 +284,7 @@ class Record(unittest.TestCase):
     def test_culprit(self):
         """Every field of a culprit; one of an unknown kind is none."""
         words = culprit(1, depth=2, count=4, address=0xA1, spins_for=0xA2, place=0xA3, age=5)
-        data = record({0: entry(1, culprit=words), 1: entry(2), 2: entry(3, culprit=culprit(8))}, 3)
+        data = record({0: entry(1, culprit=words), 1: entry(2), 2: entry(3, culprit=culprit(9))}, 3)
         _, (one, none, unknown), _ = report.parse_incidents(data)
         self.assertEqual(one.culprit, report.Culprit(1, 2, 3, 77, 4, b"kworker/3:1", 0xA1, 0xA2, 0xA3, 5))
         self.assertEqual((none.culprit, unknown.culprit), (None, None))
@@ -334,6 +334,9 @@ class Words(unittest.TestCase):
             (2, culprit(1, depth=3, count=2, address=0x1234, age=21_440_000_000, place=0xF100),
              "CPU 3, which had taken no timer interrupt for 21.4 s, runs kworker/3:1:77 in "
              "get_page_from_freelist; CPU 1 waits for it over 2 more to run 0x1234, and for 2 more CPUs"),
+            (2, culprit(8, address=0xF000, **spins),
+             "CPU 3 spins for the spinlock at 0xdead0 in get_page_from_freelist; CPU 1 may wait for it to run "
+             "flush_tlb_func"),
             (3, culprit(2, address=0xBEEF0, pid=-1, comm=b""),
              "CPU 3 has not said what it runs; CPU 1 waits for it, since it has taken the spinlock at 0xbeef0"),
             (2, culprit(3, **spins),
@@ -368,7 +371,7 @@ class Words(unittest.TestCase):
         """Whatever is in a damaged record, there is a sentence, on one line, and JSON."""
         chance = random.Random(1)
         for _ in range(2000):
-            words = struct.pack("<H", chance.randrange(9)) + chance.randbytes(62)
+            words = struct.pack("<H", chance.randrange(10)) + chance.randbytes(62)
             data = record({0: entry(1, kind=chance.randrange(6), stack=[0], culprit=words)}, begun=1)
             _, (one,), _ = report.parse_incidents(data)
             self.assertRegex(report.comes_down_to(one, hex), r"\A[ -~]+\Z")

@@ -343,6 +343,7 @@ impl CpuSoftlockup {
             session.warn_touches_not_counted();
         }
         let mut chain = ctx.cpu_waits(now).collect(cpu, activity);
+        chain.record(&session);
         // The last stack before a panic is always there.
         if !session.is_fatal() {
             chain.same = ctx.same_stack(cpu, &activity);

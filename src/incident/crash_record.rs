@@ -4,12 +4,16 @@
 //! memory dump (`docs/kdump.md`).
 //!
 //! An incident is recorded before its report is printed. So it is there even if the machine dies in
-//! the middle of the report, and says whether a panic was requested for it.
+//! the middle of the report, and says whether a panic was requested for it. What it comes down to is
+//! added as soon as that is known: for a stuck CPU other CPUs have to be asked first.
 
 use crate::{
-    logic::incident::{
-        Incident,
-        PANIC, //
+    logic::{
+        culprit::Culprit,
+        incident::{
+            Incident,
+            PANIC, //
+        }, //
     },
     sys::crash_record, //
 };
@@ -31,6 +35,16 @@ impl RecordId {
     /// Any, NMI included.
     pub(crate) fn mark_fatal(self) {
         self.0.set_flags(PANIC);
+    }
+
+    /// Adds what the incident comes down to. To be called once.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    #[inline(never)]
+    pub(crate) fn set_culprit(self, culprit: &Culprit) {
+        self.0.set_culprit(&culprit.encode());
     }
 }
 

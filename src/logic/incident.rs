@@ -7,7 +7,9 @@
 //! The crash record is a header of [`HEADER_WORDS`] words and a ring of [`ENTRIES`] entries of
 //! [`WORDS`] words each. The n-th incident since load, counted from 1, is in entry (n - 1) modulo
 //! [`ENTRIES`]. The first word of an entry is that n, or 0 while the entry is being written;
-//! [`Incident::encode`] makes the others:
+//! [`Incident::encode`] makes the others, and
+//! `Culprit::encode` in `culprit.rs` the last [`CULPRIT_WORDS`], which are 0 until it is known what the
+//! incident comes down to:
 //!
 //! ```text
 //!   word    low half    high half
@@ -24,6 +26,7 @@
 //!   11, 12  owner comm
 //!   13      flags       stack depth      FLAGS_WORD
 //!   14..31  stack
+//!   32..39  culprit                      CULPRIT_WORD
 //! ```
 //!
 //! The low half is the one at the lower address, in either byte order. `docs/kdump.md` describes
@@ -45,11 +48,13 @@ use super::{
 /// The first bytes of the record.
 pub const MAGIC: [u8; 16] = *b"vigil incidents\0";
 /// Version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Words of the header.
 pub const HEADER_WORDS: usize = 8;
+/// Words of an entry that tell the culprit.
+pub const CULPRIT_WORDS: usize = 8;
 /// Words of an entry.
-pub const WORDS: usize = 32;
+pub const WORDS: usize = CULPRIT_WORD + CULPRIT_WORDS;
 /// How many of the last incidents are kept.
 pub const ENTRIES: usize = 64;
 /// How many addresses of a stack are kept.
@@ -61,6 +66,9 @@ pub const HEADER_ADDRESS: usize = 4;
 pub const HEADER_NEXT: usize = 5;
 /// Index of the word in an entry that holds the flags and the depth of the stack.
 pub const FLAGS_WORD: usize = 13;
+/// Index of the first word in an entry that tells the culprit: the words before it are those of
+/// [`Incident::encode`].
+pub const CULPRIT_WORD: usize = 32;
 
 /// Flag: confirmed by an NMI.
 pub const CONFIRMED: u32 = 1;
@@ -140,13 +148,13 @@ pub struct Incident {
 }
 
 /// Two numbers in one word, the first at the lower address.
-const fn pair(first: u32, second: u32) -> u64 {
+pub(super) const fn pair(first: u32, second: u32) -> u64 {
     let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
     u64::from_ne_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Sixteen bytes as two words.
-const fn text(bytes: [u8; 16]) -> [u64; 2] {
+pub(super) const fn text(bytes: [u8; 16]) -> [u64; 2] {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
     [
         u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
@@ -175,15 +183,15 @@ pub fn flags_word(flags: u32, depth: u32) -> u64 {
 }
 
 /// What stands for a task that is not known.
-const NO_TASK: TaskId = TaskId {
+pub(super) const NO_TASK: TaskId = TaskId {
     comm: Comm::new([0; TASK_COMM_LEN]),
     pid: -1,
 };
 
 impl Incident {
-    /// The words of an entry. The number of the incident, which comes first, is 0: it is written
-    /// last.
-    pub fn encode(&self) -> [u64; WORDS] {
+    /// The words of an entry, without those of the culprit. The number of the incident, which comes
+    /// first, is 0: it is written last.
+    pub fn encode(&self) -> [u64; CULPRIT_WORD] {
         let task = self.task.unwrap_or(NO_TASK);
         let [comm0, comm1] = text(task.comm.padded());
         let (lock, address, owner) = match &self.wait {
@@ -219,7 +227,7 @@ impl Incident {
             owner1,
             flags_word(self.flags, depth),
         ];
-        let mut words = [0; WORDS];
+        let mut words = [0; CULPRIT_WORD];
         let stack = self.stack.addresses.iter().take(depth as usize);
         let all = head.into_iter().chain(stack.map(|&address| address as u64));
         for (word, value) in words.iter_mut().zip(all) {
@@ -244,6 +252,8 @@ mod decode {
         Lock(u32),
         /// The stack is deeper than an entry is long.
         Depth(u32),
+        /// No `CulpritKind` has this number.
+        Culprit(u16),
         /// The number is wider than an address of this machine.
         Address(u64),
     }
@@ -256,6 +266,7 @@ mod decode {
                 Self::Depth(depth) => {
                     write!(f, "a stack of {depth} addresses, at most {STACK} fit")
                 }
+                Self::Culprit(kind) => write!(f, "unknown kind of culprit: {kind}"),
                 Self::Address(address) => write!(f, "not an address of this machine: {address:#x}"),
             }
         }
@@ -264,7 +275,7 @@ mod decode {
     impl core::error::Error for DecodeError {}
 
     /// The reverse of [`pair`].
-    fn halves(word: u64) -> (u32, u32) {
+    pub(in super::super) fn halves(word: u64) -> (u32, u32) {
         let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
         (
             u32::from_ne_bytes([a, b, c, d]),
@@ -273,7 +284,7 @@ mod decode {
     }
 
     /// The reverse of [`text`].
-    fn comm(first: u64, second: u64) -> Comm {
+    pub(in super::super) fn comm(first: u64, second: u64) -> Comm {
         let mut bytes = [0; TASK_COMM_LEN];
         let words = first.to_ne_bytes().into_iter().chain(second.to_ne_bytes());
         for (to, from) in bytes.iter_mut().zip(words) {
@@ -282,7 +293,7 @@ mod decode {
         Comm::new(bytes)
     }
 
-    fn address(word: u64) -> Result<usize, DecodeError> {
+    pub(in super::super) fn address(word: u64) -> Result<usize, DecodeError> {
         usize::try_from(word).map_err(|_| DecodeError::Address(word))
     }
 
@@ -293,7 +304,7 @@ mod decode {
         /// # Errors
         ///
         /// The words are not an entry of this [`VERSION`].
-        pub fn decode(words: &[u64; WORDS]) -> Result<Self, DecodeError> {
+        pub fn decode(words: &[u64; CULPRIT_WORD]) -> Result<Self, DecodeError> {
             let [_, kind_cpu, pid_finder, comm0, comm1, found, _, age, rest @ ..] = *words;
             let [wall, lock_owner, lock_at, owner0, owner1, flags_depth, addresses @ ..] = rest;
             let (kind, cpu) = halves(kind_cpu);
@@ -361,3 +372,9 @@ mod decode {
 }
 #[cfg(not(MODULE))]
 pub use decode::DecodeError;
+#[cfg(not(MODULE))]
+pub(super) use decode::{
+    address,
+    comm,
+    halves, //
+};

@@ -19,6 +19,7 @@
 pub mod blocker;
 pub mod cpu_wait;
 pub mod cpulist;
+pub mod culprit;
 pub mod dot;
 pub mod fmt;
 pub mod hardlockup;

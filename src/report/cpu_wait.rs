@@ -9,12 +9,17 @@
 //!
 //! All is collected before any line of it is printed: see [`CpuWaits::collect`].
 
+use super::session::ReportSession;
 use crate::{
     logic::{
         cpu_wait::{
             CpuContext,
             CpuWait,
             StackScan, //
+        },
+        culprit::{
+            Culprit,
+            CulpritKind, //
         },
         fmt::Secs,
         incident::Stack,
@@ -188,6 +193,14 @@ impl CpuActivity {
         }
         stack.depth = 2;
         (stack.key() % LOCK_KEYS).max(1)
+    }
+
+    /// Address of the spinlock that the CPU spins for; 0: not known, or none.
+    fn spins_for(&self) -> usize {
+        match self.wait {
+            Some(CpuWait::Spinlock) => self.object,
+            _ => 0,
+        }
     }
 
     /// The lock that the CPU spins for, in words.
@@ -544,6 +557,89 @@ impl CpuChain {
         let end = end?;
         let is_waiting = end.activity?.is_waiting();
         (!is_waiting && !self.has(end.cpu)).then_some(end.cpu)
+    }
+
+    /// The last link of the chain up to the first one that is not certain, and the length up to there.
+    fn last_link(&self) -> Option<(&Link, u32)> {
+        let mut last = None;
+        let mut length: u32 = 0;
+        for link in self.links.iter().flatten() {
+            length = length.saturating_add(1);
+            last = Some((link, length));
+            if matches!(link.why, Why::MaybeCall(_) | Why::OnlyOne) {
+                break;
+            }
+        }
+        last
+    }
+
+    /// What the first CPU waits for in the end: the last CPU of the chain, or a lock whose owner is not
+    /// known. `None`: the CPU waits for nothing that is known.
+    fn culprit(&self) -> Option<Culprit> {
+        let Some((last, length)) = self.last_link() else {
+            let lock = self.activity.spins_for();
+            return (lock != 0).then_some(Culprit {
+                kind: CulpritKind::Lock,
+                cpu: Some(self.cpu),
+                task: Some(self.activity.task),
+                count: 0,
+                depth: 0,
+                address: lock,
+                spins_for: lock,
+                place: self.activity.place,
+                age: 0,
+            });
+        };
+        let lock = || {
+            let waiter = self.activity_of(last.cpu);
+            waiter.map_or(0, |waiter| waiter.spins_for())
+        };
+        let (kind, address) = match last.why {
+            Why::Call(function) => (CulpritKind::Call, function),
+            Why::MaybeCall(function) => (CulpritKind::MaybeCall, function),
+            Why::Owner => (CulpritKind::LockOwner, lock()),
+            Why::OnlyOne => (CulpritKind::OnlyOne, 0),
+        };
+        let target = &last.target;
+        let before_target = self
+            .links
+            .iter()
+            .flatten()
+            .take_while(|link| link.cpu != target.cpu)
+            .fold(0u32, |sum, _| sum.saturating_add(1));
+        // Links that lead from the last CPU back to it.
+        let cycle = length.saturating_sub(before_target);
+        let (kind, count, depth, address) = match last.why {
+            Why::Call(_) if cycle != 0 => (CulpritKind::Deadlock, cycle, before_target, 0),
+            Why::Owner if cycle != 0 => (CulpritKind::Deadlock, cycle, before_target, address),
+            _ => (kind, last.more, length, address),
+        };
+        let activity = target.activity.as_ref();
+        let late = target.progress.filter(|progress| progress.is_late);
+        Some(Culprit {
+            kind,
+            cpu: Some(target.cpu),
+            task: activity.map(|activity| activity.task),
+            count,
+            depth,
+            address,
+            spins_for: activity.map_or(0, CpuActivity::spins_for),
+            place: activity.map_or(0, |activity| activity.place),
+            age: late.map_or(0, |progress| progress.age),
+        })
+    }
+
+    /// Adds to the record what the first CPU waits for in the end: to the incident of the session's last
+    /// finding.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    #[inline(never)]
+    pub(crate) fn record(&self, session: &ReportSession<'_>) {
+        if let Some(culprit) = self.culprit() {
+            session.set_culprit(&culprit);
+        }
     }
 
     /// Prints in which context the first CPU is stuck.

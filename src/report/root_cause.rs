@@ -6,12 +6,19 @@
 //! tasks for a deadlock, so that programs which parse mainline's reports parse these. The other tasks
 //! have a line each, and are only counted from [`MAX_MEMBERS`] on.
 
-use super::hung_task::Blocker;
+use super::{
+    hung_task::Blocker,
+    wait, //
+};
 use crate::{
     logic::{
         blocker::{
             HeldLock,
             LockName, //
+        },
+        culprit::{
+            Culprit,
+            CulpritKind, //
         },
         fmt::Secs,
         messages::{
@@ -223,6 +230,51 @@ impl fmt::Display for IfStale {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_ref().map_or(Ok(()), |note| note.fmt(f))
     }
+}
+
+/// What the tasks of a cause wait behind, for the record; `None` if that is stale, by `read`, which
+/// reads what a task waits for.
+///
+/// # Context
+///
+/// Process context.
+#[inline(never)]
+pub(crate) fn culprit(
+    snapshot: Snapshot<'_>,
+    cause: &RootCause,
+    read: impl Fn(&Task) -> Option<Blocker>,
+) -> Option<Culprit> {
+    if snapshot.stale(snapshot.last_waiter(cause), read).is_some() {
+        return None;
+    }
+    let (kind, index, count, address) = match cause.root {
+        Root::Task(root) => (CulpritKind::Task, Some(root), cause.behind, cause.lock),
+        // A task that waits for no known lock by itself.
+        Root::Stack {
+            first, tasks: 1, ..
+        } => (CulpritKind::Task, Some(first), cause.behind, cause.lock),
+        Root::Stack { first, tasks, .. } => (CulpritKind::SamePlace, Some(first), tasks, 0),
+        Root::Lock { address, .. } => (CulpritKind::Lock, None, cause.behind, address),
+        Root::Deadlock { first, length } => {
+            let lock = snapshot.waits(first).map_or(0, |lock| lock.address);
+            (CulpritKind::Deadlock, Some(first), length, lock)
+        }
+    };
+    let task = index.and_then(|index| snapshot.task(index));
+    Some(Culprit {
+        kind,
+        // With a CPU it would be a deadlock of CPUs.
+        cpu: task
+            .filter(|_| kind != CulpritKind::Deadlock)
+            .map(task::cpu),
+        task: task.map(task::id),
+        count,
+        depth: cause.depth,
+        address,
+        spins_for: 0,
+        place: task.map_or(0, wait::place_of),
+        age: cause.age,
+    })
 }
 
 /// Prints who holds what and waits for what in a deadlock; nothing for other causes.

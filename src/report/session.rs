@@ -6,6 +6,7 @@
 //!   ReportLock::try_acquire()   one CPU at a time, where stacks of other CPUs are printed
 //!   ReportSession::new()
 //!   .add(finding, incident)     records the incident, then decides on the panic
+//!   .set_culprit()              adds to the record what it comes down to, if that is known
 //!   .keep_together()            the report's own lines, kept together
 //!   .backtrace_others()         the stacks of the other CPUs, if asked for
 //!   .end()                      *_sys_info, and the panic; or why there is none
@@ -15,9 +16,13 @@
 //! CPU holds, and the record is what a crash dump shows then.
 
 use crate::{
-    incident,
+    incident::{
+        self,
+        crash_record::RecordId, //
+    },
     knobs::Knobs,
     logic::{
+        culprit::Culprit,
         incident::Incident,
         incident_table::Details,
         knobs::{
@@ -146,6 +151,18 @@ impl Finding {
     }
 }
 
+/// Hands an incident to the sinks. Not part of the caller's stack frame: an incident has a stack.
+#[inline(never)]
+fn record(incident: &impl Fn() -> Incident, details: &Details) -> RecordId {
+    incident::record(&incident(), details)
+}
+
+/// Records an incident once more. As [`record`].
+#[inline(never)]
+fn record_again(incident: &impl Fn() -> Incident) -> RecordId {
+    incident::record_again(&incident())
+}
+
 /// A report that is being given.
 pub(crate) struct ReportSession<'a> {
     panic: &'a PanicControl,
@@ -153,6 +170,8 @@ pub(crate) struct ReportSession<'a> {
     initiator: Initiator,
     dump: DumpOptions,
     decision: PanicDecision,
+    /// The incident that was recorded for the last finding.
+    recorded: Option<RecordId>,
 }
 
 impl<'a> ReportSession<'a> {
@@ -173,6 +192,7 @@ impl<'a> ReportSession<'a> {
             initiator,
             dump,
             decision: PanicDecision::NONE,
+            recorded: None,
         }
     }
 
@@ -184,7 +204,7 @@ impl<'a> ReportSession<'a> {
     ///
     /// Any, NMI included, with `now` from a clock that may be read there.
     pub(crate) fn add(&mut self, finding: Finding, now: u64, incident: impl Fn() -> Incident) {
-        let id = (!finding.repeated).then(|| incident::record(&incident(), &finding.details));
+        self.recorded = (!finding.repeated).then(|| record(&incident, &finding.details));
         if let Some(request) = self.decision.request {
             self.panic.begin_step(request, now);
             return;
@@ -195,8 +215,20 @@ impl<'a> ReportSession<'a> {
         self.decision
             .add(self.panic.decide(cause, magnitude, self.initiator, now));
         if self.is_fatal() {
-            id.unwrap_or_else(|| incident::record_again(&incident()))
-                .mark_fatal();
+            let id = self.recorded.unwrap_or_else(|| record_again(&incident));
+            id.mark_fatal();
+            self.recorded = Some(id);
+        }
+    }
+
+    /// Adds to the record what the last finding comes down to; nothing if it was not recorded.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn set_culprit(&self, culprit: &Culprit) {
+        if let Some(id) = self.recorded {
+            id.set_culprit(culprit);
         }
     }
 

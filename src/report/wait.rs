@@ -82,6 +82,19 @@ pub(crate) fn kind_of(task: &Task) -> WaitKind {
     Waiting::of(task).map_or(WaitKind::Unknown, |waiting| waiting.kind)
 }
 
+/// An address in the function in which a sleeping task waits, behind the wait primitive; 0 if that is
+/// not known.
+///
+/// # Context
+///
+/// Process context: searches the symbol table for each address of the stack.
+#[inline(never)]
+pub(crate) fn place_of(task: &Task) -> usize {
+    let caller = Waiting::of(task).and_then(|waiting| waiting.caller);
+    // Where a return address leads to may be behind the function.
+    caller.map_or(0, |caller| caller.wrapping_sub(1))
+}
+
 /// Prints what a hung task waits for that waits for no lock which the kernel keeps track of.
 /// Returns what that is.
 ///

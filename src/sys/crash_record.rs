@@ -9,6 +9,8 @@
 
 use crate::logic::incident::{
     self,
+    CULPRIT_WORD,
+    CULPRIT_WORDS,
     ENTRIES,
     FLAGS_WORD,
     HEADER_ADDRESS,
@@ -33,7 +35,7 @@ struct Record {
     entries: [[Atomic<u64>; WORDS]; ENTRIES],
 }
 
-static_assert!(size_of::<Record>() >= 64 + 256 * ENTRIES);
+static_assert!(size_of::<Record>() >= 64 + 320 * ENTRIES);
 static_assert!(core::mem::offset_of!(Record, entries) == 64);
 
 /// The header's words, one by one, since `Atomic` cannot be copied.
@@ -89,6 +91,33 @@ impl RecordId {
             word.store(word.load(Relaxed) | incident::flags_word(flags, 0), Relaxed);
         }
     }
+
+    /// Writes the words of the incident's culprit. Nothing happens if its entry holds a later incident
+    /// by now. To be called once.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn set_culprit(self, words: &[u64; CULPRIT_WORDS]) {
+        let Some(entry) = self.entry() else {
+            return;
+        };
+        let [number, ..] = entry;
+        let places = entry.get(CULPRIT_WORD..).unwrap_or_default();
+        let ([first, places @ ..], [kind, words @ ..]) = (places, words) else {
+            return;
+        };
+        // As for the flags: the ring may come around after this.
+        if number.load(Relaxed) != self.0 {
+            return;
+        }
+        for (to, from) in places.iter().zip(words) {
+            to.store(*from, Relaxed);
+        }
+        // The kind is in the first word, which is 0 up to here: a dump that is taken in between shows
+        // no culprit, and not a part of one.
+        first.store(*kind, Release);
+    }
 }
 
 /// Writes the address of the record into its header. To be called once, at load.
@@ -110,12 +139,12 @@ pub(crate) fn count() -> u64 {
         .map_or(0, |next| next.load(Relaxed))
 }
 
-/// Writes the words of an incident into the next entry.
+/// Writes the words of an incident into the next entry. Its culprit is not known yet.
 ///
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn write(words: &[u64; WORDS]) -> RecordId {
+pub(crate) fn write(words: &[u64; CULPRIT_WORD]) -> RecordId {
     let next = vigil_incidents.header.get(HEADER_NEXT);
     let id = RecordId(
         next.map_or(0, |next| next.fetch_add(1, Relaxed))
@@ -125,8 +154,9 @@ pub(crate) fn write(words: &[u64; WORDS]) -> RecordId {
         // The number is 0 while the words are written: a dump that is taken in between shows an
         // entry that is being written, and neither the old incident nor the new one in part.
         number.xchg(0, Full);
-        for (to, from) in rest.iter().zip(words.iter().skip(1)) {
-            to.store(*from, Relaxed);
+        let mut words = words.iter().skip(1);
+        for word in rest {
+            word.store(words.next().copied().unwrap_or(0), Relaxed);
         }
         number.store(id.0, Release);
     }
@@ -201,6 +231,30 @@ mod tests {
         }
     }
 
+    fn culprit_words(id: RecordId) -> [u64; CULPRIT_WORDS] {
+        let mut words = [0; CULPRIT_WORDS];
+        if let Some(entry) = id.entry() {
+            for (to, from) in words.iter_mut().zip(entry.iter().skip(CULPRIT_WORD)) {
+                *to = from.load(Relaxed);
+            }
+        }
+        words
+    }
+
+    /// A culprit is that of its incident, until the entry is written again.
+    #[test]
+    fn an_incident_gets_its_culprit() {
+        const CULPRIT: [u64; CULPRIT_WORDS] = [1, 2, 3, 4, 5, 6, 7, 8];
+        let id = write(&one().encode());
+        assert!(culprit_words(id) == [0; CULPRIT_WORDS]);
+        id.set_culprit(&CULPRIT);
+        assert!(culprit_words(id) == CULPRIT);
+        for _ in 0..ENTRIES {
+            write(&one().encode());
+        }
+        assert!(culprit_words(id) == [0; CULPRIT_WORDS]);
+    }
+
     /// An entry that was written again since is left alone.
     #[test]
     fn an_old_incident_gets_no_flags() {
@@ -209,6 +263,8 @@ mod tests {
             write(&one().encode());
         }
         old.set_flags(PANIC);
+        old.set_culprit(&[1; CULPRIT_WORDS]);
+        assert!(culprit_words(old) == [0; CULPRIT_WORDS]);
         let flags = old
             .entry()
             .and_then(|entry| entry.get(FLAGS_WORD))

@@ -87,24 +87,38 @@ fn hardlockup_incident(lockup: &Hardlockup) -> Incident {
     }
 }
 
-/// What a CPU with a hard lockup waits for, if it has said what it runs.
+/// What a CPU with a hard lockup waits for, if it has said what it runs. Adds it to the record, to the
+/// incident of the session's last finding.
 ///
 /// # Context
 ///
-/// Any, NMI included.
+/// Any, NMI included. Waits for other CPUs to answer an NMI, for half a second at most.
 #[inline(never)]
-fn chain_of(ctx: &LockupCtx, lockup: &Hardlockup, now: u64) -> Option<CpuChain> {
+fn chain_of(
+    ctx: &LockupCtx,
+    lockup: &Hardlockup,
+    session: &ReportSession<'_>,
+    now: u64,
+) -> Option<CpuChain> {
     if !lockup.evidence.has_snapshot() {
         return None;
     }
     let activity = CpuActivity::of_snapshot(&ctx.smp_calls, lockup.cpu)?;
-    Some(ctx.cpu_waits(now).collect(lockup.cpu, activity))
+    let chain = ctx.cpu_waits(now).collect(lockup.cpu, activity);
+    chain.record(session);
+    Some(chain)
+}
+
+/// As [`chain_of`], for the record only: the report was given before.
+#[inline(never)]
+fn record_chain(ctx: &LockupCtx, lockup: &Hardlockup, session: &ReportSession<'_>, now: u64) {
+    chain_of(ctx, lockup, session, now);
 }
 
 /// Prints the report of another CPU's lockup, up to the stack of that CPU.
 #[inline(never)]
 fn print(ctx: &LockupCtx, lockup: &Hardlockup, session: &ReportSession<'_>, now: u64) {
-    let mut chain = chain_of(ctx, lockup, now);
+    let mut chain = chain_of(ctx, lockup, session, now);
     if let Some(chain) = chain.as_mut().filter(|_| !session.is_fatal()) {
         chain.same = ctx.same_stack(lockup.cpu, &chain.activity);
     }
@@ -289,17 +303,20 @@ pub(super) fn ask_policy_again(
         all_cpus: false,
         ..ctx.hardlockup_dump_options()
     };
-    let age = target.heartbeat.age(now);
+    let lockup = Hardlockup {
+        cpu: target.cpu,
+        reporter: me,
+        age: target.heartbeat.age(now),
+        evidence,
+    };
     let mut session = ctx.report_session(me, dump);
     session.add(Finding::repeated(cause), now, || match state {
-        State::Unresponsive => incident::new(IncidentKind::UnresponsiveCpu, target.cpu, age),
-        _ => hardlockup_incident(&Hardlockup {
-            cpu: target.cpu,
-            reporter: me,
-            age,
-            evidence,
-        }),
+        State::Unresponsive => incident::new(IncidentKind::UnresponsiveCpu, target.cpu, lockup.age),
+        _ => hardlockup_incident(&lockup),
     });
+    if session.is_fatal() && state == State::Reported {
+        record_chain(ctx, &lockup, &session, now);
+    }
     session.end(|| ctx.no_other_cpu_alive(me, monotonic()));
 }
 
@@ -319,6 +336,9 @@ pub(super) fn ask_policy_again_in_nmi(ctx: &LockupCtx, cpu: u32, now: u64, nmi: 
     session.add(Finding::repeated(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
     });
+    if session.is_fatal() {
+        record_chain(ctx, &lockup, &session, now);
+    }
     session.end_in_nmi(nmi);
 }
 
@@ -349,7 +369,8 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
         hardlockup_incident(&lockup)
     });
     cpu_hardlockup.recorded();
-    lockup.print_in_nmi(&session, chain_of(ctx, &lockup, now).as_ref(), nmi);
+    let chain = chain_of(ctx, &lockup, &session, now);
+    lockup.print_in_nmi(&session, chain.as_ref(), nmi);
     // Without a panic the stacks of the other CPUs are not worth the wait in an NMI.
     if session.is_fatal() {
         session.backtrace_others(cpu, || ());

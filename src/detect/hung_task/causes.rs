@@ -402,7 +402,9 @@ impl<'a> CauseReport<'a> {
             self.reason,
             Some(ReportReason::New | ReportReason::NotPrinted)
         );
-        if !report.add_cause(&found, panic_count, is_new) {
+        let culprit = root_cause::culprit(snapshot, cause, blocker::find);
+        let culprit = culprit.as_ref().filter(|_| !self.is_outdated);
+        if !report.add_cause(&found, panic_count, is_new, culprit) {
             return false;
         }
         if let Some(found) = self.found(shown).filter(|_| shown != first) {

@@ -64,7 +64,10 @@ fn the_header() {
     assert_eq!(header.len(), 64);
     assert_eq!(&header[..16], b"vigil incidents\0");
     let numbers: Vec<u32> = [16, 20, 24, 28, 48].map(|at| u32_at(&header, at)).into();
-    assert_eq!(numbers, [1, 64, 256, 64, 18]);
+    assert_eq!(numbers, [2, 64, 320, 64, 18]);
+    // Entry numbers, flags and culprits are written by themselves.
+    assert_eq!(incident::FLAGS_WORD * 8, 104);
+    assert_eq!(incident::CULPRIT_WORD * 8, 256);
     // What is written at run time: its own address, how many there were.
     assert_eq!(incident::HEADER_ADDRESS * 8, 32);
     assert_eq!(incident::HEADER_NEXT * 8, 40);
@@ -186,7 +189,7 @@ fn the_document_has_the_layout() {
             })
             .collect()
     };
-    for (heading, size) in [("### Header", 64), ("### Entry", 256)] {
+    for (heading, size) in [("### Header", 64), ("### Entry", 320)] {
         let end = table(heading).into_iter().fold(0, |end, (offset, size)| {
             assert_eq!(offset, end, "{heading}");
             end + size
@@ -199,6 +202,10 @@ fn the_document_has_the_layout() {
         "1 mutex, 2 semaphore, 3 rw-semaphore as a reader, 4 rw-semaphore as a writer, 5 rt_mutex, \
          6 spinlock or rwlock",
         "1 confirmed by an NMI, 2 in I/O wait, 4 a panic was decided on",
+        "0 not known, 1 a CPU that has to run a function, 2 a CPU that has taken the spinlock, \
+         3 the only stuck CPU that does not wait (\"may\"), 4 a task, 5 a deadlock, \
+         6 a lock whose owner is not known, 7 tasks in the same place, \
+         8 a CPU that may have to run a function for it",
     ] {
         assert!(text.contains(word), "{word}");
     }
@@ -344,7 +351,7 @@ proptest! {
     /// what has no meaning in them.
     #[test]
     fn decode_takes_any_words(
-        mut words in any::<[u64; incident::WORDS]>(),
+        mut words in any::<[u64; incident::CULPRIT_WORD]>(),
         kind in 1..=4u32,
         lock in 0..=4u32,
         depth in 0..=18u32,

@@ -5,7 +5,8 @@
 
 use super::{
     hung_stall::{headline, wait_for, Stall, SOON},
-    lockup_stall::Lockup,
+    lockup_pause::NO_ASKING,
+    lockup_stall::{self, Lockup},
     reports::panicked,
 };
 use crate::prelude::*;
@@ -24,6 +25,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         scenario("soft_lockup", soft_lockup).all(),
         scenario("hung_task", hung_task).all(),
         scenario("host_dump", host_dump).limit(secs(300)),
+        scenario("names_the_culprit", names_the_culprit)
+            .only_on(Arch::X86_64, NO_ASKING)
+            .limit(secs(300))
+            .all(),
         scenario("no_crash_kernel", no_crash_kernel).all(),
         scenario("capture_fails", capture_fails).all(),
         scenario("no_panic", no_panic).all(),
@@ -36,6 +41,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// What scripts/vmcore-report says of vigil's record.
 #[derive(Debug, Deserialize)]
 struct Record {
+    comes_down_to: Option<String>,
     release: String,
     begun: u64,
     being_written: u64,
@@ -59,7 +65,19 @@ struct Incident {
     owner_pid: u32,
     owner_comm: String,
     panic: bool,
+    culprit: Option<Culprit>,
     stack: Vec<Frame>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Culprit {
+    kind: String,
+    cpu: Option<u32>,
+    pid: i64,
+    comm: String,
+    count: u32,
+    depth: u32,
+    address: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -163,7 +181,7 @@ fn stuck(incident: &Incident, kind: &str, pids: &[u32], comm: &str) -> Verdict {
         "not one of {pids:?}: {incident:#?}"
     );
     ensure!(
-        incident.lock.is_none() && incident.owner_pid == 0,
+        incident.lock.is_none() && incident.owner_pid == 0 && incident.culprit.is_none(),
         "{incident:#?}"
     );
     Ok(())
@@ -349,6 +367,85 @@ fn host_dump_of(cx: &Cx, config: impl FnOnce(Config) -> Config, prepare: &str) -
     }
     stall.end(&vm)?;
     Ok(())
+}
+
+/// The panic is for the soft lockup of CPU 1, which waits for CPU 3 to run a function: the record
+/// says so, and that is what `vmcore-report` begins with. Before that the same for a task that another
+/// one waits behind.
+fn names_the_culprit(cx: &Cx) -> Verdict {
+    let vm = lockup_stall::guest_of(
+        cx,
+        cx.config().cpus(4).mem_mib(512),
+        "watchdog_thresh=1 hung_task_timeout_secs=3 hung_task_report=grouped",
+    )?;
+    let mark = vm.mark()?;
+    let stall = Stall::start(&vm, "mutex secs=1000")?;
+    vm.wait_log_after(mark, &headline(Some(stall.victim())), SOON)?;
+    let (text, record) = record_of_host(&vm, "hung")?;
+    let incident = record.incidents.last().context("no incident")?;
+    let culprit = incident.culprit.as_ref().context("no culprit")?;
+    ensure!(
+        culprit.kind == "task"
+            && culprit.pid == i64::from(stall.holder)
+            && culprit.comm == format!("prov_hold/{}", stall.id)
+            && culprit.count == 1
+            && culprit.depth == 1
+            && culprit.address == incident.lock_address,
+        "{incident:#?}"
+    );
+    let words = "; 1 hung task waits behind it for the lock at ";
+    ensure!(text.contains(words), "no '{words}' in:\n{text}");
+    stall.end(&vm)?;
+
+    // It stays as the panic left it, to be dumped.
+    vm.sh_ok("sysctl -q kernel.panic=0 vigil.softlockup_panic=1")?;
+    Lockup::start(&vm, "ipi_wait cpu=1 target=3 ms=100000")?;
+    // Not panicked(): a kernel that does not reboot names its panic once more, at the end.
+    let console = vm.wait_panic(SOON)?;
+    ensure!(
+        console.contains("Kernel panic - not syncing: softlockup: hung tasks"),
+        "{console}"
+    );
+    let (text, record) = record_of_host(&vm, "culprit")?;
+    let incident = record.incidents.iter().find(|incident| incident.panic);
+    let incident = incident.context("no fatal incident")?;
+    ensure!(
+        incident.kind == "soft lockup" && incident.cpu == 1,
+        "{incident:#?}"
+    );
+    let culprit = incident.culprit.as_ref().context("no culprit")?;
+    ensure!(
+        culprit.kind == "CPU that has to run a function"
+            && culprit.cpu == Some(3)
+            && culprit.comm == "prov_ipi/3"
+            && culprit.depth == 1
+            && culprit.address != 0,
+        "{incident:#?}"
+    );
+    let sentence = record.comes_down_to.unwrap_or_default();
+    ensure!(
+        sentence.starts_with("CPU 3, which had taken no timer interrupt for ")
+            && sentence.contains(" s, runs prov_ipi/3:")
+            && sentence.contains("; CPU 1 waits for it to run "),
+        "{sentence}"
+    );
+    let begin = format!("What it comes down to: {sentence}\n");
+    ensure!(text.starts_with(&begin), "{text}");
+    Ok(())
+}
+
+/// What `vmcore-report` says of a guest that its host dumps now, and the record.
+fn record_of_host(vm: &Vm, name: &str) -> anyhow::Result<(String, Record)> {
+    let file = vm.artifacts().dumps().join(format!("{name}.vmcore"));
+    if file.exists() {
+        fs::remove_file(&file)?;
+    }
+    vm.host_dump(&file, qmp::DumpGuestMemoryFormat::elf)?;
+    let json = vmcore_report(&["--json"], &[&file])?;
+    let text = vmcore_report(&[], &[&file])?;
+    fs::remove_file(&file)?;
+    let record = serde_json::from_str(&json).with_context(|| json.clone())?;
+    Ok((text, record))
 }
 
 /// With no crash kernel loaded it is said that none started.

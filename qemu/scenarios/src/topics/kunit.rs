@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 33] = sources![
+const SOURCES: [(&str, &str); 34] = sources![
     "backtrace",
     "blkdev",
     "buffer",

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an incident comes down to: the CPU, task or lock that the stuck CPU or the hung tasks wait for
+//! in the end. In the crash record these are the last words of the incident's entry
+//! ([`super::incident`]), which are written after the others: the incident is recorded before it is
+//! known what it comes down to.
+//!
+//! ```text
+//!   word   low half        high half
+//!   0      kind, depth     cpu          kind and depth: a quarter each
+//!   1      task pid        count
+//!   2, 3   task comm
+//!   4      address
+//!   5      spins for
+//!   6      place
+//!   7      age
+//! ```
+//!
+//! As long as the first word is 0, nothing is known.
+
+use super::{
+    incident::{
+        pair,
+        text,
+        CULPRIT_WORDS,
+        NO_TASK, //
+    },
+    task::TaskId, //
+};
+
+/// Stands for a CPU where there is none.
+const NO_CPU: u32 = u32::MAX;
+
+/// What a culprit is, and so how sure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum CulpritKind {
+    /// A CPU that has to run a function, which a stuck CPU waits for.
+    Call = 1,
+    /// A CPU that has taken the spinlock that a stuck CPU spins for.
+    LockOwner = 2,
+    /// The only stuck CPU that does not wait for another one: the others may wait for it.
+    OnlyOne = 3,
+    /// A task that does not wait for a lock with a known owner.
+    Task = 4,
+    /// A deadlock: of tasks, or of CPUs if a CPU is given.
+    Deadlock = 5,
+    /// A lock whose owner is not known.
+    Lock = 6,
+    /// Tasks that wait in the same place, and for no known lock.
+    SamePlace = 7,
+    /// A CPU that has to run a function, which a stuck CPU may wait for, or a task that is elsewhere.
+    MaybeCall = 8,
+}
+
+/// What an incident comes down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Culprit {
+    /// What it is.
+    pub kind: CulpritKind,
+    /// The CPU that is waited for or, of a task, on which it ran last. Of a [`CulpritKind::Lock`], the
+    /// CPU that spins for it; of a [`CulpritKind::Deadlock`] of CPUs, one of them.
+    pub cpu: Option<u32>,
+    /// The task, or what the CPU runs. Of several tasks one.
+    pub task: Option<TaskId>,
+    /// Of a deadlock its length; of tasks in the same place how many they are; otherwise how many hung
+    /// tasks wait behind it, or how many more CPUs have to run the function.
+    pub count: u32,
+    /// How long the chain is that leads to it. No more than [`u16::MAX`] are recorded.
+    pub depth: u32,
+    /// Address of the function that the CPU has to run, or of the lock that is waited for. 0: not known,
+    /// or none.
+    pub address: usize,
+    /// Address of the spinlock that the CPU itself spins for. 0: not known, or none.
+    pub spins_for: usize,
+    /// Address in the function that the CPU runs, or in which the task waits. 0: not known.
+    pub place: usize,
+    /// For how many nanoseconds the CPU has taken no timer interrupt, or the oldest of the hung tasks
+    /// has been blocked. 0: not known, or not remarkable.
+    pub age: u64,
+}
+
+/// The first word: the kind at the lowest address, then the depth, then the CPU.
+const fn first_word(kind: u16, depth: u16, cpu: u32) -> u64 {
+    let ([a, b], [c, d]) = (kind.to_ne_bytes(), depth.to_ne_bytes());
+    pair(u32::from_ne_bytes([a, b, c, d]), cpu)
+}
+
+impl Culprit {
+    /// The words of it.
+    pub fn encode(&self) -> [u64; CULPRIT_WORDS] {
+        let task = self.task.unwrap_or(NO_TASK);
+        let [comm0, comm1] = text(task.comm.padded());
+        let depth = u16::try_from(self.depth).unwrap_or(u16::MAX);
+        [
+            first_word(self.kind as u16, depth, self.cpu.unwrap_or(NO_CPU)),
+            pair(task.pid as u32, self.count),
+            comm0,
+            comm1,
+            self.address as u64,
+            self.spins_for as u64,
+            self.place as u64,
+            self.age,
+        ]
+    }
+}
+
+/// The way back, for programs that read a record. The module only writes.
+#[cfg(not(MODULE))]
+mod decode {
+    use super::{
+        super::incident::{
+            address,
+            comm,
+            halves,
+            DecodeError, //
+        },
+        *, //
+    };
+
+    impl Culprit {
+        /// The culprit that [`Culprit::encode`] made these words of; `None` if none is known.
+        ///
+        /// # Errors
+        ///
+        /// The words are none of this version of the layout.
+        pub fn decode(words: &[u64; CULPRIT_WORDS]) -> Result<Option<Self>, DecodeError> {
+            let [first, pid_count, comm0, comm1, at, spins_for, place, age] = *words;
+            let (kind_depth, cpu) = halves(first);
+            let [a, b, c, d] = kind_depth.to_ne_bytes();
+            let kind = match u16::from_ne_bytes([a, b]) {
+                0 => return Ok(None),
+                1 => CulpritKind::Call,
+                2 => CulpritKind::LockOwner,
+                3 => CulpritKind::OnlyOne,
+                4 => CulpritKind::Task,
+                5 => CulpritKind::Deadlock,
+                6 => CulpritKind::Lock,
+                7 => CulpritKind::SamePlace,
+                8 => CulpritKind::MaybeCall,
+                kind => return Err(DecodeError::Culprit(kind)),
+            };
+            let (pid, count) = halves(pid_count);
+            let task = TaskId {
+                comm: comm(comm0, comm1),
+                pid: pid as i32,
+            };
+            Ok(Some(Self {
+                kind,
+                cpu: (cpu != NO_CPU).then_some(cpu),
+                task: (task != NO_TASK).then_some(task),
+                count,
+                depth: u16::from_ne_bytes([c, d]).into(),
+                address: address(at)?,
+                spins_for: address(spins_for)?,
+                place: address(place)?,
+                age,
+            }))
+        }
+    }
+}
