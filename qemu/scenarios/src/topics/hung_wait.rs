@@ -54,7 +54,7 @@ fn old_request(cx: &Cx) -> Verdict {
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "completion")?;
     let waits = format!(
-        r"^vigil: task {} waits for a completion: wait_for_completion called from completion_victim\+0x\S+ \[vigil_provoke\]$",
+        r"^vigil: task {} waits in completion_victim\+0x\S+ \[vigil_provoke\]$",
         who(&vm, stall.victim())?
     );
     vm.wait_log_after(mark, &waits, SOON)?;
@@ -129,29 +129,26 @@ fn kinds(cx: &Cx) -> Verdict {
         "hung_task_report=grouped hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=-1",
     )?;
     for (what, waits) in [
-        (
-            "completion count=3",
-            "a completion: wait_for_completion called from completion_victim",
-        ),
+        ("completion count=3", "waits in completion_victim"),
         (
             "srcu",
-            "an RCU grace period: synchronize_srcu called from srcu_victim",
+            "waits for an RCU grace period: synchronize_srcu called from srcu_victim",
         ),
-        ("work", "a workqueue: flush_work called from work_victim"),
+        (
+            "work",
+            "waits for a workqueue: flush_work called from work_victim",
+        ),
         (
             "kthread_stop",
-            "a kernel thread to stop: kthread_stop called from kthread_stop_victim",
+            "waits for a kernel thread to stop: kthread_stop called from kthread_stop_victim",
         ),
-        (
-            "iowait",
-            "a completion: wait_for_completion_io called from iowait_victim",
-        ),
+        ("iowait", "waits in iowait_victim"),
     ] {
         let mark = vm.mark()?;
         let stall = Stall::start(&vm, what)?;
-        let line = format!(r"^vigil: task \S+:\d+ waits for {waits}\+0x\S+ \[vigil_provoke\]$");
+        let line = format!(r"^vigil: task \S+:\d+ {waits}\+0x\S+ \[vigil_provoke\]$");
         let line = vm.wait_log_after(mark, &line, SOON)?;
-        let names = |pid: &u32| line.text.contains(&format!(":{pid} waits for"));
+        let names = |pid: &u32| line.text.contains(&format!(":{pid} waits "));
         ensure!(
             stall.victims.iter().any(names),
             "{what}: {line:?}, {stall:?}"
