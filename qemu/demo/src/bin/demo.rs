@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `make demo`: real stalls in a guest with an unmodified kernel, and what the
-//! two detectors in it say about each.
+//! two detectors in it say about each; then what tasks and CPUs wait behind in the end.
 
-use anyhow::{Context, Result};
+use anyhow::{anyhow, Context, Result};
+use layout::{
+    backends::svg::SVGWriter,
+    gv::{DotParser, GraphBuilder},
+};
 use std::time::Duration;
 use vigil_klog::{pattern, texts, Finding, HungTask, Lock, Log, Report};
-use vigil_vm::{Config, Vm};
+use vigil_vm::{Config, Mark, Vm};
 
 /// Seconds in D state after which vigil calls a task hung here; the in-tree
 /// detector keeps its default of 120.
@@ -128,7 +132,142 @@ fn main() -> Result<()> {
         rows.iter().all(|row| row.vigil.is_some()),
         "vigil did not report every stall"
     );
+    drop(vm);
+    culprits()
+}
+
+/// How many tasks wait for one mutex.
+const CROWD: usize = 1000;
+
+/// Two detectors beside each other where many wait for few: with `hung_task_report=grouped`.
+fn culprits() -> Result<()> {
+    let config = Config::new("demo-culprits")
+        .cpus(4)
+        .mem_mib(2048)
+        .append("log_buf_len=64M")
+        .limit(Duration::from_secs(600));
+    let vm = Vm::boot(config).context("the guest did not boot")?;
+    println!("\nA guest with four CPUs, hung_task_report=grouped, and a timeout of {TIMEOUT} s for both detectors.");
+    vm.insmod("vigil_provoke.ko", "")?;
+    // The console of an emulated machine is slow.
+    vm.sh_ok(
+        "sysctl -q kernel.printk=1 kernel.hung_task_warnings=-1 kernel.hung_task_timeout_secs=0",
+    )?;
+    vm.load(&format!(
+        "hung_task_report=grouped hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1"
+    ))?;
+
+    let mark = vm.mark()?;
+    vm.sh_ok("echo 'abba_mutex count=2' > /sys/kernel/debug/vigil_provoke/run; echo 'chain count=3' > /sys/kernel/debug/vigil_provoke/run")?;
+    println!(
+        "\nprovoked: two tasks, each with the mutex that the other waits for; and a chain of three"
+    );
+    vm.wait_log_after(mark, "^vigil: deadlock of 2: ", Duration::from_secs(120))?;
+    vm.wait_log_after(
+        mark,
+        "^vigil: 3 hung tasks wait behind ",
+        Duration::from_secs(120),
+    )?;
+    print_own_lines(&vm, mark)?;
+    let dot = vm.read("/sys/kernel/debug/vigil/waitgraph.dot")?;
+    let path = vm.artifacts().folder().join("waitgraph.svg");
+    std::fs::write(&path, svg(&dot)?).with_context(|| format!("writing {}", path.display()))?;
+    println!("The wait graph is in {}.", path.display());
+    // It takes a while until all of them wait.
+    vm.sh_ok(&format!(
+        "echo all > /sys/kernel/debug/vigil_provoke/end
+         sysctl -q vigil.hung_task_timeout_secs=0
+         echo 'mutex count={CROWD} secs=300' > /sys/kernel/debug/vigil_provoke/run"
+    ))?;
+    println!("\nprovoked: {CROWD} tasks that wait for one mutex");
+    let mark = vm.mark()?;
+    vm.sh_ok(&format!("sysctl -q vigil.hung_task_timeout_secs={TIMEOUT}"))?;
+    let root = format!("^vigil: {CROWD} hung tasks wait behind ");
+    vm.wait_log_after(mark, &root, Duration::from_secs(120))?;
+    let left = r"^vigil:   and \d+ more$";
+    vm.wait_log_after(mark, left, Duration::from_secs(120))?;
+    print_own_lines(&vm, mark)?;
+    let grouped = vm.dmesg_after(mark)?.len();
+    let mark = vm.mark()?;
+    vm.sh_ok(&format!(
+        "sysctl -q vigil.hung_task_timeout_secs=0 kernel.hung_task_timeout_secs={TIMEOUT}"
+    ))?;
+    let in_tree = loop {
+        let log = vm.dmesg_after(mark)?;
+        if Log::parse(&log).hung_tasks().count() >= CROWD {
+            break log.len();
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    };
+    println!("lines in the log: {grouped} by vigil, {in_tree} by the in-tree detector");
+    vm.sh_ok(
+        "sysctl -q kernel.hung_task_timeout_secs=0; echo all > /sys/kernel/debug/vigil_provoke/end",
+    )?;
+
+    println!("\nprovoked: CPU 3 spins for a lock with interrupts off; CPU 1 waits for it to run a function");
+    vm.sh_on(
+        0,
+        &format!("sysctl -q vigil.watchdog_thresh={THRESH} kernel.watchdog_thresh={THRESH}"),
+    )?
+    .ok()?;
+    let mark = vm.mark()?;
+    let run = "cd /sys/kernel/debug/vigil_provoke
+               echo 'spinlock cpu=3 target=2 irqsave=1 ms=9000' > run
+               echo 'cpu_wait cpu=1 target=3' > run
+               until grep -q ' cpu_wait ' lockups; do sleep 1; done";
+    vm.sh_on(0, run)?.ok()?;
+    let log = Log::parse(&vm.dmesg_after(mark)?);
+    let mut seen = Vec::new();
+    for report in &log.reports {
+        let (who, cpu) = match &report.finding {
+            Finding::SoftLockup(lockup) => ("soft", lockup.cpu),
+            Finding::HardLockup(lockup) => ("hard", lockup.cpu),
+            _ => continue,
+        };
+        let key = (report.is_vigil(), who, cpu);
+        if seen.contains(&key) {
+            continue;
+        }
+        seen.push(key);
+        let detector = if report.is_vigil() {
+            "vigil"
+        } else {
+            "in-tree"
+        };
+        println!("{detector}, {who} lockup of CPU {cpu}:");
+        for line in report.lines.iter().take(6) {
+            println!("  [{:12.6}] {}", line.time, line.text);
+        }
+    }
+    anyhow::ensure!(
+        log.reports.iter().any(|report| report.is_vigil()
+            && report.mentions("vigil: CPU1 waits for CPU3 to run ipi_nothing")),
+        "vigil did not say that CPU 1 waits for CPU 3"
+    );
+    vm.unload()?;
     Ok(())
+}
+
+/// Prints the lines of vigil's own since the mark.
+fn print_own_lines(vm: &Vm, mark: Mark) -> Result<()> {
+    for line in vm.dmesg_after(mark)? {
+        if line.text.starts_with("vigil: ") {
+            println!("  [{:12.6}] {}", line.time, line.text);
+        }
+    }
+    Ok(())
+}
+
+/// Draws a graph.
+fn svg(dot: &str) -> Result<String> {
+    let graph = DotParser::new(dot)
+        .process()
+        .map_err(|error| anyhow!("the wait graph is not valid: {error}"))?;
+    let mut builder = GraphBuilder::new();
+    builder.visit_graph(&graph);
+    let mut svg = SVGWriter::new();
+    builder.get().do_it(false, false, false, &mut svg);
+    Ok(svg.finalize())
 }
 
 /// The reports on a stall.
