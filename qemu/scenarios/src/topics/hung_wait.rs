@@ -132,11 +132,11 @@ fn kinds(cx: &Cx) -> Verdict {
         ("completion count=3", "waits in completion_victim"),
         (
             "srcu",
-            "waits for an RCU grace period: synchronize_srcu called from srcu_victim",
+            r"waits for an RCU grace period: \S*synchronize_srcu called from srcu_victim",
         ),
         (
             "work",
-            "waits for a workqueue: flush_work called from work_victim",
+            r"waits for a workqueue: \S*flush_work called from work_victim",
         ),
         (
             "kthread_stop",
