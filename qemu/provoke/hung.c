@@ -729,9 +729,17 @@ static int work_victim(struct prov_thread *t)
 	return 0;
 }
 
+struct no_stop {
+	struct prov_stall *stall;
+	bool began;
+};
+
 static int does_not_stop(void *arg)
 {
-	sleep_until_released(arg);
+	struct no_stop *no_stop = arg;
+
+	WRITE_ONCE(no_stop->began, true);
+	sleep_until_released(no_stop->stall);
 	/* Its victim has no reference, and needs it to be there. */
 	while (!kthread_should_stop())
 		schedule_timeout_idle(HZ / 10);
@@ -740,10 +748,14 @@ static int does_not_stop(void *arg)
 
 static int kthread_stop_victim(struct prov_thread *t)
 {
-	struct task_struct *task = kthread_run(does_not_stop, t->stall, "prov_no_stop");
+	struct no_stop no_stop = { .stall = t->stall };
+	struct task_struct *task = kthread_run(does_not_stop, &no_stop, "prov_no_stop");
 
 	if (IS_ERR(task))
 		return PTR_ERR(task);
+	/* A thread that is stopped before it has begun does not run its function. */
+	while (!READ_ONCE(no_stop.began))
+		schedule_timeout_idle(1);
 	prov_waiting(t);
 	return kthread_stop(task);
 }
