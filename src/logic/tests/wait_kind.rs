@@ -256,6 +256,20 @@ const STACKS: &[(WaitKind, &str, &str, &str)] = &[
         "__schedule schedule schedule_timeout __wait_for_common kthread_stop \
          md_unregister_thread|[md_mod] raid5_free|[raid456]",
     ),
+    // The caller's name begins as that of a primitive.
+    (
+        WaitKind::KthreadStop,
+        "kthread_stop",
+        "kthread_stop_victim|[vigil_provoke]",
+        "kthread_stop kthread_stop_victim|[vigil_provoke] kthread ret_from_fork",
+    ),
+    // As stack_trace_save_tsk() saves it: without the scheduler's section.
+    (
+        WaitKind::Workqueue,
+        "__flush_work",
+        "work_victim|[vigil_provoke]",
+        "__flush_work work_victim|[vigil_provoke] kthread ret_from_fork",
+    ),
     (
         WaitKind::Vfork,
         "wait_for_completion_state",
