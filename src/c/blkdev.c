@@ -40,7 +40,15 @@ struct walk {
 	unsigned long long now;
 	unsigned long long age;
 	unsigned int *budget;
+	/* Requests of other disks of the same controller. */
+	unsigned int foreign;
 };
+
+/* So many requests of other disks count as one of those that may be looked at. */
+#define FOREIGN_REQUESTS	16U
+
+/* How often a spinlock is tried for that another CPU has. */
+#define LOCK_TRIES	100000
 
 /*
  * The time at which @rq was made, if the kernel keeps that.
@@ -69,9 +77,14 @@ static bool look_at(struct request *rq, void *arg)
 
 	if (!*walk->budget)
 		return false;
+	if (rq->q != walk->queue) {
+		if (!(++walk->foreign % FOREIGN_REQUESTS))
+			--*walk->budget;
+		return true;
+	}
 	--*walk->budget;
-	/* Of another disk of the same controller, or done but for its last steps. */
-	if (rq->q != walk->queue || blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT)
+	/* Or done but for its last steps. */
+	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT)
 		return true;
 	/* What was written before the state is seen, as far as the writer orders it. */
 	smp_rmb();
@@ -84,6 +97,19 @@ static bool look_at(struct request *rq, void *arg)
 	found->old++;
 	found->oldest = max(found->oldest, walk->now - time);
 	return true;
+}
+
+/* Take a spinlock, unless a CPU keeps it that may be stuck. */
+static bool lock_in_time(spinlock_t *lock)
+{
+	unsigned int tries;
+
+	for (tries = 0; tries < LOCK_TRIES; tries++) {
+		if (spin_trylock(lock))
+			return true;
+		cpu_relax();
+	}
+	return false;
 }
 
 /*
@@ -105,7 +131,10 @@ static bool next_queue(unsigned long *cursor, struct request_queue **queue,
 	 * the section. So is the disk, with its inode.
 	 */
 	guard(rcu)();
-	spin_lock(&sb->s_inode_list_lock);
+	if (!lock_in_time(&sb->s_inode_list_lock)) {
+		found->is_partial = 1;
+		return false;
+	}
 	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
 		if (n++ == MAX_BDEVS) {
 			found->is_partial = 1;
@@ -122,13 +151,20 @@ static bool next_queue(unsigned long *cursor, struct request_queue **queue,
 	if (!next)
 		return false;
 	*cursor = (unsigned long)next;
-	*queue = next->bd_queue;
+	/* A disk that is being allocated may have none yet. */
+	*queue = READ_ONCE(next->bd_queue);
+	if (!*queue || !queue_is_mq(*queue)) {
+		*queue = NULL;
+		return true;
+	}
 	/*
 	 * The queue of a disk that was never added may go without being frozen. Any
 	 * other keeps its tags while this reference is held.
 	 */
-	if (!queue_is_mq(*queue) || !test_bit(GD_ADDED, &next->bd_disk->state) ||
+	if (!test_bit(GD_ADDED, &next->bd_disk->state) ||
 	    !percpu_ref_tryget(&(*queue)->q_usage_counter)) {
+		/* It may have requests all the same: those of its partition scan. */
+		found->is_partial = 1;
 		*queue = NULL;
 		return true;
 	}
@@ -148,13 +184,15 @@ static bool next_queue(unsigned long *cursor, struct request_queue **queue,
  * Only requests that the driver has are seen, and only of disks that have requests:
  * not of device-mapper and md, whose disks below have.
  *
- * Context: process context; takes spinlocks for short.
+ * Context: process context; takes spinlocks for short, and gives up one that is kept.
  * Return: whether there was another disk.
  */
 int vigil_blk_next(unsigned long *cursor, unsigned long long age, unsigned int *budget,
 		   struct vigil_blk_requests *found)
 {
 	struct walk walk = { .found = found, .age = age, .budget = budget };
+	unsigned long long oldest = 0;
+	unsigned int old = 0;
 	int pass;
 
 	memset(found, 0, sizeof(*found));
@@ -175,9 +213,17 @@ int vigil_blk_next(unsigned long *cursor, unsigned long long age, unsigned int *
 		blk_mq_tagset_busy_iter(walk.queue->tag_set, look_at, &walk);
 		if (!found->old)
 			break;
+		if (!pass) {
+			old = found->old;
+			oldest = found->oldest;
+		}
 	}
-	if (!*budget)
+	if (!*budget) {
 		found->is_partial = 1;
+		/* Not seen twice, for want of budget. */
+		found->old = max(found->old, old);
+		found->oldest = max(found->oldest, oldest);
+	}
 	percpu_ref_put(&walk.queue->q_usage_counter);
 	return 1;
 }

@@ -301,9 +301,18 @@ impl<'a> HungTaskReport<'a> {
             }
         ));
         if let Some(owner) = owner.filter(|_| !found.owner_is_shown) {
-            show_task(owner);
-            self.note_wait(owner, wait::print_owner(owner));
+            self.print_owner(owner);
         }
+    }
+
+    /// Prints a task that has a lock, with what it waits for if that is no lock.
+    ///
+    /// # Context
+    ///
+    /// Process context; prints many lines.
+    pub(crate) fn print_owner(&self, owner: &Task) {
+        show_task(owner);
+        self.note_wait(owner, wait::print_owner(owner));
     }
 
     /// Keeps in mind that a task that was printed waits for I/O.
@@ -367,7 +376,7 @@ impl<'a> HungTaskReport<'a> {
 /// # Context
 ///
 /// Process context; prints many lines.
-pub(crate) fn show_task(task: &Task) {
+fn show_task(task: &Task) {
     print_where(task);
     task::show(task);
 }

@@ -145,7 +145,9 @@ pub(crate) fn print(task: &Task) -> WaitKind {
 ///
 /// Process context; prints a line.
 pub(crate) fn print_owner(owner: &Task) -> WaitKind {
-    let waits_for_lock = task::blocker(owner) != 0 || lock_words::rt_mutex_wait(owner).is_some();
+    let waits_for_lock = task::blocker(owner) != 0
+        || task::blocked_on(owner) != 0
+        || lock_words::rt_mutex_wait(owner).is_some();
     if waits_for_lock || matches!(kind_of(owner), WaitKind::Unknown | WaitKind::Lock) {
         return WaitKind::Unknown;
     }

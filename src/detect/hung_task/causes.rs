@@ -42,7 +42,6 @@ use crate::{
     },
     report::{
         hung_task::{
-            show_task,
             HungTask,
             HungTaskReport, //
         },
@@ -303,8 +302,8 @@ struct CauseReport<'a> {
 }
 
 impl<'a> CauseReport<'a> {
-    /// A hung task of the graph.
-    fn found(&self, index: usize) -> Option<HungTask<'a>> {
+    /// A hung task of the graph. `shown`: another one that is printed as well.
+    fn found(&self, index: usize, shown: usize) -> Option<HungTask<'a>> {
         let task = self.snapshot.task(index)?;
         let node = self.snapshot.graph.node(index)?;
         let owner = self.snapshot.graph.owner_of(index);
@@ -313,7 +312,7 @@ impl<'a> CauseReport<'a> {
             age: node.age()?,
             first: self.reason == Some(ReportReason::New),
             blocker: blocker::find(task),
-            owner_is_shown: owner.is_some_and(|owner| self.is_in_deadlock(owner)),
+            owner_is_shown: owner.is_some_and(|owner| owner == shown || self.is_in_deadlock(owner)),
             details: Details {
                 key: identity(self.cause),
                 root: self.root(),
@@ -395,7 +394,7 @@ impl<'a> CauseReport<'a> {
         } = *self;
         let first = panic_task.unwrap_or(shown);
         let panic_count = panic_task.map_or(0, |_| self.check.panic_count);
-        let Some(found) = self.found(first) else {
+        let Some(found) = self.found(first, shown) else {
             return false;
         };
         let is_new = matches!(
@@ -407,14 +406,14 @@ impl<'a> CauseReport<'a> {
         if !report.add_cause(&found, panic_count, is_new, culprit) {
             return false;
         }
-        if let Some(found) = self.found(shown).filter(|_| shown != first) {
+        if let Some(found) = self.found(shown, first).filter(|_| shown != first) {
             report.print(&found);
         }
         if self.is_deadlock() {
             self.print_cycle(report, [first, shown]);
             root_cause::print_deadlock(snapshot, cause);
         }
-        self.show_root(shown);
+        self.show_root(report, [first, shown]);
         if !self.is_outdated {
             let is_root_ignored = self.is_root_ignored();
             root_cause::print_members(snapshot, cause, shown, is_root_ignored, blocker::find);
@@ -442,23 +441,26 @@ impl<'a> CauseReport<'a> {
             if printed >= MAX_DEADLOCK_TASKS || shown.contains(&index) {
                 continue;
             }
-            if let Some(found) = self.found(index) {
+            if let Some(found) = self.found(index, index) {
                 report.print(&found);
             } else if let Some(task) = self.snapshot.task(index) {
-                show_task(task);
+                report.print_owner(task);
             }
             printed = printed.saturating_add(1);
         }
     }
 
-    /// Prints the stack of a root that is not hung, unless it is the owner that `shown` was printed with.
-    fn show_root(&self, shown: usize) {
+    /// Prints the stack of a root that is not hung, unless it is an owner that a task of `shown` was printed
+    /// with.
+    fn show_root(&self, report: &HungTaskReport<'_>, shown: [usize; 2]) {
         let Root::Task(root) = self.cause.root else {
             return;
         };
-        let is_shown = root == shown || self.snapshot.graph.owner_of(shown) == Some(root);
+        let is_shown = shown
+            .iter()
+            .any(|&task| root == task || self.snapshot.graph.owner_of(task) == Some(root));
         if let Some(task) = self.snapshot.task(root).filter(|_| !is_shown) {
-            show_task(task);
+            report.print_owner(task);
         }
     }
 }

@@ -207,10 +207,13 @@ impl GraphRequests {
     ///
     /// The hung-task thread.
     pub(super) fn answer(&self, answer: Result<WaitGraphAnswer>) {
+        let mut answer = Some(answer);
         self.replace(|state| match state {
-            State::Answering => Some(State::Answered(answer)),
+            State::Answering => answer.take().map(State::Answered),
             _ => Some(State::Idle),
         });
+        // An answer that no reader waits for any more: to free it may mean to sleep.
+        drop(answer);
     }
 
     /// Answers no request any more.

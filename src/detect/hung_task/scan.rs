@@ -205,7 +205,8 @@ fn graph_of(
 /// what was known of its sleep.
 #[inline(never)]
 fn stall_ended(task: &Task, before: &Tracked, sample: &TaskSample, now: u64) {
-    let how = if before.same_sleep(sample) {
+    // One that writes back, and has got on with it, sleeps as before.
+    let how = if before.same_sleep(sample) && !sample.may_hang() {
         How::Frozen
     } else if task::is_exiting(task) {
         How::Exited
