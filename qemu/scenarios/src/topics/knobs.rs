@@ -3,7 +3,7 @@
 //! bad value, as file and as parameter.
 
 use super::{
-    hung_stall::{has_khungtaskd, wait_for, wait_report, Stall, SOON},
+    hung_stall::{has_khungtaskd, wait_for, wait_report, Stall, PROVOKE, SOON},
     lockup_stall::{guest, Lockup},
     module::nothing_left,
 };
@@ -527,24 +527,27 @@ fn gauges(cx: &Cx) -> Verdict {
         Ok((read()? == [0; 5]).then_some(()))
     })?;
     for (what, found, during, after) in [
+        // Reported once: ended when it was looked at, however long that took.
         (
-            "irqs_off",
+            "irqs_off cpu=1 ms=60000",
             "hard LOCKUP on cpu 1",
             [0, 1, 0, 0, 1],
             [0, 1, 0, 0, 0],
         ),
+        // Reported again after each threshold, so that there is only this one for so long.
         (
-            "preempt_off",
+            "preempt_off cpu=1 ms=3900",
             "soft lockup - CPU#1",
             [1, 1, 0, 0, 1],
             [1, 1, 0, 0, 0],
         ),
     ] {
         let mark = vm.mark()?;
-        let lockup = Lockup::start(&vm, &format!("{what} cpu=1 ms=3300"))?;
+        let lockup = Lockup::start(&vm, what)?;
         vm.wait_log_after(mark, found, SOON)?;
         let now = read()?;
         ensure!(now == during, "{what}: {now:?}");
+        vm.write(&format!("{PROVOKE}/end"), b"all")?;
         lockup.wait(&vm)?;
         wait_for(
             &vm,
