@@ -11,6 +11,7 @@ use crate::{
     logic::{
         incident::Incident,
         incident_table::{
+            is_kind,
             kind_word,
             Details,
             Heading,
@@ -49,11 +50,6 @@ pub(crate) fn begin_ids() {
 /// Any, NMI included.
 pub(super) fn add(incident: &Incident, details: &Details) {
     TABLE.add(incident, details);
-}
-
-/// The kind in a [`kind_word`], whatever the CPU.
-fn is_kind(word: u64, kind: ListedKind) -> bool {
-    word as u32 == kind_word(kind, 0) as u32
 }
 
 /// The soft lockup of a CPU has ended.

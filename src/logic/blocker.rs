@@ -34,6 +34,33 @@ pub enum LockKind {
 }
 
 impl LockKind {
+    /// All kinds.
+    const ALL: [Self; 6] = [
+        Self::Mutex,
+        Self::Semaphore,
+        Self::RwSemReader,
+        Self::RwSemWriter,
+        Self::RtMutex,
+        Self::RtLock,
+    ];
+
+    /// Its number in the crash record and in the table of incidents; not 0. `docs/kdump.md` has them.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Mutex => 1,
+            Self::Semaphore => 2,
+            Self::RwSemReader => 3,
+            Self::RwSemWriter => 4,
+            Self::RtMutex => 5,
+            Self::RtLock => 6,
+        }
+    }
+
+    /// The kind with this number; `None` if there is none.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+
     /// Its name in a report.
     pub const fn name(self) -> &'static str {
         match self {

@@ -100,14 +100,18 @@ pub struct Stack {
     pub depth: u32,
 }
 
+/// One number for addresses (FNV-1a, by words): equal for equal ones, and hardly ever for others.
+pub fn key_of<'a>(addresses: impl IntoIterator<Item = &'a usize>) -> u64 {
+    let addresses = addresses.into_iter();
+    addresses.fold(0xcbf2_9ce4_8422_2325, |key: u64, &address| {
+        (key ^ address as u64).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
 impl Stack {
-    /// One number for its addresses (FNV-1a, by words): equal for equal stacks, and hardly ever for
-    /// others.
+    /// One number for its addresses: [`key_of`] them.
     pub fn key(&self) -> u64 {
-        let used = self.addresses.iter().take(self.depth as usize);
-        used.fold(0xcbf2_9ce4_8422_2325, |key: u64, &address| {
-            (key ^ address as u64).wrapping_mul(0x100_0000_01b3)
-        })
+        key_of(self.addresses.iter().take(self.depth as usize))
     }
 }
 
@@ -162,6 +166,25 @@ pub(super) const fn text(bytes: [u8; 16]) -> [u64; 2] {
     ]
 }
 
+/// The reverse of [`pair`].
+pub(super) const fn halves(word: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+    (
+        u32::from_ne_bytes([a, b, c, d]),
+        u32::from_ne_bytes([e, f, g, h]),
+    )
+}
+
+/// The reverse of [`text`], of a task's name.
+pub(super) fn comm(first: u64, second: u64) -> Comm {
+    let mut bytes = [0; TASK_COMM_LEN];
+    let words = first.to_ne_bytes().into_iter().chain(second.to_ne_bytes());
+    for (to, from) in bytes.iter_mut().zip(words) {
+        *to = from;
+    }
+    Comm::new(bytes)
+}
+
 /// The header of an empty record, without the address.
 pub const fn header() -> [u64; HEADER_WORDS] {
     let [magic0, magic1] = text(MAGIC);
@@ -196,17 +219,7 @@ impl Incident {
         let [comm0, comm1] = text(task.comm.padded());
         let (lock, address, owner) = match &self.wait {
             None => (0, 0, None),
-            Some(wait) => {
-                let lock = match wait.lock {
-                    LockKind::Mutex => 1,
-                    LockKind::Semaphore => 2,
-                    LockKind::RwSemReader => 3,
-                    LockKind::RwSemWriter => 4,
-                    LockKind::RtMutex => 5,
-                    LockKind::RtLock => 6,
-                };
-                (lock, wait.address, wait.owner)
-            }
+            Some(wait) => (wait.lock.number(), wait.address, wait.owner),
         };
         let owner_pid = owner.map_or(0, |owner| owner.pid);
         let [owner0, owner1] = text(owner.map_or([0; 16], |owner| owner.comm.padded()));
@@ -274,25 +287,6 @@ mod decode {
 
     impl core::error::Error for DecodeError {}
 
-    /// The reverse of [`pair`].
-    pub(in super::super) fn halves(word: u64) -> (u32, u32) {
-        let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
-        (
-            u32::from_ne_bytes([a, b, c, d]),
-            u32::from_ne_bytes([e, f, g, h]),
-        )
-    }
-
-    /// The reverse of [`text`].
-    pub(in super::super) fn comm(first: u64, second: u64) -> Comm {
-        let mut bytes = [0; TASK_COMM_LEN];
-        let words = first.to_ne_bytes().into_iter().chain(second.to_ne_bytes());
-        for (to, from) in bytes.iter_mut().zip(words) {
-            *to = from;
-        }
-        Comm::new(bytes)
-    }
-
     pub(in super::super) fn address(word: u64) -> Result<usize, DecodeError> {
         usize::try_from(word).map_err(|_| DecodeError::Address(word))
     }
@@ -323,13 +317,7 @@ mod decode {
             let (lock, owner_pid) = halves(lock_owner);
             let lock = match lock {
                 0 => None,
-                1 => Some(LockKind::Mutex),
-                2 => Some(LockKind::Semaphore),
-                3 => Some(LockKind::RwSemReader),
-                4 => Some(LockKind::RwSemWriter),
-                5 => Some(LockKind::RtMutex),
-                6 => Some(LockKind::RtLock),
-                lock => return Err(DecodeError::Lock(lock)),
+                lock => Some(LockKind::from_number(lock).ok_or(DecodeError::Lock(lock))?),
             };
             let owner = TaskId {
                 comm: comm(owner0, owner1),
@@ -371,10 +359,6 @@ mod decode {
     }
 }
 #[cfg(not(MODULE))]
-pub use decode::DecodeError;
+pub(super) use decode::address;
 #[cfg(not(MODULE))]
-pub(super) use decode::{
-    address,
-    comm,
-    halves, //
-};
+pub use decode::DecodeError;

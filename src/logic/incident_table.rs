@@ -27,15 +27,15 @@ use super::{
         Secs, //
     },
     incident::{
+        comm,
+        halves,
+        pair,
+        text,
         Incident,
         IncidentKind,
         Wait, //
     },
-    task::{
-        Comm,
-        TaskId,
-        TASK_COMM_LEN, //
-    }, //
+    task::TaskId, //
 };
 use core::fmt;
 
@@ -245,16 +245,6 @@ pub struct Listed {
     pub end: Option<End>,
 }
 
-/// Two numbers in a word.
-const fn pair(low: u32, high: u32) -> u64 {
-    low as u64 | (high as u64) << 32
-}
-
-/// The numbers in a word.
-const fn halves(word: u64) -> (u32, u32) {
-    (word as u32, (word >> 32) as u32)
-}
-
 /// No task has this PID, so that it stands for none.
 const NO_PID: u32 = u32::MAX;
 
@@ -263,12 +253,7 @@ fn task_words(task: Option<TaskId>) -> (u32, [u64; 2]) {
     let Some(task) = task else {
         return (NO_PID, [0; 2]);
     };
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = task.comm.padded();
-    let comm = [
-        u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-        u64::from_le_bytes([i, j, k, l, m, n, o, p]),
-    ];
-    (task.pid as u32, comm)
+    (task.pid as u32, text(task.comm.padded()))
 }
 
 /// The reverse of [`task_words`].
@@ -276,43 +261,20 @@ fn task_of(pid: u32, first: u64, second: u64) -> Option<TaskId> {
     if pid == NO_PID {
         return None;
     }
-    let mut comm = [0; TASK_COMM_LEN];
-    let bytes = first.to_le_bytes().into_iter().chain(second.to_le_bytes());
-    for (to, from) in comm.iter_mut().zip(bytes) {
-        *to = from;
-    }
     Some(TaskId {
-        comm: Comm::new(comm),
+        comm: comm(first, second),
         pid: pid as i32,
     })
-}
-
-fn lock_number(kind: LockKind) -> u32 {
-    match kind {
-        LockKind::Mutex => 1,
-        LockKind::Semaphore => 2,
-        LockKind::RwSemReader => 3,
-        LockKind::RwSemWriter => 4,
-        LockKind::RtMutex => 5,
-        LockKind::RtLock => 6,
-    }
-}
-
-fn lock_of(number: u32) -> Option<LockKind> {
-    match number {
-        1 => Some(LockKind::Mutex),
-        2 => Some(LockKind::Semaphore),
-        3 => Some(LockKind::RwSemReader),
-        4 => Some(LockKind::RwSemWriter),
-        5 => Some(LockKind::RtMutex),
-        6 => Some(LockKind::RtLock),
-        _ => None,
-    }
 }
 
 /// The word at [`KIND_WORD`].
 pub const fn kind_word(kind: ListedKind, cpu: u32) -> u64 {
     pair(kind as u32, cpu)
+}
+
+/// Whether a [`kind_word`] has this kind, whatever the CPU.
+pub const fn is_kind(word: u64, kind: ListedKind) -> bool {
+    halves(word).0 == kind as u32
 }
 
 impl Listed {
@@ -352,7 +314,7 @@ impl Listed {
         let (pid, [comm0, comm1]) = task_words(self.task);
         let (lock, address, owner) = match self.wait {
             None => (0, 0, None),
-            Some(wait) => (lock_number(wait.lock), wait.address, wait.owner),
+            Some(wait) => (wait.lock.number(), wait.address, wait.owner),
         };
         let (owner_pid, [owner0, owner1]) = task_words(owner);
         let (root, number, task) = match self.details.root {
@@ -404,7 +366,7 @@ impl Listed {
         };
         let (pid, behind) = halves(pid_behind);
         let (lock, owner_pid) = halves(lock_owner);
-        let wait = lock_of(lock).map(|lock| Wait {
+        let wait = LockKind::from_number(lock).map(|lock| Wait {
             lock,
             address: address as usize,
             owner: task_of(owner_pid, owner0, owner1),
