@@ -2,6 +2,8 @@
 
 //! What a CPU that makes no progress waits for, and where, from the names on its stack.
 
+use super::wait_kind::base_name;
+
 /// What a CPU waits for while it spins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CpuWait {
@@ -134,13 +136,6 @@ const DISPATCHERS: &[&[u8]] = &[
     b"generic_handle_arch_irq",
 ];
 
-/// The name of a function without what the compiler has put behind it: `foo.isra.0`, `foo.cold`.
-fn plain(name: &[u8]) -> &[u8] {
-    name.split(|&byte| byte == b'.' || byte == b' ')
-        .next()
-        .unwrap_or(name)
-}
-
 /// Reads a stack name by name, innermost first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StackScan {
@@ -154,7 +149,7 @@ pub struct StackScan {
 impl StackScan {
     /// Adds the name of the next function.
     pub fn add(&mut self, name: &[u8]) {
-        let name = plain(name);
+        let name = base_name(name);
         let index = self.len;
         self.len = self.len.saturating_add(1);
         if self.caller.is_none() {

@@ -22,7 +22,10 @@ use crate::{
             CulpritKind, //
         },
         fmt::Secs,
-        incident::Stack,
+        incident::{
+            key_of,
+            Stack, //
+        },
         messages::{
             CpuHasToRun,
             CpuHasToRunMore,
@@ -143,7 +146,7 @@ impl CpuActivity {
     /// The function that the CPU waits for another one to run, and that CPU: the CPU has the address of
     /// the request in a register.
     fn call_in_regs(calls: &SmpCalls, cpu: u32, regs: &WaitRegs) -> (usize, u32) {
-        for target in others(cpu) {
+        for target in cpu::others_online(cpu) {
             if let Some(request) = calls.waited_for(cpu, target) {
                 if regs.contains(&request.address) {
                     return (request.function, target);
@@ -187,12 +190,7 @@ impl CpuActivity {
         if self.wait != Some(CpuWait::Spinlock) || self.object == 0 {
             return 0;
         }
-        let mut stack = Stack::default();
-        for (to, from) in stack.addresses.iter_mut().zip([self.object, self.place]) {
-            *to = from;
-        }
-        stack.depth = 2;
-        (stack.key() % LOCK_KEYS).max(1)
+        (key_of(&[self.object, self.place]) % LOCK_KEYS).max(1)
     }
 
     /// Address of the spinlock that the CPU spins for; 0: not known, or none.
@@ -210,11 +208,6 @@ impl CpuActivity {
             address: (self.object != 0).then_some(self.object),
         }
     }
-}
-
-/// The online CPUs but one.
-fn others(cpu: u32) -> impl Iterator<Item = u32> + Clone {
-    (0..cpu::nr_cpu_ids()).filter(move |&other| other != cpu && cpu::online(other))
 }
 
 /// A lock in words: `spinlock ffff8f6f7ffd2bc0`, or `a spinlock`.
@@ -357,7 +350,7 @@ impl<'a, P: Fn(u32) -> Option<CpuProgress>> CpuWaits<'a, P> {
     fn call_link(&self, cpu: u32, activity: &CpuActivity, chain: &CpuChain) -> Option<Link> {
         let mut found: Option<(u32, usize, u64)> = None;
         let mut count: u32 = 0;
-        for target in others(cpu) {
+        for target in cpu::others_online(cpu) {
             let Some(request) = self.calls.waited_for(cpu, target) else {
                 continue;
             };
@@ -409,7 +402,7 @@ impl<'a, P: Fn(u32) -> Option<CpuProgress>> CpuWaits<'a, P> {
     fn only_one(&self, cpu: u32, chain: &CpuChain) -> Option<Link> {
         let mut found: Option<OtherCpu> = None;
         let mut asked: u32 = 0;
-        for other in others(cpu) {
+        for other in cpu::others_online(cpu) {
             if other == cpu::this() || chain.has(other) {
                 continue;
             }
@@ -500,7 +493,7 @@ impl<'a, P: Fn(u32) -> Option<CpuProgress>> CpuWaits<'a, P> {
     pub(crate) fn print_requests(&self, cpu: u32) {
         let mut printed: u32 = 0;
         let mut count: u32 = 0;
-        for sender in others(cpu) {
+        for sender in cpu::others_online(cpu) {
             let Some(request) = self.calls.waited_for(sender, cpu) else {
                 continue;
             };

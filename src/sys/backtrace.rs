@@ -129,12 +129,11 @@ impl Backtracer {
                 unsafe { ffi::vigil_backtrace_others(but) };
             });
         };
-        let others = || (0..cpu::nr_cpu_ids()).filter(|&cpu| cpu != but && cpu::online(cpu));
-        for cpu in others() {
+        for cpu in cpu::others_online(but) {
             nmi.send_if_online(cpu);
         }
         let began = monotonic_in_nmi();
-        for cpu in others() {
+        for cpu in cpu::others_online(but) {
             progress();
             while !nmi.is_answered(cpu)
                 && monotonic_in_nmi().saturating_sub(began) < ANSWER_TIMEOUT_NS

@@ -30,6 +30,15 @@ pub(crate) fn online(cpu: u32) -> bool {
     possible(cpu) && unsafe { ffi::vigil_cpu_online(cpu) } != 0
 }
 
+/// Returns the CPUs that are online, but one. Whether a CPU is, is seen when it is its turn.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn others_online(but: u32) -> impl Iterator<Item = u32> {
+    (0..nr_cpu_ids()).filter(move |&cpu| cpu != but && online(cpu))
+}
+
 /// Returns whether there is a hypervisor, which may stop a CPU at any time. Where the kernel cannot
 /// tell (arm64), there may be one.
 ///
