@@ -72,16 +72,6 @@ impl Waiting {
     }
 }
 
-/// What a sleeping task waits for, by its stack.
-///
-/// # Context
-///
-/// Process context: searches the symbol table for each address of the stack.
-#[inline(never)]
-pub(crate) fn kind_of(task: &Task) -> WaitKind {
-    Waiting::of(task).map_or(WaitKind::Unknown, |waiting| waiting.kind)
-}
-
 /// An address in the function in which a sleeping task waits, behind the wait primitive; 0 if that is
 /// not known.
 ///
@@ -103,9 +93,14 @@ pub(crate) fn place_of(task: &Task) -> usize {
 /// Process context; prints a line.
 #[inline(never)]
 pub(crate) fn print(task: &Task) -> WaitKind {
-    let Some(waiting) = Waiting::of(task) else {
-        return WaitKind::Unknown;
-    };
+    match Waiting::of(task) {
+        Some(waiting) => print_waiting(task, &waiting),
+        None => WaitKind::Unknown,
+    }
+}
+
+#[inline(never)]
+fn print_waiting(task: &Task, waiting: &Waiting) -> WaitKind {
     let Some(caller) = waiting.caller else {
         return waiting.kind;
     };
@@ -148,10 +143,15 @@ pub(crate) fn print_owner(owner: &Task) -> WaitKind {
     let waits_for_lock = task::blocker(owner) != 0
         || task::blocked_on(owner) != 0
         || lock_words::rt_mutex_wait(owner).is_some();
-    if waits_for_lock || matches!(kind_of(owner), WaitKind::Unknown | WaitKind::Lock) {
+    if waits_for_lock {
         return WaitKind::Unknown;
     }
-    print(owner)
+    match Waiting::of(owner) {
+        Some(waiting) if !matches!(waiting.kind, WaitKind::Unknown | WaitKind::Lock) => {
+            print_waiting(owner, &waiting)
+        }
+        _ => WaitKind::Unknown,
+    }
 }
 
 /// Prints which block devices have been working on a request for at least `age` nanoseconds.
