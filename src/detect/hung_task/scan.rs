@@ -155,6 +155,14 @@ fn wait_for_console(control: &ThreadControl) {
     }
 }
 
+/// Whether the tracked task with a key is hung, reported or not, ignored or not.
+fn is_blocked(table: &Table<Entries, Buckets>, key: usize, now: u64, timeout: u64) -> bool {
+    table.get(key).is_some_and(|entry| {
+        let sample = entry.task.as_deref().map(task::sample);
+        sample.is_some_and(|sample| entry.tracked.is_hung(&sample, now, timeout))
+    })
+}
+
 /// Answers a request for the graph of who waits for whom, if there is one.
 ///
 /// # Context
@@ -314,11 +322,8 @@ impl TrackedTasks {
 
     /// Whether `task` is hung and not ignored, reported or not.
     fn is_hung(&self, task: &Task, now: u64, settings: &Settings) -> bool {
-        self.table.get(task::key(task)).is_some_and(|entry| {
-            entry
-                .tracked
-                .is_hung(&task::sample(task), now, settings.timeout)
-        }) && !settings.rules.ignore(task)
+        is_blocked(&self.table, task::key(task), now, settings.timeout)
+            && !settings.rules.ignore(task)
     }
 
     /// Checks each tracked task, and reports those that are hung.
@@ -489,13 +494,7 @@ impl TrackedTasks {
                     ignored,
                     panic_count,
                     rules: &settings.rules,
-                    is_blocked: &|key| {
-                        table.get(key).is_some_and(|entry| {
-                            let sample = entry.task.as_deref().map(task::sample);
-                            let timeout = settings.timeout;
-                            sample.is_some_and(|it| entry.tracked.is_hung(&it, now, timeout))
-                        })
-                    },
+                    is_blocked: &|key| is_blocked(table, key, now, settings.timeout),
                     now,
                     timeout: settings.timeout,
                 };
