@@ -255,25 +255,37 @@ static unsigned long abba_mutex_blocker(struct prov_stall *s, unsigned int idx)
 	return (unsigned long)&m[cycle_next(s, idx)] | BLOCKER_TYPE_MUTEX;
 }
 
-static int abba_mutex_victim(struct prov_thread *t)
+/* Has its own mutex, and goes for @next when all have theirs. */
+static int abba_lock_both(struct prov_thread *t, struct mutex *next, bool killable)
 {
 	struct prov_stall *s = t->stall;
 	struct mutex *m = s->priv;
 	struct mutex *own = &m[t->idx];
-	struct mutex *next = &m[cycle_next(s, t->idx)];
+	int err = 0;
 
 	mutex_lock(own);
 	prov_forget(own);
 	if (prov_barrier(t)) {
 		prov_waiting(t);
-		mutex_lock(next);
-		mutex_unlock(next);
+		if (killable)
+			err = mutex_lock_killable(next);
+		else
+			mutex_lock(next);
+		if (!err)
+			mutex_unlock(next);
 		if (t->idx == 0 && READ_ONCE(s->stolen))
 			return 0;
 	}
 	prov_recall(own);
 	mutex_unlock(own);
 	return 0;
+}
+
+static int abba_mutex_victim(struct prov_thread *t)
+{
+	struct mutex *m = t->stall->priv;
+
+	return abba_lock_both(t, &m[cycle_next(t->stall, t->idx)], false);
 }
 
 static void abba_mutex_release(struct prov_stall *s)
@@ -322,26 +334,13 @@ static int abba_killable_victim(struct prov_thread *t)
 {
 	struct prov_stall *s = t->stall;
 	struct mutex *m = s->priv;
-	struct mutex *own = &m[t->idx];
-	struct mutex *next = &m[killable_next(s, t->idx)];
 
 	if (is_behind(s, t->idx)) {
 		if (prov_barrier(t))
 			mutex_victim(t);
 		return 0;
 	}
-	mutex_lock(own);
-	prov_forget(own);
-	if (prov_barrier(t)) {
-		prov_waiting(t);
-		if (!mutex_lock_killable(next))
-			mutex_unlock(next);
-		if (t->idx == 0 && READ_ONCE(s->stolen))
-			return 0;
-	}
-	prov_recall(own);
-	mutex_unlock(own);
-	return 0;
+	return abba_lock_both(t, &m[killable_next(s, t->idx)], true);
 }
 
 static void abba_killable_release(struct prov_stall *s)
