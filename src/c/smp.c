@@ -101,7 +101,7 @@ static bool is_memory(unsigned long address)
  * @address: where it may be
  * @lock: set to it
  *
- * Locks in vmalloc()ed memory cannot be distinguished from registers of devices, and not read.
+ * A lock in vmalloc()ed memory is not read: it looks like a register of a device.
  *
  * Context: any, NMI included.
  * Return: whether the memory could be read.

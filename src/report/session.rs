@@ -121,8 +121,8 @@ impl DumpOptions {
 pub(crate) struct Finding {
     /// What the finding is, and a panic on it would be for.
     pub(crate) cause: Cause,
-    /// What the panic knob of the cause counts: hung tasks that may make a panic, thresholds for which a CPU has
-    /// been stuck; 1 for the other causes.
+    /// What the panic knob of the cause counts: hung tasks that may make a panic, thresholds for which
+    /// a CPU has been stuck; 1 for the other causes.
     pub(crate) magnitude: u64,
     /// Whether the incident is in the record already: then it is recorded again only if it makes a
     /// panic.
