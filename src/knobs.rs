@@ -7,6 +7,11 @@
 
 #![deny(unsafe_code)]
 
+use crate::sys::atomic::{
+    Atomic,
+    Full,
+    Relaxed, //
+};
 use crate::{
     logic::{
         fmt::Bytes,
@@ -33,11 +38,6 @@ use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Full,
-            Relaxed, //
-        },
         Arc,
         SpinLock, //
     }, //

@@ -24,6 +24,12 @@
 
 #![deny(unsafe_code)]
 
+use crate::sys::atomic::{
+    Acquire,
+    Atomic,
+    Full,
+    Relaxed, //
+};
 use crate::{
     knobs::Knobs,
     logic::{
@@ -66,15 +72,7 @@ use crate::{
         touch::TouchProbes, //
     }, //
 };
-use kernel::sync::{
-    atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed, //
-    },
-    Arc, //
-};
+use kernel::sync::Arc;
 
 /// What became of a finding, or of all findings of a report.
 pub(crate) struct PanicDecision {

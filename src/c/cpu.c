@@ -6,6 +6,7 @@
 #include <linux/kernel_stat.h>
 #include <linux/percpu.h>
 #include <linux/sched/isolation.h>
+#include <linux/vtime.h>
 #ifdef CONFIG_X86
 #include <asm/cpufeature.h>
 #endif
@@ -67,6 +68,16 @@ unsigned long long vigil_steal_ns(unsigned int cpu)
 }
 
 /**
+ * vigil_steal_ns_here() - vigil_steal_ns() of the CPU that runs this
+ *
+ * Context: any, NMI included.
+ */
+unsigned long long vigil_steal_ns_here(void)
+{
+	return raw_cpu_read(kernel_cpustat.cpustat[CPUTIME_STEAL]);
+}
+
+/**
  * vigil_guest_paused() - read kvmclock's flag that the hypervisor paused a vCPU
  * @cpu: a possible CPU
  *
@@ -87,22 +98,43 @@ int vigil_guest_paused(unsigned int cpu)
 	return -1;
 }
 
+static void copy_times(unsigned long long times[VIGIL_NR_CPU_TIMES], const u64 *stat)
+{
+	times[VIGIL_CPU_TIME_SYSTEM] = stat[CPUTIME_SYSTEM];
+	times[VIGIL_CPU_TIME_SOFTIRQ] = stat[CPUTIME_SOFTIRQ];
+	times[VIGIL_CPU_TIME_HARDIRQ] = stat[CPUTIME_IRQ];
+	times[VIGIL_CPU_TIME_IDLE] = stat[CPUTIME_IDLE];
+	times[VIGIL_CPU_TIME_OTHER] = stat[CPUTIME_USER] + stat[CPUTIME_NICE] +
+				      stat[CPUTIME_STEAL];
+}
+
+/* Out of line: the compiler would clear the struct for every CPU. */
+static noinline void fetch_times(unsigned int cpu,
+				 unsigned long long times[VIGIL_NR_CPU_TIMES])
+{
+	struct kernel_cpustat stat;
+
+	kcpustat_cpu_fetch(&stat, cpu);
+	copy_times(times, stat.cpustat);
+}
+
 /**
  * vigil_cpu_times() - read what a CPU has spent its time on, in nanoseconds
  * @cpu: a possible CPU
  * @times: set to the time of each enum vigil_cpu_time. The kernel counts them by
  *	the tick, unless it was built with IRQ_TIME_ACCOUNTING.
  *
+ * kcpustat_cpu_fetch() adds what a CPU without a tick has not counted yet. On one
+ * that is idle it reads the clock twice for that, so that it is left alone there:
+ * such a CPU has not counted all of its idle time. A CPU of nohz_full= counts
+ * nothing as long as it stays in the kernel.
+ *
  * Context: any but NMI.
  */
 void vigil_cpu_times(unsigned int cpu, unsigned long long times[VIGIL_NR_CPU_TIMES])
 {
-	struct kernel_cpustat stat;
-
-	/* Adds what a CPU without a tick has not accounted yet. */
-	kcpustat_cpu_fetch(&stat, cpu);
-	times[VIGIL_CPU_TIME_SYSTEM] = stat.cpustat[CPUTIME_SYSTEM];
-	times[VIGIL_CPU_TIME_SOFTIRQ] = stat.cpustat[CPUTIME_SOFTIRQ];
-	times[VIGIL_CPU_TIME_HARDIRQ] = stat.cpustat[CPUTIME_IRQ];
-	times[VIGIL_CPU_TIME_IDLE] = stat.cpustat[CPUTIME_IDLE];
+	if (IS_ENABLED(CONFIG_VIRT_CPU_ACCOUNTING_GEN) && vtime_accounting_enabled_cpu(cpu))
+		fetch_times(cpu, times);
+	else
+		copy_times(times, kcpustat_cpu(cpu).cpustat);
 }

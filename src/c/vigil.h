@@ -63,6 +63,7 @@ enum vigil_cpu_time {
 	VIGIL_CPU_TIME_SOFTIRQ,
 	VIGIL_CPU_TIME_HARDIRQ,
 	VIGIL_CPU_TIME_IDLE,
+	VIGIL_CPU_TIME_OTHER,
 	VIGIL_NR_CPU_TIMES,
 };
 
@@ -70,6 +71,7 @@ int vigil_cpu_online(unsigned int cpu);
 int vigil_has_hypervisor(void);
 int vigil_cpu_housekeeping(unsigned int cpu);
 unsigned long long vigil_steal_ns(unsigned int cpu);
+unsigned long long vigil_steal_ns_here(void);
 int vigil_guest_paused(unsigned int cpu);
 void vigil_cpu_times(unsigned int cpu, unsigned long long times[VIGIL_NR_CPU_TIMES]);
 

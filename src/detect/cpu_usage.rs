@@ -1,38 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What a CPU has spent its time on during the last sample periods: mainline's `update_cpustat()` and
-//! `print_cpustat()`.
+//! `print_cpustat()`. The timer interrupt only notes what the kernel has counted so far; a report
+//! makes percentages of it.
 
 use crate::{
-    report::softlockup::CpuUsageSample,
-    sys::cpu, //
-};
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
+    logic::cpu_usage::{
+        self,
+        CpuUsageSample,
+        KINDS, //
+    },
+    sys::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        context::HardirqCtx,
+        cpu, //
+    }, //
 };
 
-/// Samples that a report shows (`NUM_SAMPLE_PERIODS`).
-const SAMPLES: usize = 5;
+/// Counts that are kept: one more than the samples that a report shows (`NUM_SAMPLE_PERIODS`).
+const COUNTS: usize = 6;
 
-/// The samples of one CPU, taken and read in its timer interrupt.
+/// What one CPU has spent its time on as of the end of each of the last sample periods. Written and
+/// read in its timer interrupt.
 pub(super) struct CpuUsage {
-    /// When the next sample is to be taken.
+    /// When the next count is to be taken.
     next: Atomic<u64>,
-    /// [`cpu::times`] at the last sample.
-    times: [Atomic<u64>; 4],
-    /// Percentages of the last samples, a byte each; the oldest at `oldest`.
-    samples: [Atomic<u32>; SAMPLES],
+    /// [`cpu_usage::CpuTimes`]; the oldest at `oldest`.
+    counts: [[Atomic<u32>; KINDS]; COUNTS],
     oldest: Atomic<u32>,
 }
 
 impl CpuUsage {
-    /// No samples.
+    /// Of a CPU that is not watched.
     pub(super) fn new() -> Self {
         Self {
             next: Atomic::new(0),
-            times: core::array::from_fn(|_| Atomic::new(0)),
-            samples: core::array::from_fn(|_| Atomic::new(0)),
+            counts: [const { [const { Atomic::new(0) }; KINDS] }; COUNTS],
             oldest: Atomic::new(0),
         }
     }
@@ -44,70 +50,52 @@ impl CpuUsage {
     /// Process context, while the timer does not run.
     pub(super) fn reset(&self, cpu: u32, now: u64) {
         self.next.store(now, Relaxed);
-        for (old, new) in self.times.iter().zip(cpu::times(cpu)) {
-            old.store(new, Relaxed);
-        }
-        for sample in &self.samples {
-            sample.store(0, Relaxed);
+        let times = cpu::times(cpu);
+        for count in &self.counts {
+            Self::store(count, &times);
         }
     }
 
-    /// Takes a sample, once each sample period of `period` nanoseconds.
+    fn store(count: &[Atomic<u32>; KINDS], times: &[u64; KINDS]) {
+        for (to, &ns) in count.iter().zip(times) {
+            to.store(cpu_usage::pack(ns), Relaxed);
+        }
+    }
+
+    /// Notes what the CPU has spent its time on, once each sample period of `period` nanoseconds.
     ///
     /// # Context
     ///
     /// The timer interrupt of the CPU.
-    pub(super) fn update(&self, cpu: u32, now: u64, period: u64) {
+    pub(super) fn update(&self, now: u64, period: u64, irq: &HardirqCtx<'_>) {
         if now < self.next.load(Relaxed) {
             return;
         }
         self.next.store(now.saturating_add(period), Relaxed);
-        let mut packed: u32 = 0;
-        for (old, new) in self.times.iter().zip(cpu::times(cpu)) {
-            let spent = new.saturating_sub(old.xchg(new, Relaxed));
-            let percent = spent
-                .saturating_mul(100)
-                .checked_div(period)
-                .unwrap_or(0)
-                .min(100);
-            packed = packed << 8 | u32::try_from(percent).unwrap_or(100);
-        }
         let oldest = self.oldest.load(Relaxed);
-        if let Some(sample) = self.samples.get(oldest as usize) {
-            sample.store(packed, Relaxed);
+        if let Some(count) = self.counts.get(oldest as usize) {
+            Self::store(count, &cpu::times_here(irq));
         }
         let next = oldest.wrapping_add(1);
-        let next = if next as usize >= SAMPLES { 0 } else { next };
+        let next = if next as usize >= COUNTS { 0 } else { next };
         self.oldest.store(next, Relaxed);
     }
 
-    /// The samples, the oldest first.
-    pub(super) fn samples(&self) -> impl Iterator<Item = CpuUsageSample> + '_ {
+    /// The samples of `period` nanoseconds each, the oldest first.
+    pub(super) fn samples(&self, period: u64) -> impl Iterator<Item = CpuUsageSample> + '_ {
         let oldest = self.oldest.load(Relaxed) as usize;
         let (new, old) = (
-            self.samples.get(..oldest).unwrap_or_default(),
-            self.samples.get(oldest..).unwrap_or_default(),
+            self.counts.get(..oldest).unwrap_or_default(),
+            self.counts.get(oldest..).unwrap_or_default(),
         );
-        Iterator::chain(old.iter(), new).map(|packed| {
-            let [system, softirq, hardirq, idle] = packed.load(Relaxed).to_be_bytes();
-            CpuUsageSample {
-                system,
-                softirq,
-                hardirq,
-                idle,
-            }
+        let mut counts = Iterator::chain(old.iter(), new).map(|count| {
+            core::array::from_fn(|kind| count.get(kind).map_or(0, |n| n.load(Relaxed)))
+        });
+        let mut before = counts.next().unwrap_or_default();
+        counts.map(move |after| {
+            let sample = cpu_usage::sample(&before, &after, period);
+            before = after;
+            sample
         })
-    }
-
-    /// Percent of hard interrupts in the last sample.
-    pub(super) fn hardirq_percent(&self) -> u8 {
-        let oldest = self.oldest.load(Relaxed) as usize;
-        let last = oldest.checked_sub(1).unwrap_or(SAMPLES - 1);
-        let packed = self
-            .samples
-            .get(last)
-            .map_or(0, |packed| packed.load(Relaxed));
-        let [_, _, hardirq, _] = packed.to_be_bytes();
-        hardirq
     }
 }

@@ -13,18 +13,25 @@ use super::hardlockup::{
         InTreeReports, //
     }, //
 };
+use crate::sys::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed, //
+};
 use crate::{
     knobs::Knobs,
     logic::{
         hardlockup::{
             backend::Backend,
+            buddy,
             state::State, //
         },
         panic::{
             Cause,
             Initiator, //
         },
-        sample_period::sample_period, //
+        sample_period::sample_period,
+        softlockup, //
     },
     panic::PanicControl,
     report::{
@@ -58,14 +65,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// Memory for each possible CPU that [`LockupCtx`] takes, in bytes.
@@ -125,11 +125,15 @@ pub(crate) struct LockupCtx {
     pub(super) pending_hits: PendingHits,
     /// Room for counts of interrupts.
     pub(super) irq_counts: IrqCountPool,
-    /// `watchdog_cpumask`: a flag for each CPU. This and the three below change only while no CPU
+    /// `watchdog_cpumask`: a flag for each CPU. This and those below up to `hardlockup` change only while no CPU
     /// is watched.
     cpumask: Buffer<Atomic<bool>>,
     /// Seconds; 0: off.
     thresh: Atomic<u64>,
+    /// What follows from it, in nanoseconds: the sample period and the two thresholds.
+    sample_period: Atomic<u64>,
+    softlockup_threshold: Atomic<u64>,
+    hardlockup_threshold: Atomic<u64>,
     softlockup: Atomic<bool>,
     hardlockup: Atomic<bool>,
     /// Held by a CPU that prints the stacks of all for its soft lockup, for as long as that takes.
@@ -174,6 +178,9 @@ impl LockupCtx {
                 Ok(Atomic::new(cpu::housekeeping(cpu)))
             })?,
             thresh: Atomic::new(0),
+            sample_period: Atomic::new(0),
+            softlockup_threshold: Atomic::new(0),
+            hardlockup_threshold: Atomic::new(0),
             softlockup: Atomic::new(false),
             hardlockup: Atomic::new(false),
             softlockup_lock: ReportLock::new(),
@@ -206,7 +213,17 @@ impl LockupCtx {
 
     /// Nanoseconds from one timer interrupt to the next.
     pub(super) fn sample_period(&self) -> u64 {
-        sample_period(self.thresh())
+        self.sample_period.load(Relaxed)
+    }
+
+    /// For how many nanoseconds a CPU may not schedule.
+    pub(super) fn softlockup_threshold(&self) -> u64 {
+        self.softlockup_threshold.load(Relaxed)
+    }
+
+    /// How many nanoseconds after the last timer interrupt of a CPU an NMI is sent to it.
+    pub(super) fn hardlockup_threshold(&self) -> u64 {
+        self.hardlockup_threshold.load(Relaxed)
     }
 
     /// Whether a CPU is in `watchdog_cpumask`.
@@ -244,6 +261,13 @@ impl LockupCtx {
     /// Process context, while no CPU is watched.
     pub(super) fn install(&self, thresh: u64, softlockup: bool, hardlockup: bool) {
         self.thresh.store(thresh, Relaxed);
+        self.sample_period.store(sample_period(thresh), Relaxed);
+        let softlockup_threshold = softlockup::threshold(thresh);
+        self.softlockup_threshold
+            .store(softlockup_threshold, Relaxed);
+        let hardlockup_threshold = buddy::threshold(thresh);
+        self.hardlockup_threshold
+            .store(hardlockup_threshold, Relaxed);
         self.softlockup.store(softlockup, Relaxed);
         self.hardlockup.store(hardlockup, Relaxed);
     }

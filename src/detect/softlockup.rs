@@ -7,9 +7,15 @@ use super::{
     cpu_usage::CpuUsage,
     hardlockup::heartbeat::{
         report_goes_on,
+        CpuHeartbeat,
         Reporting, //
     },
     lockup_ctx::LockupCtx, //
+};
+use crate::sys::atomic::{
+    Atomic,
+    Relaxed,
+    Release, //
 };
 use crate::{
     incident,
@@ -51,11 +57,6 @@ use crate::{
         task,
         touch::touch_hardlockup_watchdog, //
     }, //
-};
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed,
-    Release, //
 };
 
 /// What is known of one CPU.
@@ -167,7 +168,7 @@ impl CpuSoftlockup {
     /// The stopper thread of the CPU, preemption disabled.
     pub(super) fn stop_work_ran(&self, cpu: u32) {
         self.end_incident(cpu);
-        self.save(SoftlockupState::new(monotonic(), cpu::steal_ns(cpu)));
+        self.save(SoftlockupState::new(monotonic(), cpu::steal_ns_here()));
     }
 
     /// Takes a sample of what the CPU spends its time on, once each sample period.
@@ -175,8 +176,8 @@ impl CpuSoftlockup {
     /// # Context
     ///
     /// The timer interrupt of the CPU.
-    pub(super) fn sample_usage(&self, cpu: u32, now: u64, period: u64) {
-        self.usage.update(cpu, now, period);
+    pub(super) fn sample_usage(&self, now: u64, period: u64, irq: &HardirqCtx<'_>) {
+        self.usage.update(now, period, irq);
     }
 
     /// Ends the incident of a soft lockup, if there is one. As in mainline no line says so.
@@ -192,13 +193,11 @@ impl CpuSoftlockup {
     }
 
     /// The CPU schedules again, if it did not.
-    fn end(&self, ctx: &LockupCtx, cpu: u32) {
+    fn end(&self, heartbeat: &CpuHeartbeat) {
         self.irqs_off.store(0, Relaxed);
-        if let Some(heartbeat) = ctx.heartbeat(cpu) {
-            if heartbeat.has_softlockup.load(Relaxed) {
-                heartbeat.has_softlockup.store(false, Relaxed);
-                heartbeat.is_waiting.store(false, Relaxed);
-            }
+        if heartbeat.has_softlockup.load(Relaxed) {
+            heartbeat.has_softlockup.store(false, Relaxed);
+            heartbeat.is_waiting.store(false, Relaxed);
         }
     }
 
@@ -215,25 +214,31 @@ impl CpuSoftlockup {
     }
 
     /// Checks for a soft lockup and reports it: the rest of `watchdog_timer_fn()`. Returns when the
-    /// next report is due.
+    /// next report is due. `heartbeat`: of this CPU.
     ///
     /// # Context
     ///
     /// The timer interrupt of the CPU.
-    pub(super) fn check(&self, ctx: &LockupCtx, timer: &TimerSample, irq: &HardirqCtx<'_>) -> u64 {
+    pub(super) fn check(
+        &self,
+        ctx: &LockupCtx,
+        heartbeat: &CpuHeartbeat,
+        timer: &TimerSample,
+        irq: &HardirqCtx<'_>,
+    ) -> u64 {
         let cpu = irq.cpu();
         let TimerSample { now, paused, .. } = *timer;
         let period = ctx.sample_period();
         if timer.stop_work_ran {
             self.irqs.clear(&ctx.irq_counts);
-            self.end(ctx, cpu);
+            self.end(heartbeat);
         } else if now.saturating_sub(self.touch_ts.load(Relaxed)) >= period {
             self.irqs.take(&ctx.irq_counts, cpu, now);
         }
         if timer.overrun > paused.max(self.irqs_off.load(Relaxed)) {
             self.irqs_off.store(timer.overrun, Relaxed);
         }
-        let touches = ctx.touches.softlockup(cpu);
+        let touches = ctx.touches.softlockup_here(irq);
         let mut touched = self.touches.load(Relaxed) != touches;
         if touched {
             self.touches.store(touches, Relaxed);
@@ -245,18 +250,23 @@ impl CpuSoftlockup {
         let sample = Sample {
             now,
             paused,
-            steal: cpu::steal_ns(cpu),
+            steal: cpu::steal_ns_here(),
             touched: touched || timer.restart,
         };
-        let threshold = softlockup::threshold(ctx.thresh());
+        let threshold = ctx.softlockup_threshold();
         let mut state = self.load();
         state.update(&sample);
+        let due = state.due(sample.steal, threshold);
+        if SoftlockupState::is_early(now, due, threshold) {
+            self.save(state);
+            return due;
+        }
         if let Some(secs) = state.nearly(&sample, threshold) {
             ctx.ksyms().scx_softlockup(secs, irq);
         }
         let Some(lockup) = state.check(&sample, threshold) else {
             self.save(state);
-            return state.due(sample.steal, threshold);
+            return due;
         };
         if Self::waits_in_stop_machine(ctx, &lockup, threshold, irq) {
             state.restart_threshold(&sample);
@@ -318,7 +328,7 @@ impl CpuSoftlockup {
             heartbeat.has_softlockup.store(true, Release);
         }
         let mut session = ctx.report_session(cpu, dump);
-        let threshold = softlockup::threshold(ctx.thresh());
+        let threshold = ctx.softlockup_threshold();
         let finding = Finding {
             cause: Cause::SoftLockup,
             magnitude: softlockup::thresholds(lockup.duration, threshold),
@@ -330,12 +340,14 @@ impl CpuSoftlockup {
             stack: stacktrace::save_interrupted(irq),
             ..incident::new(IncidentKind::SoftLockup, cpu, lockup.duration)
         });
+        let period = ctx.sample_period();
+        let last = self.usage.samples(period).last();
         let details = SoftlockupDetails {
             irqs_off: self.irqs_off.load(Relaxed),
             by_fifo_thread: matches!(ctx.stop_work, StopWork::FifoThread(_)),
-            period: ctx.sample_period(),
-            usage: self.usage.samples(),
-            hardirq_percent: self.usage.hardirq_percent(),
+            period,
+            usage: self.usage.samples(period),
+            hardirq_percent: last.map_or(0, |sample| sample.hardirq),
             irqs: &self.irqs,
             irq_counts: &ctx.irq_counts,
         };

@@ -35,6 +35,12 @@ use super::{
         TimerSample, //
     }, //
 };
+use crate::sys::atomic::{
+    Atomic,
+    Full,
+    Relaxed,
+    Release, //
+};
 use crate::{
     logic::{
         hardlockup::state::State,
@@ -47,7 +53,10 @@ use crate::{
     },
     report::hardlockup::print_recovered,
     sys::{
-        clock::monotonic,
+        clock::{
+            monotonic,
+            Stopwatch, //
+        },
         context::HardirqCtx,
         cpu,
         cpuhp,
@@ -63,15 +72,7 @@ use crate::{
 use kernel::{
     prelude::*,
     static_assert,
-    sync::{
-        atomic::{
-            Atomic,
-            Full,
-            Relaxed,
-            Release, //
-        },
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// The timer never expires sooner than this, in nanoseconds from the end of an interrupt.
@@ -115,6 +116,7 @@ impl Watchdogs {
     /// # Context
     ///
     /// Process context, may sleep.
+    #[inline(never)] // Its stack frame is big enough by itself.
     pub(super) fn new(ctx: Arc<LockupCtx>) -> Result<Self> {
         let timers = WatchdogTimers::new(|cpu| CpuWatchdog::new(ctx.clone(), cpu))?;
         let counters = PerfEvents::new(|cpu| NmiWatchdog::new(ctx.clone(), cpu))?;
@@ -187,6 +189,7 @@ impl TimerCallback for CpuWatchdog {
         let heartbeat = ctx.heartbeat(self.cpu)?;
         let cpu_hardlockup = ctx.cpu_hardlockup(self.cpu)?;
         let now = monotonic();
+        let took = Stopwatch::start();
         let period = ctx.sample_period();
         let mut next = now.saturating_add(period);
         if kernel_panic::in_progress() {
@@ -196,7 +199,9 @@ impl TimerCallback for CpuWatchdog {
             self.expires.store(next, Relaxed);
             return Some(next);
         }
-        let before = heartbeat.hrtimer_ts.xchg(now, Full);
+        let before = heartbeat.hrtimer_ts.load(Relaxed);
+        // Seen before the state is taken back, which `recover()` does with full ordering.
+        heartbeat.hrtimer_ts.store(now, Release);
         let reports = ctx.in_tree_reports();
         let in_tree_reported = heartbeat.in_tree_softlockups.load(Relaxed) != reports.softlockups;
         heartbeat
@@ -209,8 +214,9 @@ impl TimerCallback for CpuWatchdog {
         self.print_recovery(state, now, before);
         cpu_hardlockup.end_incident(self.cpu);
 
-        let flag = cpu::guest_paused(self.cpu) == Some(true);
-        let guest_paused = pause::guest_paused_edge(self.guest_paused.xchg(flag, Relaxed), flag);
+        let flag = cpu::guest_paused_here(irq);
+        let guest_paused = pause::guest_paused_edge(self.guest_paused.load(Relaxed), flag);
+        self.guest_paused.store(flag, Relaxed);
         let overrun = pause::overrun(now, self.expires.load(Relaxed), period);
         let paused = self.paused_ns(now, overrun, state, guest_paused);
         if overrun == 0 {
@@ -228,7 +234,7 @@ impl TimerCallback for CpuWatchdog {
         // A panic that is due does not wait for a report that this interrupt may give.
         next = next.min(ctx.panic.poll(me, now, take_over));
 
-        self.softlockup.sample_usage(self.cpu, now, period);
+        self.softlockup.sample_usage(now, period, irq);
         if ctx.softlockup_enabled() {
             let sample = TimerSample {
                 now,
@@ -240,20 +246,29 @@ impl TimerCallback for CpuWatchdog {
                 in_tree_reported,
                 stop_work_ran: timer.queue_stop_work(irq, &ctx.stop_work),
             };
-            next = next.min(self.softlockup.check(ctx, &sample, irq));
+            next = next.min(self.softlockup.check(ctx, heartbeat, &sample, irq));
         }
         if ctx.hardlockup_enabled() && ctx.pending_hits.any() {
             next = next.min(report::report_pending_hits(ctx, self.cpu));
         }
         if ctx.hardlockup_enabled() && ctx.buddy_enabled() {
-            next = next.min(buddy::check_next_cpus(ctx, self.cpu, pause_end));
+            let now_of_check = if took.is_short() { now } else { monotonic() };
+            next = next.min(buddy::check_next_cpus(
+                ctx,
+                heartbeat,
+                self.cpu,
+                now_of_check,
+                pause_end,
+            ));
         }
 
         // A panic that was requested by now.
         next = next.min(ctx.panic.poll(me, now, take_over));
 
-        // A report may have taken long.
-        let next = next.max(monotonic().saturating_add(MIN_REARM_NS));
+        // Lines that were printed may have taken long, or the CPU was stopped. Were the timer to expire in
+        // the past, it would do so before the stop work can run.
+        let end = if took.is_short() { now } else { monotonic() };
+        let next = next.max(end.saturating_add(MIN_REARM_NS));
         self.expires.store(next, Relaxed);
         Some(next)
     }

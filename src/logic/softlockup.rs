@@ -118,6 +118,12 @@ impl SoftlockupState {
         })
     }
 
+    /// Whether neither [`SoftlockupState::nearly`] nor [`SoftlockupState::check`] has anything to say
+    /// `now`, as most timer interrupts find. `due`: [`SoftlockupState::due`] for the same threshold.
+    pub fn is_early(now: u64, due: u64, threshold: u64) -> bool {
+        now < due.saturating_sub(threshold.saturating_sub(threshold / 4 * 3))
+    }
+
     /// For how many seconds the stop work has not run, once three quarters of the threshold are over:
     /// when mainline asks sched_ext to eject its scheduler (`is_softlockup()`).
     pub fn nearly(&self, sample: &Sample, threshold: u64) -> Option<u32> {

@@ -11,6 +11,12 @@
 //! interrupts are kept in a pool, for as many CPUs as may be stuck at a time; for one more CPU only
 //! their sum is known.
 
+use crate::sys::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
+};
 use crate::{
     logic::{
         fmt::{
@@ -41,15 +47,7 @@ use crate::{
     }, //
 };
 use core::fmt;
-use kernel::{
-    prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Relaxed,
-        Release, //
-    }, //
-};
+use kernel::prelude::*;
 
 /// CPUs that may be stuck at a time and have their numbered interrupts counted one by one.
 const POOL_SIZE: usize = 4;

@@ -3,7 +3,7 @@
 //! The lock that keeps the reports of two CPUs apart.
 
 use crate::logic::NSEC_PER_SEC;
-use kernel::sync::atomic::{
+use crate::sys::atomic::{
     Atomic,
     Full,
     Relaxed, //

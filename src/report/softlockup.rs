@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     logic::{
+        cpu_usage::CpuUsageSample,
         fmt::Secs,
         messages::{
             NoTimerInterrupts,
@@ -31,19 +32,6 @@ use crate::{
 
 /// Less steal time than this, in nanoseconds, is not printed.
 const MIN_STEAL_NS: u64 = 1_000_000;
-
-/// What a CPU spent one sample period on, in percent.
-#[derive(Clone, Copy)]
-pub(crate) struct CpuUsageSample {
-    /// In the kernel.
-    pub(crate) system: u8,
-    /// In softirqs.
-    pub(crate) softirq: u8,
-    /// In hard interrupts.
-    pub(crate) hardirq: u8,
-    /// Idle.
-    pub(crate) idle: u8,
-}
 
 /// What a report shows of a CPU besides the lockup itself.
 pub(crate) struct SoftlockupDetails<'a, S: Iterator<Item = CpuUsageSample>> {

@@ -38,6 +38,49 @@ pub(crate) fn monotonic_in_nmi() -> u64 {
     unsafe { bindings::ktime_get_mono_fast_ns() }
 }
 
+/// Tells whether little time has passed, without reading a clock: a few instructions, by the time-stamp
+/// counter of x86-64. Elsewhere it never has.
+pub(crate) struct Stopwatch {
+    #[cfg(CONFIG_X86_64)]
+    began: u64,
+}
+
+impl Stopwatch {
+    /// So many cycles of the time-stamp counter are little time: less than a millisecond from 1.1 GHz on.
+    #[cfg(CONFIG_X86_64)]
+    const SHORT: u64 = 1 << 20;
+
+    /// Starts.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included. On the CPU that asks later.
+    pub(crate) fn start() -> Self {
+        Self {
+            #[cfg(CONFIG_X86_64)]
+            began: Self::cycles(),
+        }
+    }
+
+    #[cfg(CONFIG_X86_64)]
+    fn cycles() -> u64 {
+        // SAFETY: All x86-64 CPUs have the instruction, which the kernel may use at any time.
+        unsafe { core::arch::x86_64::_rdtsc() }
+    }
+
+    /// Whether little time has passed. If not, or if it is not known, a clock has to be read.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, on the CPU that has started it.
+    pub(crate) fn is_short(&self) -> bool {
+        #[cfg(CONFIG_X86_64)]
+        return Self::cycles().wrapping_sub(self.began) < Self::SHORT;
+        #[cfg(not(CONFIG_X86_64))]
+        return false;
+    }
+}
+
 /// Reads the clock that stamps the log.
 ///
 /// # Context

@@ -5,8 +5,14 @@
 //! C headers: [`include/linux/cpumask.h`](srctree/include/linux/cpumask.h),
 //! [`include/linux/kernel_stat.h`](srctree/include/linux/kernel_stat.h), `src/c/vigil.h`
 
-use super::ffi;
-use kernel::bindings;
+use super::{
+    context::HardirqCtx,
+    ffi, //
+};
+use kernel::{
+    bindings,
+    ffi::c_ulong, //
+};
 
 /// Returns the number of the CPU that runs this; a task that may migrate can be on another one
 /// right afterwards.
@@ -67,14 +73,17 @@ pub(crate) const NR_CPUS: u32 = bindings::CONFIG_NR_CPUS;
 /// # Context
 ///
 /// Any, NMI included.
+#[inline]
 pub(crate) fn possible(cpu: u32) -> bool {
     if cpu >= nr_cpu_ids() {
         return false;
     }
-    let mask = &raw mut bindings::__cpu_possible_mask;
-    // SAFETY: The number is below `nr_cpu_ids`, so that its bit is in the mask, which does not
-    // change after boot.
-    unsafe { bindings::cpumask_test_cpu(cpu as i32, mask) }
+    let mask = &raw const bindings::__cpu_possible_mask;
+    // SAFETY: The mask does not change after boot. Not by `cpumask_test_cpu()`, which is a call: the
+    // timer interrupt asks for each thing that it reads of a CPU.
+    let words = unsafe { &(*mask).bits };
+    let word = words.get((cpu / c_ulong::BITS) as usize);
+    word.is_some_and(|word| word >> (cpu % c_ulong::BITS) & 1 != 0)
 }
 
 /// Returns whether a CPU is possible and the kernel may run its timers there: not on one of
@@ -98,6 +107,16 @@ pub(crate) fn steal_ns(cpu: u32) -> u64 {
     unsafe { ffi::vigil_steal_ns(cpu) }
 }
 
+/// Returns the [`steal_ns`] of the CPU that runs this, in fewer instructions.
+///
+/// # Context
+///
+/// Any where the CPU stays the same, NMI included.
+pub(crate) fn steal_ns_here() -> u64 {
+    // SAFETY: Reads a per-CPU variable of this CPU.
+    unsafe { ffi::vigil_steal_ns_here() }
+}
+
 /// Returns whether kvmclock's flag is set that the hypervisor paused a CPU; `None` if the CPU has
 /// no kvmclock. The flag stays set until an in-tree watchdog, if one runs, clears it.
 ///
@@ -116,8 +135,16 @@ pub(crate) fn guest_paused(cpu: u32) -> Option<bool> {
     }
 }
 
-/// Returns the system, softirq, hardirq and idle time of a CPU so far, in nanoseconds. Most kernels
-/// count it by the tick, so that what lasts less than a tick is chance.
+/// Returns whether [`guest_paused`] of the CPU that runs this is set.
+pub(crate) fn guest_paused_here(irq: &HardirqCtx<'_>) -> bool {
+    // SAFETY: A CPU that takes interrupts is possible.
+    unsafe { ffi::vigil_guest_paused(irq.cpu()) == 1 }
+}
+
+/// Returns the system, softirq, hardirq and idle time of a CPU so far, and its user and steal time together,
+/// in nanoseconds. Most kernels
+/// count it by the tick, so that what lasts less than a tick is chance, and a CPU that is idle has not
+/// counted all of its idle time.
 ///
 /// # Context
 ///
@@ -128,6 +155,17 @@ pub(crate) fn times(cpu: u32) -> [u64; ffi::vigil_cpu_time_VIGIL_NR_CPU_TIMES as
         // SAFETY: The CPU is possible; the array has the length that the function writes.
         unsafe { ffi::vigil_cpu_times(cpu, times.as_mut_ptr()) };
     }
+    times
+}
+
+/// Returns the [`times`] of the CPU that runs this.
+pub(crate) fn times_here(
+    irq: &HardirqCtx<'_>,
+) -> [u64; ffi::vigil_cpu_time_VIGIL_NR_CPU_TIMES as usize] {
+    let mut times = [0; ffi::vigil_cpu_time_VIGIL_NR_CPU_TIMES as usize];
+    // SAFETY: A CPU that takes interrupts is possible; the array has the length that the function
+    // writes.
+    unsafe { ffi::vigil_cpu_times(irq.cpu(), times.as_mut_ptr()) };
     times
 }
 
@@ -153,7 +191,7 @@ mod tests {
     #[test]
     fn an_impossible_cpu_reads_as_nothing() {
         for cpu in [nr_cpu_ids(), NR_CPUS, u32::MAX] {
-            assert_eq!(times(cpu), [0; 4]);
+            assert_eq!(times(cpu), [0; 5]);
             assert_eq!(steal_ns(cpu), 0);
             assert!(!housekeeping(cpu));
             assert_eq!(guest_paused(cpu), None);

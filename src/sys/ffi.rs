@@ -49,7 +49,8 @@ pub const vigil_cpu_time_VIGIL_CPU_TIME_SYSTEM: vigil_cpu_time = 0;
 pub const vigil_cpu_time_VIGIL_CPU_TIME_SOFTIRQ: vigil_cpu_time = 1;
 pub const vigil_cpu_time_VIGIL_CPU_TIME_HARDIRQ: vigil_cpu_time = 2;
 pub const vigil_cpu_time_VIGIL_CPU_TIME_IDLE: vigil_cpu_time = 3;
-pub const vigil_cpu_time_VIGIL_NR_CPU_TIMES: vigil_cpu_time = 4;
+pub const vigil_cpu_time_VIGIL_CPU_TIME_OTHER: vigil_cpu_time = 4;
+pub const vigil_cpu_time_VIGIL_NR_CPU_TIMES: vigil_cpu_time = 5;
 pub type vigil_cpu_time = kernel::ffi::c_uint;
 unsafe extern "C" {
     pub fn vigil_cpu_online(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;
@@ -62,6 +63,9 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_steal_ns(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_ulonglong;
+}
+unsafe extern "C" {
+    pub fn vigil_steal_ns_here() -> kernel::ffi::c_ulonglong;
 }
 unsafe extern "C" {
     pub fn vigil_guest_paused(cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int;

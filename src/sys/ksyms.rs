@@ -16,16 +16,14 @@ use super::{
     ffi,
     lock_words, //
 };
+use crate::sys::atomic::Atomic;
 use core::{
     marker::PhantomData,
     ops::Range, //
 };
-use kernel::{
-    str::{
-        CStr,
-        CStrExt, //
-    },
-    sync::atomic::Atomic, //
+use kernel::str::{
+    CStr,
+    CStrExt, //
 };
 
 /// Which of the functions are bound, and the right to call them.

@@ -9,6 +9,7 @@
 
 mod ffi;
 
+pub(crate) mod atomic;
 pub(crate) mod backtrace;
 pub(crate) mod blkdev;
 pub(crate) mod buffer;

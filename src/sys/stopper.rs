@@ -21,16 +21,16 @@ use super::{
     },
     ksyms::Ksyms, //
 };
+use crate::sys::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
+};
 use kernel::{
     bindings,
     ffi::c_void,
     prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Release, //
-    },
     time::{
         delay::fsleep,
         Delta, //
@@ -100,7 +100,7 @@ impl StopWorkItem {
     ///
     /// # Safety
     ///
-    /// - The item is pinned.
+    /// - The item is pinned, and queued by the timer interrupt of one CPU alone.
     /// - `work` may be called with `arg`, once, in the thread, until [`StopWorkItem::wait`] returns.
     /// - `work` calls [`StopWorkItem::mark_as_run`] of this item as its last access to it.
     /// - Before the module's code goes, [`wait_for_returns`] is called and `stop_work` is dropped.
@@ -118,10 +118,12 @@ impl StopWorkItem {
         if matches!(stop_work, StopWork::None) {
             return true;
         }
-        // INVARIANT: Set before the work is queued.
-        if self.queued.xchg(true, Full) {
+        // Only this CPU's interrupt sets it, so that a load and a store do.
+        if self.queued.load(Acquire) {
             return false;
         }
+        // INVARIANT: Set before the work is queued: queueing it takes a lock.
+        self.queued.store(true, Relaxed);
         // SAFETY: `irq` is this CPU's interrupt. By the type invariant the item's work is nobody's:
         // `queued` was not set. The rest is the caller's promise: a stopper that is still returning from
         // the module's code has preemption disabled, and `wait_for_returns` waits for it; a

@@ -6,6 +6,7 @@
 
 use super::{
     bytes_of,
+    context::HardirqCtx,
     cpu,
     ffi,
     ksyms::Ksyms,
@@ -96,6 +97,12 @@ impl TouchProbes {
         } else {
             0
         }
+    }
+
+    /// Returns the count of [`TouchProbes::softlockup`] of the CPU that runs this.
+    pub(crate) fn softlockup_here(&self, irq: &HardirqCtx<'_>) -> u32 {
+        // SAFETY: A CPU that takes interrupts is possible.
+        unsafe { ffi::vigil_softlockup_touches(irq.cpu()) }
     }
 
     /// Returns how often either detector was touched by tasks, which the stack in a report of the

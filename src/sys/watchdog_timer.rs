@@ -25,6 +25,7 @@ use kernel::{
     container_of,
     ffi::{
         c_int,
+        c_uint,
         c_void, //
     },
     prelude::*,
@@ -120,6 +121,24 @@ impl<T: TimerCallback> WatchdogTimer<T> {
         };
     }
 
+    /// Sets when the timer expires if its callback returns `HRTIMER_RESTART`: `hrtimer_set_expires()`.
+    ///
+    /// # Context
+    ///
+    /// The timer's callback: the timer is not queued, and only its own CPU starts it, so that no lock is
+    /// needed.
+    fn set_expires(&self, expires: u64) {
+        let expires = i64::try_from(expires).unwrap_or(i64::MAX);
+        let timer = self.timer.get();
+        // SAFETY: By the type invariant the timer is set up. While its callback runs it is not queued,
+        // and the kernel does not read these until the callback has returned; `hrtimer_cancel()` from
+        // another CPU waits for that.
+        unsafe {
+            (*timer).node.expires = expires;
+            (*timer)._softexpires = expires;
+        }
+    }
+
     /// Stops the timer, and waits for a running callback and for queued stop work to run.
     ///
     /// # Context
@@ -202,13 +221,15 @@ unsafe extern "C" fn timer_fn<T: TimerCallback>(
     let this = unsafe { &*container_of!(opaque, WatchdogTimer<T>, timer) };
     // SAFETY: The timer's mode is a hard one, and `irq` ends with this callback.
     let irq = unsafe { HardirqCtx::new() };
-    // A callback may start its own timer, and then returns `HRTIMER_NORESTART`.
-    if let Some(expires) = this.data.timer_fn(this, &irq) {
-        this.arm(expires);
+    let restart = this.data.timer_fn(this, &irq);
+    if let Some(expires) = restart {
+        this.set_expires(expires);
     }
-    // SAFETY: A C enum, bound as a number in 7.2 and as a wrapped one in 7.3, of which zero is
-    // `HRTIMER_NORESTART`.
-    unsafe { core::mem::zeroed() }
+    // SAFETY: A C enum, bound as a number in 7.2 and as a wrapped one in 7.3, of which 0 is
+    // `HRTIMER_NORESTART` and 1 is `HRTIMER_RESTART`.
+    unsafe {
+        core::mem::transmute::<c_uint, bindings::hrtimer_restart>(c_uint::from(restart.is_some()))
+    }
 }
 
 /// # Safety

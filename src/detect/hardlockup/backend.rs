@@ -3,6 +3,10 @@
 //! Which back end detects hard lockups: the choice at each switch-on, and the fallback while running.
 //! The rules are in [`crate::logic::hardlockup::backend`].
 
+use crate::sys::atomic::{
+    Atomic,
+    Relaxed, //
+};
 use crate::{
     logic::{
         hardlockup::{
@@ -30,13 +34,7 @@ use crate::{
         printk, //
     }, //
 };
-use kernel::{
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
-};
+use kernel::prelude::*;
 
 /// The back ends in use.
 pub(crate) struct Backends {

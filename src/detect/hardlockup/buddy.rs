@@ -16,6 +16,11 @@ use super::{
         RETRY_NS, //
     }, //
 };
+use crate::sys::atomic::{
+    Acquire,
+    Relaxed,
+    Release, //
+};
 use crate::{
     logic::{
         hardlockup::{
@@ -37,11 +42,6 @@ use crate::{
         nmi::NmiSender, //
     }, //
 };
-use kernel::sync::atomic::{
-    Acquire,
-    Relaxed,
-    Release, //
-};
 
 /// How long a CPU spins for the acknowledgement of its NMI, in nanoseconds.
 const NMI_SPIN_NS: u64 = 20_000_000;
@@ -53,19 +53,26 @@ const NMI_SPIN_IN_HANDLER_NS: u64 = 200_000_000;
 /// How long other CPUs are checked, in nanoseconds, before this CPU's own heartbeat is renewed.
 const RENEW_NS: u64 = 1_000_000;
 
-/// Checks the CPUs behind `me`. `counts_from`: since when heartbeats count at the earliest, the end of
+/// Checks the CPUs behind `me`, whose heartbeat is `own`. `began`: now. `counts_from`: since when heartbeats count at the earliest, the end of
 /// a pause. Returns when to check again at the latest.
 ///
 /// # Context
 ///
 /// The timer interrupt of `me`.
-pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, counts_from: u64) -> u64 {
+pub(in crate::detect) fn check_next_cpus(
+    ctx: &LockupCtx,
+    own: &CpuHeartbeat,
+    me: u32,
+    began: u64,
+    counts_from: u64,
+) -> u64 {
     let period = ctx.sample_period();
-    let threshold = buddy::threshold(ctx.thresh());
+    let threshold = ctx.hardlockup_threshold();
     let count = cpu::nr_cpu_ids();
     let mut check_at = u64::MAX;
     let mut other = me;
-    let began = monotonic();
+    let mut now = began;
+    let mut is_first = true;
     for _ in 1..count {
         other = other.wrapping_add(1);
         if other >= count {
@@ -75,16 +82,20 @@ pub(in crate::detect) fn check_next_cpus(ctx: &LockupCtx, me: u32, counts_from: 
         if !ctx.in_mask(other) {
             continue;
         }
-        // The check before may have taken long: a report, or an acknowledgement that was waited
-        // for. The first CPU is checked in any case.
-        let now = monotonic();
-        let took = now.saturating_sub(began);
-        if let Some(own) = ctx.heartbeat(me).filter(|_| took >= RENEW_NS) {
-            // This is its timer interrupt.
-            own.hrtimer_ts.store(now, Release);
-        }
-        if took > period / 4 {
-            return check_at.min(now.saturating_add(RETRY_NS));
+        if is_first {
+            is_first = false;
+        } else {
+            // The check before may have taken long: a report, or an acknowledgement that was waited
+            // for.
+            now = monotonic();
+            let took = now.saturating_sub(began);
+            if took >= RENEW_NS {
+                // This is its timer interrupt.
+                own.hrtimer_ts.store(now, Release);
+            }
+            if took > period / 4 {
+                return check_at.min(now.saturating_add(RETRY_NS));
+            }
         }
         let (Some(heartbeat), Some(cpu_hardlockup)) =
             (ctx.heartbeat(other), ctx.cpu_hardlockup(other))

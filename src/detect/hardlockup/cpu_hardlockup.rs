@@ -4,17 +4,17 @@
 //! CPU reports a lockup is settled here, by one compare-and-exchange ([`CpuHardlockup::transition`]).
 //! Each lies on cache lines of its own.
 
-use crate::{
-    incident,
-    logic::hardlockup::state::State,
-    report::hardlockup::Evidence, //
-};
-use kernel::sync::atomic::{
+use crate::sys::atomic::{
     Acquire,
     Atomic,
     Full,
     Relaxed,
     Release, //
+};
+use crate::{
+    incident,
+    logic::hardlockup::state::State,
+    report::hardlockup::Evidence, //
 };
 
 /// How many CPUs are in [`State::PerfHit`]: what tells a timer interrupt cheaply that there is

@@ -3,6 +3,12 @@
 //! The heartbeat of each watched CPU: when its timer interrupt came last, and what else the CPUs that
 //! check it have to know. Each lies on cache lines of its own.
 
+use crate::sys::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
+};
 use crate::{
     logic::pause::{
         self,
@@ -10,12 +16,6 @@ use crate::{
     },
     report::report_lock::ReportGuard,
     sys::clock::monotonic, //
-};
-use kernel::sync::atomic::{
-    Acquire,
-    Atomic,
-    Relaxed,
-    Release, //
 };
 
 /// How many reports the in-tree detectors have given.

@@ -19,6 +19,11 @@ use super::{
         report_in_nmi, //
     }, //
 };
+use crate::sys::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed, //
+};
 use crate::{
     logic::{
         hardlockup::{
@@ -43,14 +48,7 @@ use crate::{
         }, //
     }, //
 };
-use kernel::sync::{
-    atomic::{
-        Acquire,
-        Atomic,
-        Relaxed, //
-    },
-    Arc, //
-};
+use kernel::sync::Arc;
 
 /// NMIs of one CPU's counter since load.
 #[derive(Clone, Copy, Default)]

@@ -708,3 +708,33 @@ fn a_guest_paused_edge_postpones_once() {
         stuck(36 * SEC + 1)
     );
 }
+
+proptest! {
+    /// What a timer interrupt leaves out early on is nothing.
+    #[test]
+    fn early_is_when_there_is_nothing_to_say(
+        touch_ts in 0..200 * SEC,
+        report_ts in 0..200 * SEC,
+        steal_at_report in 0..SEC,
+        more_steal in 0..30 * SEC,
+        at in 0..300 * SEC,
+        thresh in 1..=60u64,
+    ) {
+        let threshold = threshold(thresh);
+        let state = SoftlockupState {
+            touch_ts,
+            report_ts,
+            steal_at_touch: steal_at_report,
+            steal_at_report,
+            last_steal: steal_at_report,
+        };
+        let steal = steal_at_report + more_steal;
+        let due = state.due(steal, threshold);
+        for now in [at, due - threshold / 4 - 1, due - threshold / 4, due - threshold / 4 + 1] {
+            let sample = Sample { steal, ..sample(now) };
+            let early = SoftlockupState::is_early(now, due, threshold);
+            prop_assert_eq!(early, state.nearly(&sample, threshold).is_none());
+            prop_assert!(!early || state.check(&sample, threshold).is_none());
+        }
+    }
+}
