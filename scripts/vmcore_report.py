@@ -33,8 +33,14 @@ HEADER = struct.Struct("<16s4I2QI12x")
 ENTRY = struct.Struct("<QIIiI16sQQQqIiQ16sII18Q")
 # Behind the others, from version 2 on.
 CULPRIT = struct.Struct("<HHIiI16s4Q")
+# Where the culprit runs and, behind that, where the task of the incident does, from version 3 on.
+WHEREABOUTS = struct.Struct("<i4x128s")
 # The least length of an entry in each version that is known.
-VERSIONS = {1: ENTRY.size, 2: ENTRY.size + CULPRIT.size}
+VERSIONS = {
+    1: ENTRY.size,
+    2: ENTRY.size + CULPRIT.size,
+    3: ENTRY.size + CULPRIT.size + 2 * WHEREABOUTS.size,
+}
 STACK = 18
 
 HUNG_TASK = 1
@@ -91,6 +97,26 @@ class Header:
 
 
 @dataclasses.dataclass
+class Whereabouts:
+    """Where a task runs: its PID in its own namespace, 0 if that is the initial one or not known, and
+    the path of its cgroup, empty if that is the root cgroup or not known."""
+
+    ns_pid: int = 0
+    cgroup: bytes = b""
+
+    def path(self) -> Optional[str]:
+        """The path, with dots where it is only the end of it."""
+        if not self.cgroup:
+            return None
+        return f"{'' if self.cgroup.startswith(b'/') else '...'}{escape(self.cgroup)}"
+
+    def parts(self) -> List[str]:
+        """What there is to say."""
+        parts = [f"pid {self.ns_pid} of its PID namespace"] if self.ns_pid else []
+        return parts + ([f"in cgroup {self.path()}"] if self.cgroup else [])
+
+
+@dataclasses.dataclass
 class Culprit:
     """What an incident comes down to."""
 
@@ -104,6 +130,7 @@ class Culprit:
     spins_for: int
     place: int
     age: int
+    whereabouts: Whereabouts = dataclasses.field(default_factory=Whereabouts)
 
 
 @dataclasses.dataclass
@@ -127,6 +154,7 @@ class Incident:
     flags: int
     stack: List[int]
     culprit: Optional[Culprit] = None
+    whereabouts: Whereabouts = dataclasses.field(default_factory=Whereabouts)
 
     def is_panic(self) -> bool:
         """Whether a panic was decided on for it."""
@@ -142,7 +170,7 @@ def parse_header(data: bytes) -> Header:
     if magic != MAGIC:
         raise BadRecord("it has no magic")
     if header.version not in VERSIONS:
-        known = " and ".join(map(str, VERSIONS))
+        known = f"{', '.join(map(str, list(VERSIONS)[:-1]))} and {max(VERSIONS)}"
         raise BadRecord(f"its version is {header.version}, and this program knows {known}")
     if (
         header.header_len < HEADER.size
@@ -155,10 +183,18 @@ def parse_header(data: bytes) -> Header:
     return header
 
 
-def parse_culprit(data: bytes, at: int) -> Optional[Culprit]:
+def parse_whereabouts(data: bytes, at: int) -> Whereabouts:
+    """Where a task runs, at this place of the record."""
+    ns_pid, path = WHEREABOUTS.unpack_from(data, at)
+    return Whereabouts(ns_pid, path.split(b"\0")[0])
+
+
+def parse_culprit(data: bytes, at: int, version: int) -> Optional[Culprit]:
     """The culprit at this place of the record; None: it is not known, or of no known kind."""
     culprit = Culprit(*CULPRIT.unpack_from(data, at))
     culprit.comm = culprit.comm.split(b"\0")[0]
+    if version >= 3:
+        culprit.whereabouts = parse_whereabouts(data, at + CULPRIT.size)
     return culprit if culprit.kind in CULPRITS else None
 
 
@@ -185,7 +221,10 @@ def parse_incidents(data: bytes, whole: bool = True) -> Tuple[Header, List[Incid
         incident.comm = incident.comm.split(b"\0")[0]
         incident.owner_comm = incident.owner_comm.split(b"\0")[0]
         if header.version >= 2:
-            incident.culprit = parse_culprit(data, at + ENTRY.size)
+            incident.culprit = parse_culprit(data, at + ENTRY.size, header.version)
+        if header.version >= 3:
+            incident.whereabouts = parse_whereabouts(
+                data, at + ENTRY.size + CULPRIT.size + WHEREABOUTS.size)
         incidents.append(incident)
     incidents.sort(key=lambda incident: incident.number)
     torn = min(header.begun, header.entries) - len(incidents)
@@ -274,6 +313,9 @@ def describe(incident: Incident, symbol: Callable[[int], str]) -> Iterator[str]:
         f"after {incident.age / 1e9:.3f} s (since {stamp(incident.start)}); "
         f"{utc(incident.wall / 1e9)}"
     )
+    where = incident.whereabouts.parts()
+    if where:
+        yield f"   the task is {', '.join(where)}"
     waits = waits_for(incident)
     if waits:
         yield f"   waits for: {waits}"
@@ -357,7 +399,18 @@ def task_culprit(culprit: Culprit, symbol: Callable[[int], str]) -> str:
 
 
 def comes_down_to(incident: Incident, symbol: Callable[[int], str]) -> str:
-    """What an incident comes down to, in a sentence or two."""
+    """What an incident comes down to, in a sentence or two, and where the task in it runs."""
+    culprit = incident.culprit
+    where = (culprit or incident).whereabouts.parts()
+    sentence = what_it_is(incident, symbol)
+    if not where:
+        return sentence
+    who = task_name(culprit.comm, culprit.pid) if culprit else task_name(incident.comm, incident.pid)
+    return f"{sentence}. Task {who} is {', '.join(where)}"
+
+
+def what_it_is(incident: Incident, symbol: Callable[[int], str]) -> str:
+    """What an incident comes down to."""
     culprit, who = incident.culprit, task_name(incident.comm, incident.pid)
     if incident.kind == HUNG_TASK:
         if culprit:
@@ -387,6 +440,8 @@ def culprit_as_json(culprit: Culprit, symbol: Callable[[int], str]) -> Dict[str,
         "spins_for": culprit.spins_for,
         "place": function(culprit.place, symbol) if culprit.place else None,
         "age_ns": culprit.age,
+        "ns_pid": culprit.whereabouts.ns_pid or None,
+        "cgroup": culprit.whereabouts.path(),
     }
 
 
@@ -398,6 +453,8 @@ def as_json(incident: Incident, symbol: Callable[[int], str]) -> Dict[str, objec
         "cpu": incident.cpu,
         "pid": incident.pid,
         "comm": escape(incident.comm),
+        "ns_pid": incident.whereabouts.ns_pid or None,
+        "cgroup": incident.whereabouts.path(),
         "finder": incident.finder,
         "found_ns": incident.found,
         "start_ns": incident.start,

@@ -19,7 +19,14 @@ import dump_memory
 import vmcore_report as report
 
 
-def culprit(kind, **more):
+def whereabouts(ns_pid=0, cgroup=b""):
+    """Where a task runs."""
+    data = struct.pack("<iI", ns_pid, 0) + cgroup.ljust(128, b"\0")
+    assert len(data) == 136
+    return data
+
+
+def culprit(kind, where=whereabouts(), **more):
     """The culprit of an entry."""
     field = {
         "depth": 1, "cpu": 3, "pid": 77, "count": 0, "comm": b"kworker/3:1", "address": 0,
@@ -31,10 +38,10 @@ def culprit(kind, **more):
     data += field["comm"].ljust(16, b"\0")
     data += struct.pack("<QQQQ", *(field[x] for x in ("address", "spins_for", "place", "age")))
     assert len(data) == 64
-    return data
+    return data + where
 
 
-def entry(number, kind=1, comm=b"worker", stack=(), depth=None, culprit=bytes(64), **more):
+def entry(number, kind=1, comm=b"worker", stack=(), depth=None, culprit=bytes(200), where=whereabouts(), **more):
     """An entry of the record, put together field by field as it is documented."""
     field = {
         "cpu": 1, "pid": 4711, "finder": 0, "found": 8_277_514_123, "start": 5_000_000_000,
@@ -57,13 +64,13 @@ def entry(number, kind=1, comm=b"worker", stack=(), depth=None, culprit=bytes(64
     data += struct.pack("<I", field["flags"])
     data += struct.pack("<I", len(stack) if depth is None else depth)
     data += struct.pack("<18Q", *(stack + [0] * (18 - len(stack))))
-    data += culprit
-    assert len(data) == 320
+    data += culprit + where
+    assert len(data) == 592
     return data
 
 
-def record(entries, begun, count=64, version=2, magic=b"vigil incidents\0", address=0xFFFF, size=320):
-    """A whole record; `entries` by their place, of which version 1 has the begin."""
+def record(entries, begun, count=64, version=3, magic=b"vigil incidents\0", address=0xFFFF, size=592):
+    """A whole record; `entries` by their place, of which older versions have the begin."""
     data = magic + struct.pack("<IIIIQQI12x", version, 64, size, count, address, begun, 18)
     assert len(data) == 64
     for k in range(count):
@@ -201,8 +208,8 @@ class OfAHost(unittest.TestCase):
     def test_record_without_vmcoreinfo(self):
         """The first page of the record is found by its magic. One in a file of the module, which
         has no address yet, is passed over. What is missing is said, once."""
-        entries = {0: entry(1, comm=b"first"), 11: entry(12), 12: entry(13, comm=b"behind")}
-        parts = {2: record({}, 0, address=0), 7: record(entries, begun=13)[:PAGE], 9: b"x"}
+        entries = {0: entry(1, comm=b"first"), 5: entry(6), 6: entry(7, comm=b"behind")}
+        parts = {2: record({}, 0, address=0), 7: record(entries, begun=7)[:PAGE], 9: b"x"}
         for make in (elf, kdump):
             status, out, err = self.run_on(make(parts))
             self.assertEqual((status, err), (0, ""))
@@ -210,14 +217,14 @@ class OfAHost(unittest.TestCase):
             self.assertIn("The panic\n  the log could not be read: no VMCOREINFO in the dump\n", out)
             self.assertNotIn("has no panic", out)
             self.assertNotIn("The last report", out)
-            self.assertIn("13 since it was loaded, 2 of them could be read\n", out)
+            self.assertIn("7 since it was loaded, 2 of them could be read\n", out)
             self.assertIn("#1 hung task: task first:4711", out)
-            self.assertIn("#12 hung task", out)
+            self.assertIn("#6 hung task", out)
             self.assertNotIn("behind", out)
             self.assertEqual(out.count("Missing: VMCOREINFO is not in the dump"), 1)
             status, out, _ = self.run_on(make(parts), "--json")
             self.assertEqual(status, 0)
-            self.assertIn('"begun": 13', out)
+            self.assertIn('"begun": 7', out)
             status, out, err = self.run_on(make(parts), "--dmesg")
             self.assertEqual((status, out), (1, ""))
             self.assertIn("the log could not be read: no VMCOREINFO", err)
@@ -274,6 +281,36 @@ class Record(unittest.TestCase):
         _, (one,), _ = report.parse_incidents(record({0: entry(1, depth=4_000_000_000)}, begun=1))
         self.assertEqual(len(one.stack), 18)
 
+    def test_whereabouts(self):
+        """Where the task of an incident and its culprit run, and what is said of it."""
+        words = culprit(4, whereabouts(3, b"ods/pod1\n"), cpu=1)
+        data = record({0: entry(1, culprit=words, where=whereabouts(0, b"/a b")), 1: entry(2, where=whereabouts(7))}, 2)
+        _, (one, two), _ = report.parse_incidents(data)
+        self.assertEqual(one.whereabouts, report.Whereabouts(0, b"/a b"))
+        self.assertEqual(one.culprit.whereabouts, report.Whereabouts(3, b"ods/pod1\n"))
+        self.assertIn("   the task is in cgroup /a b\n", "\n".join(report.describe(one, hex)))
+        self.assertIn("   the task is pid 7 of its PID namespace\n", "\n".join(report.describe(two, hex)))
+        self.assertTrue(report.comes_down_to(one, hex).endswith(
+            ". Task kworker/3:1:77 is pid 3 of its PID namespace, in cgroup ...ods/pod1\\x0a"))
+        self.assertTrue(report.comes_down_to(two, hex).endswith(
+            ". Task worker:4711 is pid 7 of its PID namespace"))
+        found = report.as_json(one, hex)
+        self.assertEqual((found["ns_pid"], found["cgroup"]), (None, "/a b"))
+        self.assertEqual((found["culprit"]["ns_pid"], found["culprit"]["cgroup"]), (3, "...ods/pod1\\x0a"))
+        found = report.as_json(two, hex)
+        self.assertEqual((found["ns_pid"], found["cgroup"]), (7, None))
+
+    def test_version_2(self):
+        """A record of version 2 does not have where tasks run: what is there belongs to the next entry."""
+        full = {0: entry(1, culprit=culprit(4, whereabouts(3)), where=whereabouts(4)), 1: entry(2)}
+        header, (one, two), _ = report.parse_incidents(record(full, 2, version=2, size=320))
+        self.assertEqual((header.version, header.size()), (2, 64 + 64 * 320))
+        self.assertEqual((one.culprit.kind, one.culprit.pid), (4, 77))
+        self.assertEqual((one.whereabouts, one.culprit.whereabouts), (report.Whereabouts(), report.Whereabouts()))
+        self.assertEqual((two.number, two.culprit), (2, None))
+        self.assertNotIn("the task is", "\n".join(report.describe(one, hex)))
+        self.assertIsNone(report.as_json(one, hex)["cgroup"])
+
     def test_old_version(self):
         """A record of version 1 has no culprits."""
         data = record({0: entry(1, comm=b"one"), 1: entry(2, comm=b"two")}, 2, version=1, size=256)
@@ -291,6 +328,7 @@ class Record(unittest.TestCase):
         self.assertEqual(report.as_json(one, hex)["culprit"], {
             "kind": "CPU that has to run a function", "cpu": 3, "pid": 77, "comm": "kworker/3:1", "count": 4,
             "depth": 2, "address": 0xA1, "function": "0xa1", "spins_for": 0xA2, "place": "0xa3", "age_ns": 5,
+            "ns_pid": None, "cgroup": None,
         })
         self.assertIsNone(report.as_json(none, hex)["culprit"])
 
@@ -298,7 +336,7 @@ class Record(unittest.TestCase):
         """What is no record is said to be none."""
         good = record({}, begun=0)
         self.assertEqual(report.parse_incidents(good)[1:], ([], 0))
-        for bad in (b"", good[:63], good[:64], good[:-1], record({}, 0, version=3),
+        for bad in (b"", good[:63], good[:64], good[:-1], record({}, 0, version=4),
                     record({}, 0, size=256), record({}, 0, magic=b"vigil incidentz\0"), record({}, 0, count=0)):
             with self.assertRaises(report.BadRecord):
                 report.parse_incidents(bad)
@@ -346,7 +384,7 @@ class Words(unittest.TestCase):
             (3, culprit(5, count=2), "a deadlock of 2 CPUs, one of which is CPU 3; CPU 1 waits for it"),
             (3, culprit(6, cpu=1, address=0xDEAD0, **spins),
              "CPU 1 spins for the spinlock at 0xdead0 in get_page_from_freelist; which CPU has taken it is not known"),
-            (3, bytes(64), "CPU 1 had interrupts off for 3.3 s, and ran worker:4711; no CPU or lock is known that it "
+            (3, bytes(200), "CPU 1 had interrupts off for 3.3 s, and ran worker:4711; no CPU or lock is known that it "
              "waited for"),
             (1, culprit(4, count=999, **waits),
              "task jbd2\\xff:77 waits in jbd2_wait; 999 hung tasks wait behind it for the lock at 0xbeef0, the "
@@ -357,7 +395,7 @@ class Words(unittest.TestCase):
              "the lock at 0xbeef0, whose owner is not known; 1 hung task waits behind it, the oldest for 5.0 s"),
             (1, culprit(7, count=40, **waits),
              "40 tasks wait in the same place, jbd2_wait, the oldest for 5.0 s; one of them is jbd2\\xff:77"),
-            (1, bytes(64), "task worker:4711 waits in flush_tlb_func, for 3.3 s"),
+            (1, bytes(200), "task worker:4711 waits in flush_tlb_func, for 3.3 s"),
         ):
             data = record({0: entry(1, kind=kind, stack=[0xF010], culprit=words)}, begun=1)
             _, (one,), _ = report.parse_incidents(data)
@@ -371,7 +409,7 @@ class Words(unittest.TestCase):
         """Whatever is in a damaged record, there is a sentence, on one line, and JSON."""
         chance = random.Random(1)
         for _ in range(2000):
-            words = struct.pack("<H", chance.randrange(10)) + chance.randbytes(62)
+            words = struct.pack("<H", chance.randrange(10)) + chance.randbytes(198)
             data = record({0: entry(1, kind=chance.randrange(6), stack=[0], culprit=words)}, begun=1)
             _, (one,), _ = report.parse_incidents(data)
             self.assertRegex(report.comes_down_to(one, hex), r"\A[ -~]+\Z")

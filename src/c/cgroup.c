@@ -22,7 +22,7 @@
  * however many cgroups there are above. cgroup_path_ns() would wait for
  * cgroup_mutex, which a hung task may have.
  *
- * Context: any, takes no lock.
+ * Context: any, NMI included: takes no lock.
  * Return: the number of bytes at the end of @path; 0 for the root cgroup.
  */
 unsigned int vigil_cgroup_path(struct task_struct *task, char *path, unsigned int size,

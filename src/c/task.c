@@ -96,7 +96,7 @@ out:
  * vigil_task_ns_pid() - get the PID of a task in its own PID namespace
  * @task: a task that is not freed meanwhile
  *
- * Context: any.
+ * Context: any, NMI included: takes no lock.
  * Return: 0 for a task of the initial PID namespace, and for one that is gone.
  */
 int vigil_task_ns_pid(struct task_struct *task)

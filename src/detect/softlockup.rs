@@ -338,6 +338,7 @@ impl CpuSoftlockup {
         session.add(finding, now, || Incident {
             task: Some(task::current_id()),
             stack: stacktrace::save_interrupted(irq),
+            whereabouts: task::with_current(incident::whereabouts),
             ..incident::new(IncidentKind::SoftLockup, cpu, lockup.duration)
         });
         let period = ctx.sample_period();

@@ -17,17 +17,24 @@ use crate::{
             Incident,
             IncidentKind, //
         },
-        incident_table::Details, //
+        incident_table::Details,
+        task::Whereabouts, //
     },
     sys::{
+        cgroup::{
+            self,
+            CgroupPath, //
+        },
         clock::{
             log_clock,
             wall_clock, //
         },
-        cpu, //
+        cpu,
+        task, //
     }, //
 };
 use crash_record::RecordId;
+use kernel::task::Task;
 
 /// An incident that this CPU finds now, with what all kinds have. `cpu`: the CPU that is stuck, or
 /// on which the task ran last; `age`: how long it has lasted, in nanoseconds.
@@ -48,7 +55,34 @@ pub(crate) fn new(kind: IncidentKind, cpu: u32, age: u64) -> Incident {
         wait: None,
         flags: 0,
         stack: Default::default(),
+        whereabouts: Whereabouts::NONE,
     }
+}
+
+/// Where a task runs.
+///
+/// # Context
+///
+/// Any, NMI included.
+// Not part of the caller's stack frame: it has a path in its own.
+#[inline(never)]
+pub(crate) fn whereabouts(task: &Task) -> Whereabouts {
+    let ns_pid = task::ns_pid(task).unwrap_or(0);
+    let cgroup = cgroup::path_of(task);
+    match cgroup.as_ref().map(CgroupPath::tail) {
+        None => Whereabouts::new(ns_pid, &[], false),
+        Some(tail) => Whereabouts::new(ns_pid, tail.path, tail.is_cut),
+    }
+}
+
+/// Where a task runs, by its PID, if it is the one that runs on a CPU: [`Whereabouts::NONE`] if that is
+/// another one by now.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn whereabouts_of_running(cpu: u32, pid: i32) -> Whereabouts {
+    task::with_running(cpu, pid, whereabouts).unwrap_or_default()
 }
 
 /// Hands an incident to the sinks, before anything is printed about it.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What an incident comes down to: the CPU, task or lock that the stuck CPU or the hung tasks wait for
-//! in the end. In the crash record these are the last words of the incident's entry
-//! ([`super::incident`]), which are written after the others: the incident is recorded before it is
+//! in the end. In the crash record these are words of the incident's entry
+//! ([`super::incident`]) that are written after the others: the incident is recorded before it is
 //! known what it comes down to.
 //!
 //! ```text
@@ -14,6 +14,7 @@
 //!   5      spins for
 //!   6      place
 //!   7      age
+//!   8..24  whereabouts of the task
 //! ```
 //!
 //! As long as the first word is 0, nothing is known.
@@ -22,10 +23,14 @@ use super::{
     incident::{
         pair,
         text,
+        whereabouts_words,
         CULPRIT_WORDS,
         NO_TASK, //
     },
-    task::TaskId, //
+    task::{
+        TaskId,
+        Whereabouts, //
+    }, //
 };
 
 /// Stands for a CPU where there is none.
@@ -78,6 +83,8 @@ pub struct Culprit {
     /// For how many nanoseconds the CPU has taken no timer interrupt, or the oldest of the hung tasks
     /// has been blocked. 0: not known, or not remarkable.
     pub age: u64,
+    /// Where the task runs.
+    pub whereabouts: Whereabouts,
 }
 
 /// The first word: the kind at the lowest address, then the depth, then the CPU.
@@ -92,7 +99,7 @@ impl Culprit {
         let task = self.task.unwrap_or(NO_TASK);
         let [comm0, comm1] = text(task.comm.padded());
         let depth = u16::try_from(self.depth).unwrap_or(u16::MAX);
-        [
+        let head = [
             first_word(self.kind as u16, depth, self.cpu.unwrap_or(NO_CPU)),
             pair(task.pid as u32, self.count),
             comm0,
@@ -101,7 +108,13 @@ impl Culprit {
             self.spins_for as u64,
             self.place as u64,
             self.age,
-        ]
+        ];
+        let all = head.into_iter().chain(whereabouts_words(&self.whereabouts));
+        let mut words = [0; CULPRIT_WORDS];
+        for (word, value) in words.iter_mut().zip(all) {
+            *word = value;
+        }
+        words
     }
 }
 
@@ -113,6 +126,7 @@ mod decode {
             address,
             comm,
             halves,
+            whereabouts,
             DecodeError, //
         },
         *, //
@@ -125,7 +139,7 @@ mod decode {
         ///
         /// The words are none of this version of the layout.
         pub fn decode(words: &[u64; CULPRIT_WORDS]) -> Result<Option<Self>, DecodeError> {
-            let [first, pid_count, comm0, comm1, at, spins_for, place, age] = *words;
+            let [first, pid_count, comm0, comm1, at, spins_for, place, age, ref rest @ ..] = *words;
             let (kind_depth, cpu) = halves(first);
             let [a, b, c, d] = kind_depth.to_ne_bytes();
             let kind = match u16::from_ne_bytes([a, b]) {
@@ -155,6 +169,7 @@ mod decode {
                 spins_for: address(spins_for)?,
                 place: address(place)?,
                 age,
+                whereabouts: whereabouts(rest),
             }))
         }
     }

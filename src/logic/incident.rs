@@ -7,9 +7,8 @@
 //! The crash record is a header of [`HEADER_WORDS`] words and a ring of [`ENTRIES`] entries of
 //! [`WORDS`] words each. The n-th incident since load, counted from 1, is in entry (n - 1) modulo
 //! [`ENTRIES`]. The first word of an entry is that n, or 0 while the entry is being written;
-//! [`Incident::encode`] makes the others, and
-//! `Culprit::encode` in `culprit.rs` the last [`CULPRIT_WORDS`], which are 0 until it is known what the
-//! incident comes down to:
+//! [`Incident::encode`] makes the others but for [`CULPRIT_WORDS`] of `Culprit::encode` in `culprit.rs`,
+//! which are 0 until it is known what the incident comes down to:
 //!
 //! ```text
 //!   word    low half    high half
@@ -26,8 +25,12 @@
 //!   11, 12  owner comm
 //!   13      flags       stack depth      FLAGS_WORD
 //!   14..31  stack
-//!   32..39  culprit                      CULPRIT_WORD
+//!   32..56  culprit                      CULPRIT_WORD
+//!   57..73  whereabouts of the task      WHEREABOUTS_WORD
 //! ```
+//!
+//! Where a task runs is [`WHEREABOUTS_WORDS`]: the PID in its own namespace in the low half of the first,
+//! and the path of its cgroup in the others.
 //!
 //! The low half is the one at the lower address, in either byte order. `docs/kdump.md` describes
 //! the layout byte by byte, `scripts/vmcore-report` reads it, and `tests/incident.rs` holds both to
@@ -41,6 +44,8 @@ use super::{
     task::{
         Comm,
         TaskId,
+        Whereabouts,
+        CGROUP_PATH_LEN,
         TASK_COMM_LEN, //
     }, //
 };
@@ -48,13 +53,15 @@ use super::{
 /// The first bytes of the record.
 pub const MAGIC: [u8; 16] = *b"vigil incidents\0";
 /// Version of the layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Words of the header.
 pub const HEADER_WORDS: usize = 8;
+/// Words that tell where a task runs.
+pub const WHEREABOUTS_WORDS: usize = 1 + CGROUP_PATH_LEN / 8;
 /// Words of an entry that tell the culprit.
-pub const CULPRIT_WORDS: usize = 8;
+pub const CULPRIT_WORDS: usize = 8 + WHEREABOUTS_WORDS;
 /// Words of an entry.
-pub const WORDS: usize = CULPRIT_WORD + CULPRIT_WORDS;
+pub const WORDS: usize = WHEREABOUTS_WORD + WHEREABOUTS_WORDS;
 /// How many of the last incidents are kept.
 pub const ENTRIES: usize = 64;
 /// How many addresses of a stack are kept.
@@ -66,9 +73,10 @@ pub const HEADER_ADDRESS: usize = 4;
 pub const HEADER_NEXT: usize = 5;
 /// Index of the word in an entry that holds the flags and the depth of the stack.
 pub const FLAGS_WORD: usize = 13;
-/// Index of the first word in an entry that tells the culprit: the words before it are those of
-/// [`Incident::encode`].
+/// Index of the first word in an entry that tells the culprit.
 pub const CULPRIT_WORD: usize = 32;
+/// Index of the first word in an entry that tells where the task runs.
+pub const WHEREABOUTS_WORD: usize = CULPRIT_WORD + CULPRIT_WORDS;
 
 /// Flag: confirmed by an NMI.
 pub const CONFIRMED: u32 = 1;
@@ -149,6 +157,8 @@ pub struct Incident {
     pub flags: u32,
     /// The task's stack.
     pub stack: Stack,
+    /// Where the task runs.
+    pub whereabouts: Whereabouts,
 }
 
 /// Two numbers in one word, the first at the lower address.
@@ -185,6 +195,22 @@ pub(super) fn comm(first: u64, second: u64) -> Comm {
     Comm::new(bytes)
 }
 
+/// Where a task runs, in words.
+pub(super) fn whereabouts_words(whereabouts: &Whereabouts) -> [u64; WHEREABOUTS_WORDS] {
+    let mut words = [0; WHEREABOUTS_WORDS];
+    let [first, path @ ..] = &mut words;
+    *first = pair(whereabouts.ns_pid as u32, 0);
+    for (word, bytes) in path
+        .iter_mut()
+        .zip(whereabouts.padded_path().chunks_exact(8))
+    {
+        *word = bytes
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+    }
+    words
+}
+
 /// The header of an empty record, without the address.
 pub const fn header() -> [u64; HEADER_WORDS] {
     let [magic0, magic1] = text(MAGIC);
@@ -212,9 +238,9 @@ pub(super) const NO_TASK: TaskId = TaskId {
 };
 
 impl Incident {
-    /// The words of an entry, without those of the culprit. The number of the incident, which comes
-    /// first, is 0: it is written last.
-    pub fn encode(&self) -> [u64; CULPRIT_WORD] {
+    /// The words of an entry, 0 in place of those of the culprit. The number of the incident, which comes
+    /// first, is 0 too: it is written last.
+    pub fn encode(&self) -> [u64; WORDS] {
         let task = self.task.unwrap_or(NO_TASK);
         let [comm0, comm1] = text(task.comm.padded());
         let (lock, address, owner) = match &self.wait {
@@ -240,10 +266,14 @@ impl Incident {
             owner1,
             flags_word(self.flags, depth),
         ];
-        let mut words = [0; CULPRIT_WORD];
+        let mut words = [0; WORDS];
         let stack = self.stack.addresses.iter().take(depth as usize);
         let all = head.into_iter().chain(stack.map(|&address| address as u64));
         for (word, value) in words.iter_mut().zip(all) {
+            *word = value;
+        }
+        let places = words.get_mut(WHEREABOUTS_WORD..).unwrap_or_default();
+        for (word, value) in places.iter_mut().zip(whereabouts_words(&self.whereabouts)) {
             *word = value;
         }
         words
@@ -291,14 +321,26 @@ mod decode {
         usize::try_from(word).map_err(|_| DecodeError::Address(word))
     }
 
+    /// The reverse of [`whereabouts_words`].
+    pub(in super::super) fn whereabouts(words: &[u64]) -> Whereabouts {
+        let mut path = [0; CGROUP_PATH_LEN];
+        let bytes = words.iter().skip(1).flat_map(|word| word.to_ne_bytes());
+        for (to, from) in path.iter_mut().zip(bytes) {
+            *to = from;
+        }
+        let (ns_pid, _) = halves(words.first().copied().unwrap_or(0));
+        let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
+        Whereabouts::new(ns_pid as i32, path, false)
+    }
+
     impl Incident {
         /// The incident that [`Incident::encode`] made these words of. The number of the incident,
-        /// which is the first word, is not looked at.
+        /// which is the first word, and the culprit are not looked at.
         ///
         /// # Errors
         ///
         /// The words are not an entry of this [`VERSION`].
-        pub fn decode(words: &[u64; CULPRIT_WORD]) -> Result<Self, DecodeError> {
+        pub fn decode(words: &[u64; WORDS]) -> Result<Self, DecodeError> {
             let [_, kind_cpu, pid_finder, comm0, comm1, found, _, age, rest @ ..] = *words;
             let [wall, lock_owner, lock_at, owner0, owner1, flags_depth, addresses @ ..] = rest;
             let (kind, cpu) = halves(kind_cpu);
@@ -354,11 +396,15 @@ mod decode {
                 wait,
                 flags,
                 stack,
+                whereabouts: whereabouts(words.get(WHEREABOUTS_WORD..).unwrap_or_default()),
             })
         }
     }
 }
 #[cfg(not(MODULE))]
-pub(super) use decode::address;
-#[cfg(not(MODULE))]
 pub use decode::DecodeError;
+#[cfg(not(MODULE))]
+pub(super) use decode::{
+    address,
+    whereabouts, //
+};

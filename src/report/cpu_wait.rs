@@ -11,6 +11,7 @@
 
 use super::session::ReportSession;
 use crate::{
+    incident,
     logic::{
         cpu_wait::{
             CpuContext,
@@ -40,7 +41,10 @@ use crate::{
             SameLockAndPlace,
             StuckIn, //
         },
-        task::TaskId, //
+        task::{
+            TaskId,
+            Whereabouts, //
+        }, //
     },
     sys::{
         backtrace::Backtracer,
@@ -581,6 +585,7 @@ impl CpuChain {
                 spins_for: lock,
                 place: self.activity.place,
                 age: 0,
+                whereabouts: incident::whereabouts_of_running(self.cpu, self.activity.task.pid),
             });
         };
         let lock = || {
@@ -619,6 +624,9 @@ impl CpuChain {
             spins_for: activity.map_or(0, CpuActivity::spins_for),
             place: activity.map_or(0, |activity| activity.place),
             age: late.map_or(0, |progress| progress.age),
+            whereabouts: activity.map_or(Whereabouts::NONE, |activity| {
+                incident::whereabouts_of_running(target.cpu, activity.task.pid)
+            }),
         })
     }
 

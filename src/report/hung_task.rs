@@ -434,6 +434,7 @@ fn incident_of(found: &HungTask<'_>) -> Incident {
         }),
         flags: if task::in_iowait(task) { IN_IOWAIT } else { 0 },
         stack: stacktrace::save_task(task),
+        whereabouts: incident::whereabouts(task),
         ..incident::new(IncidentKind::HungTask, task::cpu(task), found.age)
     }
 }

@@ -11,6 +11,7 @@ use super::{
     wait, //
 };
 use crate::{
+    incident,
     logic::{
         blocker::{
             HeldLock,
@@ -38,7 +39,10 @@ use crate::{
             LockWait,
             StaleNote, //
         },
-        task::TaskId,
+        task::{
+            TaskId,
+            Whereabouts, //
+        },
         wait_graph::{
             Node,
             Root,
@@ -274,6 +278,7 @@ pub(crate) fn culprit(
         spins_for: 0,
         place: task.map_or(0, wait::place_of),
         age: cause.age,
+        whereabouts: task.map_or(Whereabouts::NONE, incident::whereabouts),
     })
 }
 

@@ -21,14 +21,20 @@ pub(crate) struct CgroupPath {
     is_cut: bool,
 }
 
-impl fmt::Display for CgroupPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl CgroupPath {
+    /// The path, or its end.
+    pub(crate) fn tail(&self) -> PathTail<'_> {
         let start = PATH_LEN.saturating_sub(self.len);
         PathTail {
             path: self.buffer.get(start..).unwrap_or_default(),
             is_cut: self.is_cut,
         }
-        .fmt(f)
+    }
+}
+
+impl fmt::Display for CgroupPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tail().fmt(f)
     }
 }
 
@@ -36,7 +42,7 @@ impl fmt::Display for CgroupPath {
 ///
 /// # Context
 ///
-/// Any: takes no lock.
+/// Any, NMI included: takes no lock.
 pub(crate) fn path_of(task: &Task) -> Option<CgroupPath> {
     let mut buffer = [0u8; PATH_LEN];
     let mut is_cut = 0;

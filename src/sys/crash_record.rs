@@ -35,7 +35,7 @@ struct Record {
     entries: [[Atomic<u64>; WORDS]; ENTRIES],
 }
 
-static_assert!(size_of::<Record>() >= 64 + 320 * ENTRIES);
+static_assert!(size_of::<Record>() >= 64 + 592 * ENTRIES);
 static_assert!(core::mem::offset_of!(Record, entries) == 64);
 
 /// The header's words, one by one, since `Atomic` cannot be copied.
@@ -144,7 +144,7 @@ pub(crate) fn count() -> u64 {
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn write(words: &[u64; CULPRIT_WORD]) -> RecordId {
+pub(crate) fn write(words: &[u64; WORDS]) -> RecordId {
     let next = vigil_incidents.header.get(HEADER_NEXT);
     let id = RecordId(
         next.map_or(0, |next| next.fetch_add(1, Relaxed))
@@ -154,9 +154,9 @@ pub(crate) fn write(words: &[u64; CULPRIT_WORD]) -> RecordId {
         // The number is 0 while the words are written: a dump that is taken in between shows an
         // entry that is being written, and neither the old incident nor the new one in part.
         number.xchg(0, Full);
-        let mut words = words.iter().skip(1);
-        for word in rest {
-            word.store(words.next().copied().unwrap_or(0), Relaxed);
+        let [_, words @ ..] = words;
+        for (word, value) in rest.iter().zip(words) {
+            word.store(*value, Relaxed);
         }
         number.store(id.0, Release);
     }
@@ -172,10 +172,13 @@ mod tests {
         },
         *, //
     };
-    use crate::logic::incident::{
-        Incident,
-        IncidentKind,
-        PANIC, //
+    use crate::logic::{
+        incident::{
+            Incident,
+            IncidentKind,
+            PANIC, //
+        },
+        task::Whereabouts, //
     };
 
     fn word(place: usize) -> u64 {
@@ -198,7 +201,14 @@ mod tests {
             wait: None,
             flags: 0,
             stack: stacktrace::save_task(current!()),
+            whereabouts: Whereabouts::NONE,
         }
+    }
+
+    // One stack frame for all: an entry has many words.
+    #[inline(never)]
+    fn write_one() -> RecordId {
+        write(&one().encode())
     }
 
     #[test]
@@ -214,7 +224,7 @@ mod tests {
     fn incidents_are_recorded() {
         for _ in 0..ENTRIES.wrapping_add(2) {
             let before = count();
-            let id = write(&one().encode());
+            let id = write_one();
             assert_eq!(id.0, before.wrapping_add(1));
             assert_eq!(count(), id.0);
             let Some(entry) = id.entry() else {
@@ -244,13 +254,13 @@ mod tests {
     /// A culprit is that of its incident, until the entry is written again.
     #[test]
     fn an_incident_gets_its_culprit() {
-        const CULPRIT: [u64; CULPRIT_WORDS] = [1, 2, 3, 4, 5, 6, 7, 8];
-        let id = write(&one().encode());
+        const CULPRIT: [u64; CULPRIT_WORDS] = [7; CULPRIT_WORDS];
+        let id = write_one();
         assert!(culprit_words(id) == [0; CULPRIT_WORDS]);
         id.set_culprit(&CULPRIT);
         assert!(culprit_words(id) == CULPRIT);
         for _ in 0..ENTRIES {
-            write(&one().encode());
+            write_one();
         }
         assert!(culprit_words(id) == [0; CULPRIT_WORDS]);
     }
@@ -258,9 +268,9 @@ mod tests {
     /// An entry that was written again since is left alone.
     #[test]
     fn an_old_incident_gets_no_flags() {
-        let old = write(&one().encode());
+        let old = write_one();
         for _ in 0..ENTRIES {
-            write(&one().encode());
+            write_one();
         }
         old.set_flags(PANIC);
         old.set_culprit(&[1; CULPRIT_WORDS]);

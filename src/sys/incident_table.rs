@@ -295,6 +295,7 @@ mod tests {
             wait: None,
             flags: 0,
             stack: Default::default(),
+            whereabouts: Default::default(),
         }
     }
 

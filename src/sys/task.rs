@@ -109,13 +109,22 @@ pub(crate) fn id(task: &Task) -> TaskId {
 ///
 /// # Context
 ///
-/// Any.
+/// Any, NMI included.
 pub(crate) fn ns_pid(task: &Task) -> Option<i32> {
     // SAFETY: A `&Task` is a valid task.
     match unsafe { ffi::vigil_task_ns_pid(task.as_ptr()) } {
         0 => None,
         pid => Some(pid),
     }
+}
+
+/// Calls `read` with the running task.
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn with_current<R>(read: impl FnOnce(&Task) -> R) -> R {
+    read(current!())
 }
 
 /// The running task's name and PID.
@@ -283,21 +292,39 @@ pub(crate) fn by_address(address: usize) -> Option<ARef<Task>> {
         return None;
     }
     let pid = lock_words::read_i32(address.wrapping_add(offset_of!(bindings::task_struct, pid)))?;
+    let guard = rcu::read_lock();
+    by_pid(&guard, pid)
+        .filter(|task| key(task) == address)
+        .map(Into::into)
+}
+
+/// The live task with a PID of the initial PID namespace; `None` if there is none.
+fn by_pid(_rcu: &rcu::Guard, pid: i32) -> Option<&Task> {
     if pid <= 0 {
         return None;
     }
-    let _guard = rcu::read_lock();
-    // SAFETY: RCU's read lock is held until the reference has been taken. `init_pid_ns` is static.
+    // SAFETY: RCU's read lock is held while `_rcu` is borrowed. `init_pid_ns` is static.
     let found = unsafe {
         let pid = bindings::find_pid_ns(pid, &raw mut bindings::init_pid_ns);
         bindings::pid_task(pid, bindings::pid_type_PIDTYPE_PID)
     };
-    if found.is_null() || found as usize != address {
-        return None;
-    }
     // SAFETY: A task that is found by its PID under RCU has at least the reference that its release
-    // puts after a grace period, so that it is valid here and another reference may be taken.
-    Some(unsafe { &*found.cast::<Task>() }.into())
+    // puts after a grace period, so that it is valid as long as `_rcu` is borrowed. A null pointer is
+    // no task.
+    unsafe { found.cast::<Task>().as_ref() }
+}
+
+/// Calls `read` with the task that has a PID of the initial PID namespace, if it runs on a CPU; `None` if
+/// it does not, and for an idle task.
+///
+/// # Context
+///
+/// Any, NMI included: tasks are found by RCU alone.
+pub(crate) fn with_running<R>(cpu: u32, pid: i32, read: impl FnOnce(&Task) -> R) -> Option<R> {
+    let guard = rcu::read_lock();
+    by_pid(&guard, pid)
+        .filter(|task| self::cpu(task) == cpu && read_once!(task, on_cpu) != 0)
+        .map(read)
 }
 
 /// A scan through all tasks for tracked states, which can stop at any task and go on later.
@@ -415,6 +442,24 @@ mod tests {
         let pid_offset = offset_of!(bindings::task_struct, pid);
         let address = (false_one.as_ptr() as usize).wrapping_sub(pid_offset);
         assert!(by_address(address).is_none());
+    }
+
+    #[test]
+    fn a_running_task_is_found_by_its_cpu() -> Result {
+        let me: &Task = current!();
+        let trap = Trap::new()?;
+        let guard = trap.lock.lock();
+        let (thread, victim) = Trap::catch(&trap)?;
+        // It may be moved to another CPU in between.
+        let found = (0..1000).find_map(|_| with_running(cpu(me), me.pid(), key));
+        assert_eq!(found, Some(key(me)));
+        assert!(with_running(u32::MAX, me.pid(), key).is_none());
+        assert!(with_running(cpu(me), 0, key).is_none());
+        assert!(with_running(cpu(me), -1, key).is_none());
+        assert!(with_running(cpu(&victim), victim.pid(), key).is_none());
+        drop(guard);
+        drop(thread);
+        Ok(())
     }
 
     /// Scans to the end in batches; returns how many tasks were read, and how often `wanted` was

@@ -28,7 +28,8 @@ use crate::{
             CONFIRMED, //
         },
         incident_table::Details,
-        panic::Cause, //
+        panic::Cause,
+        task::Whereabouts, //
     },
     report::{
         cpu_wait::{
@@ -79,8 +80,12 @@ fn hardlockup_incident(lockup: &Hardlockup) -> Incident {
         return incident;
     }
     let snapshot = nmi::snapshot(lockup.cpu);
+    let task = snapshot.as_ref().map(|snapshot| snapshot.task);
     Incident {
-        task: snapshot.as_ref().map(|snapshot| snapshot.task),
+        task,
+        whereabouts: task.map_or(Whereabouts::NONE, |task| {
+            incident::whereabouts_of_running(lockup.cpu, task.pid)
+        }),
         stack: snapshot.map_or_else(Default::default, |snapshot| snapshot.stack),
         flags: CONFIRMED,
         ..incident

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The last words of an entry of the crash record. The offsets are written down here once more, as in
+//! The culprit in an entry of the crash record. The offsets are written down here once more, as in
 //! `incident.rs`: they are what `docs/kdump.md` says and `scripts/vmcore-report` reads.
 
 use proptest::prelude::*;
 use vigil_logic::{
     culprit::{Culprit, CulpritKind},
-    incident::{DecodeError, CULPRIT_WORD, CULPRIT_WORDS, WORDS},
-    task::{Comm, TaskId},
+    incident::{DecodeError, CULPRIT_WORD, CULPRIT_WORDS, WHEREABOUTS_WORD, WORDS},
+    task::{Comm, TaskId, Whereabouts},
 };
 
 const KINDS: [CulpritKind; 8] = [
@@ -35,13 +35,14 @@ fn culprit() -> Culprit {
         spins_for: 0xa2,
         place: 0xa3,
         age: 21_400_000_000,
+        whereabouts: Whereabouts::new(9, b"/db", false),
     }
 }
 
 /// An entry with the words of a culprit where they belong.
 fn entry(culprit: &Culprit) -> Vec<u8> {
     let mut words = [0; WORDS];
-    words[CULPRIT_WORD..].copy_from_slice(&culprit.encode());
+    words[CULPRIT_WORD..WHEREABOUTS_WORD].copy_from_slice(&culprit.encode());
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
@@ -59,7 +60,7 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> u64 {
 #[test]
 fn each_field_has_its_place() {
     let entry = entry(&culprit());
-    assert_eq!(entry.len(), 320);
+    assert_eq!(entry.len(), 592);
     assert_eq!([256, 258].map(|at| number::<2>(&entry, at)), [1, 2]);
     assert_eq!(
         [260, 264, 268].map(|at| number::<4>(&entry, at)),
@@ -70,6 +71,9 @@ fn each_field_has_its_place() {
         [288, 296, 304, 312].map(|at| number::<8>(&entry, at)),
         [0xa1, 0xa2, 0xa3, 21_400_000_000]
     );
+    assert_eq!([320, 324].map(|at| number::<4>(&entry, at)), [9, 0]);
+    assert_eq!(&entry[328..334], b"/db\0\0\0");
+    assert_eq!(entry[334..], [0; 258]);
 }
 
 #[test]
@@ -143,19 +147,33 @@ fn any_culprit() -> impl Strategy<Value = Culprit> {
     }));
     let counts = any::<(u32, u32)>();
     let addresses = any::<(usize, usize, usize)>();
-    (kind, cpu, task, counts, addresses, any::<u64>()).prop_map(
-        |(kind, cpu, task, (count, depth), (address, spins_for, place), age)| Culprit {
-            kind,
-            cpu,
-            task,
-            count,
-            depth,
-            address,
-            spins_for,
-            place,
-            age,
-        },
+    let whereabouts = (any::<i32>(), "(/[^/\0]{1,90}){0,3}", any::<bool>())
+        .prop_map(|(ns_pid, path, is_cut)| Whereabouts::new(ns_pid, path.as_bytes(), is_cut));
+    (
+        kind,
+        cpu,
+        task,
+        counts,
+        addresses,
+        any::<u64>(),
+        whereabouts,
     )
+        .prop_map(
+            |(kind, cpu, task, (count, depth), (address, spins_for, place), age, whereabouts)| {
+                Culprit {
+                    kind,
+                    cpu,
+                    task,
+                    count,
+                    depth,
+                    address,
+                    spins_for,
+                    place,
+                    age,
+                    whereabouts,
+                }
+            },
+        )
 }
 
 proptest! {

@@ -10,7 +10,7 @@ use vigil_logic::{
     incident::{
         self, DecodeError, Incident, IncidentKind, Stack, Wait, CONFIRMED, IN_IOWAIT, PANIC,
     },
-    task::{Comm, TaskId},
+    task::{Comm, TaskId, Whereabouts},
 };
 
 fn bytes(words: &[u64]) -> Vec<u8> {
@@ -55,6 +55,7 @@ fn incident() -> Incident {
         }),
         flags: IN_IOWAIT,
         stack,
+        whereabouts: Whereabouts::new(3, b"/pod/a b", false),
     }
 }
 
@@ -64,10 +65,11 @@ fn the_header() {
     assert_eq!(header.len(), 64);
     assert_eq!(&header[..16], b"vigil incidents\0");
     let numbers: Vec<u32> = [16, 20, 24, 28, 48].map(|at| u32_at(&header, at)).into();
-    assert_eq!(numbers, [2, 64, 320, 64, 18]);
+    assert_eq!(numbers, [3, 64, 592, 64, 18]);
     // Entry numbers, flags and culprits are written by themselves.
     assert_eq!(incident::FLAGS_WORD * 8, 104);
     assert_eq!(incident::CULPRIT_WORD * 8, 256);
+    assert_eq!(incident::WORDS * 8, 592);
     // What is written at run time: its own address, how many there were.
     assert_eq!(incident::HEADER_ADDRESS * 8, 32);
     assert_eq!(incident::HEADER_NEXT * 8, 40);
@@ -78,7 +80,7 @@ fn the_header() {
 #[test]
 fn an_entry() {
     let entry = bytes(&incident().encode());
-    assert_eq!(entry.len(), 256);
+    assert_eq!(entry.len(), 592);
     // The number is not its business.
     assert_eq!(u64_at(&entry, 0), 0);
     let numbers: Vec<u32> = [8, 12, 16, 20].map(|at| u32_at(&entry, at)).into();
@@ -93,6 +95,11 @@ fn an_entry() {
     let stack: Vec<u64> = (112..256).step_by(8).map(|at| u64_at(&entry, at)).collect();
     assert_eq!(stack[..4], [0xa1, 0xa2, 0xa3, 0]);
     assert_eq!(stack.len(), incident::STACK);
+    // The culprit is written by itself.
+    assert_eq!(entry[256..456], [0; 200]);
+    assert_eq!((u32_at(&entry, 456), u32_at(&entry, 460)), (3, 0));
+    assert_eq!(&entry[464..472], b"/pod/a b");
+    assert_eq!(entry[472..], [0; 120]);
 }
 
 #[test]
@@ -127,11 +134,13 @@ fn what_is_not_known() {
     unknown.task = None;
     unknown.wait = None;
     unknown.stack = Stack::default();
+    unknown.whereabouts = Whereabouts::NONE;
     let entry = bytes(&unknown.encode());
     assert_eq!(u32_at(&entry, 16) as i32, -1);
     assert_eq!(entry[24..40], [0; 16]);
     assert_eq!(entry[72..104], [0; 32]);
     assert_eq!(u32_at(&entry, 108), 0);
+    assert_eq!(entry[456..], [0; 136]);
     unknown.wait = Some(Wait {
         lock: LockKind::Mutex,
         address: 8,
@@ -151,11 +160,14 @@ fn nothing_gets_out_of_its_place() {
     odd.stack.depth = 1000;
     odd.stack.addresses = [usize::MAX; incident::STACK];
     odd.task = Some(who(b"0123456789abcdef", i32::MIN));
+    odd.whereabouts = Whereabouts::new(-1, &[b'x'; 300], true);
     let entry = bytes(&odd.encode());
     assert_eq!(u64_at(&entry, 48), 0);
     assert_eq!(u32_at(&entry, 108) as usize, incident::STACK);
     assert_eq!(&entry[24..40], b"0123456789abcdef");
-    assert_eq!(entry.len(), 256);
+    assert_eq!(entry[256..456], [0; 200]);
+    assert_eq!((u32_at(&entry, 456), u32_at(&entry, 460)), (u32::MAX, 0));
+    assert_eq!(entry[464..], [b'x'; 128]);
 }
 
 /// Bytes of an older name behind the NUL are nobody's business.
@@ -189,7 +201,7 @@ fn the_document_has_the_layout() {
             })
             .collect()
     };
-    for (heading, size) in [("### Header", 64), ("### Entry", 320)] {
+    for (heading, size) in [("### Header", 64), ("### Entry", 592)] {
         let end = table(heading).into_iter().fold(0, |end, (offset, size)| {
             assert_eq!(offset, end, "{heading}");
             end + size
@@ -218,6 +230,12 @@ fn any_task() -> impl Strategy<Value = TaskId> {
         comm: Comm::new(comm),
         pid,
     })
+}
+
+fn any_whereabouts() -> impl Strategy<Value = Whereabouts> {
+    let path = "(/[^/\0]{1,90}){0,3}";
+    (any::<i32>(), path, any::<bool>())
+        .prop_map(|(ns_pid, path, is_cut)| Whereabouts::new(ns_pid, path.as_bytes(), is_cut))
 }
 
 fn any_incident() -> impl Strategy<Value = Incident> {
@@ -251,18 +269,22 @@ fn any_incident() -> impl Strategy<Value = Incident> {
     let task = prop::option::of(any_task());
     let cpus = any::<(u32, u32)>();
     let times = any::<(u64, u64, u64)>();
-    (kind, cpus, task, times, wait, any::<u32>(), stack).prop_map(
-        |(kind, (cpu, finder), task, (found, age, wall), wait, flags, stack)| Incident {
-            kind,
-            cpu,
-            task,
-            finder,
-            found,
-            age,
-            wall,
-            wait,
-            flags,
-            stack,
+    let more = (any::<u32>(), stack, any_whereabouts());
+    (kind, cpus, task, times, wait, more).prop_map(
+        |(kind, (cpu, finder), task, (found, age, wall), wait, (flags, stack, whereabouts))| {
+            Incident {
+                kind,
+                cpu,
+                task,
+                finder,
+                found,
+                age,
+                wall,
+                wait,
+                flags,
+                stack,
+                whereabouts,
+            }
         },
     )
 }
@@ -295,6 +317,7 @@ fn decode_knows_what_is_not_known() {
     unknown.task = None;
     unknown.wait = None;
     unknown.stack = Stack::default();
+    unknown.whereabouts = Whereabouts::NONE;
     assert_eq!(Incident::decode(&unknown.encode()), Ok(unknown));
 }
 
@@ -351,11 +374,12 @@ proptest! {
     /// what has no meaning in them.
     #[test]
     fn decode_takes_any_words(
-        mut words in any::<[u64; incident::CULPRIT_WORD]>(),
+        words in prop::collection::vec(any::<u64>(), incident::WORDS),
         kind in 1..=4u32,
         lock in 0..=4u32,
         depth in 0..=18u32,
     ) {
+        let mut words: [u64; incident::WORDS] = words.try_into().unwrap();
         let _ = Incident::decode(&words);
         let low = |word: u64, low: u32| {
             let [.., e, f, g, h] = word.to_ne_bytes();

@@ -38,6 +38,7 @@ fn incident() -> Incident {
             owner: Some(named(b"sync", 12)),
         }),
         flags: 0,
+        whereabouts: Default::default(),
         stack: Stack::default(),
     }
 }
