@@ -10,7 +10,8 @@ use super::{
         Finding,
         ReportSession, //
     },
-    wait, //
+    wait,
+    whereabouts, //
 };
 use crate::{
     incident,
@@ -42,10 +43,7 @@ use crate::{
         },
         messages::{
             HungTaskRecovered,
-            TaskCgroup,
             TaskLastRan,
-            TaskNsPid,
-            TaskNsPidAndCgroup,
             NO_SYS_INFO, //
         },
         panic::{
@@ -59,7 +57,6 @@ use crate::{
     panic::PanicControl,
     sys::{
         backtrace::Backtracer,
-        cgroup,
         clock::monotonic,
         printk,
         stacktrace,
@@ -377,29 +374,8 @@ impl<'a> HungTaskReport<'a> {
 ///
 /// Process context; prints many lines.
 fn show_task(task: &Task) {
-    print_where(task);
+    whereabouts::print(task, printk::err);
     task::show(task);
-}
-
-/// Prints the cgroup of a task, and its PID in its own PID namespace: of one that is in the root cgroup
-/// and in the initial namespace nothing.
-// Not part of the caller's stack frame: it has a path in its own.
-#[inline(never)]
-fn print_where(task: &Task) {
-    let id = task::id(task);
-    match (task::ns_pid(task), cgroup::path_of(task)) {
-        (None, None) => {}
-        (None, Some(path)) => printk::err(format_args!("{}", TaskCgroup { task: id, path })),
-        (Some(pid), None) => printk::err(format_args!("{}", TaskNsPid { task: id, pid })),
-        (Some(pid), Some(path)) => printk::err(format_args!(
-            "{}",
-            TaskNsPidAndCgroup {
-                task: id,
-                pid,
-                path
-            }
-        )),
-    }
 }
 
 /// Says that a hung task that was printed is hung no more. `age`: for how long it was blocked, in

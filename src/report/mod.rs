@@ -13,3 +13,4 @@ pub(crate) mod root_cause;
 pub(crate) mod session;
 pub(crate) mod softlockup;
 pub(crate) mod wait;
+mod whereabouts;

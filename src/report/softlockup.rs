@@ -9,7 +9,8 @@ use super::{
         IrqCountPool,
         IrqSnapshot, //
     },
-    session::ReportSession, //
+    session::ReportSession,
+    whereabouts, //
 };
 use crate::{
     logic::{
@@ -72,6 +73,7 @@ pub(crate) fn print<S: Iterator<Item = CpuUsageSample>>(
         lockup.duration / NSEC_PER_SEC,
         task::current_id()
     ));
+    task::with_current(|task| whereabouts::print(task, printk::emerg));
     chain.print();
     if details.by_fifo_thread {
         printk::emerg(format_args!("{SAMPLED_BY_FIFO_THREAD}"));
