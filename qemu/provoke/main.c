@@ -23,6 +23,8 @@
  *   block_me            write "[KIND] [key=value]...": the task that writes is
  *                       the victim; the write returns when the stall is ended
  *   block_me_killable   the same, with the default kind "killable"
+ *   spin_me             write 1..100000: the task that writes has preemption off for
+ *                       so many milliseconds
  *
  * Keys:
  *
@@ -74,12 +76,15 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
+#include <linux/preempt.h>
+#include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/string_helpers.h>
+#include <linux/time64.h>
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
@@ -1043,6 +1048,31 @@ static const struct file_operations block_me_killable_fops = {
 	.write = block_me_killable_write,
 };
 
+static ssize_t spin_me_write(struct file *file, const char __user *buf, size_t len,
+			     loff_t *pos)
+{
+	unsigned int ms;
+	u64 end;
+	int err;
+
+	err = kstrtouint_from_user(buf, len, 10, &ms);
+	if (err)
+		return err;
+	if (!ms || ms > 100000)
+		return -ERANGE;
+	guard(preempt)();
+	end = local_clock() + ms * (u64)NSEC_PER_MSEC;
+	while (local_clock() < end)
+		cpu_relax();
+	return len;
+}
+
+static const struct file_operations spin_me_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = spin_me_write,
+};
+
 static int __init prov_init(void)
 {
 	/* Unbound: the teardown of a stall sleeps for long. */
@@ -1061,6 +1091,7 @@ static int __init prov_init(void)
 	debugfs_create_file("block_me", 0200, prov_dir, NULL, &block_me_fops);
 	debugfs_create_file("block_me_killable", 0200, prov_dir, NULL,
 			    &block_me_killable_fops);
+	debugfs_create_file("spin_me", 0200, prov_dir, NULL, &spin_me_fops);
 	prov_misc_init(prov_dir);
 	prov_nmi_init(prov_dir);
 	prov_paused_init(prov_dir);

@@ -4,7 +4,7 @@
 //! without debug information.
 
 use super::{
-    hung_stall::{headline, wait_for, Stall, SOON},
+    hung_stall::{headline, wait_for, Stall, PROVOKE, SOON},
     lockup_pause::NO_ASKING,
     lockup_stall::{self, Lockup},
     reports::panicked,
@@ -27,6 +27,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         scenario("host_dump", host_dump).limit(secs(300)),
         scenario("names_the_culprit", names_the_culprit)
             .only_on(Arch::X86_64, NO_ASKING)
+            .limit(secs(300))
+            .all(),
+        scenario("says_where_tasks_run", says_where_tasks_run)
             .limit(secs(300))
             .all(),
         scenario("no_crash_kernel", no_crash_kernel).all(),
@@ -55,6 +58,8 @@ struct Incident {
     cpu: u32,
     pid: i64,
     comm: String,
+    ns_pid: Option<i32>,
+    cgroup: Option<String>,
     finder: u32,
     found_ns: u64,
     start_ns: u64,
@@ -78,6 +83,7 @@ struct Culprit {
     count: u32,
     depth: u32,
     address: u64,
+    cgroup: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -319,10 +325,12 @@ fn host_dump(cx: &Cx) -> Verdict {
 fn host_dump_of(cx: &Cx, config: impl FnOnce(Config) -> Config, prepare: &str) -> Verdict {
     let vm = cx.boot_with(config(cx.config().mem_mib(512)))?;
     vm.sh_ok(prepare)?;
-    vm.load("hung_task_timeout_secs=3")?;
+    vm.load("hung_task_timeout_secs=0")?;
     vm.insmod("vigil_provoke.ko", "")?;
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "mutex secs=1000")?;
+    move_to(&vm, stall.victim(), "/web")?;
+    vm.set_knob("hung_task_timeout_secs", 3)?;
     vm.wait_log_after(mark, &headline(Some(stall.victim())), SOON)?;
     let release = vm.artifacts().release().unwrap_or_default();
     for format in [
@@ -346,6 +354,8 @@ fn host_dump_of(cx: &Cx, config: impl FnOnce(Config) -> Config, prepare: &str) -
             incident.kind == "hung task"
                 && incident.pid == i64::from(stall.victim())
                 && incident.owner_pid == stall.holder
+                && incident.cgroup.as_deref() == Some("/web")
+                && incident.ns_pid.is_none()
                 && !incident.panic,
             "{json}"
         );
@@ -360,6 +370,7 @@ fn host_dump_of(cx: &Cx, config: impl FnOnce(Config) -> Config, prepare: &str) -
             "\n  it did not crash; its log ends at [",
             "\n  #1 hung task: ",
             "INFO: task prov_mutex/0:",
+            "\n     the task is in cgroup /web\n",
         ] {
             ensure!(text.contains(words), "no '{words}' in the report:\n{text}");
         }
@@ -431,6 +442,99 @@ fn names_the_culprit(cx: &Cx) -> Verdict {
     );
     let begin = format!("What it comes down to: {sentence}\n");
     ensure!(text.starts_with(&begin), "{text}");
+    Ok(())
+}
+
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// Makes a cgroup, and moves a task there.
+fn move_to(vm: &Vm, pid: u32, group: &str) -> Verdict {
+    vm.sh_ok(&format!(
+        "mkdir -p {CGROUPS}{group} && echo {pid} > {CGROUPS}{group}/cgroup.procs"
+    ))?;
+    Ok(())
+}
+
+/// The record has the cgroup of a hung task, and its PID in a PID namespace of its own; the cgroup of the
+/// task that hung tasks wait behind; and that of a task which a soft lockup has found, as its report
+/// has.
+fn says_where_tasks_run(cx: &Cx) -> Verdict {
+    let vm = lockup_stall::guest_of(
+        cx,
+        cx.config().cpus(2).mem_mib(512),
+        "watchdog_thresh=1 hung_task_timeout_secs=0 hung_task_report=grouped",
+    )?;
+    let held = Stall::start(&vm, "mutex secs=1000")?;
+    move_to(&vm, held.holder, "/db")?;
+    // Above the 128 bytes of the record.
+    let pod = "p".repeat(100);
+    let (inside, _job) = Stall::block_by(
+        &vm,
+        |block| {
+            format!(
+                "mkdir -p {CGROUPS}/kube/{pod}/last-of-all-the-names-of-this-pod
+                echo 0 > {CGROUPS}/kube/{pod}/last-of-all-the-names-of-this-pod/cgroup.procs
+                unshare --pid --fork --mount-proc dash -c \"true & wait; ({block}); true\""
+            )
+        },
+        "completion",
+    )?;
+    let mark = vm.mark()?;
+    vm.set_knob("hung_task_timeout_secs", 3)?;
+    vm.wait_log_after(mark, &headline(Some(held.victim())), SOON)?;
+    vm.wait_log_after(mark, &headline(Some(inside.victim())), SOON)?;
+    vm.set_knob("hung_task_timeout_secs", 0)?;
+    let mark = vm.mark()?;
+    let job = vm.spawn(&format!(
+        "mkdir {CGROUPS}/spin; echo 0 > {CGROUPS}/spin/cgroup.procs
+        exec taskset -c 1 dash -c 'echo 4000 > {PROVOKE}/spin_me'"
+    ))?;
+    let line = r"^vigil: task dash:\d+ is in cgroup /spin$";
+    vm.wait_log_after(mark, line, SOON)?;
+    wait_for(&vm, SOON, "the end of the lockup", || {
+        Ok(job.ended().then_some(()))
+    })?;
+    let (text, record) = record_of_host(&vm, "where")?;
+    let of = |is_it: &dyn Fn(&Incident) -> bool| {
+        let mut incidents = record.incidents.iter();
+        incidents
+            .find(|incident| is_it(incident))
+            .with_context(|| format!("{record:#?}"))
+    };
+    let behind = of(&|incident| incident.pid == i64::from(held.victim()))?;
+    let root = behind.culprit.as_ref().context("no culprit")?;
+    ensure!(
+        behind.cgroup.is_none()
+            && behind.ns_pid.is_none()
+            && root.pid == i64::from(held.holder)
+            && root.cgroup.as_deref() == Some("/db"),
+        "{behind:#?}"
+    );
+    let contained = of(&|incident| incident.pid == i64::from(inside.victim()))?;
+    let end = format!("...{}/last-of-all-the-names-of-this-pod", &pod[..94]);
+    ensure!(
+        contained.cgroup.as_ref() == Some(&end) && contained.ns_pid.is_some_and(|pid| pid > 1),
+        "not {end}: {contained:#?}"
+    );
+    let spinning = of(&|incident| incident.kind == "soft lockup")?;
+    ensure!(
+        spinning.cgroup.as_deref() == Some("/spin") && spinning.comm == "dash",
+        "{spinning:#?}"
+    );
+    for words in [
+        &format!(" of its PID namespace, in cgroup {end}\n"),
+        "\n     the task is in cgroup /spin\n",
+    ] {
+        ensure!(text.contains(words), "no '{words}' in:\n{text}");
+    }
+    ensure!(
+        text.starts_with("What it comes down to: ")
+            && text
+                .lines()
+                .next()
+                .is_some_and(|line| line.contains(" is in cgroup /spin")),
+        "{text}"
+    );
     Ok(())
 }
 
