@@ -759,6 +759,108 @@ static int kthread_stop_victim(struct prov_thread *t)
 	return kthread_stop(task);
 }
 
+/*
+ * Deadlocks by waits that no lock shows: the victim has a mutex, and waits for a
+ * work or a thread that waits for the mutex. The victim never unlocks it, which is
+ * taken from it in the end: it goes with the stall.
+ */
+struct lock_and_wait {
+	/* The victim's, for as long as the stall stands. */
+	struct mutex lock;
+	/* Referenced: who waits for the mutex. */
+	struct task_struct *other;
+};
+
+static int lock_and_wait_prepare(struct prov_stall *s)
+{
+	struct lock_and_wait *both = kvcalloc(1, sizeof(*both), GFP_KERNEL);
+
+	if (!both)
+		return -ENOMEM;
+	mutex_init(&both->lock);
+	s->priv = both;
+	return 0;
+}
+
+static void lock_and_wait_take(struct prov_stall *s)
+{
+	struct lock_and_wait *both = s->priv;
+
+	mutex_lock(&both->lock);
+	prov_forget(&both->lock);
+}
+
+static void lock_and_wait_other(struct prov_stall *s)
+{
+	struct lock_and_wait *both = s->priv;
+
+	/* With the reference, which the reader puts. */
+	smp_store_release(&both->other, get_task_struct(current));
+	mutex_lock(&both->lock);
+	mutex_unlock(&both->lock);
+}
+
+static void lock_and_wait_release(struct prov_stall *s)
+{
+	struct lock_and_wait *both = s->priv;
+	struct task_struct *other;
+
+	prov_disown(s, &both->lock);
+	/* See lock_and_wait_other(). */
+	other = smp_load_acquire(&both->other);
+	if (other) {
+		wake_up_process(other);
+		put_task_struct(other);
+	}
+}
+
+static void locking_work_fn(struct work_struct *work)
+{
+	lock_and_wait_other(container_of(work, struct slow_work, work)->stall);
+}
+
+static int work_deadlock_victim(struct prov_thread *t)
+{
+	struct slow_work slow = { .stall = t->stall };
+
+	lock_and_wait_take(t->stall);
+	if (READ_ONCE(t->stall->released))
+		return 0;
+	INIT_WORK_ONSTACK(&slow.work, locking_work_fn);
+	queue_work(system_dfl_wq, &slow.work);
+	while (!READ_ONCE(((struct lock_and_wait *)t->stall->priv)->other))
+		schedule_timeout_idle(1);
+	prov_waiting(t);
+	flush_work(&slow.work);
+	destroy_work_on_stack(&slow.work);
+	return 0;
+}
+
+static int locks_and_stops(void *arg)
+{
+	lock_and_wait_other(arg);
+	while (!kthread_should_stop())
+		schedule_timeout_idle(HZ / 10);
+	return 0;
+}
+
+static int stop_deadlock_victim(struct prov_thread *t)
+{
+	struct lock_and_wait *both = t->stall->priv;
+	struct task_struct *task;
+
+	lock_and_wait_take(t->stall);
+	if (READ_ONCE(t->stall->released))
+		return 0;
+	task = kthread_run(locks_and_stops, t->stall, "prov_no_stop");
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	while (!READ_ONCE(both->other))
+		schedule_timeout_idle(1);
+	prov_waiting(t);
+	return kthread_stop(task);
+}
+
 static int unstarted_victim(struct prov_thread *t)
 {
 	/* kthread_stop() makes it exit before it gets here. */
@@ -969,6 +1071,24 @@ const struct prov_kind prov_hung_kinds[] = {
 		.state = TASK_UNINTERRUPTIBLE,
 		.victim = kthread_stop_victim,
 		.release = release_by_holder,
+	}, {
+		.name = "work_deadlock", .tag = "wdead",
+		.help = "deadlock: flush_work of work that waits for a mutex of the victim",
+		.flags = PROV_NOT_RT,
+		.def_count = 1,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = lock_and_wait_prepare,
+		.victim = work_deadlock_victim,
+		.release = lock_and_wait_release,
+	}, {
+		.name = "stop_deadlock", .tag = "sdead",
+		.help = "deadlock: kthread_stop of a thread that waits for a mutex of the victim",
+		.flags = PROV_NOT_RT,
+		.def_count = 1,
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = lock_and_wait_prepare,
+		.victim = stop_deadlock_victim,
+		.release = lock_and_wait_release,
 	}, {
 		.name = "chain", .tag = "chain", .max_count = 50, .def_count = 3,
 		.help = "mutexes: each victim waits for the next, the last for the holder",

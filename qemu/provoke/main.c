@@ -42,8 +42,9 @@
  *
  *   mutex mutex_static mutex_orphan mutex_noowner sem sem_orphan sem_gone
  *   rwsem_reader rwsem_writer rwsem_mixed rwsem_noowner rt_mutex rt_spinlock
- *   completion iowait chain convoy abba abba_mutex abba_killable killable idle
- *   fresh unstarted freezable nap threads
+ *   completion iowait srcu work kthread_stop work_deadlock stop_deadlock chain
+ *   convoy abba abba_mutex abba_killable killable idle fresh unstarted freezable
+ *   nap threads
  *
  * Kinds of lockup.c:
  *

@@ -32,7 +32,8 @@ int vigil_task_is_counted(struct task_struct *task)
 }
 
 /**
- * vigil_scan_tasks() - find tasks by the bits of their state
+ * vigil_scan_tasks() - find tasks by the bits of their state, or those whose end
+ *	another task may wait for
  * @next: the PID to begin with; set to the PID to go on with, 0 at the end
  * @budget: how many tasks may be read; lowered by the number that was
  * @wanted: find a task if its state has one of these bits ...
@@ -45,6 +46,9 @@ int vigil_task_is_counted(struct task_struct *task)
  * task at which it stopped has exited meanwhile. The radix tree's iterator
  * reads 64 PIDs at a time, where find_ge_pid() would start from the root for
  * each.
+ *
+ * With @wanted of 0, tasks are found that have a task_struct::vfork_done, whatever
+ * their state is: kernel threads, and children of vfork().
  *
  * Context: any; the caller holds rcu_read_lock() for as long as it uses @found.
  * Return: how many tasks were found.
@@ -80,6 +84,11 @@ unsigned int vigil_scan_tasks(int *next, unsigned int *budget,
 		if (!task)
 			continue;
 		left--;
+		if (!wanted) {
+			if (READ_ONCE(task->vfork_done))
+				found[n++] = task;
+			continue;
+		}
 		state = READ_ONCE(task->__state);
 		if (state & unwanted)
 			continue;

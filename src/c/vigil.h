@@ -320,6 +320,40 @@ void vigil_run_on_half(int odd);
 void vigil_sched_show_task(struct task_struct *task);
 void vigil_cond_resched(void);
 
+/* task_wait.c */
+
+/**
+ * struct vigil_completion_wait - a wait of a task for a completion
+ * @next: the neighbours of the task in the list of waiters: the head of the list,
+ *	which is in the completion, or other waiters
+ * @prev: see @next
+ * @barrier: if that is the completion of a barrier in a workqueue, the barrier's
+ *	entry in the list of works; else 0
+ * @barrier_prev: what is before the barrier in that list
+ */
+struct vigil_completion_wait {
+	unsigned long next;
+	unsigned long prev;
+	unsigned long barrier;
+	unsigned long barrier_prev;
+};
+
+/**
+ * struct vigil_task_completes - what a task completes
+ * @waiters: the head of the list of those that wait for its end; 0: none
+ * @scheduled: of a kworker, the head of the list of works that it carries out
+ *	behind the current one; 0: it is none, or that is not known
+ */
+struct vigil_task_completes {
+	unsigned long waiters;
+	unsigned long scheduled;
+};
+
+int vigil_completion_wait(struct task_struct *task, unsigned long barrier_func,
+			  struct vigil_completion_wait *wait);
+void vigil_task_completes(struct task_struct *task, struct vigil_task_completes *completes);
+int vigil_knows_works(void);
+
 /* touch.c */
 
 /* The functions by which slow code resets a lockup detector. */

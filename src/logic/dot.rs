@@ -5,7 +5,8 @@
 //! [`select`] chooses the tasks of a [`WaitGraph`] that are shown, no more than there is room for, and
 //! [`write_dot`] writes them in the DOT language:
 //!
-//! - a box for each task, with its age if it is hung; an edge to the owner of the lock that it waits for;
+//! - a box for each task, with its age if it is hung; an edge to the owner of the lock that it waits for,
+//!   or to the task that it waits for by no lock;
 //! - an ellipse for a lock whose owner is not known, and for a place in the code that several tasks wait
 //!   in;
 //! - filled: what tasks wait behind in the end ([`Root`]); red: deadlocks.
@@ -256,7 +257,7 @@ fn write_task(out: &mut dyn Write, place: u32, task: &DotTask) -> fmt::Result {
                 "\te{place} [label=\"{lock}\\nowner not known\", shape=ellipse, style=filled, fillcolor=gold];"
             )
         }
-        WaitsFor::Stack(_) => writeln!(
+        WaitsFor::Stack(_) | WaitsFor::Task { .. } => writeln!(
             out,
             "\te{place} [label=\"a place in the code\", shape=ellipse, style=filled, fillcolor=gold];"
         ),
@@ -266,27 +267,27 @@ fn write_task(out: &mut dyn Write, place: u32, task: &DotTask) -> fmt::Result {
 
 #[inline(never)]
 fn write_edge(out: &mut dyn Write, place: u32, task: &DotTask) -> fmt::Result {
-    let lock = match task.waits_for {
-        WaitsFor::Lock { address, kind, .. } => LockName { kind, address },
-        WaitsFor::Stack(_) => {
-            return match task.end {
-                Some(end) => writeln!(out, "\tt{place} -> e{end};"),
-                None => Ok(()),
-            };
-        }
-        WaitsFor::Nothing => return Ok(()),
-    };
     match (task.owner, task.end) {
         (Owner::Shown(owner), _) => write!(out, "\tt{place} -> t{owner}")?,
         (Owner::Left, _) => write!(out, "\tt{place} -> more")?,
         (Owner::None, Some(end)) => write!(out, "\tt{place} -> e{end}")?,
         (Owner::None, None) => return Ok(()),
     }
-    write!(out, " [label=\"{lock}\"")?;
+    let names_its_owner = match task.waits_for {
+        WaitsFor::Lock { address, kind, .. } => {
+            write!(out, " [label=\"{}\"", LockName { kind, address })?;
+            kind.names_its_owner()
+        }
+        WaitsFor::Task { wait, .. } if task.owner != Owner::None => {
+            write!(out, " [label=\"{}\"", wait.name())?;
+            true
+        }
+        _ => return writeln!(out, ";"),
+    };
     if task.in_cycle {
         write!(out, ", color=red")?;
     }
-    if task.owner != Owner::None && !lock.kind.names_its_owner() {
+    if task.owner != Owner::None && !names_its_owner {
         // Its owner is only likely to hold it.
         write!(out, ", style=dashed")?;
     }

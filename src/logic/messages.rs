@@ -243,6 +243,8 @@ messages! {
             "task {task} waits for {kind}: {primitive} called from {caller}";
         /// The same, if only the place is known.
         TaskWaitsIn<S> { task: TaskId, caller: S } = "task {task} waits in {caller}";
+        /// The task that a hung task waits for by no lock.
+        TaskWaitsForTask<W> { task: TaskId, waits: W } = "task {task} waits for {waits}";
         /// A block device whose driver has old requests, when hung tasks wait for I/O.
         BlockDevice<S> { name: S, major: u32, minor: u32, requests: u32, than: u64, secs: Secs } =
             "block device {name} ({major}:{minor}): {requests} requests older than {than} s, the oldest for {secs} s";
@@ -266,6 +268,16 @@ messages! {
         /// Another task of the deadlock.
         DeadlockGoesOn<L> { task: TaskId, holds: L, waits: L, owner: TaskId } =
             "  {task} holds {holds} and waits for {waits}, held by {owner}";
+        /// A deadlock in which the first task waits, or is waited for, by no lock: what it has or has to
+        /// do, and what it waits for.
+        TaskDeadlock<H, W> { tasks: u32, task: TaskId, has: H, waits: W } =
+            "deadlock of {tasks}: {task}, which {has}, waits for {waits}";
+        /// The same, if the owner of one of the locks is only likely to hold it.
+        LikelyTaskDeadlock<H, W> { tasks: u32, task: TaskId, has: H, waits: W } =
+            "likely deadlock of {tasks}: {task}, which {has}, waits for {waits}";
+        /// Another task of a deadlock that waits, or is waited for, by no lock.
+        TaskDeadlockGoesOn<H, W> { task: TaskId, has: H, waits: W } =
+            "  {task}, which {has}, waits for {waits}";
         /// What tasks wait behind in the end: a task that is not hung.
         RootTask<S> { behind: u32, task: TaskId, stale: S, oldest: TaskId, secs: Secs, depth: u32 } =
             "{behind} hung tasks wait behind {task}, which is not hung{stale}: oldest {oldest} for {secs} s, longest chain {depth}";

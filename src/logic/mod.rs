@@ -41,6 +41,7 @@ pub mod softlockup;
 pub mod spinlock;
 pub mod stale_wait;
 pub mod task;
+pub mod task_wait;
 pub mod wait_graph;
 pub mod wait_kind;
 

@@ -61,24 +61,36 @@ pub fn check(was: LockWait, is: LockWait, is_asleep: bool, owner_exited: bool) -
     }
 }
 
+/// As [`check`], of a wait for another task by no lock. `is_same_sleep`: the task has not run since
+/// the graph was built, so that it waits as it did.
+pub fn check_task(is_same_sleep: bool, is_asleep: bool, owner_exited: bool) -> Option<Stale> {
+    if !is_asleep {
+        Some(Stale::Awake)
+    } else if !is_same_sleep {
+        Some(Stale::OtherWait)
+    } else {
+        owner_exited.then_some(Stale::OwnerExited)
+    }
+}
+
 /// What is printed of a wait that is stale, behind the owner that the graph has.
 pub struct StaleNote {
     /// Why it is.
     pub stale: Stale,
-    /// The lock's kind.
-    pub kind: LockKind,
+    /// The lock's kind; `None`: it is no wait for a lock.
+    pub kind: Option<LockKind>,
     /// The lock's owner now.
     pub owner: Option<TaskId>,
 }
 
 impl fmt::Display for StaleNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = match (self.stale, &self.owner) {
+        let reason = match (self.stale, self.kind.zip(self.owner)) {
             (Stale::Awake, _) => STALE_AWAKE,
             (Stale::OtherWait, _) => STALE_OTHER_WAIT,
             (Stale::OwnerExited, _) => STALE_OWNER_EXITED,
-            (Stale::OwnerChanged, Some(owner)) => {
-                return write!(f, " (stale: {} {owner} now)", self.kind.held_by());
+            (Stale::OwnerChanged, Some((kind, owner))) => {
+                return write!(f, " (stale: {} {owner} now)", kind.held_by());
             }
             (Stale::NoOwner | Stale::OwnerChanged, _) => STALE_NO_OWNER,
         };

@@ -3,7 +3,8 @@
 //! Root causes: what the hung tasks of one check wait behind in the end.
 //!
 //! Each node of the graph is a task, and has at most one edge: to the owner of the lock that the
-//! task waits for. An owner need not be hung to have a node. Each chain of owners ends in a root:
+//! task waits for, or to the task that it waits for without a lock ([`TaskWait`]), which is called the
+//! owner too. An owner need not be hung to have a node. Each chain of owners ends in a root:
 //!
 //! | a chain ends at                                                     | [`Root`]   |
 //! |---------------------------------------------------------------------|------------|
@@ -22,6 +23,7 @@
 //! ```text
 //!   clear() -> add_task() of each hung task
 //!           -> while next_unsampled_owner(): add_task() of that owner
+//!           -> set_waits_for_task() of tasks that wait for another one without a lock
 //!           -> resolve() -> causes(), members(), chain(), cycle()
 //! ```
 //!
@@ -30,7 +32,8 @@
 
 use super::{
     blocker::LockKind,
-    hung_task::table, //
+    hung_task::table,
+    task_wait::TaskWait, //
 };
 use core::ops::DerefMut;
 
@@ -56,6 +59,17 @@ pub enum WaitsFor {
         /// The key of the task that owns it; 0: it has no owner, or none that is alive.
         owner: usize,
     },
+    /// Another task, by no lock.
+    Task {
+        /// How.
+        wait: TaskWait,
+        /// The key of the other task, not 0.
+        owner: usize,
+        /// The waiting task's count of context switches: as long as it stays, the wait is the same.
+        switch_count: u64,
+        /// As in [`WaitsFor::Stack`], for the case that the other task has no place in the graph.
+        stack: u64,
+    },
     /// Something else, in a place that this key of the task's stack stands for; 0 if the stack is
     /// not known, which is as [`WaitsFor::Nothing`]. Of a task that is not hung it means nothing
     /// either: a task that makes progress has another stack at each check.
@@ -63,10 +77,10 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
-    /// The key of the lock's owner, 0 without one.
+    /// The key of the lock's owner, or of the task that is waited for; 0 without one.
     fn owner(&self) -> usize {
         match *self {
-            Self::Lock { owner, .. } => owner,
+            Self::Lock { owner, .. } | Self::Task { owner, .. } => owner,
             Self::Nothing | Self::Stack(_) => 0,
         }
     }
@@ -107,7 +121,8 @@ pub struct Node {
     key: usize,
     age: Option<u64>,
     waits_for: WaitsFor,
-    /// The node of the owner of the lock that it waits for, or [`NONE`].
+    /// The node of the owner of the lock that it waits for, or of the task that it waits for, or
+    /// [`NONE`].
     owner: u32,
     /// The node that stands for its root: the root itself, the member of a deadlock that has the
     /// smallest key, the oldest of the tasks that wait for the same lock or have the same stack.
@@ -156,7 +171,7 @@ impl Node {
     }
 
     /// How far the task is from its root, as of the last [`WaitGraph::resolve`]: 0 for a task that
-    /// is the root or part of it, and one more for each lock on the way. A task that waits for a
+    /// is the root or part of it, and one more for each task that is waited for on the way. A task that waits for a
     /// lock without a known owner has a depth of 1.
     pub fn depth(&self) -> u32 {
         self.depth
@@ -174,8 +189,12 @@ impl Node {
     fn common_end(&self) -> Option<(u8, u64)> {
         match self.waits_for {
             WaitsFor::Lock { address, .. } => Some((0, address as u64)),
-            WaitsFor::Stack(key) if key != 0 && self.age.is_some() => Some((1, key)),
-            WaitsFor::Stack(_) | WaitsFor::Nothing => None,
+            WaitsFor::Stack(key) | WaitsFor::Task { stack: key, .. }
+                if key != 0 && self.age.is_some() =>
+            {
+                Some((1, key))
+            }
+            WaitsFor::Stack(_) | WaitsFor::Task { .. } | WaitsFor::Nothing => None,
         }
     }
 
@@ -455,6 +474,34 @@ where
         Some(index)
     }
 
+    /// Says that a task waits for another one by no lock. There are no causes then until the next
+    /// [`WaitGraph::resolve`].
+    pub fn set_waits_for_task(
+        &mut self,
+        index: usize,
+        wait: TaskWait,
+        owner: usize,
+        switch_count: u64,
+    ) {
+        let nodes = self.nodes.get_mut(..self.len).unwrap_or_default();
+        let Some(node) = nodes.get_mut(index) else {
+            return;
+        };
+        let stack = match node.waits_for {
+            WaitsFor::Stack(key) => key,
+            WaitsFor::Nothing => 0,
+            WaitsFor::Lock { .. } | WaitsFor::Task { .. } => return,
+        };
+        node.waits_for = WaitsFor::Task {
+            wait,
+            owner,
+            switch_count,
+            stack,
+        };
+        self.next_to_follow = self.next_to_follow.min(index);
+        self.resolved = false;
+    }
+
     /// The key of a lock owner that has no node yet, for the caller to sample and to add. `None`:
     /// there is no such owner left, or no room for one.
     ///
@@ -526,7 +573,8 @@ where
         cause(nodes, nodes.get(index)?.root)
     }
 
-    /// The owner of the lock that the task with this index waits for; `None` if that is not known.
+    /// The owner of the lock that the task with this index waits for, or the task that it waits for;
+    /// `None` if that is not known.
     pub fn owner_of(&self, index: usize) -> Option<usize> {
         let nodes = self.resolved_nodes();
         let owner = nodes.get(index)?.owner;
@@ -718,7 +766,7 @@ fn cause(nodes: &[Node], index: u32) -> Option<RootCause> {
     let deepest = node_ref(nodes, tally.deepest)?;
     let first = index as usize;
     let (root, identity) = match node.waits_for {
-        WaitsFor::Lock { .. } if node.owner != NONE => (
+        WaitsFor::Lock { .. } | WaitsFor::Task { .. } if node.owner != NONE => (
             Root::Deadlock {
                 first,
                 length: tally.length,
@@ -726,15 +774,19 @@ fn cause(nodes: &[Node], index: u32) -> Option<RootCause> {
             node.key as u64,
         ),
         WaitsFor::Lock { address, kind, .. } => (Root::Lock { address, kind }, address as u64),
-        WaitsFor::Stack(key) if node.common_end().is_some() => (
-            Root::Stack {
+        WaitsFor::Stack(key) | WaitsFor::Task { stack: key, .. } if node.common_end().is_some() => {
+            (
+                Root::Stack {
+                    key,
+                    first,
+                    tasks: tally.at_root,
+                },
                 key,
-                first,
-                tasks: tally.at_root,
-            },
-            key,
-        ),
-        WaitsFor::Stack(_) | WaitsFor::Nothing => (Root::Task(first), node.key as u64),
+            )
+        }
+        WaitsFor::Stack(_) | WaitsFor::Task { .. } | WaitsFor::Nothing => {
+            (Root::Task(first), node.key as u64)
+        }
     };
     let lock = match root {
         Root::Task(_) | Root::Lock { .. } => last_lock(nodes, tally.first),
@@ -754,12 +806,13 @@ fn cause(nodes: &[Node], index: u32) -> Option<RootCause> {
     })
 }
 
-/// The lock that the last task before the root waits for, on the chain of a task; 0 for a root.
+/// The lock that the last task before the root waits for, on the chain of a task; 0 for a root, and if
+/// that task waits for no lock.
 fn last_lock(nodes: &[Node], mut index: u32) -> usize {
     while let Some(node) = node_ref(nodes, index) {
         match node.waits_for {
             WaitsFor::Lock { address, .. } if node.depth == 1 => return address,
-            WaitsFor::Lock { .. } if node.depth > 1 => index = node.owner,
+            WaitsFor::Lock { .. } | WaitsFor::Task { .. } if node.depth > 1 => index = node.owner,
             _ => break,
         }
     }

@@ -44,12 +44,18 @@ use crate::{
         messages::{
             HungTaskRecovered,
             TaskLastRan,
+            TaskWaitsForTask,
             NO_SYS_INFO, //
         },
         panic::{
             Cause,
             Initiator,
             PanicRequest, //
+        },
+        task::TaskId,
+        task_wait::{
+            TaskWait,
+            TaskWaitName, //
         },
         wait_kind::WaitKind,
         NSEC_PER_SEC, //
@@ -108,7 +114,9 @@ pub(crate) struct HungTask<'a> {
     pub(crate) first: bool,
     /// The lock that it waits for, if the kernel keeps track of that.
     pub(crate) blocker: Option<Blocker>,
-    /// Whether the lock's owner is shown by itself, with its stack.
+    /// How it waits for another task by no lock, and for which one, if that is known.
+    pub(crate) waits_for_task: Option<(TaskWait, &'a Task)>,
+    /// Whether the lock's owner, or that other task, is shown by itself, with its stack.
     pub(crate) owner_is_shown: bool,
     /// What only the table of incidents keeps.
     pub(crate) details: Details,
@@ -285,6 +293,12 @@ impl<'a> HungTaskReport<'a> {
         show_task(task);
         let Some(blocker) = &found.blocker else {
             self.note_wait(task, wait::print(task));
+            if let Some((wait, owner)) = found.waits_for_task {
+                print_task_wait(id, wait, owner);
+                if !found.owner_is_shown {
+                    self.print_owner(owner);
+                }
+            }
             return;
         };
         let owner = blocker.owner.as_deref();
@@ -366,6 +380,15 @@ impl<'a> HungTaskReport<'a> {
         }
         self.session.end_in_thread(dump)
     }
+}
+
+/// Prints which other task a task waits for by no lock.
+// Not part of the caller's stack frame.
+#[inline(never)]
+fn print_task_wait(task: TaskId, wait: TaskWait, owner: &Task) {
+    let owner = task::id(owner);
+    let waits = TaskWaitName { wait, owner };
+    printk::err(format_args!("{}", TaskWaitsForTask { task, waits }));
 }
 
 /// Prints where a task runs, its state and its stack.

@@ -28,11 +28,14 @@ use crate::{
             Deadlock,
             DeadlockGoesOn,
             LikelyDeadlock,
+            LikelyTaskDeadlock,
             RootDeadlock,
             RootIgnored,
             RootLock,
             RootStack,
-            RootTask, //
+            RootTask,
+            TaskDeadlock,
+            TaskDeadlockGoesOn, //
         },
         stale_wait::{
             self,
@@ -42,6 +45,10 @@ use crate::{
         task::{
             TaskId,
             Whereabouts, //
+        },
+        task_wait::{
+            TaskWait,
+            TaskWaitName, //
         },
         wait_graph::{
             Node,
@@ -100,7 +107,36 @@ impl<'a> Snapshot<'a> {
     fn waits(&self, index: usize) -> Option<LockName> {
         match self.graph.node(index)?.waits_for() {
             WaitsFor::Lock { address, kind, .. } => Some(LockName { kind, address }),
-            WaitsFor::Nothing | WaitsFor::Stack(_) => None,
+            WaitsFor::Nothing | WaitsFor::Task { .. } | WaitsFor::Stack(_) => None,
+        }
+    }
+
+    /// How it waits for another task by no lock, and for which one.
+    pub(crate) fn waits_for_task(&self, index: usize) -> Option<(TaskWait, usize)> {
+        match self.graph.node(index)?.waits_for() {
+            WaitsFor::Task { wait, .. } => Some((wait, self.graph.owner_of(index)?)),
+            WaitsFor::Nothing | WaitsFor::Lock { .. } | WaitsFor::Stack(_) => None,
+        }
+    }
+
+    /// What it has, or has to do, for the tasks that wait for the same as the task with this index, which
+    /// waits for it.
+    fn duty(&self, waiter: usize) -> Option<Duty> {
+        match self.waits_for_task(waiter) {
+            Some((wait, _)) => Some(Duty::Task(wait)),
+            None => self.waits(waiter).map(|lock| Duty::Lock(Lock::held(lock))),
+        }
+    }
+
+    /// What it waits for, with the task that has to end that.
+    fn awaited(&self, index: usize) -> Option<Awaited> {
+        let owner = self.id(self.graph.owner_of(index)?);
+        match self.waits_for_task(index) {
+            Some((wait, _)) => Some(Awaited::Task(TaskWaitName { wait, owner })),
+            None => {
+                let lock = Lock::waited_for(self.waits(index)?);
+                Some(Awaited::Lock(lock, owner))
+            }
         }
     }
 
@@ -111,14 +147,32 @@ impl<'a> Snapshot<'a> {
         read: impl Fn(&Task) -> Option<Blocker>,
     ) -> Option<StaleNote> {
         let task = self.task(index)?;
-        let node = self.graph.node(index)?;
-        let WaitsFor::Lock {
-            address,
-            kind,
-            owner,
-        } = node.waits_for()
-        else {
-            return None;
+        let owner_exited = || {
+            let owner = self.graph.owner_of(index);
+            owner
+                .and_then(|owner| self.task(owner))
+                .is_some_and(task::has_exited)
+        };
+        let (address, kind, owner) = match self.graph.node(index)?.waits_for() {
+            WaitsFor::Lock {
+                address,
+                kind,
+                owner,
+            } => (address, kind, owner),
+            WaitsFor::Task { switch_count, .. } => {
+                let sample = task::sample(task);
+                let is_same_sleep = sample.switch_count == switch_count;
+                return Some(StaleNote {
+                    stale: stale_wait::check_task(
+                        is_same_sleep,
+                        sample.is_asleep(),
+                        owner_exited(),
+                    )?,
+                    kind: None,
+                    owner: None,
+                });
+            }
+            WaitsFor::Nothing | WaitsFor::Stack(_) => return None,
         };
         let blocker = read(task);
         let was = LockWait {
@@ -132,24 +186,22 @@ impl<'a> Snapshot<'a> {
                 owner: blocker.owner_key(task),
             });
         let is_asleep = task::is_asleep(task);
-        let owner = self.graph.owner_of(index);
-        let owner_exited = owner
-            .and_then(|owner| self.task(owner))
-            .is_some_and(task::has_exited);
         Some(StaleNote {
-            stale: stale_wait::check(was, is, is_asleep, owner_exited)?,
-            kind,
+            stale: stale_wait::check(was, is, is_asleep, owner_exited())?,
+            kind: Some(kind),
             owner: blocker.and_then(|blocker| blocker.owner.as_deref().map(task::id)),
         })
     }
 
     /// Of the tasks on the way from a cause's oldest task to its root the last one that waits for a
-    /// lock.
+    /// lock, or for another task.
     fn last_waiter(&self, cause: &RootCause) -> usize {
         let mut chain = self.graph.chain(cause.oldest);
         chain
             .by_ref()
-            .take_while(|&index| self.waits(index).is_some())
+            .take_while(|&index| {
+                self.waits(index).is_some() || self.waits_for_task(index).is_some()
+            })
             .last()
             .unwrap_or(cause.oldest)
     }
@@ -206,6 +258,39 @@ impl fmt::Display for Lock {
     }
 }
 
+/// What a task of a deadlock has, or has to do, for the one that waits for it.
+#[derive(Clone, Copy)]
+enum Duty {
+    Lock(Lock),
+    Task(TaskWait),
+}
+
+impl fmt::Display for Duty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock(lock) => write!(f, "holds {lock}"),
+            Self::Task(wait) => f.write_str(wait.duty()),
+        }
+    }
+}
+
+/// What a task of a deadlock waits for, with the next one.
+enum Awaited {
+    Lock(Lock, TaskId),
+    Task(TaskWaitName),
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock(lock, owner) => {
+                write!(f, "{lock}, {} {owner}", lock.name.kind.held_by())
+            }
+            Self::Task(wait) => wait.fmt(f),
+        }
+    }
+}
+
 /// What a hung task waits for, behind its age in a line.
 struct Waits<'a> {
     snapshot: Snapshot<'a>,
@@ -215,6 +300,11 @@ struct Waits<'a> {
 
 impl fmt::Display for Waits<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((wait, owner)) = self.snapshot.waits_for_task(self.index) {
+            let owner = self.snapshot.id(owner);
+            write!(f, ", for {}", TaskWaitName { wait, owner })?;
+            return self.stale.fmt(f);
+        }
         let Some(lock) = self.snapshot.waits(self.index) else {
             return Ok(());
         };
@@ -288,14 +378,11 @@ pub(crate) fn culprit(
 ///
 /// Process context.
 pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
-    let Root::Deadlock { first, length } = cause.root else {
+    let Root::Deadlock { length, .. } = cause.root else {
         return;
     };
     // What a task holds is what the one before it waits for.
-    let Some(last) = snapshot.graph.cycle(cause).last() else {
-        return;
-    };
-    let Some(mut holds) = snapshot.waits(last) else {
+    let Some(mut before) = snapshot.graph.cycle(cause).last() else {
         return;
     };
     let is_certain = snapshot
@@ -305,8 +392,7 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
         .all(|lock| lock.kind.names_its_owner());
     let mut printed: u32 = 0;
     for index in snapshot.graph.cycle(cause) {
-        let (Some(waits), Some(owner)) = (snapshot.waits(index), snapshot.graph.owner_of(index))
-        else {
+        let (Some(duty), Some(awaited)) = (snapshot.duty(before), snapshot.awaited(index)) else {
             return;
         };
         if printed == MAX_DEADLOCK_LINES {
@@ -314,43 +400,82 @@ pub(crate) fn print_deadlock(snapshot: Snapshot<'_>, cause: &RootCause) {
             printk::err(format_args!("{}", CauseMembersLeft { count }));
             return;
         }
+        let tasks = (printed == 0).then_some(length);
+        print_deadlock_line(tasks, is_certain, snapshot.id(index), duty, awaited);
         printed = printed.saturating_add(1);
-        let task = snapshot.id(index);
-        let owner = snapshot.id(owner);
-        let held = Lock::held(holds);
-        let waited_for = Lock::waited_for(waits);
-        match (index == first, is_certain) {
-            (true, true) => printk::err(format_args!(
-                "{}",
-                Deadlock {
-                    tasks: length,
-                    task,
-                    holds: held,
-                    waits: waited_for,
-                    owner,
+        before = index;
+    }
+}
+
+/// Prints the line of one task of a deadlock. `tasks`: how many it has, for the first line.
+// Not part of the caller's stack frame.
+#[inline(never)]
+fn print_deadlock_line(
+    tasks: Option<u32>,
+    is_certain: bool,
+    task: TaskId,
+    has: Duty,
+    waits: Awaited,
+) {
+    let (holds, waits, owner) = match (has, waits) {
+        (Duty::Lock(holds), Awaited::Lock(waits, owner)) => (holds, waits, owner),
+        (has, waits) => {
+            match (tasks, is_certain) {
+                (Some(tasks), true) => printk::err(format_args!(
+                    "{}",
+                    TaskDeadlock {
+                        tasks,
+                        task,
+                        has,
+                        waits,
+                    }
+                )),
+                (Some(tasks), false) => printk::err(format_args!(
+                    "{}",
+                    LikelyTaskDeadlock {
+                        tasks,
+                        task,
+                        has,
+                        waits,
+                    }
+                )),
+                (None, _) => {
+                    printk::err(format_args!("{}", TaskDeadlockGoesOn { task, has, waits }));
                 }
-            )),
-            (true, false) => printk::err(format_args!(
-                "{}",
-                LikelyDeadlock {
-                    tasks: length,
-                    task,
-                    holds: held,
-                    waits: waited_for,
-                    owner,
-                }
-            )),
-            (false, _) => printk::err(format_args!(
-                "{}",
-                DeadlockGoesOn {
-                    task,
-                    holds: held,
-                    waits: waited_for,
-                    owner,
-                }
-            )),
+            }
+            return;
         }
-        holds = waits;
+    };
+    match (tasks, is_certain) {
+        (Some(tasks), true) => printk::err(format_args!(
+            "{}",
+            Deadlock {
+                tasks,
+                task,
+                holds,
+                waits,
+                owner,
+            }
+        )),
+        (Some(tasks), false) => printk::err(format_args!(
+            "{}",
+            LikelyDeadlock {
+                tasks,
+                task,
+                holds,
+                waits,
+                owner,
+            }
+        )),
+        (None, _) => printk::err(format_args!(
+            "{}",
+            DeadlockGoesOn {
+                task,
+                holds,
+                waits,
+                owner,
+            }
+        )),
     }
 }
 

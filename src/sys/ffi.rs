@@ -450,6 +450,35 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn vigil_cond_resched();
 }
+#[doc = " struct vigil_completion_wait - a wait of a task for a completion\n @next: the neighbours of the task in the list of waiters: the head of the list,\n\twhich is in the completion, or other waiters\n @prev: see @next\n @barrier: if that is the completion of a barrier in a workqueue, the barrier's\n\tentry in the list of works; else 0\n @barrier_prev: what is before the barrier in that list"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_completion_wait {
+    pub next: kernel::ffi::c_ulong,
+    pub prev: kernel::ffi::c_ulong,
+    pub barrier: kernel::ffi::c_ulong,
+    pub barrier_prev: kernel::ffi::c_ulong,
+}
+#[doc = " struct vigil_task_completes - what a task completes\n @waiters: the head of the list of those that wait for its end; 0: none\n @scheduled: of a kworker, the head of the list of works that it carries out\n\tbehind the current one; 0: it is none, or that is not known"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_task_completes {
+    pub waiters: kernel::ffi::c_ulong,
+    pub scheduled: kernel::ffi::c_ulong,
+}
+unsafe extern "C" {
+    pub fn vigil_completion_wait(
+        task: *mut task_struct,
+        barrier_func: kernel::ffi::c_ulong,
+        wait: *mut vigil_completion_wait,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_task_completes(task: *mut task_struct, completes: *mut vigil_task_completes);
+}
+unsafe extern "C" {
+    pub fn vigil_knows_works() -> kernel::ffi::c_int;
+}
 pub const vigil_touch_VIGIL_TOUCH_SOFTLOCKUP_WATCHDOG: vigil_touch = 0;
 pub const vigil_touch_VIGIL_TOUCH_SOFTLOCKUP_WATCHDOG_SYNC: vigil_touch = 1;
 pub const vigil_touch_VIGIL_TOUCH_ALL_SOFTLOCKUP_WATCHDOGS: vigil_touch = 2;

@@ -49,6 +49,7 @@ pub(crate) mod sysctl;
 pub(crate) mod sysfs;
 pub(crate) mod taint;
 pub(crate) mod task;
+pub(crate) mod task_wait;
 #[cfg(CONFIG_KUNIT = "y")]
 mod testing;
 pub(crate) mod touch;

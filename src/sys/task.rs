@@ -337,8 +337,17 @@ pub(crate) struct TaskScan {
     batch: u32,
 }
 
+/// Which tasks a scan finds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ScanFor {
+    /// Those whose state is to be tracked ([`check::TRACKED_STATES`]).
+    Tracked,
+    /// Kernel threads and children of `vfork()`: those that have a `task_struct::vfork_done`.
+    Completing,
+}
+
 /// How many tasks one batch can find.
-const FOUND: usize = 32;
+pub(crate) const FOUND: usize = 32;
 
 impl TaskScan {
     /// A scan from the PID `start` (0 for the first task) that reads at most `budget` tasks, at
@@ -366,7 +375,30 @@ impl TaskScan {
     /// at the task that it returned false for. Returns whether there are more tasks to be scanned.
     ///
     /// The tasks stay valid because RCU's read lock is held while its guard is borrowed.
-    pub(crate) fn batch(&mut self, _rcu: &rcu::Guard, mut each: impl FnMut(&Task) -> bool) -> bool {
+    pub(crate) fn batch(&mut self, rcu: &rcu::Guard, each: impl FnMut(&Task) -> bool) -> bool {
+        self.batch_of(ScanFor::Tracked, rcu, each)
+    }
+
+    /// As [`TaskScan::batch`], for all kernel threads and children of `vfork()`, whatever their state:
+    /// tasks whose end another one may wait for.
+    pub(crate) fn batch_of_completing(
+        &mut self,
+        rcu: &rcu::Guard,
+        each: impl FnMut(&Task) -> bool,
+    ) -> bool {
+        self.batch_of(ScanFor::Completing, rcu, each)
+    }
+
+    fn batch_of(
+        &mut self,
+        scan_for: ScanFor,
+        _rcu: &rcu::Guard,
+        mut each: impl FnMut(&Task) -> bool,
+    ) -> bool {
+        let states = match scan_for {
+            ScanFor::Tracked => check::TRACKED_STATES,
+            ScanFor::Completing => 0,
+        };
         let mut found = [core::ptr::null_mut(); FOUND];
         let allowed = self.batch.min(self.budget);
         let mut left = allowed;
@@ -376,7 +408,7 @@ impl TaskScan {
             ffi::vigil_scan_tasks(
                 &raw mut self.next,
                 &raw mut left,
-                check::TRACKED_STATES,
+                states,
                 check::MAYBE_TRACKED_STATES,
                 check::UNTRACKED_STATES,
                 found.as_mut_ptr(),
@@ -501,6 +533,27 @@ mod tests {
         }
         assert_eq!(me, 0);
         Ok(())
+    }
+
+    /// Each kernel thread completes something at its end, whatever its state is: this one runs.
+    #[test]
+    fn a_scan_finds_kernel_threads() {
+        let mut scan = TaskScan::new(0, 1 << 20, 64);
+        let (mut times, mut all) = (0, 0);
+        loop {
+            let more = scan.batch_of_completing(&rcu::read_lock(), |task| {
+                all = u32::wrapping_add(all, 1);
+                if key(task) == key(current!()) {
+                    times = u32::wrapping_add(times, 1);
+                }
+                true
+            });
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(times, 1);
+        assert!(all > 20);
     }
 
     #[test]

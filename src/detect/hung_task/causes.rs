@@ -56,7 +56,8 @@ use crate::{
         task::{
             self,
             cond_resched, //
-        }, //
+        },
+        task_wait::CompletionWaits, //
     }, //
 };
 use kernel::{
@@ -116,10 +117,10 @@ impl RootCauses {
     /// Process context.
     // Not part of the caller's stack frame, nor is `begin`.
     #[inline(never)]
-    pub(super) fn new(tasks: usize) -> Result<Self> {
+    pub(super) fn new(tasks: usize, waits: CompletionWaits) -> Result<Self> {
         let places = Buffer::new(CAUSES, free_memory(), |_| Ok(ReportedCause::default()))?;
         Ok(Self {
-            graph: HungTaskGraph::new(tasks)?,
+            graph: HungTaskGraph::new(tasks, waits)?,
             reported: ReportedCauses::new(places),
             left_out: 0,
             causes_left_out: 0,
@@ -136,7 +137,7 @@ impl RootCauses {
     #[inline(never)]
     pub(super) fn begin(&mut self, tasks: usize) {
         if !self.graph.fits(tasks) {
-            if let Ok(graph) = HungTaskGraph::new(tasks) {
+            if let Ok(graph) = HungTaskGraph::new(tasks, self.graph.waits()) {
                 self.graph = graph;
             }
         }
@@ -307,11 +308,16 @@ impl<'a> CauseReport<'a> {
         let task = self.snapshot.task(index)?;
         let node = self.snapshot.graph.node(index)?;
         let owner = self.snapshot.graph.owner_of(index);
+        let waits_for_task = self.snapshot.waits_for_task(index);
+        let is_stale = || self.snapshot.stale(index, blocker::find).is_some();
+        let waits_for_task = waits_for_task.filter(|_| !is_stale());
         Some(HungTask {
             task,
             age: node.age()?,
             first: self.reason == Some(ReportReason::New),
             blocker: blocker::find(task),
+            waits_for_task: waits_for_task
+                .and_then(|(wait, owner)| Some((wait, self.snapshot.task(owner)?))),
             owner_is_shown: owner.is_some_and(|owner| owner == shown || self.is_in_deadlock(owner)),
             details: Details {
                 key: identity(self.cause),

@@ -32,7 +32,8 @@ use crate::{
         runqueue::{
             RunQueues,
             Unreadable, //
-        }, //
+        },
+        task_wait::CompletionWaits, //
     }, //
 };
 use kernel::{
@@ -58,6 +59,8 @@ pub(crate) struct HungTaskCtx {
     pub(crate) queues: Result<RunQueues, Unreadable>,
     /// Waits that a context switch does not end.
     pub(super) io_waits: IoWaits,
+    /// How waits for completions are read.
+    pub(super) completion_waits: CompletionWaits,
     /// Decides about panics.
     pub(crate) panic: Arc<PanicControl>,
     /// What the thread has done since load.
@@ -150,6 +153,7 @@ impl HungTaskCtx {
             graph_requests: KBox::pin_init(GraphRequests::new(), GFP_KERNEL)?,
             knobs,
             io_waits: IoWaits::new(backtracer.ksyms()),
+            completion_waits: CompletionWaits::find(backtracer.ksyms()),
             backtracer,
             queues,
             panic,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The graph of the hung tasks of one check, and of the owners of the locks that they wait for: who
-//! waits behind whom. The rules are in [`crate::logic::wait_graph`].
+//! The graph of the hung tasks of one check, and of the owners of the locks and the tasks that they wait
+//! for: who waits behind whom. The rules are in [`crate::logic::wait_graph`].
 //!
 //! It belongs to the thread: no lock is taken. Between two checks it keeps no task.
 
@@ -16,6 +16,10 @@ use crate::{
     logic::{
         dot,
         hung_task::table,
+        task_wait::{
+            PendingWait,
+            PendingWaits, //
+        },
         wait_graph::{
             Node,
             RootCause,
@@ -29,22 +33,44 @@ use crate::{
         stacktrace,
         task::{
             self,
-            cond_resched, //
+            cond_resched,
+            TaskScan,
+            FOUND, //
+        },
+        task_wait::{
+            self,
+            CompletionWaits, //
         }, //
     }, //
 };
 use kernel::{
     alloc::Flags,
     prelude::*,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
     task::Task, //
 };
 
 /// How many tasks fit into the graph at first.
 const INITIAL_CAPACITY: usize = 128;
 
-/// How many tasks fit into the graph at most: about 13 MiB. Tasks beyond that are counted.
+/// How many tasks fit into the graph at most: about 14 MiB. Tasks beyond that are counted.
 const MAX_CAPACITY: usize = 1 << 17;
+
+/// How many tasks may wait for another one by no lock. Of those beyond it is not known for which.
+const MAX_PENDING: usize = 256;
+
+/// How many times all tasks are searched for those that others wait for by no lock: how many such waits a
+/// chain can have.
+const MAX_SEARCHES: u32 = 8;
+
+/// How many tasks one search looks at.
+const SEARCH_BUDGET: u32 = 1 << 20;
+
+/// How many tasks a search looks at before it gives back RCU's read lock.
+const SEARCH_BATCH: u32 = 256;
 
 /// How many tasks are looked at before other tasks may run.
 const BATCH: usize = 256;
@@ -58,7 +84,13 @@ pub(super) fn free_memory() -> Flags {
 pub(super) struct HungTaskGraph {
     graph: WaitGraph<Buffer<Node>, Buffer<u32>>,
     tasks: Buffer<Option<ARef<Task>>>,
+    /// Tasks that sleep for a completion.
+    pending: PendingWaits<Buffer<PendingWait>>,
+    waits: CompletionWaits,
 }
+
+/// A task that others wait for by no lock, on its way into the graph.
+type Completing = Option<ARef<Task>>;
 
 impl HungTaskGraph {
     /// An empty graph for at least `tasks` hung tasks and some owners.
@@ -70,14 +102,24 @@ impl HungTaskGraph {
     /// # Context
     ///
     /// Process context.
-    pub(super) fn new(tasks: usize) -> Result<Self> {
+    pub(super) fn new(tasks: usize, waits: CompletionWaits) -> Result<Self> {
         let capacity = Self::capacity_for(tasks);
         let nodes = Buffer::new(capacity, free_memory(), |_| Ok(Node::default()))?;
         let buckets = Buffer::new(table::buckets_for(capacity), free_memory(), |_| Ok(0))?;
+        let pending = Buffer::new(capacity.min(MAX_PENDING), free_memory(), |_| {
+            Ok(PendingWait::default())
+        })?;
         Ok(Self {
             graph: WaitGraph::new(nodes, buckets),
             tasks: Buffer::new(capacity, free_memory(), |_| Ok(None))?,
+            pending: PendingWaits::new(pending),
+            waits,
         })
+    }
+
+    /// How waits for completions are read.
+    pub(super) fn waits(&self) -> CompletionWaits {
+        self.waits
     }
 
     /// How many nodes there are to be for so many hung tasks: each may have an owner that is not hung.
@@ -101,6 +143,7 @@ impl HungTaskGraph {
             *task = None;
         }
         self.graph.clear();
+        self.pending.clear();
     }
 
     /// Adds a hung task. `age`: for how long it has been blocked, in nanoseconds. Returns whether there
@@ -129,19 +172,41 @@ impl HungTaskGraph {
         let Ok(index) = self.graph.add_task(task::key(&task), age, waits_for) else {
             return false;
         };
+        let waits_for_lock = matches!(waits_for, WaitsFor::Lock { .. });
+        if !waits_for_lock && !self.pending.is_full() {
+            if let Some((wait, switch_count)) = self.waits.of(&task) {
+                self.pending.add(index, switch_count, wait);
+            }
+        }
         if let Some(place) = self.tasks.get_mut(index) {
             *place = Some(task);
         }
         true
     }
 
-    /// Adds the owners of the locks that tasks of the graph wait for, their owners, and so on, and
-    /// finds the root causes.
+    /// Adds the owners of the locks that tasks of the graph wait for, the tasks that they wait for by no
+    /// lock, what those wait for, and so on, and finds the root causes.
     ///
     /// # Context
     ///
     /// Process context, may sleep.
     pub(super) fn resolve(&mut self) {
+        let mut searched_for: usize = 0;
+        self.add_owners();
+        for _ in 0..MAX_SEARCHES {
+            if self.pending.len() == searched_for {
+                break;
+            }
+            searched_for = self.pending.len();
+            self.add_completing();
+            self.add_owners();
+        }
+        cond_resched();
+        self.graph.resolve();
+    }
+
+    /// Adds the owners of locks, until all are there.
+    fn add_owners(&mut self) {
         let mut looked_at: usize = 0;
         while let Some(owner) = self.graph.next_unsampled_owner() {
             looked_at = looked_at.wrapping_add(1);
@@ -154,8 +219,45 @@ impl HungTaskGraph {
                 self.add(owner, None, waits_for);
             }
         }
-        cond_resched();
-        self.graph.resolve();
+    }
+
+    /// Searches all tasks for those that complete what others sleep for, and adds them.
+    fn add_completing(&mut self) {
+        let mut search = TaskScan::new(0, SEARCH_BUDGET, SEARCH_BATCH);
+        loop {
+            let mut found: [Completing; FOUND] = [const { None }; FOUND];
+            let mut free = found.iter_mut();
+            let pending = &mut self.pending;
+            let more = search.batch_of_completing(&rcu::read_lock(), |task| {
+                if pending.completes(task::key(task), &task_wait::completes(task)) {
+                    // There are as many places as a batch finds tasks.
+                    if let Some(place) = free.next() {
+                        *place = Some(task.into());
+                    }
+                }
+                true
+            });
+            for task in found.iter_mut().filter_map(Option::take) {
+                if self.graph.index_of(task::key(&task)).is_some() {
+                    continue;
+                }
+                let waits_for = waits_for_lock(&task);
+                self.add(task, None, waits_for);
+            }
+            if !more {
+                break;
+            }
+            cond_resched();
+        }
+        self.pending.follow_barriers();
+        while let Some(found) = self.pending.found() {
+            self.graph.set_waits_for_task(
+                found.waiter,
+                found.wait,
+                found.owner,
+                found.switch_count,
+            );
+        }
     }
 
     /// How many hung tasks had no place.

@@ -74,7 +74,8 @@ use crate::{
             self,
             cond_resched,
             TaskScan, //
-        }, //
+        },
+        task_wait::CompletionWaits, //
     }, //
 };
 use kernel::{
@@ -175,8 +176,9 @@ fn answer_graph_request(
     now: u64,
     timeout: u64,
 ) {
+    let waits = ctx.completion_waits;
     if let Some(request) = ctx.graph_requests.take() {
-        let graph = graph_of(table, now, timeout);
+        let graph = graph_of(table, waits, now, timeout);
         let answer = graph.and_then(|(graph, hung)| graph.answer(request, hung));
         ctx.graph_requests.answer(answer);
     }
@@ -186,10 +188,11 @@ fn answer_graph_request(
 #[inline(never)]
 fn graph_of(
     table: &Table<Entries, Buckets>,
+    waits: CompletionWaits,
     now: u64,
     timeout: u64,
 ) -> Result<(HungTaskGraph, u64)> {
-    let mut graph = HungTaskGraph::new(table.len())?;
+    let mut graph = HungTaskGraph::new(table.len(), waits)?;
     let mut hung: u64 = 0;
     let mut looked_at: u32 = 0;
     for entry in table.entries() {
@@ -451,7 +454,7 @@ impl TrackedTasks {
             }
             if is_grouped {
                 if self.causes.is_none() && may_allocate {
-                    self.causes = RootCauses::new(tracked_tasks).ok();
+                    self.causes = RootCauses::new(tracked_tasks, ctx.completion_waits).ok();
                     may_allocate = self.causes.is_some();
                 }
                 if let (Some(causes), Some(task)) = (&mut self.causes, &entry.task) {
@@ -538,6 +541,7 @@ impl TrackedTasks {
             age: tracked.age(now),
             first,
             blocker,
+            waits_for_task: None,
             owner_is_shown,
             details: Details {
                 key: task::key(task) as u64,

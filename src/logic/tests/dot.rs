@@ -15,6 +15,7 @@ use vigil_logic::{
     dot::{self, DotTask, Owner, Selection, MAX_TASKS, MAX_TEXT},
     hung_task::table::buckets_for,
     task::{Comm, TaskId},
+    task_wait::TaskWait,
     wait_graph::{Node, WaitGraph, WaitsFor},
 };
 
@@ -176,6 +177,39 @@ digraph vigil {
 fn nothing_is_hung() {
     let drawn = draw(&graph(&[]), 10);
     assert!(drawn.nodes.is_empty() && drawn.edges.is_empty());
+}
+
+/// A task that another one waits for by no lock has an edge, too. If it is not in the graph, the place is.
+#[test]
+fn waits_for_tasks() {
+    let waits = |wait, owner, stack| WaitsFor::Task {
+        wait,
+        owner,
+        switch_count: 0,
+        stack,
+    };
+    let graph = graph(&[
+        (1, Some(4), waits(TaskWait::Work, 2, 7)),
+        (2, Some(3), lock(0xa0, 1)),
+        (3, Some(2), waits(TaskWait::KthreadStop, 4, 8)),
+        (4, None, WaitsFor::Nothing),
+        (5, Some(1), waits(TaskWait::Vfork, 6, 9)),
+    ]);
+    let drawn = draw(&graph, 10);
+    let edge = |key| {
+        let id = of_task(&drawn, key);
+        drawn.edges.iter().find(|edge| edge.0 == id).unwrap()
+    };
+    assert_eq!(edge(1).1, of_task(&drawn, 2));
+    assert_eq!(
+        (&*edge(1).2["label"], &*edge(1).2["color"]),
+        ("work", "red")
+    );
+    assert_eq!(edge(3).1, of_task(&drawn, 4));
+    assert_eq!(edge(3).2["label"], "kthread_stop()");
+    assert!(!edge(3).2.contains_key("style") && !edge(3).2.contains_key("color"));
+    assert_eq!(drawn.nodes[&edge(5).1]["label"], "a place in the code");
+    assert!(!edge(5).2.contains_key("label"));
 }
 
 /// An owner that is only likely to hold the lock has a dashed edge.

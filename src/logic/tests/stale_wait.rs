@@ -7,7 +7,7 @@ mod common;
 use proptest::prelude::*;
 use vigil_logic::{
     blocker::LockKind,
-    stale_wait::{check, LockWait, Stale, StaleNote},
+    stale_wait::{check, check_task, LockWait, Stale, StaleNote},
     task::{Comm, TaskId},
 };
 
@@ -40,6 +40,21 @@ proptest! {
     }
 }
 
+/// A task that has not run waits for what it did; the other one may be gone for a moment before.
+#[test]
+fn waits_for_tasks() {
+    for (same, asleep, exited, expected) in [
+        (true, true, false, None),
+        (true, true, true, Some(Stale::OwnerExited)),
+        (false, true, false, Some(Stale::OtherWait)),
+        (false, true, true, Some(Stale::OtherWait)),
+        (true, false, true, Some(Stale::Awake)),
+        (false, false, false, Some(Stale::Awake)),
+    ] {
+        assert_eq!(check_task(same, asleep, exited), expected);
+    }
+}
+
 #[test]
 fn notes() {
     let mut comm = [0; 16];
@@ -48,7 +63,10 @@ fn notes() {
         comm: Comm::new(comm),
         pid: 7,
     };
-    let note = |stale, kind, owner| StaleNote { stale, kind, owner }.to_string();
+    let note = |stale, kind, owner| {
+        let kind = Some(kind);
+        StaleNote { stale, kind, owner }.to_string()
+    };
     for (stale, owner, expected) in [
         (Stale::Awake, None, " (stale: it has woken up)"),
         (

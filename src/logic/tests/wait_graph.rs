@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use vigil_logic::{
     blocker::LockKind,
     hung_task::table::buckets_for,
+    task_wait::TaskWait,
     wait_graph::{GraphFull, Node, Root, RootCause, RootKind, WaitGraph, WaitsFor},
 };
 
@@ -91,6 +92,21 @@ fn follow(tasks: &HashMap<usize, Task>, start: usize) -> (End, u32, Vec<usize>) 
                 }
                 _ => return (End::Lock(address), depth + 1, met),
             },
+            WaitsFor::Task { owner, stack, .. } => match tasks.get(&owner) {
+                Some(owner) => {
+                    if let Some(place) = met.iter().position(|key| *key == owner.key) {
+                        let mut cycle = met[place..].to_vec();
+                        let least = (0..cycle.len()).min_by_key(|n| cycle[*n]).unwrap();
+                        cycle.rotate_left(least);
+                        met.truncate(place + 1);
+                        return (End::Deadlock(cycle), place as u32, met);
+                    }
+                    at = *owner;
+                }
+                // As if nothing were known but the stack.
+                None if at.age.is_some() && stack != 0 => return (End::Stack(stack), depth, met),
+                None => return (End::Task(at.key), depth, met),
+            },
             WaitsFor::Stack(key) if at.age.is_some() && key != 0 => {
                 return (End::Stack(key), depth, met)
             }
@@ -158,6 +174,7 @@ fn check(graph: &Graph, tasks: &[Task]) {
         };
         let lock = last_waiter.map_or(0, |key| match by_key[key].waits_for {
             WaitsFor::Lock { address, .. } => address,
+            WaitsFor::Task { .. } => 0,
             other => panic!("{other:?}"),
         });
         assert_eq!(cause.lock, lock);
@@ -211,11 +228,10 @@ fn check(graph: &Graph, tasks: &[Task]) {
         assert_eq!(node.depth(), depth);
         assert_eq!(graph.chain(index).map(key).collect::<Vec<_>>(), chain);
         let owner = match node.waits_for() {
-            WaitsFor::Lock { owner, .. } if owner != 0 && by_key.contains_key(&owner) => {
-                Some(owner)
-            }
+            WaitsFor::Lock { owner, .. } | WaitsFor::Task { owner, .. } => Some(owner),
             _ => None,
         };
+        let owner = owner.filter(|owner| *owner != 0 && by_key.contains_key(owner));
         assert_eq!(graph.owner_of(index).map(key), owner);
         let place = expected.iter().position(|expected| expected.end == end);
         assert_eq!(graph.cause_of(index), place.map(|place| causes[place]));
@@ -263,9 +279,20 @@ fn waits_for(tasks: usize) -> impl Strategy<Value = WaitsFor> {
         kind,
         owner,
     });
+    let other = prop_oneof![
+        8 => (0..tasks).prop_map(nth_key),
+        1 => (500..503usize).prop_map(nth_key),
+    ];
+    let other = (other, 0..4u64).prop_map(|(owner, stack)| WaitsFor::Task {
+        wait: TaskWait::Work,
+        owner,
+        switch_count: 1,
+        stack,
+    });
     prop_oneof![
         1 => Just(WaitsFor::Nothing),
         1 => (0..4u64).prop_map(WaitsFor::Stack),
+        2 => other,
         6 => lock,
     ]
 }
@@ -355,7 +382,7 @@ proptest! {
         }
         prop_assert_eq!(graph.left_out(), 0);
         let missing = added.iter().filter_map(|task| match task.waits_for {
-            WaitsFor::Lock { owner, .. } if owner != 0 => Some(owner),
+            WaitsFor::Lock { owner, .. } | WaitsFor::Task { owner, .. } if owner != 0 => Some(owner),
             _ => None,
         });
         let missing = missing.filter(|owner| graph.index_of(*owner).is_none()).count();
@@ -685,4 +712,61 @@ fn the_search_for_owners_ends() {
     graph.clear();
     graph.add_task(64, Some(1), lock(8, 128)).unwrap();
     assert_eq!(graph.next_unsampled_owner(), Some(128));
+}
+
+/// A wait for a task that becomes known later is as one that was known at first; a lock stays.
+#[test]
+fn a_task_that_is_waited_for() {
+    let waits_for_task = |wait, owner, stack| WaitsFor::Task {
+        wait,
+        owner,
+        switch_count: 7,
+        stack,
+    };
+    let mut graph = graph(10);
+    let holder = graph.add_task(64, Some(9), WaitsFor::Stack(5)).unwrap();
+    let worker = graph.add_task(128, Some(8), lock(SLAB, 64)).unwrap();
+    graph.resolve();
+    assert_eq!(graph.causes().next().unwrap().root.kind(), RootKind::Stack);
+    graph.set_waits_for_task(holder, TaskWait::Work, 128, 7);
+    graph.set_waits_for_task(worker, TaskWait::Work, 64, 7);
+    assert!(graph.causes().next().is_none());
+    graph.resolve();
+    let node = |index: usize| graph.node(index).unwrap().waits_for();
+    assert_eq!(node(holder), waits_for_task(TaskWait::Work, 128, 5));
+    assert_eq!(node(worker), lock(SLAB, 64));
+    let cause = only_cause(&graph);
+    assert_eq!(
+        cause.root,
+        Root::Deadlock {
+            first: holder,
+            length: 2
+        }
+    );
+    assert!(graph.cycle(&cause).eq([holder, worker]));
+    // A kworker that flushes its own work.
+    let mut graph = self::graph(10);
+    let own = graph.add_task(64, Some(9), WaitsFor::Stack(5)).unwrap();
+    graph.set_waits_for_task(own, TaskWait::Work, 64, 7);
+    graph.resolve();
+    assert_eq!(
+        only_cause(&graph).root,
+        Root::Deadlock {
+            first: own,
+            length: 1
+        }
+    );
+    // One that is not hung, and waits for one that is.
+    let mut graph = self::graph(10);
+    let hung = graph.add_task(64, Some(9), lock(SLAB, 128)).unwrap();
+    let parent = graph.add_task(128, None, WaitsFor::Nothing).unwrap();
+    let child = graph.add_task(192, Some(3), WaitsFor::Stack(6)).unwrap();
+    graph.set_waits_for_task(parent, TaskWait::Vfork, 192, 7);
+    assert_eq!(graph.next_unsampled_owner(), None);
+    graph.resolve();
+    let cause = only_cause(&graph);
+    assert!(matches!(cause.root, Root::Stack { first, .. } if first == child));
+    assert!(graph.chain(hung).eq([hung, parent, child]));
+    // The last one before the root waits for no lock.
+    assert_eq!((cause.behind, cause.depth, cause.lock), (1, 2, 0));
 }

@@ -218,6 +218,10 @@ pub enum Vigil {
         primitive: String,
         caller: String,
     },
+    TaskWaitsForTask {
+        task: Task,
+        waits: String,
+    },
     TaskWaitsIn {
         task: Task,
         caller: String,
@@ -262,6 +266,23 @@ pub enum Vigil {
     DeadlockGoesOn {
         task: Task,
         owner: Task,
+    },
+    TaskDeadlock {
+        tasks: u32,
+        task: Task,
+        has: String,
+        waits: String,
+    },
+    LikelyTaskDeadlock {
+        tasks: u32,
+        task: Task,
+        has: String,
+        waits: String,
+    },
+    TaskDeadlockGoesOn {
+        task: Task,
+        has: String,
+        waits: String,
     },
     RootTask {
         behind: u32,
@@ -658,6 +679,13 @@ const VIGIL: &[(&str, ReadVigil)] = &[
             caller: v.text("caller")?.to_owned(),
         })
     }),
+    // After the one that says more.
+    (vigil::TaskWaitsForTask::<&str>::TEXT, |v| {
+        Some(Vigil::TaskWaitsForTask {
+            task: vigil_task(v, "task")?,
+            waits: v.text("waits")?.to_owned(),
+        })
+    }),
     (vigil::BlockDevice::<&str>::TEXT, |v| {
         Some(Vigil::BlockDevice {
             name: v.text("name")?.to_owned(),
@@ -715,6 +743,29 @@ const VIGIL: &[(&str, ReadVigil)] = &[
         Some(Vigil::DeadlockGoesOn {
             task: vigil_task(v, "task")?,
             owner: vigil_task(v, "owner")?,
+        })
+    }),
+    (vigil::TaskDeadlock::<&str, &str>::TEXT, |v| {
+        Some(Vigil::TaskDeadlock {
+            tasks: v.number("tasks")?,
+            task: vigil_task(v, "task")?,
+            has: v.text("has")?.to_owned(),
+            waits: v.text("waits")?.to_owned(),
+        })
+    }),
+    (vigil::LikelyTaskDeadlock::<&str, &str>::TEXT, |v| {
+        Some(Vigil::LikelyTaskDeadlock {
+            tasks: v.number("tasks")?,
+            task: vigil_task(v, "task")?,
+            has: v.text("has")?.to_owned(),
+            waits: v.text("waits")?.to_owned(),
+        })
+    }),
+    (vigil::TaskDeadlockGoesOn::<&str, &str>::TEXT, |v| {
+        Some(Vigil::TaskDeadlockGoesOn {
+            task: vigil_task(v, "task")?,
+            has: v.text("has")?.to_owned(),
+            waits: v.text("waits")?.to_owned(),
         })
     }),
     (vigil::RootTask::<&str>::TEXT, |v| {

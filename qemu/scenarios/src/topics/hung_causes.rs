@@ -19,6 +19,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .needs(BLOCKERS)
             .light()
             .all(),
+        Scenario::new("task_deadlocks", task_deadlocks)
+            .needs(BLOCKERS)
+            .light(),
+        Scenario::new("waits_for_tasks", waits_for_tasks)
+            .light()
+            .all(),
         Scenario::new("more_roots", more_roots)
             .needs(BLOCKERS)
             .light()
@@ -225,6 +231,97 @@ fn killable_deadlock(cx: &Cx) -> Verdict {
     ensure!(stacks == tasks, "{stacks:?}, not {tasks:?}: {all:#?}");
     ring_of.end(&vm)?;
     vm.wait_log_after(mark, "^vigil: hung task .* recovered after ", SOON)?;
+    Ok(())
+}
+
+/// A deadlock through a wait that no lock shows: `flush_work()` of work, and `kthread_stop()` of a thread,
+/// that wait for a mutex of who waits for them. Each is named, once, with both tasks and their stacks.
+fn task_deadlocks(cx: &Cx) -> Verdict {
+    let vm = guest(cx, GROUPED)?;
+    for (what, other, waits, duty) in [
+        (
+            "work_deadlock",
+            r"kworker/\S+",
+            "work of ",
+            "has to finish its work",
+        ),
+        (
+            "stop_deadlock",
+            r"prov_no_stop:\d+",
+            "kernel thread ",
+            "has to stop",
+        ),
+    ] {
+        let mark = vm.mark()?;
+        let stall = Stall::start(&vm, what)?;
+        let victim = regex::escape(&who(&vm, stall.victim())?);
+        wait_report(&vm, mark, stall.victim())?;
+        finish_look(&vm)?;
+        let log = first_check(&vm, mark)?;
+        let begin = "^vigil: (?:deadlock of 2: |  )";
+        let stop = if duty == "has to stop" {
+            " to stop"
+        } else {
+            ""
+        };
+        for line in [
+            format!("{begin}{victim}, which holds mutex [0-9a-f]{{16}}, waits for {waits}{other}{stop}$"),
+            format!("{begin}{other}, which {duty}, waits for mutex [0-9a-f]{{16}}, held by {victim}$"),
+            // What its own report says.
+            format!("^vigil: task {victim} waits for {waits}{other}{stop}$"),
+        ] {
+            let form = Regex::new(&line)?;
+            let count = log.iter().filter(|line| form.is_match(&line.text)).count();
+            ensure!(count == 1, "{what}: {count} of {line}: {log:#?}");
+        }
+        ensure!(lines_of(&log, "deadlock of 2: ").len() == 1, "{log:#?}");
+        let all = reports(&log)?;
+        ensure!(all.len() == 2, "{what}: {all:#?}");
+        for report in &all {
+            report.well_formed(&vm)?;
+        }
+        let mark = vm.mark()?;
+        stall.end(&vm)?;
+        vm.wait_log_after(mark, "^vigil: hung task .* recovered after ", SOON)?;
+    }
+    Ok(())
+}
+
+/// The other side of a wait that no lock shows is named, with its stack, and has its place in the graph.
+fn waits_for_tasks(cx: &Cx) -> Verdict {
+    let vm = guest(cx, GROUPED)?;
+    for (what, waits, label, function) in [
+        ("work", r"work of kworker/\S+", "work", "slow_work_fn"),
+        (
+            "kthread_stop",
+            r"kernel thread prov_no_stop:\d+ to stop",
+            "kthread_stop()",
+            "does_not_stop",
+        ),
+    ] {
+        let mark = vm.mark()?;
+        let stall = Stall::start(&vm, what)?;
+        let victim = regex::escape(&who(&vm, stall.victim())?);
+        wait_report(&vm, mark, stall.victim())?;
+        vm.wait_log_after(
+            mark,
+            &format!("^vigil: task {victim} waits for {waits}$"),
+            SOON,
+        )?;
+        finish_look(&vm)?;
+        let all = reports(&first_check(&vm, mark)?)?;
+        ensure!(all.len() == 1, "{what}: {all:#?}");
+        all[0].well_formed(&vm)?;
+        ensure!(all[0].mentions(function), "{what}: {all:#?}");
+        let graph = vm.read("/sys/kernel/debug/vigil/waitgraph.dot")?;
+        let edge = Regex::new(&format!(
+            r#"t\d+ -> t\d+ \[label="{}"\]"#,
+            regex::escape(label)
+        ))?;
+        ensure!(edge.is_match(&graph), "{what}: {graph}");
+        stall.end(&vm)?;
+        vm.wait_log_after(mark, "^vigil: hung task .* recovered after ", SOON)?;
+    }
     Ok(())
 }
 

@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 34] = sources![
+const SOURCES: [(&str, &str); 35] = sources![
     "backtrace",
     "blkdev",
     "buffer",
@@ -58,6 +58,7 @@ const SOURCES: [(&str, &str); 34] = sources![
     "sysfs",
     "taint",
     "task",
+    "task_wait",
     "touch",
     "utsname",
     "watchdog_timer",
