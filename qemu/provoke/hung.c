@@ -15,7 +15,8 @@
  * look at (the stall holds a reference), and the flag bit for waiters stays.
  * On PREEMPT_RT a mutex is an rtmutex with priority inheritance, whose owner
  * cannot be taken out like this, and which detects the cycle and parks the
- * task: those kinds are refused there.
+ * task: those kinds are refused there, but for abba_killable, which a signal
+ * ends. Its victims have the same priority, and the kernel does not see the cycle.
  *
  * Hiding locks from lockdep. Cycles and orphans are what lockdep is there to
  * complain about. prov_forget() tells it that the lock is released while it is
@@ -335,6 +336,8 @@ static int abba_killable_victim(struct prov_thread *t)
 	struct prov_stall *s = t->stall;
 	struct mutex *m = s->priv;
 
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		allow_signal(SIGKILL);
 	if (is_behind(s, t->idx)) {
 		if (prov_barrier(t))
 			mutex_victim(t);
@@ -349,6 +352,11 @@ static void abba_killable_release(struct prov_stall *s)
 
 	if (!s->went)
 		return;
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		/* The others get what this one has then, one after the other. */
+		send_sig(SIGKILL, s->victims[0].task, 1);
+		return;
+	}
 	/* As above. Two wait for mutex 0, and one hands it on to the other. */
 	prov_disown(s, &m[0]);
 	wake_victims(s);
@@ -1128,7 +1136,7 @@ const struct prov_kind prov_hung_kinds[] = {
 	}, {
 		.name = "abba_killable", .tag = "abba_k", .max_count = 50, .def_count = 3,
 		.help = "the same, TASK_KILLABLE, but for the last victim: it waits behind them",
-		.flags = PROV_BARRIER | PROV_NOT_RT,
+		.flags = PROV_BARRIER,
 		.state = TASK_KILLABLE,
 		.last_state = TASK_UNINTERRUPTIBLE,
 		.plan = abba_killable_plan,

@@ -43,11 +43,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// What all kinds of locks are recorded with that tasks wait for.
 const BLOCKERS: &str = "CONFIG_DETECT_HUNG_TASK_BLOCKER";
 
-const GROUPED: &str =
+pub(super) const GROUPED: &str =
     "hung_task_report=grouped hung_task_timeout_secs=2 hung_task_check_interval_secs=1";
 
 /// Lines of vigil's own in a log that begin so, without that.
-fn lines_of<'a>(log: &'a [LogLine], begin: &str) -> Vec<&'a str> {
+pub(super) fn lines_of<'a>(log: &'a [LogLine], begin: &str) -> Vec<&'a str> {
     log.iter()
         .filter(|line| line.facility == 0)
         .filter_map(|line| line.text.strip_prefix("vigil: ")?.strip_prefix(begin))
@@ -55,7 +55,7 @@ fn lines_of<'a>(log: &'a [LogLine], begin: &str) -> Vec<&'a str> {
 }
 
 /// What was logged in the check that gave the first report, and not when that is repeated.
-fn first_check(vm: &Vm, mark: Mark) -> anyhow::Result<Vec<LogLine>> {
+pub(super) fn first_check(vm: &Vm, mark: Mark) -> anyhow::Result<Vec<LogLine>> {
     let mut log = vm.dmesg_after(mark)?;
     let began = reports(&log)?.first().context("no report")?.time;
     // Repeated after a timeout.
@@ -64,7 +64,7 @@ fn first_check(vm: &Vm, mark: Mark) -> anyhow::Result<Vec<LogLine>> {
 }
 
 /// Who waits for whom, from the lines of a deadlock: "A:1 holds X and waits for Y, held by B:2".
-fn edges(log: &[LogLine]) -> anyhow::Result<BTreeSet<(String, String)>> {
+pub(super) fn edges(log: &[LogLine]) -> anyhow::Result<BTreeSet<(String, String)>> {
     let form = Regex::new(
         r"^vigil: (?:(?:likely )?deadlock of \d+: |  )(\S+) holds (.+) [0-9a-f]{16} and waits for (.+) [0-9a-f]{16}, held by (\S+)$",
     )?;
@@ -76,7 +76,7 @@ fn edges(log: &[LogLine]) -> anyhow::Result<BTreeSet<(String, String)>> {
 }
 
 /// The edges of a stall in which each victim waits for the next, and the last one for the first.
-fn ring(vm: &Vm, stall: &Stall) -> anyhow::Result<BTreeSet<(String, String)>> {
+pub(super) fn ring(vm: &Vm, stall: &Stall) -> anyhow::Result<BTreeSet<(String, String)>> {
     let next = stall.victims.iter().cycle().skip(1);
     let pairs = stall.victims.iter().zip(next);
     pairs

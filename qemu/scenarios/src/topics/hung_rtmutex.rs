@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tasks stuck on real-time mutexes, and on the locks that are made of them with PREEMPT_RT.
 
+use super::hung_causes::{edges, first_check, lines_of, ring, GROUPED};
 use super::hung_stall::{
-    finish_look, guest, only_reports, report_on, wait_report, who, Stall, PROVOKE,
+    finish_look, guest, only_reports, report_on, wait_report, who, Stall, PROVOKE, SOON,
 };
 use crate::prelude::*;
 
@@ -13,6 +14,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .core()
             .light(),
         Scenario::new("every_lock_of_rt", every_lock_of_rt)
+            .needs("CONFIG_PREEMPT_RT")
+            .light(),
+        Scenario::new("deadlock", deadlock)
             .needs("CONFIG_PREEMPT_RT")
             .light(),
         Scenario::new("rtlock_in_time", rtlock_in_time)
@@ -94,6 +98,28 @@ fn every_lock_of_rt(cx: &Cx) -> Verdict {
             report.stacks()
         );
     }
+    Ok(())
+}
+
+/// A deadlock of mutexes that the kernel does not find by itself, since its tasks have the same priority,
+/// is named through the owners of the real-time mutexes.
+fn deadlock(cx: &Cx) -> Verdict {
+    let vm = guest(cx, GROUPED)?;
+    let mark = vm.mark()?;
+    let mut ring_of = Stall::start(&vm, "abba_killable count=4")?;
+    let behind = ring_of.victims.pop().context("no victims")?;
+    wait_report(&vm, mark, behind)?;
+    finish_look(&vm)?;
+    let log = first_check(&vm, mark)?;
+    let found = lines_of(&log, "deadlock of ");
+    ensure!(
+        found.len() == 1 && found[0].starts_with("3:") && found[0].contains(" holds rt_mutex "),
+        "{log:#?}"
+    );
+    let (found, expected) = (edges(&log)?, ring(&vm, &ring_of)?);
+    ensure!(found == expected, "{found:?}, not {expected:?}");
+    ring_of.end(&vm)?;
+    vm.wait_log_after(mark, "^vigil: hung task .* recovered after ", SOON)?;
     Ok(())
 }
 
