@@ -214,6 +214,36 @@ fn a_clock_that_stands_still() {
     );
 }
 
+/// What looks like the name of a back end, or nearly.
+fn backendish() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop::sample::select(&["auto", "perf", "buddy", ",", " ", "\n", "p", "0"][..]);
+    prop_oneof![
+        4 => prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat().into_bytes()),
+        1 => any::<Vec<u8>>(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(common::config())]
+
+    /// Words with commas between them: `auto` alone, the two others each once, or nothing.
+    #[test]
+    fn only_back_ends_are_read(text in backendish()) {
+        let all = std::str::from_utf8(&text).unwrap_or("?");
+        let blank = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0c');
+        let mut words: Vec<&str> = all.trim_matches(blank).split(',').collect();
+        words.sort_unstable();
+        let expected = match words[..] {
+            [""] | ["auto"] => Some(Backend::Auto),
+            ["perf"] => Some(Backend::Perf),
+            ["buddy"] => Some(Backend::Buddy),
+            ["buddy", "perf"] => Some(Backend::Both),
+            _ => None,
+        };
+        prop_assert_eq!(Backend::parse(&text), expected, "{:?}", all);
+    }
+}
+
 #[test]
 fn who_finds_them() {
     use Backend::{Auto, Both, Buddy, Perf};
