@@ -64,7 +64,7 @@ help:
 ##   KDIR=PATH       with no target: build against a tree of your own, with the rustc that
 ##                   built it (RUSTC=PATH if it is not the first in PATH)
 ##   measure         cost and lateness, compared with the in-tree detectors; all, or
-##                   PART=looks, lateness, heartbeat or nmis
+##                   PART=looks, lateness, heartbeat, nmis or causes
 ##   check           formatting, lints, generated files, where unsafe code is, layers, words
 ##   fmt, ffi, docs  write what check compares: formatted sources, src/sys/ffi.rs,
 ##                   docs/knobs.md, docs/status.md and scripts/messages.json

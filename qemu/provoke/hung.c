@@ -197,21 +197,35 @@ static void mutex_disown_release(struct prov_stall *s)
 }
 
 /*
- * Victim i holds mutex i and waits for mutex i + 1; the holder has the last.
+ * The first victims, as many as there are locks, are a chain: victim i holds
+ * mutex i and waits for mutex i + 1; the holder has the last. The others wait
+ * for one of the mutexes 1 to locks, in turn.
  */
+static unsigned int chain_locks(struct prov_stall *s)
+{
+	unsigned int locks = s->args.locks;
+
+	return locks && locks < s->args.count ? locks : s->args.count;
+}
+
+static struct mutex *chain_next(struct prov_stall *s, unsigned int idx)
+{
+	return (struct mutex *)s->priv + idx % chain_locks(s) + 1;
+}
+
 static int chain_prepare(struct prov_stall *s)
 {
-	return mutex_prepare_n(s, s->args.count + 1);
+	return mutex_prepare_n(s, chain_locks(s) + 1);
 }
 
 static unsigned long chain_blocker(struct prov_stall *s, unsigned int idx)
 {
-	return (unsigned long)((struct mutex *)s->priv + idx + 1) | BLOCKER_TYPE_MUTEX;
+	return (unsigned long)chain_next(s, idx) | BLOCKER_TYPE_MUTEX;
 }
 
 static void chain_holder(struct prov_thread *t)
 {
-	struct mutex *m = (struct mutex *)t->stall->priv + t->stall->args.count;
+	struct mutex *m = (struct mutex *)t->stall->priv + chain_locks(t->stall);
 
 	mutex_lock(m);
 	prov_hold(t);
@@ -220,20 +234,30 @@ static void chain_holder(struct prov_thread *t)
 
 static int chain_victim(struct prov_thread *t)
 {
-	struct mutex *own = (struct mutex *)t->stall->priv + t->idx;
-	struct mutex *next = own + 1;
+	struct mutex *next = chain_next(t->stall, t->idx);
+	struct mutex *own = NULL;
 
-	mutex_lock(own);
-	prov_forget(own);
+	if (t->idx < chain_locks(t->stall)) {
+		own = (struct mutex *)t->stall->priv + t->idx;
+		mutex_lock(own);
+		prov_forget(own);
+	}
 	if (prov_barrier(t)) {
 		prov_waiting(t);
 		mutex_lock(next);
 		mutex_unlock(next);
 	}
-	prov_recall(own);
-	mutex_unlock(own);
+	if (own) {
+		prov_recall(own);
+		mutex_unlock(own);
+	}
 	return 0;
 }
+
+static const struct prov_key chain_keys[] = {
+	{ "locks", offsetof(struct prov_args, locks), 0, 50, 0 },
+	{}
+};
 
 /*
  * A cycle: victim i holds mutex i and waits for mutex (i + 1) % count; a single
@@ -1098,9 +1122,10 @@ const struct prov_kind prov_hung_kinds[] = {
 		.victim = stop_deadlock_victim,
 		.release = lock_and_wait_release,
 	}, {
-		.name = "chain", .tag = "chain", .max_count = 50, .def_count = 3,
-		.help = "mutexes: each victim waits for the next, the last for the holder",
+		.name = "chain", .tag = "chain", .max_count = 1000, .def_count = 3,
+		.help = "mutexes: each waits for the next, the last for the holder, others for one",
 		.flags = PROV_BARRIER,
+		.keys = chain_keys,
 		.state = TASK_UNINTERRUPTIBLE,
 		.prepare = chain_prepare,
 		.holder = chain_holder,

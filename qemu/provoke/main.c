@@ -34,6 +34,7 @@
  *   id=1..49999    the stall's id; without it, one from 50000 upwards
  *   name=COMM      comm of the victims, 1 to 15 bytes, taken literally but for
  *                  the escapes of string_unescape(): \x20 is a space
+ *   locks=N        how many mutexes a chain has; 0: as many as victims
  *   ms=N           length of a nap, of the stall of a CPU, or of a turn in a
  *                  convoy
  *   cpu=N cpus=LIST but=LIST   the CPUs to stall, or those not to stall

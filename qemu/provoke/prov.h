@@ -119,6 +119,7 @@ struct prov_kind {
 struct prov_args {
 	unsigned int secs;
 	unsigned int count;
+	unsigned int locks;
 	unsigned int ms;
 	unsigned int gap_ms;
 	unsigned int touch_ms;

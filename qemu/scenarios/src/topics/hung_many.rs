@@ -12,6 +12,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .not_with("CONFIG_PREEMPT_RT", "with rtlocks each check scans")
             .limit(secs(480)),
         Scenario::new("thousands_are_stuck", thousands_are_stuck),
+        Scenario::new("cost_of_10000", cost_of_10000)
+            .not_with("CONFIG_KASAN", "each access is checked")
+            .limit(secs(900))
+            .all(),
     ]
 }
 
@@ -168,4 +172,76 @@ fn sum_is_off(cx: &Cx) -> Verdict {
         "reported {late} s late"
     );
     Ok(())
+}
+
+/// How many instructions the thread may take to find and print the root causes of 10,000 hung
+/// tasks: 100 ms at a billion a second, which is slow for a machine with so many tasks.
+const MOST_INSTRUCTIONS: u64 = 100_000_000;
+
+/// Ten times a thousand tasks that wait for ten locks, the owners of which wait for each other: ten
+/// reports, in a check that takes so many instructions and short RCU sections. `make measure
+/// PART=causes` says how many.
+fn cost_of_10000(cx: &Cx) -> Verdict {
+    let config = cx
+        .config()
+        .mem_mib(2048)
+        .time_is_instructions()
+        .append("loglevel=1 log_buf_len=4M")
+        .boot_limit(secs(300));
+    let vm = cx.boot_with(config)?;
+    vm.sh_ok("sysctl -qw kernel.threads-max=100000 kernel.pid_max=100000")?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    let (timeout, interval) = (100, 30);
+    vm.load(&format!(
+        "hung_task_timeout_secs=0 hung_task_check_interval_secs={interval} hung_task_report=grouped"
+    ))?;
+    for _ in 0..10 {
+        Stall::start(&vm, "chain count=1000 locks=10")?;
+    }
+    let mark = vm.mark()?;
+    vm.set_knob("hung_task_timeout_secs", timeout)?;
+    // The clock skips time in which the guest is idle. One check comes within the ten seconds: the
+    // one that is made because the tasks are due.
+    vm.sh_ok(&format!("sleep {}", timeout - 5))?;
+    let (before, checks) = (run_time(&vm)?, all_checks(&vm)?);
+    vm.sh_ok("sleep 10")?;
+    let spent = run_time(&vm)? - before;
+    let status = Status::read(&vm)?;
+    ensure!(
+        status.number(key::hung_task::HUNG_TASKS)? == 10_000 && all_checks(&vm)? == checks + 1,
+        "{status}"
+    );
+    let log = vm.dmesg_after(mark)?;
+    let causes = log
+        .iter()
+        .filter(|line| line.text.contains("1000 hung tasks wait behind prov_hold/"))
+        .filter(|line| line.text.ends_with("longest chain 10"));
+    ensure!(causes.count() == 10, "{log:#?}");
+    ensure!(spent < MOST_INSTRUCTIONS, "{spent} instructions");
+    let section = status.number(key::hung_task::LONGEST_RCU_SECTION_NS)?;
+    ensure!(
+        section <= 2_000_000,
+        "{section} instructions in an RCU section"
+    );
+    println!("hung_many::cost_of_10000: {spent} instructions, {section} in an RCU section");
+    Ok(())
+}
+
+/// For how long vigil's thread has run, in nanoseconds.
+fn run_time(vm: &Vm) -> anyhow::Result<u64> {
+    let stat = vm.sh_ok(
+        "cat /proc/$(ps -e -o pid=,comm= | awk '$2 == \"vigild/hung\" { print $1 }')/schedstat",
+    )?;
+    let run = stat
+        .split_whitespace()
+        .next()
+        .context("an empty schedstat")?;
+    Ok(run.parse()?)
+}
+
+/// How many checks there were, of both kinds.
+fn all_checks(vm: &Vm) -> anyhow::Result<u64> {
+    let status = Status::read(vm)?;
+    let [all, due] = [key::hung_task::CHECKS, key::hung_task::TRACKED_ONLY_CHECKS];
+    Ok(status.number(all)? + status.number(due)?)
 }
