@@ -34,6 +34,7 @@ mod ktap;
 mod machine;
 mod outcome;
 mod prelude;
+mod readers;
 mod report;
 mod runner;
 mod scenario;

@@ -35,6 +35,7 @@ mod lockup_hotplug;
 mod lockup_pause;
 mod lockup_stall;
 mod lockup_suspend;
+mod log_readers;
 mod module;
 mod panics;
 mod reports;
@@ -77,6 +78,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("lockup_hotplug", lockup_hotplug::scenarios()),
         ("lockup_pause", lockup_pause::scenarios()),
         ("lockup_suspend", lockup_suspend::scenarios()),
+        ("log_readers", log_readers::scenarios()),
         ("module", module::scenarios()),
         ("panics", panics::scenarios()),
         ("smoke", smoke::scenarios()),
