@@ -88,7 +88,7 @@ macro_rules! knob_table {
             }
             words {
                 (hung_task_report, HungTaskReport, HungTaskReportMode::WORDS,
-                 "How hung tasks are reported: mainline (each task, as the kernel's own detector does) or grouped (one report for each root cause, the tasks behind it in a line each)")
+                 "How hung tasks are reported: grouped (one report for each root cause, the tasks behind it in a line each) or mainline (each task, as the kernel's own detector does)")
             }
             rules {
                 (hung_task_ignore, HungTaskIgnore,
@@ -277,21 +277,21 @@ pub const COUNT: usize = KNOBS.len();
 /// How hung tasks are reported: `hung_task_report`, a variant for each word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HungTaskReportMode {
-    /// Each task, as the kernel's own detector does.
-    Mainline,
     /// One report for each root cause, the tasks behind it in a line each.
     Grouped,
+    /// Each task, as the kernel's own detector does.
+    Mainline,
 }
 
 impl HungTaskReportMode {
     /// The words of the knob, in the order of the variants.
-    pub const WORDS: &'static [&'static str] = &["mainline", "grouped"];
+    pub const WORDS: &'static [&'static str] = &["grouped", "mainline"];
 
-    /// From the knob's value, the index of the word. An unknown index is [`Self::Mainline`].
+    /// From the knob's value, the index of the word. An unknown index is [`Self::Grouped`].
     pub const fn from_index(index: i64) -> Self {
         match index {
-            1 => Self::Grouped,
-            _ => Self::Mainline,
+            1 => Self::Mainline,
+            _ => Self::Grouped,
         }
     }
 }

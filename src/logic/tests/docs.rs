@@ -130,14 +130,19 @@ these:
   the timeout more.
 - `hung_task_detect_count` counts each stall once. The kernel's counts a stall again at each check
   for as long as it lasts.
-- A stall that lasts is reported again after each further timeout. The kernel's detector reports it
-  at each check, which is the same only where the interval is the timeout.
+- One report is given for each root cause, and the tasks behind it have a line each. It is given
+  again when the cause has lasted for one timeout more, two, four and so on, and when ten times as
+  many tasks are hung ([reports](reports.md)). With `hung_task_report=mainline` each task has a
+  report, again after each further timeout. The kernel's detector reports each task at each check,
+  which is the same only where the interval is the timeout.
 - `hung_task_check_count`: where a scan had to stop, the next one continues. The kernel's begins
   with the first task again, so that tasks beyond the count are never checked. Tasks that are
   tracked already are checked in any case, unless the count is 0.
 - `hung_task_warnings`: each report takes one, as the kernel's does. But reports that repeat, and
-  tasks that wait for a lock that another report was about, only borrow: when there are none left,
-  the first report of a new cause gets one back. So as many causes are reported as the knob said.
+  with `hung_task_report=mainline` those on tasks that wait for a lock that a report was about, only
+  borrow: when there are none left, the first report of a new cause gets one back. So as many causes
+  are reported as the knob said. A root cause that was not, for want of warnings, is reported
+  when the knob is written, if it is still there. Hung tasks are counted in any case.
 - `hung_task_sys_info`: an unknown word is an error, as is an empty one. The kernel's ignores an
   unknown one, and whatever follows an empty one.
 - Two numbers in one write are an error. The kernel takes the first.

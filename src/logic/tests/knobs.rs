@@ -58,7 +58,7 @@ const GAUGES: [&str; 5] = [
     "stuck_cpus_now",
 ];
 /// The knobs that are a word, with their words; the first is the default.
-const WORD_KNOBS: [(&str, &[&str]); 1] = [(REPORT, &["mainline", "grouped"])];
+const WORD_KNOBS: [(&str, &[&str]); 1] = [(REPORT, &["grouped", "mainline"])];
 const REPORT: &str = "hung_task_report";
 const RULES: [&str; 2] = ["hung_task_ignore", "hung_task_panic_only"];
 const LISTS: [&str; 3] = [LIST, "softlockup_sys_info", "hardlockup_sys_info"];
@@ -489,16 +489,16 @@ fn the_words_of_the_hung_task_report() {
     use HungTaskReportMode::{Grouped, Mainline};
     let knob = knob(REPORT);
     assert_eq!(knob.id, Knob::HungTaskReport);
-    let modes = [("mainline", Mainline), ("grouped", Grouped)];
+    let modes = [("grouped", Grouped), ("mainline", Mainline)];
     assert_eq!(HungTaskReportMode::WORDS, modes.map(|(word, _)| word));
     for (word, mode) in modes {
         let index = knob.parse(word.as_bytes(), 250).expect("a word");
         assert_eq!(index, mode as i64, "{word}");
         assert_eq!(HungTaskReportMode::from_index(index), mode, "{word}");
     }
-    assert_eq!(HungTaskReportMode::from_index(knob.default()), Mainline);
+    assert_eq!(HungTaskReportMode::from_index(knob.default()), Grouped);
     for index in [-1, 2, i64::MIN, i64::MAX] {
-        assert_eq!(HungTaskReportMode::from_index(index), Mainline, "{index}");
+        assert_eq!(HungTaskReportMode::from_index(index), Grouped, "{index}");
     }
 }
 

@@ -139,7 +139,7 @@ fn main() -> Result<()> {
 /// How many tasks wait for one mutex.
 const CROWD: usize = 1000;
 
-/// Two detectors beside each other where many wait for few: with `hung_task_report=grouped`.
+/// Two detectors beside each other where many wait for few.
 fn culprits() -> Result<()> {
     let config = Config::new("demo-culprits")
         .cpus(4)
@@ -147,14 +147,14 @@ fn culprits() -> Result<()> {
         .append("log_buf_len=64M")
         .limit(Duration::from_secs(600));
     let vm = Vm::boot(config).context("the guest did not boot")?;
-    println!("\nA guest with four CPUs, hung_task_report=grouped, and a timeout of {TIMEOUT} s for both detectors.");
+    println!("\nA guest with four CPUs, and a timeout of {TIMEOUT} s for both detectors.");
     vm.insmod("vigil_provoke.ko", "")?;
     // The console of an emulated machine is slow.
     vm.sh_ok(
         "sysctl -q kernel.printk=1 kernel.hung_task_warnings=-1 kernel.hung_task_timeout_secs=0",
     )?;
     vm.load(&format!(
-        "hung_task_report=grouped hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1"
+        "hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1"
     ))?;
 
     let mark = vm.mark()?;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! With `hung_task_report=grouped`: one report for each root cause of hung tasks, which names what they
+//! With `hung_task_report=grouped`, the default: one report for each root cause of hung tasks, which names what they
 //! wait behind.
 
-use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, who, Stall, SOON};
+use super::hung_stall::{
+    finish_look, guest, mainline_guest, reports, wait_for, wait_report, who, Stall, SOON,
+};
 use crate::prelude::*;
 use regex::Regex;
 use std::collections::BTreeSet;
@@ -43,8 +45,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// What all kinds of locks are recorded with that tasks wait for.
 const BLOCKERS: &str = "CONFIG_DETECT_HUNG_TASK_BLOCKER";
 
-pub(super) const GROUPED: &str =
-    "hung_task_report=grouped hung_task_timeout_secs=2 hung_task_check_interval_secs=1";
+pub(super) const TIMES: &str = "hung_task_timeout_secs=2 hung_task_check_interval_secs=1";
 
 /// Lines of vigil's own in a log that begin so, without that.
 pub(super) fn lines_of<'a>(log: &'a [LogLine], begin: &str) -> Vec<&'a str> {
@@ -87,7 +88,7 @@ pub(super) fn ring(vm: &Vm, stall: &Stall) -> anyhow::Result<BTreeSet<(String, S
 /// Two deadlocks at once: each is named once, with all of its tasks, and who waits behind one of them
 /// belongs to it. Each task of it has its stack in the log. When one is over, that is said, once.
 fn deadlocks(cx: &Cx) -> Verdict {
-    let vm = guest(cx, GROUPED)?;
+    let vm = guest(cx, TIMES)?;
     let mark = vm.mark()?;
     let two = Stall::start(&vm, "abba_mutex count=2")?;
     let five = Stall::start(&vm, "abba count=5")?;
@@ -145,7 +146,7 @@ fn deadlocks(cx: &Cx) -> Verdict {
 fn thousand_behind_one(cx: &Cx) -> Verdict {
     let vm = cx.boot_with(cx.config().mem_mib(2048))?;
     vm.insmod("vigil_provoke.ko", "")?;
-    vm.load(&format!("{GROUPED} hung_task_warnings=-1"))?;
+    vm.load(&format!("{TIMES} hung_task_warnings=-1"))?;
     vm.set_knob("hung_task_timeout_secs", 0)?;
     let stall = Stall::start(&vm, "mutex count=1000")?;
     let holder = who(&vm, stall.holder)?;
@@ -174,7 +175,7 @@ fn thousand_behind_one(cx: &Cx) -> Verdict {
 /// What tasks wait behind in the end, for each kind of it: a task that is not hung, at the end of a
 /// chain; a lock without an owner that is known; a place in the code.
 fn roots(cx: &Cx) -> Verdict {
-    let vm = guest(cx, GROUPED)?;
+    let vm = guest(cx, TIMES)?;
     for (what, root) in [
         ("chain count=30", "30 hung tasks wait behind {holder}, which is not hung: oldest .* longest chain 30"),
         ("sem_orphan count=3", "3 hung tasks wait behind semaphore [0-9a-f]{16}, whose owner is not known: oldest .* longest chain 1"),
@@ -210,7 +211,7 @@ fn roots(cx: &Cx) -> Verdict {
 /// A deadlock of tasks that a signal could end, which are not hung by mainline's rule: it is named in the
 /// report of the task that waits behind it, with the stacks of all.
 fn killable_deadlock(cx: &Cx) -> Verdict {
-    let vm = guest(cx, GROUPED)?;
+    let vm = guest(cx, TIMES)?;
     let mark = vm.mark()?;
     let mut ring_of = Stall::start(&vm, "abba_killable count=4")?;
     let behind = ring_of.victims.pop().context("no victims")?;
@@ -237,7 +238,7 @@ fn killable_deadlock(cx: &Cx) -> Verdict {
 /// A deadlock through a wait that no lock shows: `flush_work()` of work, and `kthread_stop()` of a thread,
 /// that wait for a mutex of who waits for them. Each is named, once, with both tasks and their stacks.
 fn task_deadlocks(cx: &Cx) -> Verdict {
-    let vm = guest(cx, GROUPED)?;
+    let vm = guest(cx, TIMES)?;
     for (what, other, waits, duty) in [
         (
             "work_deadlock",
@@ -289,7 +290,7 @@ fn task_deadlocks(cx: &Cx) -> Verdict {
 
 /// The other side of a wait that no lock shows is named, with its stack, and has its place in the graph.
 fn waits_for_tasks(cx: &Cx) -> Verdict {
-    let vm = guest(cx, GROUPED)?;
+    let vm = guest(cx, TIMES)?;
     for (what, waits, label, function) in [
         ("work", r"work of kworker/\S+", "work", "slow_work_fn"),
         (
@@ -327,7 +328,7 @@ fn waits_for_tasks(cx: &Cx) -> Verdict {
 
 /// Locks whose owner has exited, and a rw-semaphore that both readers and writers wait for.
 fn more_roots(cx: &Cx) -> Verdict {
-    let vm = guest(cx, GROUPED)?;
+    let vm = guest(cx, TIMES)?;
     for (what, root, lines) in [
         (
             "mutex_orphan count=3",
@@ -378,7 +379,7 @@ fn more_roots(cx: &Cx) -> Verdict {
 /// A lock in a module's data is named. Where a `struct lock_class_key` is empty, the compiler may give one
 /// the address of the next variable, and the kernel takes the name of either.
 fn static_lock(cx: &Cx) -> Verdict {
-    let vm = guest(cx, GROUPED)?;
+    let vm = guest(cx, TIMES)?;
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "mutex_static count=2")?;
     let line = format!(
@@ -395,8 +396,7 @@ fn static_lock(cx: &Cx) -> Verdict {
 fn convoy(cx: &Cx) -> Verdict {
     let vm = guest(
         cx,
-        "hung_task_report=grouped hung_task_timeout_secs=1 hung_task_check_interval_secs=1 \
-         hung_task_warnings=-1",
+        "hung_task_timeout_secs=1 hung_task_check_interval_secs=1 hung_task_warnings=-1",
     )?;
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "convoy count=300 ms=10")?;
@@ -418,7 +418,7 @@ fn convoy(cx: &Cx) -> Verdict {
 /// A cause that lasts is reported at twice its age each time, and at once when ten times as many tasks
 /// are behind it.
 fn reported_again(cx: &Cx) -> Verdict {
-    let vm = guest(cx, GROUPED)?;
+    let vm = guest(cx, TIMES)?;
     let mark = vm.mark()?;
     Stall::start(&vm, "completion")?;
     wait_for(&vm, SOON, "three reports", || {
@@ -438,14 +438,17 @@ fn reported_again(cx: &Cx) -> Verdict {
 }
 
 /// `hung_task_warnings` counts causes: five tasks behind one lock take one, and the second cause the
-/// other. Then it is silent.
+/// other, although the first one was reported again and has taken it as a loan. Then it is silent.
 fn warnings_are_for_causes(cx: &Cx) -> Verdict {
-    let vm = guest(cx, &format!("{GROUPED} hung_task_warnings=2"))?;
+    let vm = guest(cx, &format!("{TIMES} hung_task_warnings=2"))?;
     for kind in ["mutex count=5", "sem count=5"] {
         let mark = vm.mark()?;
         Stall::start(&vm, kind)?;
         vm.wait_log_after(mark, "^vigil: 5 hung tasks wait behind ", SOON)
             .with_context(|| kind.to_owned())?;
+        wait_for(&vm, SOON, "no warnings to be left", || {
+            Ok((vm.knob("hung_task_warnings")? == "0").then_some(()))
+        })?;
     }
     let mark = vm.mark()?;
     Stall::start(&vm, "rwsem_writer count=5")?;
@@ -467,7 +470,7 @@ fn warnings_are_for_causes(cx: &Cx) -> Verdict {
 /// From one way to the other and back, while tasks are hung; and a panic comes with the report of
 /// what made it.
 fn switched(cx: &Cx) -> Verdict {
-    let vm = guest(cx, &GROUPED.replace("grouped", "mainline"))?;
+    let vm = mainline_guest(cx, TIMES)?;
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "mutex count=3")?;
     for &pid in &stall.victims {

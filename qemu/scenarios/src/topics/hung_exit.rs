@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tasks that come and go while one is stuck, and pids that come again.
 
-use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, Stall, SOON};
+use super::hung_stall::{
+    finish_look, guest, reports, wait_for, wait_report, Stall, MAINLINE, SOON,
+};
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -20,7 +22,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 fn tasks_exit_all_the_time(cx: &Cx) -> Verdict {
     let vm = guest(
         cx,
-        "hung_task_timeout_secs=3 hung_task_check_interval_secs=1 use_run_queues=0",
+        &format!(
+            "{MAINLINE} hung_task_timeout_secs=3 hung_task_check_interval_secs=1 use_run_queues=0"
+        ),
     )?;
     vm.sh_ok("sysctl -qw kernel.pid_max=500")?;
     let storm =

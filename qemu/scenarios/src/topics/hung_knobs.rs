@@ -4,8 +4,8 @@
 
 use super::{
     hung_stall::{
-        finish_look, first_reports, guest, headline, report_on, reports, wait_for, wait_report,
-        Stall, SOON,
+        finish_look, first_reports, headline, mainline_guest as guest, report_on, reports,
+        wait_for, wait_report, Stall, MAINLINE, SOON,
     },
     reports::panicked,
 };
@@ -333,7 +333,7 @@ fn writes_during_reports(cx: &Cx) -> Verdict {
     let vm = cx.boot_with(cx.config().append("log_buf_len=64M"))?;
     vm.insmod("vigil_provoke.ko", "")?;
     vm.load(&format!(
-        "hung_task_timeout_secs=0 hung_task_warnings=-1 hung_task_panic={stuck}"
+        "{MAINLINE} hung_task_timeout_secs=0 hung_task_warnings=-1 hung_task_panic={stuck}"
     ))?;
     Stall::start(&vm, &format!("threads count={stuck}"))?;
     let mark = vm.mark()?;

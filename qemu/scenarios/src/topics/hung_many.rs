@@ -142,8 +142,9 @@ fn thousands_are_stuck(cx: &Cx) -> Verdict {
     wait_for(&vm, SOON, "5000 to be left", || {
         Ok((Status::read(&vm)?.number(key::hung_task::TRACKED_TASKS)? == 5000).then_some(()))
     })?;
-    // Now all are reported again, which takes a while.
+    // Now each is reported, which takes a while.
     let mark = vm.mark()?;
+    vm.set_knob("hung_task_report", "mainline")?;
     vm.set_knob("hung_task_warnings", -1)?;
     vm.wait_log_after(mark, "blocked for more than", SOON)?;
     // How long that takes is what module::unload_while_it_reports asserts.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tasks stuck on no lock, tasks of programs, and tasks with unpleasant names.
 
-use super::hung_stall::{guest, headline, only_reports, report_on, same_as_in_tree, who, Stall};
+use super::hung_stall::{
+    headline, mainline_guest as guest, only_reports, report_on, same_as_in_tree, who, Stall,
+};
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {

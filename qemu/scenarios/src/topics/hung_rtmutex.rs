@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tasks stuck on real-time mutexes, and on the locks that are made of them with PREEMPT_RT.
 
-use super::hung_causes::{edges, first_check, lines_of, ring, GROUPED};
+use super::hung_causes::{edges, first_check, lines_of, ring, TIMES};
 use super::hung_stall::{
-    finish_look, guest, only_reports, report_on, wait_report, who, Stall, PROVOKE, SOON,
+    finish_look, guest, mainline_guest, only_reports, report_on, wait_report, who, Stall, PROVOKE,
+    SOON,
 };
 use crate::prelude::*;
 
@@ -28,7 +29,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// A task that waits for a `struct rt_mutex` is reported with the owner, whose stack is shown.
 /// Only a kernel with PREEMPT_RT lets anybody sleep on a spinlock.
 fn owner_is_named(cx: &Cx) -> Verdict {
-    let vm = guest(cx, "hung_task_timeout_secs=2 hung_task_warnings=-1")?;
+    let vm = mainline_guest(cx, "hung_task_timeout_secs=2 hung_task_warnings=-1")?;
     let mark = vm.mark()?;
     let held = Stall::start(&vm, "rt_mutex count=2")?;
     let reports = only_reports(&vm, mark, &held.victims)?;
@@ -59,7 +60,7 @@ fn owner_is_named(cx: &Cx) -> Verdict {
 /// owner of a mutex, and of an rw-semaphore that a writer holds. Who waits for readers, or for a
 /// semaphore, waits for no real-time mutex, and no owner is named.
 fn every_lock_of_rt(cx: &Cx) -> Verdict {
-    let vm = guest(cx, "hung_task_timeout_secs=2 hung_task_warnings=-1")?;
+    let vm = mainline_guest(cx, "hung_task_timeout_secs=2 hung_task_warnings=-1")?;
     let mark = vm.mark()?;
     let spinlock = Stall::start(&vm, "rt_spinlock count=2")?;
     let mutex = Stall::start(&vm, "mutex")?;
@@ -104,7 +105,7 @@ fn every_lock_of_rt(cx: &Cx) -> Verdict {
 /// A deadlock of mutexes that the kernel does not find by itself, since its tasks have the same priority,
 /// is named through the owners of the real-time mutexes.
 fn deadlock(cx: &Cx) -> Verdict {
-    let vm = guest(cx, GROUPED)?;
+    let vm = guest(cx, TIMES)?;
     let mark = vm.mark()?;
     let mut ring_of = Stall::start(&vm, "abba_killable count=4")?;
     let behind = ring_of.victims.pop().context("no victims")?;
@@ -126,7 +127,7 @@ fn deadlock(cx: &Cx) -> Verdict {
 /// The run queues do not count who waits for an rtlock. On an idle machine, too, full scans come often
 /// enough for a report in time: an eighth of the timeout and an interval late at most.
 fn rtlock_in_time(cx: &Cx) -> Verdict {
-    let vm = guest(
+    let vm = mainline_guest(
         cx,
         "hung_task_timeout_secs=16 hung_task_check_interval_secs=1",
     )?;

@@ -34,8 +34,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// What all kinds of locks are recorded with that tasks wait for.
 const BLOCKERS: &str = "CONFIG_DETECT_HUNG_TASK_BLOCKER";
 
-const SHORT: &str =
-    "hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=-1";
+/// Each hung task is reported by itself, so that it shows which ones are.
+const SHORT: &str = "hung_task_report=mainline hung_task_timeout_secs=2 \
+     hung_task_check_interval_secs=1 hung_task_warnings=-1";
 
 /// How many tasks are hung, and how many more are ignored, as of the last check.
 fn hung_and_ignored(vm: &Vm) -> anyhow::Result<(u64, u64)> {
@@ -288,7 +289,8 @@ fn panic_is_cancelled(cx: &Cx) -> Verdict {
 /// Writers and readers at once, while tasks are hung and checked: a list is always one that was
 /// written, and the module goes as it came.
 fn written_and_read_at_once(cx: &Cx) -> Verdict {
-    let vm = guest(cx, &format!("{SHORT} hung_task_report=grouped"))?;
+    let vm = guest(cx, SHORT)?;
+    vm.set_knob("hung_task_report", "grouped")?;
     Stall::start(&vm, "mutex count=100")?;
     // `read` of the shell would read byte by byte.
     vm.sh_ok(

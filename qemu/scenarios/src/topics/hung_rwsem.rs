@@ -2,7 +2,9 @@
 //! Tasks stuck on an rw-semaphore: reported in mainline's words, with the owner
 //! and who reads and who writes.
 
-use super::hung_stall::{guest, only_reports, report_on, same_as_in_tree, who, Stall};
+use super::hung_stall::{
+    mainline_guest as guest, only_reports, report_on, same_as_in_tree, who, Stall,
+};
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {

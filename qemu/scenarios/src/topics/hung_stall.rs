@@ -29,6 +29,14 @@ pub(super) fn guest(cx: &Cx, parameters: &str) -> anyhow::Result<Vm> {
     Ok(vm)
 }
 
+/// Has each hung task reported by itself, and again after each timeout, as mainline does.
+pub(super) const MAINLINE: &str = "hung_task_report=mainline";
+
+/// As [`guest`], for topics about mainline's lines for each hung task.
+pub(super) fn mainline_guest(cx: &Cx, parameters: &str) -> anyhow::Result<Vm> {
+    guest(cx, &format!("{MAINLINE} {parameters}"))
+}
+
 /// A stall that stands.
 #[derive(Debug)]
 pub(super) struct Stall {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! When reports come. All times are the guest's, from the stamps of its log.
 
-use super::hung_stall::{guest, has_khungtaskd, reports, wait_for, wait_report, Stall, SOON};
+use super::hung_stall::{
+    guest, has_khungtaskd, reports, wait_for, wait_report, Stall, MAINLINE, SOON,
+};
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -146,7 +148,9 @@ fn changes_take_effect_at_once(cx: &Cx) -> Verdict {
 fn again_after_each_timeout(cx: &Cx) -> Verdict {
     let vm = guest(
         cx,
-        "hung_task_timeout_secs=3 hung_task_check_interval_secs=1 hung_task_warnings=-1",
+        &format!(
+            "{MAINLINE} hung_task_timeout_secs=3 hung_task_check_interval_secs=1 hung_task_warnings=-1"
+        ),
     )?;
     let mark = vm.mark()?;
     let stuck = Stall::start(&vm, "mutex")?;

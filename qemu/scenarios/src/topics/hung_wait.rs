@@ -126,7 +126,7 @@ fn slow_beside_stuck(cx: &Cx) -> Verdict {
 fn kinds(cx: &Cx) -> Verdict {
     let vm = guest(
         cx,
-        "hung_task_report=grouped hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=-1",
+        "hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=-1",
     )?;
     for (what, waits) in [
         ("completion count=3", "waits in completion_victim"),

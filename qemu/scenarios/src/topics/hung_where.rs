@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reports say where a hung task runs: its cgroup, and its PID in its own PID namespace.
 
-use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, who, Stall, SOON};
+use super::hung_stall::{
+    finish_look, guest, mainline_guest, reports, wait_for, wait_report, who, Stall, SOON,
+};
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -17,7 +19,7 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 /// which is in the root cgroup and in the first namespace: a line for the one, none for the other. In
 /// a grouped report the same of the task that all wait behind, which is not hung.
 fn container(cx: &Cx) -> Verdict {
-    let vm = guest(
+    let vm = mainline_guest(
         cx,
         "hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=-1",
     )?;

@@ -3,7 +3,7 @@
 //! and who waits for whom.
 
 use super::{
-    hung_stall::{guest, wait_for, wait_report, who, Stall, SOON},
+    hung_stall::{guest, mainline_guest, wait_for, wait_report, who, Stall, SOON},
     lockup_stall,
 };
 use crate::prelude::*;
@@ -120,7 +120,7 @@ fn graph(vm: &Vm) -> anyhow::Result<Graph> {
 /// afterwards. A task that is reported by itself has its incident and its line too. After the module was
 /// loaded again ids go on.
 fn of_hung_tasks(cx: &Cx) -> Verdict {
-    let vm = guest(cx, &format!("hung_task_report=grouped {TIMES}"))?;
+    let vm = guest(cx, TIMES)?;
     ensure!(incidents(&vm)?.is_empty() && graph(&vm)?.boxes.is_empty());
     let mark = vm.mark()?;
     let ring = Stall::start(&vm, "abba_mutex count=3")?;
@@ -200,17 +200,20 @@ fn of_hung_tasks(cx: &Cx) -> Verdict {
     vm.load(TIMES)?;
     ensure!(incidents(&vm)?.is_empty());
     Stall::start(&vm, "completion")?;
-    let row = wait_state(&vm, "hung task", "still on, ")?;
-    ensure!(row.id > last.id && row.cause == "-", "{row:?}, {last:?}");
+    let row = wait_state(&vm, "root cause", "still on, ")?;
+    ensure!(
+        row.id > last.id && row.cause == "same place in the code",
+        "{row:?}, {last:?}"
+    );
     // Nobody says how it goes on.
     vm.set_knob("hung_task_timeout_secs", 0)?;
-    wait_state(&vm, "hung task", "not watched after ")?;
+    wait_state(&vm, "root cause", "not watched after ")?;
     Ok(())
 }
 
 /// Of tasks that are reported one by one those have a line when they go on that were printed.
 fn one_by_one(cx: &Cx) -> Verdict {
-    let vm = guest(cx, &format!("{TIMES} hung_task_warnings=2"))?;
+    let vm = mainline_guest(cx, &format!("{TIMES} hung_task_warnings=2"))?;
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "mutex count=5")?;
     wait_for(&vm, SOON, "five incidents", || {
@@ -251,7 +254,7 @@ fn of_cpus(cx: &Cx) -> Verdict {
 fn thousand_waiters(cx: &Cx) -> Verdict {
     let vm = cx.boot_with(cx.config().mem_mib(2048))?;
     vm.insmod("vigil_provoke.ko", "")?;
-    vm.load(&format!("hung_task_report=grouped {TIMES}"))?;
+    vm.load(TIMES)?;
     let stall = Stall::start(&vm, "mutex count=1000")?;
     let holder = who(&vm, stall.holder)?;
     let row = wait_state(&vm, "root cause", "still on, ")?;

@@ -387,7 +387,7 @@ fn names_the_culprit(cx: &Cx) -> Verdict {
     let vm = lockup_stall::guest_of(
         cx,
         cx.config().cpus(4).mem_mib(512),
-        "watchdog_thresh=1 hung_task_timeout_secs=3 hung_task_report=grouped",
+        "watchdog_thresh=1 hung_task_timeout_secs=3",
     )?;
     let mark = vm.mark()?;
     let stall = Stall::start(&vm, "mutex secs=1000")?;

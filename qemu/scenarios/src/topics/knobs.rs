@@ -377,14 +377,14 @@ fn who_may_write(cx: &Cx) -> Verdict {
 
     let output = vm.sh_ok(
         "sysctl -w vigil.hung_task_timeout_secs=33 vigil.hung_task_sys_info=tasks,mem
-         sysctl -w vigil.hung_task_report=grouped
+         sysctl -w vigil.hung_task_report=mainline
          printf 'vigil.hung_task_warnings = -1\n# comment\nvigil/hung_task_panic=7\n' > /tmp/vigil.conf
          sysctl -p /tmp/vigil.conf; sysctl -a 2> /dev/null | grep ^vigil",
     )?;
     for line in [
         "vigil.hung_task_timeout_secs = 33\n",
         "vigil.hung_task_sys_info = tasks,mem\n",
-        "vigil.hung_task_report = grouped\n",
+        "vigil.hung_task_report = mainline\n",
         "vigil.hung_task_warnings = -1\n",
         "vigil.hung_task_panic = 7\n",
         "vigil.hung_task_detect_count = 0\n",

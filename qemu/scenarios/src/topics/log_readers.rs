@@ -85,8 +85,8 @@ fn hung_tasks(cx: &Cx) -> Verdict {
     let vm = guest(
         cx,
         2,
-        "hung_task_timeout_secs=0 hung_task_check_interval_secs=1 hung_task_warnings=-1 \
-         watchdog_thresh=0",
+        "hung_task_report=mainline hung_task_timeout_secs=0 hung_task_check_interval_secs=1 \
+         hung_task_warnings=-1 watchdog_thresh=0",
     )?;
     let mark = vm.mark()?;
     let stalls = STALLS

@@ -3,7 +3,7 @@
 
 use super::{
     hung_stall::{
-        finish_look, first_reports, has_khungtaskd, headline, report_on, who, Stall, SOON,
+        finish_look, first_reports, has_khungtaskd, headline, report_on, who, Stall, MAINLINE, SOON,
     },
     lockup_stall::in_tree,
 };
@@ -263,7 +263,9 @@ fn unload_while_it_reports(cx: &Cx) -> Verdict {
     let mut quickest = f64::MAX;
     for attempt in 1..=TRIES {
         let mark = vm.mark()?;
-        vm.load("hung_task_timeout_secs=1 hung_task_warnings=-1")?;
+        vm.load(&format!(
+            "{MAINLINE} hung_task_timeout_secs=1 hung_task_warnings=-1"
+        ))?;
         vm.wait_log_after(mark, &headline(None), SOON)?;
         quickest = quickest.min(unload(&vm)?);
         let log = vm.dmesg_after(mark)?;

@@ -123,6 +123,7 @@ fn needs_kdump(cx: &Cx) -> Verdict {
     Status::read(&vm)?.is(key::incidents::RECORDED, "3")?;
 
     // However many pile up, they do not push everything else out of the record.
+    vm.set_knob("hung_task_report", "mainline")?;
     let many = Stall::start(&vm, "threads count=100")?;
     wait_for(&vm, SOON, "all to be found", || {
         let found: u32 = vm.knob("hung_task_detect_count")?.parse()?;

@@ -2,7 +2,7 @@
 //! What takes long: `make soak MINUTES=n`. As part of all scenarios a short one.
 
 use super::{
-    hung_stall::{wait_report, Stall},
+    hung_stall::{wait_report, Stall, MAINLINE},
     lockup_hotplug::{coming_and_going, each_is_watched, torture},
     lockup_stall::{guest, guest_of, hard_in_time, load, provoke, soft_in_time, Words},
     soak_judge::{Host, Judgement, Kind, Record, THRESH, TIMEOUT},
@@ -219,7 +219,11 @@ fn quiet(cx: &Cx) -> Verdict {
     let vm = cx.boot_with(load_files(config)?)?;
     load(
         &vm,
-        &format!("watchdog_thresh={THRESH} hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1"),
+        // Each report is compared with the in-tree detector's, which has one for each task.
+        &format!(
+            "{MAINLINE} watchdog_thresh={THRESH} hung_task_timeout_secs={TIMEOUT} \
+             hung_task_warnings=-1"
+        ),
     )?;
     vm.insmod("vigil_provoke.ko", "")?;
     // Where there are in-tree detectors.

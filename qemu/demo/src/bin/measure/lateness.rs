@@ -33,7 +33,8 @@ pub(crate) fn run_all() -> Result<()> {
         .limit(Duration::from_secs(1800));
     let vm = Vm::boot(config).context("the guest did not boot")?;
     vm.load(&format!(
-        "watchdog_thresh={THRESH} hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1"
+        "watchdog_thresh={THRESH} hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1 \
+         hung_task_report=mainline"
     ))?;
     vm.insmod("vigil_provoke.ko", "")?;
     vm.sh_ok(&format!(
