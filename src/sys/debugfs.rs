@@ -11,11 +11,16 @@
 //!
 //! A text is made when a reader begins, and kept until that has read all of it, so that a reader who
 //! reads in pieces gets one text. As the file operations say nothing of the end of an open file, there is
-//! room for a few such texts, and the one that was read from longest ago goes first.
+//! room for a few such texts, which take as much memory as they are long. The one that was read from
+//! longest ago goes first, and one that was not read from for some minutes goes when the file is read
+//! next.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
-use super::buffer::Buffer;
+use super::{
+    buffer::Buffer,
+    clock::monotonic, //
+};
 use core::fmt;
 use kernel::{
     bindings,
@@ -59,12 +64,30 @@ pub(crate) trait Text: Send + Sync {
 /// How many texts are kept whose readers have not read all of them.
 const KEPT: usize = 4;
 
+/// For how long a text is kept that is not read from, in nanoseconds, if the file is read then.
+const KEPT_NS: u64 = 300 * 1_000_000_000;
+
 /// The text of a reader.
 struct KeptText {
     /// Address of the open file.
     file: usize,
     text: Buffer<u8>,
     length: usize,
+    /// When it was read from last.
+    read: u64,
+}
+
+impl KeptText {
+    /// The text in no more memory than it needs, if there is some.
+    fn fitted(mut self) -> Self {
+        if self.length < self.text.len() {
+            let byte = |index| Ok(self.text.get(index).copied().unwrap_or(0));
+            if let Ok(fitted) = Buffer::new(self.length, GFP_KERNEL, byte) {
+                self.text = fitted;
+            }
+        }
+        self
+    }
 }
 
 /// What a file is made from.
@@ -79,12 +102,32 @@ struct FileData<T> {
 impl<T: Text> FileData<T> {
     /// Makes the text for a reader.
     fn make(&self, file: usize) -> Result<KeptText> {
+        self.drop_old(monotonic());
         let write = self.text.collect()?;
         let mut text = Buffer::new(T::MAX_LENGTH, GFP_KERNEL, |_| Ok(0u8))?;
         let mut out = Formatter::new(&mut text);
         write(&mut out).map_err(|_| EOVERFLOW)?;
         let length = out.bytes_written().min(T::MAX_LENGTH);
-        Ok(KeptText { file, text, length })
+        Ok(KeptText {
+            file,
+            text,
+            length,
+            read: 0,
+        })
+    }
+
+    /// Drops the texts that were not read from for long.
+    fn drop_old(&self, now: u64) {
+        // Dropped after the lock.
+        let mut old = [const { None }; KEPT];
+        let mut kept = self.kept.lock();
+        for (place, old) in kept.iter_mut().zip(&mut old) {
+            let is_old = |text: &KeptText| now.saturating_sub(text.read) > KEPT_NS;
+            if place.as_ref().is_some_and(is_old) {
+                *old = place.take();
+            }
+        }
+        drop(kept);
     }
 
     /// Takes the text of a reader. It is not there while another thread reads from the same file.
@@ -97,7 +140,9 @@ impl<T: Text> FileData<T> {
 
     /// Keeps the text of a reader.
     fn keep(&self, text: KeptText) {
-        let mut text = Some(text);
+        let text = text.fitted();
+        let read = monotonic();
+        let mut text = Some(KeptText { read, ..text });
         let mut kept = self.kept.lock();
         // From the end on each takes the place before it, as far as there is no free one.
         for place in kept.iter_mut().rev() {
@@ -381,6 +426,32 @@ mod tests {
         let file = File::open(PLACE, false)?;
         let (mut all, mut pos) = ([0u8; 100], 0);
         assert_eq!(file.read_as_user(&mut all, &mut pos), Ok(30));
+        drop(made);
+        Ok(())
+    }
+
+    /// What is kept of a text takes as much memory as it is long, and goes when nobody goes on to read it.
+    #[test]
+    fn what_is_kept_is_small_and_goes() -> Result {
+        let made = make(3)?;
+        let mut line = [0u8; 10];
+        let file = File::open(PLACE, false)?;
+        assert_eq!(file.read_as_user(&mut line, &mut 0), Ok(10));
+        let kept = |made: &TextFile<Lines>| {
+            let kept = made._data.kept.lock();
+            let text = kept.iter().flatten().next();
+            text.map(|text| (text.text.len(), text.read))
+        };
+        let Some((30, read)) = kept(&made) else {
+            return Err(EINVAL);
+        };
+        made._data.drop_old(read.saturating_add(KEPT_NS));
+        assert!(kept(&made).is_some());
+        made._data
+            .drop_old(read.saturating_add(KEPT_NS).saturating_add(1));
+        assert!(kept(&made).is_none());
+        // The reader goes on with a new one.
+        assert_eq!(file.read_as_user(&mut line, &mut 10), Ok(10));
         drop(made);
         Ok(())
     }
