@@ -217,10 +217,13 @@ pub fn write_dot(out: &mut dyn Write, tasks: &[DotTask], more: u64, now: u64) ->
     }
     let is_left = |task: &DotTask| task.owner == Owner::Left;
     if more != 0 || tasks.iter().any(is_left) {
-        writeln!(
-            out,
-            "\tmore [label=\"and {more} more hung tasks\", shape=plaintext];"
-        )?;
+        match more {
+            // Owners that are not hung.
+            0 => write!(out, "\tmore [label=\"tasks that are not shown\"")?,
+            1 => write!(out, "\tmore [label=\"and 1 more hung task\"")?,
+            more => write!(out, "\tmore [label=\"and {more} more hung tasks\"")?,
+        }
+        writeln!(out, ", shape=plaintext];")?;
     }
     for (place, task) in (0..u32::MAX).zip(tasks) {
         write_edge(out, place, task)?;

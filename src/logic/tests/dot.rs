@@ -244,6 +244,19 @@ fn more_than_fit() {
     // The oldest one.
     of_task(&drawn, 500);
     assert_eq!(drawn.nodes["more"]["label"], "and 482 more hung tasks");
+    // Of one task, and where only an owner is missing that is not hung.
+    let label = |more| {
+        parse(&text(&chosen[..1], more))
+            .nodes
+            .get("more")
+            .map(|node| node["label"].clone())
+    };
+    assert_eq!(label(1).as_deref(), Some("and 1 more hung task"));
+    assert_eq!(label(0), None);
+    let mut behind = chosen[0];
+    behind.owner = Owner::Left;
+    let drawn = parse(&text(&[behind], 0));
+    assert_eq!(drawn.nodes["more"]["label"], "tasks that are not shown");
 }
 
 /// Names and texts of the greatest length fit.

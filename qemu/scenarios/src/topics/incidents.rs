@@ -266,7 +266,7 @@ fn thousand_waiters(cx: &Cx) -> Verdict {
         let drawn = graph(&vm)?;
         Ok(drawn
             .boxes
-            .contains_key("and 1 more hung tasks")
+            .contains_key("and 1 more hung task")
             .then_some(drawn))
     })?;
     // The one they wait behind is one of a thousand.
