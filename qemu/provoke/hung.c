@@ -454,6 +454,11 @@ static int sem_prepare_cycle(struct prov_stall *s)
 	return sem_prepare_n(s, s->args.count, 1);
 }
 
+static int sems_prepare(struct prov_stall *s)
+{
+	return sem_prepare_n(s, s->args.count, 0);
+}
+
 static unsigned long sem_blocker(struct prov_stall *s, unsigned int idx)
 {
 	return (unsigned long)s->priv | BLOCKER_TYPE_SEM;
@@ -494,6 +499,30 @@ static void sem_up_release(struct prov_stall *s)
 {
 	/* Anybody may call up(). Each victim passes it on to the next. */
 	up(s->priv);
+}
+
+/* Each victim has a semaphore of its own. */
+static unsigned long sems_blocker(struct prov_stall *s, unsigned int idx)
+{
+	return (unsigned long)((struct semaphore *)s->priv + idx) | BLOCKER_TYPE_SEM;
+}
+
+static int sems_victim(struct prov_thread *t)
+{
+	struct semaphore *sem = t->stall->priv;
+
+	prov_waiting(t);
+	down(&sem[t->idx]);
+	return 0;
+}
+
+static void sems_release(struct prov_stall *s)
+{
+	struct semaphore *sem = s->priv;
+	unsigned int i;
+
+	for (i = 0; i < s->made; i++)
+		up(&sem[i]);
 }
 
 static int abba_victim(struct prov_thread *t)
@@ -1000,6 +1029,14 @@ const struct prov_kind prov_hung_kinds[] = {
 		.victim = sem_victim,
 		.blocker = sem_blocker,
 		.release = sem_up_release,
+	}, {
+		.name = "sems", .tag = "sems", .max_count = 5000, .def_count = 1,
+		.help = "down of semaphores that started at 0, one for each victim",
+		.state = TASK_UNINTERRUPTIBLE,
+		.prepare = sems_prepare,
+		.victim = sems_victim,
+		.blocker = sems_blocker,
+		.release = sems_release,
 	}, {
 		.name = "sem_gone", .tag = "sem_g", PROV_COUNT,
 		.help = "down of a semaphore whose last holder exited",

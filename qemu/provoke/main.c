@@ -41,7 +41,7 @@
  *
  * Kinds of hung.c:
  *
- *   mutex mutex_static mutex_orphan mutex_noowner sem sem_orphan sem_gone
+ *   mutex mutex_static mutex_orphan mutex_noowner sem sems sem_orphan sem_gone
  *   rwsem_reader rwsem_writer rwsem_mixed rwsem_noowner rt_mutex rt_spinlock
  *   completion iowait srcu work kthread_stop work_deadlock stop_deadlock chain
  *   convoy abba abba_mutex abba_killable killable idle fresh unstarted freezable

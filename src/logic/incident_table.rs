@@ -186,7 +186,8 @@ pub enum How {
     Regrouped = 3,
     /// The task was frozen.
     Frozen = 4,
-    /// Whether it goes on is not watched any more: the detector was switched off.
+    /// Whether it goes on is not watched any more: the detector was switched off, or a root cause is not
+    /// remembered.
     Unwatched = 5,
 }
 

@@ -302,7 +302,7 @@ messages! {
         /// A cause has ended: its oldest task, and how many others there were.
         HungTasksRecovered { task: TaskId, others: u32, secs: Secs } =
             "hung task {task} and {others} others recovered after {secs} s";
-        /// There are more root causes than are kept in mind.
+        /// There are more root causes than can be remembered.
         CausesLeftOut { count: u64 } = "{count} more root causes of hung tasks are not reported";
         /// There was no memory for all hung tasks.
         HungTasksLeftOut { count: u64 } = "no memory for {count} hung tasks, which are reported by themselves";

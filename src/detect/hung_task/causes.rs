@@ -18,7 +18,9 @@ use crate::{
         fmt::Secs,
         hung_task::causes::{
             identity,
+            places_for,
             EndedCause,
+            LeftOut,
             ReportReason,
             ReportedCause,
             ReportedCauses, //
@@ -66,8 +68,11 @@ use kernel::{
     task::Task, //
 };
 
-/// How many causes are remembered, so that they are not reported at each check.
-const CAUSES: usize = 64;
+/// How many causes can be remembered at first, so that they are not reported at each check: 8 KiB.
+const INITIAL_CAUSES: usize = 64;
+
+/// How many causes can be remembered at most: about 130 KiB. More than these are counted.
+const MAX_CAUSES: usize = 1024;
 
 /// How many causes are looked at before other tasks may run.
 const BATCH: usize = 256;
@@ -79,10 +84,10 @@ const MAX_DEADLOCK_TASKS: u32 = 8;
 pub(super) struct RootCauses {
     graph: HungTaskGraph,
     reported: ReportedCauses<Buffer<ReportedCause>>,
-    /// Hung tasks that did not fit into the graph at the last check. Logged when there are more.
-    left_out: u64,
-    /// The same for causes that there were no places for.
-    causes_left_out: u64,
+    /// Hung tasks that did not fit into the graph.
+    left_out: LeftOut,
+    /// Causes that there were no places for.
+    causes_left_out: LeftOut,
     /// How many tasks were hung at the last check, the ignored ones included.
     blocked: u64,
 }
@@ -118,12 +123,11 @@ impl RootCauses {
     // Not part of the caller's stack frame, nor is `begin`.
     #[inline(never)]
     pub(super) fn new(tasks: usize, waits: CompletionWaits) -> Result<Self> {
-        let places = Buffer::new(CAUSES, free_memory(), |_| Ok(ReportedCause::default()))?;
         Ok(Self {
             graph: HungTaskGraph::new(tasks, waits)?,
-            reported: ReportedCauses::new(places),
-            left_out: 0,
-            causes_left_out: 0,
+            reported: new_memory(places_for(INITIAL_CAUSES))?,
+            left_out: LeftOut::default(),
+            causes_left_out: LeftOut::default(),
             blocked: 0,
         })
     }
@@ -167,14 +171,25 @@ impl RootCauses {
         mut go_on: impl FnMut() -> bool,
     ) {
         self.graph.resolve();
-        let left_out = self.graph.left_out();
-        if left_out > self.left_out {
-            printk::warn(format_args!("{}", HungTasksLeftOut { count: left_out }));
+        let count = self.graph.left_out();
+        if self.left_out.update(count) {
+            printk::warn(format_args!("{}", HungTasksLeftOut { count }));
         }
-        self.left_out = left_out;
-        let snapshot = self.graph.snapshot();
         self.reported.begin_check();
-        let mut is_complete = true;
+        for (number, cause) in (1..usize::MAX).zip(self.graph.causes()) {
+            if number % BATCH == 0 {
+                cond_resched();
+            }
+            self.reported.mark(&cause);
+        }
+        // Of hung tasks that had no place it is not known what they wait behind: nothing is over for
+        // certain.
+        if count == 0 {
+            self.report_ended(check);
+        }
+        self.blocked = check.hung.saturating_add(check.ignored);
+        self.make_room();
+        let snapshot = self.graph.snapshot();
         let mut looked_at: usize = 0;
         for cause in self.graph.causes() {
             looked_at = looked_at.wrapping_add(1);
@@ -184,7 +199,7 @@ impl RootCauses {
             let is_forced = report.would_panic(check.panic_count);
             let is_outdated = is_outdated(snapshot, &cause);
             let reason = if is_outdated {
-                self.reported.keep(&cause);
+                // It is there still, for all that is known, and not looked into at this check.
                 None
             } else {
                 let oldest = snapshot.id(cause.oldest);
@@ -212,24 +227,34 @@ impl RootCauses {
                 self.reported.printed(&cause, check.now);
             }
             if !go_on() {
-                is_complete = false;
                 break;
             }
         }
-        let left_out = self.reported.left_out();
-        if left_out > self.causes_left_out {
-            printk::warn(format_args!("{}", CausesLeftOut { count: left_out }));
+        let count = self.reported.left_out();
+        if self.causes_left_out.update(count) {
+            printk::warn(format_args!("{}", CausesLeftOut { count }));
         }
-        self.causes_left_out = left_out;
-        let blocked = check.hung.saturating_add(check.ignored);
-        // Of those that had no place it is not known what they wait behind.
-        if is_complete && self.left_out == 0 {
-            self.report_ended(check);
+        // Incidents of causes that have lost their place, or never had one.
+        for key in incident::table::root_causes().filter(|&key| !self.reported.is_known(key)) {
+            incident::table::root_cause_ended(key, How::Unwatched, None);
         }
-        self.blocked = blocked;
     }
 
-    /// Says which causes are over, after a check that has seen all of them.
+    /// Makes room for the causes of this check, if there is memory free.
+    #[inline(never)]
+    fn make_room(&mut self) {
+        let (wanted, capacity) = (self.reported.wanted(), self.reported.capacity());
+        if wanted <= capacity || capacity >= MAX_CAUSES {
+            return;
+        }
+        let causes = wanted.max(capacity.saturating_mul(2)).min(MAX_CAUSES);
+        if let (Ok(new), Ok(none)) = (new_places(places_for(causes)), new_memory(0)) {
+            let old = core::mem::replace(&mut self.reported, none);
+            self.reported = old.moved_into(new);
+        }
+    }
+
+    /// Says which causes are over, when all that are there are marked.
     #[inline(never)]
     fn report_ended(&mut self, check: &Check<'_>) {
         let blocked = check.hung.saturating_add(check.ignored);
@@ -253,16 +278,22 @@ impl RootCauses {
                 print_ended(&ended, all, check.now);
             }
         }
-        // Those whose place another cause has taken.
-        for key in incident::table::root_causes().filter(|&key| !self.reported.is_known(key)) {
-            incident::table::root_cause_ended(key, How::Recovered, None);
-        }
     }
 
     /// Ends a check: drops the tasks.
     pub(super) fn end(&mut self) {
         self.graph.clear();
     }
+}
+
+/// Places for causes.
+fn new_places(count: usize) -> Result<Buffer<ReportedCause>> {
+    Buffer::new(count, free_memory(), |_| Ok(ReportedCause::default()))
+}
+
+/// A memory of causes with so many places.
+fn new_memory(places: usize) -> Result<ReportedCauses<Buffer<ReportedCause>>> {
+    Ok(ReportedCauses::new(new_places(places)?))
 }
 
 /// Whether a deadlock is none: owners are read one after the other, and what looks like a cycle may be

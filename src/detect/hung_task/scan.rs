@@ -213,6 +213,14 @@ fn graph_of(
     Ok((graph, hung))
 }
 
+/// Begins to tell root causes apart, and returns whether there is memory for it.
+// Not part of the caller's stack frame: what is made is big.
+#[inline(never)]
+fn find_causes(causes: &mut Option<RootCauses>, tasks: usize, ctx: &HungTaskCtx) -> bool {
+    *causes = RootCauses::new(tasks, ctx.completion_waits).ok();
+    causes.is_some()
+}
+
 /// A task that was reported is hung no more, or frozen. Says so if its report was printed. `before`:
 /// what was known of its sleep.
 #[inline(never)]
@@ -455,8 +463,7 @@ impl TrackedTasks {
             }
             if is_grouped {
                 if self.causes.is_none() && may_allocate {
-                    self.causes = RootCauses::new(tracked_tasks, ctx.completion_waits).ok();
-                    may_allocate = self.causes.is_some();
+                    may_allocate = find_causes(&mut self.causes, tracked_tasks, &ctx);
                 }
                 if let (Some(causes), Some(task)) = (&mut self.causes, &entry.task) {
                     if causes.add_hung(task, age) {

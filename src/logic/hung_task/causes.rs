@@ -13,8 +13,12 @@
 //! One check goes like this:
 //!
 //! ```text
-//!   begin_check() -> see() of each cause, printed() if it was -> while next_ended(): it is over
+//!   begin_check() -> mark() of each cause -> while next_ended(): it is over
+//!                 -> see() of each cause, printed() if it was
 //! ```
+//!
+//! All causes of the check are marked before a new one is given a place, so that no cause that is there
+//! still loses its place to another one. The places are a hash table with linear probing.
 
 use super::super::{
     task::TaskId,
@@ -31,7 +35,7 @@ const GROWTH: u32 = 10;
 /// Why a cause is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportReason {
-    /// It was not there at the last check, as far as causes are remembered.
+    /// It was not there at the last check, or had no place.
     New,
     /// It was due before, and was not printed.
     NotPrinted,
@@ -54,6 +58,8 @@ pub struct ReportedCause {
     last_reported: u64,
     /// How many tasks were hung at the last report.
     hung_at_report: u32,
+    /// The number of the last check that it was marked at.
+    marked: u64,
     /// The number of the check that saw it last, and what that saw.
     seen: u64,
     hung: u32,
@@ -85,21 +91,31 @@ pub struct EndedCause {
 /// What a cause is remembered by: the lock, whoever owns it, or what the cause is. Not 0.
 pub fn identity(cause: &RootCause) -> u64 {
     match cause.lock {
-        0 => cause.key,
+        0 => cause.key.max(1),
         // The kernel's addresses have the uppermost bit, so that this is none of them.
-        lock => (lock as u64) & !(1 << 63),
+        lock => ((lock as u64) & !(1 << 63)).max(1),
     }
+}
+
+/// How many places it takes to remember so many causes. A quarter of the places stays free, so that a
+/// cause is found within a few steps.
+pub fn places_for(causes: usize) -> usize {
+    causes.saturating_add(causes / 3).saturating_add(1)
 }
 
 /// The causes that are still there, printed or not.
 ///
 /// # Invariants
 ///
-/// Keys other than 0 are distinct.
+/// - Keys other than 0 are distinct, and there are `known` of them.
+/// - Between the place where a key belongs and the place where it is, no place is free.
 pub struct ReportedCauses<S> {
-    causes: S,
+    places: S,
+    known: usize,
     /// The number of this check.
     check: u64,
+    /// How many causes were marked that had no place.
+    unknown: usize,
     left_out: u64,
 }
 
@@ -107,23 +123,64 @@ impl<S> ReportedCauses<S>
 where
     S: DerefMut<Target = [ReportedCause]>,
 {
-    /// Makes an empty memory, of as many causes as the storage has places for. The previous
-    /// contents are lost.
+    /// Makes an empty memory with these places: see [`places_for`]. The previous contents are lost.
     pub fn new(mut storage: S) -> Self {
         for cause in storage.iter_mut() {
             *cause = ReportedCause::default();
         }
         Self {
-            causes: storage,
+            places: storage,
+            known: 0,
             check: 0,
+            unknown: 0,
             left_out: 0,
         }
     }
 
-    /// Begins a check: no cause has been seen.
+    /// How many causes can be remembered.
+    pub fn capacity(&self) -> usize {
+        let places = self.places.len();
+        places.saturating_sub(places / 4)
+    }
+
+    /// The same memory with other places. What does not fit is forgotten.
+    pub fn moved_into<T>(self, storage: T) -> ReportedCauses<T>
+    where
+        T: DerefMut<Target = [ReportedCause]>,
+    {
+        let mut new = ReportedCauses {
+            check: self.check,
+            unknown: self.unknown,
+            left_out: self.left_out,
+            ..ReportedCauses::new(storage)
+        };
+        for cause in self.places.iter().filter(|cause| cause.key != 0) {
+            new.insert(*cause);
+        }
+        new
+    }
+
+    /// Begins a check: no cause has been marked or seen.
     pub fn begin_check(&mut self) {
         self.check = self.check.wrapping_add(1);
+        self.unknown = 0;
         self.left_out = 0;
+    }
+
+    /// Marks a cause as one that is there. To be called for each cause of a check, before any of them is
+    /// seen.
+    pub fn mark(&mut self, cause: &RootCause) {
+        let check = self.check;
+        match self.find(cause) {
+            Some(known) => known.marked = check,
+            None => self.unknown = self.unknown.saturating_add(1),
+        }
+    }
+
+    /// How many causes are to be remembered at this check, when all have been marked and those that have
+    /// ended are forgotten. A lock whose owner was read at two moments counts twice.
+    pub fn wanted(&self) -> usize {
+        self.known.saturating_add(self.unknown)
     }
 
     /// How many causes this check has seen that were not reported because there was no place for
@@ -137,9 +194,9 @@ where
     /// [`ReportedCauses::printed`] that it was. To be called once for each cause of a check, in the
     /// order of [`WaitGraph::causes`](super::super::wait_graph::WaitGraph::causes).
     ///
-    /// Without a free place the cause that was not seen for the longest time gives up its own, but
-    /// none that this check has seen: if there are more causes than places, the youngest ones are
-    /// not reported, instead of all being new at each check.
+    /// Without a free place a new cause takes that of the one that was not marked for the longest time,
+    /// but of none that this check has marked: if more causes are there than can be remembered, the
+    /// youngest ones are not reported, instead of all being new at each check.
     pub fn see(
         &mut self,
         cause: &RootCause,
@@ -155,25 +212,18 @@ where
                 return None;
             }
             known.kind = cause.root.kind();
+            known.marked = check;
             known.seen = check;
             known.hung = cause.hung;
             known.oldest_key = cause.oldest_key;
             known.oldest = oldest;
             return known.reason(cause, now, timeout);
         }
-        let mut place: Option<&mut ReportedCause> = None;
-        for other in self.causes.iter_mut() {
-            // A free place counts as one that was never seen.
-            let may_go = other.key == 0 || other.seen != check;
-            if may_go && place.as_ref().is_none_or(|place| other.seen < place.seen) {
-                place = Some(other);
-            }
-        }
-        let Some(place) = place else {
+        if self.known >= self.capacity() && !self.give_up_one() {
             self.left_out = self.left_out.saturating_add(1);
             return None;
-        };
-        *place = ReportedCause {
+        }
+        self.insert(ReportedCause {
             key: identity(cause),
             kind: cause.root.kind(),
             began: now.saturating_sub(cause.age),
@@ -181,24 +231,18 @@ where
             first_reported: now,
             last_reported: now,
             hung_at_report: cause.hung,
+            marked: check,
             seen: check,
             hung: cause.hung,
             oldest_key: cause.oldest_key,
             oldest,
-        };
+        });
         Some(ReportReason::New)
     }
 
     /// Whether a cause is remembered. `key`: its [`identity`].
     pub fn is_known(&self, key: u64) -> bool {
-        self.causes.iter().any(|known| known.key == key)
-    }
-
-    fn find(&mut self, cause: &RootCause) -> Option<&mut ReportedCause> {
-        let key = identity(cause);
-        self.causes
-            .iter_mut()
-            .find(|known| known.key == key && key != 0)
+        key != 0 && self.place_of(key).is_ok()
     }
 
     /// A cause that this check has seen was printed at the time `now`.
@@ -214,23 +258,15 @@ where
         known.hung_at_report = cause.hung;
     }
 
-    /// A cause is there still, for all that is known, and is not looked into at this check.
-    pub fn keep(&mut self, cause: &RootCause) {
-        let check = self.check;
-        if let Some(known) = self.find(cause) {
-            known.seen = check;
-        }
-    }
-
-    /// Forgets a cause that this check has not seen, and returns it; `None`: there is none left. To
-    /// be called when all causes of the check were seen, and not at all if it was cut short.
+    /// Forgets a cause that this check has not marked, and returns it; `None`: there is none left. To
+    /// be called when all causes of the check were marked, and not at all if it does not know all of
+    /// them.
     pub fn next_ended(&mut self) -> Option<EndedCause> {
         let check = self.check;
-        let ended = self
-            .causes
-            .iter_mut()
-            .find(|cause| cause.key != 0 && cause.seen != check)?;
-        let ended = core::mem::take(ended);
+        let (place, _) = (0..usize::MAX)
+            .zip(self.places.iter())
+            .find(|(_, cause)| cause.key != 0 && cause.marked != check)?;
+        let ended = self.remove(place);
         Some(EndedCause {
             key: ended.key,
             kind: ended.kind,
@@ -240,6 +276,95 @@ where
             oldest_key: ended.oldest_key,
             oldest: ended.oldest,
         })
+    }
+
+    fn find(&mut self, cause: &RootCause) -> Option<&mut ReportedCause> {
+        let place = self.place_of(identity(cause)).ok()?;
+        self.places.get_mut(place)
+    }
+
+    /// The place where a key belongs.
+    fn home(&self, key: u64) -> usize {
+        // Fibonacci hashing.
+        let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        (hash as usize).checked_rem(self.places.len()).unwrap_or(0)
+    }
+
+    /// The place behind a place.
+    fn next(&self, place: usize) -> usize {
+        let next = place.wrapping_add(1);
+        if next < self.places.len() {
+            next
+        } else {
+            0
+        }
+    }
+
+    /// How many steps it is from one place to another one.
+    fn steps(&self, from: usize, to: usize) -> usize {
+        let around = if to < from { self.places.len() } else { 0 };
+        to.wrapping_add(around).wrapping_sub(from)
+    }
+
+    /// The place of a key, or else the free place where it belongs; `Err(None)`: there is none.
+    fn place_of(&self, key: u64) -> Result<usize, Option<usize>> {
+        let mut place = self.home(key);
+        for _ in 0..self.places.len() {
+            match self.places.get(place) {
+                Some(cause) if cause.key == key => return Ok(place),
+                Some(cause) if cause.key == 0 => return Err(Some(place)),
+                _ => place = self.next(place),
+            }
+        }
+        Err(None)
+    }
+
+    /// Adds a cause that is not known, unless there is no place.
+    fn insert(&mut self, cause: ReportedCause) {
+        let Err(Some(free)) = self.place_of(cause.key) else {
+            return;
+        };
+        if let Some(place) = self.places.get_mut(free) {
+            *place = cause;
+            self.known = self.known.saturating_add(1);
+        }
+    }
+
+    /// Forgets the cause in a place, and returns it.
+    fn remove(&mut self, place: usize) -> ReportedCause {
+        let removed = self.places.get_mut(place).map(core::mem::take);
+        self.known = self.known.saturating_sub(1);
+        // Causes behind it that belong there or before it move up.
+        let (mut free, mut next) = (place, self.next(place));
+        for _ in 0..self.places.len() {
+            let Some(&cause) = self.places.get(next).filter(|cause| cause.key != 0) else {
+                break;
+            };
+            if self.steps(self.home(cause.key), next) >= self.steps(free, next) {
+                for (place, cause) in [(free, cause), (next, ReportedCause::default())] {
+                    if let Some(place) = self.places.get_mut(place) {
+                        *place = cause;
+                    }
+                }
+                free = next;
+            }
+            next = self.next(next);
+        }
+        removed.unwrap_or_default()
+    }
+
+    /// Forgets the cause that was not marked for the longest time, unless this check has marked it. Returns
+    /// whether there was one.
+    fn give_up_one(&mut self) -> bool {
+        let check = self.check;
+        let mut oldest: Option<(usize, u64)> = None;
+        for (place, cause) in (0..usize::MAX).zip(self.places.iter()) {
+            let may_go = cause.key != 0 && cause.marked != check;
+            if may_go && oldest.is_none_or(|(_, marked)| cause.marked < marked) {
+                oldest = Some((place, cause.marked));
+            }
+        }
+        oldest.is_some_and(|(place, _)| self.remove(place).key != 0)
     }
 }
 
@@ -267,4 +392,23 @@ impl ReportedCause {
 fn doublings(time: u64, timeout: u64) -> u32 {
     let timeouts = time.checked_div(timeout).unwrap_or(0);
     u64::BITS.saturating_sub(timeouts.leading_zeros())
+}
+
+/// How many there was no room for. That is logged when it has doubled, so that what comes and goes all the
+/// time takes few lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LeftOut {
+    /// How many there were when that was logged last.
+    logged: u64,
+}
+
+impl LeftOut {
+    /// Updates it with how many there are `now`. Returns whether that is to be logged.
+    pub fn update(&mut self, now: u64) -> bool {
+        let is_due = now != 0 && now / 2 >= self.logged;
+        if is_due {
+            self.logged = now;
+        }
+        is_due
+    }
 }

@@ -5,10 +5,12 @@
 mod common;
 
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vigil_logic::{
     blocker::LockKind,
-    hung_task::causes::{identity, EndedCause, ReportReason, ReportedCause, ReportedCauses},
+    hung_task::causes::{
+        identity, places_for, EndedCause, LeftOut, ReportReason, ReportedCause, ReportedCauses,
+    },
     task::TaskId,
     wait_graph::{Root, RootCause, RootKind},
 };
@@ -23,14 +25,23 @@ fn id(cause: &RootCause) -> TaskId {
     }
 }
 
-/// A memory of so many causes, in storage that was used before.
-fn causes(places: usize) -> Causes {
-    let mut dirt = vec![ReportedCause::default(); places];
+/// Storage for so many causes, which was used before.
+fn storage(causes: usize) -> Vec<ReportedCause> {
+    let fits = |&len: &usize| {
+        ReportedCauses::new(vec![ReportedCause::default(); len]).capacity() == causes
+    };
+    let len = (0..=places_for(causes)).find(fits).expect("a length");
+    let mut dirt = vec![ReportedCause::default(); len];
     let mut old = ReportedCauses::new(&mut dirt[..]);
-    for key in 1..=places as u64 {
+    for key in 1..=causes as u64 {
         old.see(&cause(key, 1), id(&cause(key, 1)), 1, TIMEOUT);
     }
-    ReportedCauses::new(dirt)
+    dirt
+}
+
+/// A memory of so many causes, in storage that was used before.
+fn causes(causes: usize) -> Causes {
+    ReportedCauses::new(storage(causes))
 }
 
 const TIMEOUT: u64 = 100;
@@ -67,16 +78,27 @@ fn check(
     seen: &[RootCause],
 ) -> (Vec<Option<ReportReason>>, Vec<u64>) {
     causes.begin_check();
-    let reasons = seen.iter().map(|cause| {
-        let reason = causes.see(cause, id(cause), now, TIMEOUT);
-        if reason.is_some() {
-            causes.printed(cause, now);
-        }
-        reason
-    });
-    let reasons = reasons.collect();
+    seen.iter().for_each(|cause| causes.mark(cause));
     let ended = std::iter::from_fn(|| causes.next_ended());
-    (reasons, ended.map(|ended| ended.key).collect())
+    let ended = ended.map(|ended| ended.key).collect();
+    let reasons = seen.iter().map(|cause| see_and_print(causes, now, cause));
+    (reasons.collect(), ended)
+}
+
+/// A check that knows only some of the causes: why each is reported.
+fn part(causes: &mut Causes, now: u64, seen: &[RootCause]) -> Vec<Option<ReportReason>> {
+    causes.begin_check();
+    seen.iter().for_each(|cause| causes.mark(cause));
+    let reasons = seen.iter().map(|cause| see_and_print(causes, now, cause));
+    reasons.collect()
+}
+
+fn see_and_print(causes: &mut Causes, now: u64, cause: &RootCause) -> Option<ReportReason> {
+    let reason = causes.see(cause, id(cause), now, TIMEOUT);
+    if reason.is_some() {
+        causes.printed(cause, now);
+    }
+    reason
 }
 
 /// Why a cause is reported by a check that sees no other.
@@ -166,11 +188,14 @@ fn a_convoy_is_one_cause() {
 fn known_while_it_has_a_place() {
     let mut causes = causes(1);
     let key = |key| identity(&cause(key, 1));
-    assert!(!causes.is_known(key(7)));
+    assert!(!causes.is_known(key(7)) && !causes.is_known(0));
     see(&mut causes, 1000, cause(7, 1));
-    assert!(causes.is_known(key(7)));
-    // The other one takes its place.
-    see(&mut causes, 1010, cause(8, 1));
+    assert!(causes.is_known(key(7)) && !causes.is_known(0));
+    // The other one takes its place, in a check that does not know whether it is there.
+    assert_eq!(
+        part(&mut causes, 1010, &[cause(8, 1)]),
+        [Some(ReportReason::New)]
+    );
     assert!(!causes.is_known(key(7)) && causes.is_known(key(8)));
     causes.begin_check();
     assert_eq!(causes.next_ended().map(|ended| ended.key), Some(key(8)));
@@ -205,7 +230,7 @@ fn due_until_it_is_printed() {
     causes.begin_check();
     causes.see(&cause(8, 1), id(&cause(8, 1)), 1700, TIMEOUT);
     causes.begin_check();
-    causes.keep(&cause(8, 1));
+    causes.mark(&cause(8, 1));
     assert_eq!(causes.next_ended(), None);
     causes.begin_check();
     assert_eq!(
@@ -285,10 +310,10 @@ fn more_causes_than_places() {
     assert_eq!(causes.left_out(), 2);
     assert_eq!(check(&mut causes, 1001, &many), (vec![None; 5], vec![]));
     assert_eq!(causes.left_out(), 2);
-    // One has ended: its place is free at the next check.
+    // One has ended, and one of those that had no place has its own now.
     assert_eq!(
         check(&mut causes, 1002, &many[1..4]),
-        (vec![None, None, new], vec![])
+        (vec![None, None, new], vec![1])
     );
     assert_eq!(causes.left_out(), 0);
     let mut none = self::causes(0);
@@ -296,38 +321,99 @@ fn more_causes_than_places() {
     assert_eq!(none.left_out(), 5);
 }
 
-/// Checks that are cut short do not end anything; then the cause goes first that was not seen for
-/// the longest time.
+/// A new cause does not push out one that is there still, whichever of them the check sees first: the
+/// old one is not over, and not new again.
 #[test]
-fn the_least_recently_seen_goes() {
+fn a_cause_that_is_there_keeps_its_place() {
+    let mut causes = causes(3);
+    let old = [cause(1, 1), cause(2, 1), cause(3, 1)];
+    check(&mut causes, 1000, &old);
+    for now in 1001..1010 {
+        let seen: Vec<RootCause> = (now..now + 5).map(|key| cause(key, 1)).chain(old).collect();
+        assert_eq!(check(&mut causes, now, &seen), (vec![None; 8], vec![]));
+        assert_eq!(causes.left_out(), 5);
+        // Nor in a check that does not know of all causes.
+        assert_eq!(part(&mut causes, now, &seen), vec![None; 8]);
+    }
+}
+
+/// Checks that do not know of all causes do not end anything; then the cause goes first that was not
+/// marked for the longest time.
+#[test]
+fn the_least_recently_marked_goes() {
     let mut causes = causes(3);
     check(&mut causes, 1000, &[cause(1, 1), cause(2, 1), cause(3, 1)]);
     for (now, key) in [(1001, 1), (1002, 3)] {
-        causes.begin_check();
-        assert_eq!(
-            causes.see(&cause(key, 1), id(&cause(key, 1)), now, TIMEOUT),
-            None
+        assert_eq!(part(&mut causes, now, &[cause(key, 1)]), [None]);
+    }
+    let new = Some(ReportReason::New);
+    let seen = [cause(4, 1), cause(3, 1)];
+    assert_eq!(part(&mut causes, 1003, &seen), [new, None]);
+    assert!(causes.is_known(1) && !causes.is_known(2));
+    let seen = [cause(5, 1), cause(3, 1), cause(6, 1), cause(4, 1)];
+    assert_eq!(part(&mut causes, 1004, &seen), [new, None, None, None]);
+    assert!(!causes.is_known(1));
+    assert_eq!((causes.left_out(), causes.next_ended()), (1, None));
+}
+
+/// With more places, what is known is known still, and there is room for the others.
+#[test]
+fn moved_into_more_places() {
+    let mut causes = causes(3);
+    let many: Vec<RootCause> = (1..=50).map(|key| cause(key, 1)).collect();
+    check(&mut causes, 1000, &many);
+    assert_eq!((causes.capacity(), causes.left_out()), (3, 47));
+    // In the middle of a check.
+    causes.begin_check();
+    many.iter().for_each(|cause| causes.mark(cause));
+    assert_eq!(causes.wanted(), 50);
+    let mut causes = causes.moved_into(storage(50));
+    assert_eq!((causes.capacity(), causes.wanted()), (50, 50));
+    assert_eq!(causes.next_ended(), None);
+    for (n, cause) in many.iter().enumerate() {
+        let new = Some(ReportReason::New).filter(|_| n >= 3);
+        assert_eq!(see_and_print(&mut causes, 1010, cause), new, "{n}");
+    }
+    assert_eq!(causes.left_out(), 0);
+    // The first three have lasted since the first check.
+    let (reasons, _) = check(&mut causes, 1100, &many);
+    let lasting = Some(ReportReason::Lasting);
+    assert!((0..50).all(|n| reasons[n] == lasting.filter(|_| n < 3)));
+    // Into fewer: as many as fit.
+    let mut causes = causes.moved_into(storage(5));
+    assert!((1..=50).filter(|&key| causes.is_known(key)).count() >= 5);
+    causes.begin_check();
+    while causes.next_ended().is_some() {}
+    assert_eq!(causes.wanted(), 0);
+}
+
+/// What there was no room for is logged at 1, 2, 4 and so on, whatever comes and goes meanwhile.
+#[test]
+fn left_out_is_logged_when_it_has_doubled() {
+    let mut left_out = LeftOut::default();
+    let logged: Vec<u64> = (0..100)
+        .flat_map(|now| [0, now, now / 2, now])
+        .filter(|&now| left_out.update(now))
+        .collect();
+    assert_eq!(logged, [1, 2, 4, 8, 16, 32, 64]);
+    // The first one may be of many.
+    let mut left_out = LeftOut::default();
+    let many = [75, 76, 149, 150, u64::MAX, u64::MAX];
+    assert_eq!(
+        many.map(|now| left_out.update(now)),
+        [true, false, false, true, true, false]
+    );
+}
+
+#[test]
+fn places_are_enough() {
+    for wanted in 0..3000 {
+        let storage = vec![ReportedCause::default(); places_for(wanted)];
+        assert!(
+            ReportedCauses::new(storage).capacity() >= wanted,
+            "{wanted}"
         );
     }
-    causes.begin_check();
-    let new = Some(ReportReason::New);
-    assert_eq!(
-        causes.see(&cause(4, 1), id(&cause(4, 1)), 1003, TIMEOUT),
-        new
-    );
-    assert_eq!(
-        causes.see(&cause(3, 1), id(&cause(3, 1)), 1003, TIMEOUT),
-        None
-    );
-    assert_eq!(
-        causes.see(&cause(5, 1), id(&cause(5, 1)), 1003, TIMEOUT),
-        new
-    );
-    assert_eq!(
-        causes.see(&cause(2, 1), id(&cause(2, 1)), 1003, TIMEOUT),
-        None
-    );
-    assert_eq!((causes.left_out(), causes.next_ended()), (1, None));
 }
 
 #[test]
@@ -389,6 +475,60 @@ proptest! {
             ended.sort_unstable();
             prop_assert_eq!((reasons, ended), (wanted, gone));
             prop_assert_eq!(memory.left_out(), 0);
+        }
+    }
+
+    /// Few places, many causes, and checks that know of some of them only: what is known, what is new,
+    /// what is over and what is left out follow from the rules.
+    #[test]
+    fn few_places_and_many_causes(
+        places in 1..9usize,
+        checks in prop::collection::vec(
+            (any::<bool>(), prop::collection::btree_set(1..30u64, 0..12)),
+            0..60,
+        ),
+    ) {
+        let mut memory = causes(places);
+        let mut marked: BTreeMap<u64, usize> = BTreeMap::new();
+        let known = |memory: &Causes| -> BTreeSet<u64> {
+            (1..30).filter(|&key| memory.is_known(key)).collect()
+        };
+        for (number, (is_complete, keys)) in (1..).zip(checks) {
+            let before = known(&memory);
+            let seen: Vec<RootCause> = keys.iter().map(|&key| cause(key, 1)).collect();
+            let (reasons, ended) = if is_complete {
+                check(&mut memory, 1000, &seen)
+            } else {
+                (part(&mut memory, 1000, &seen), Vec::new())
+            };
+            let after = known(&memory);
+            marked.extend(keys.iter().map(|&key| (key, number)));
+
+            // What is there stays known, and is not new.
+            prop_assert!(before.intersection(&keys).all(|key| after.contains(key)));
+            let fresh: Vec<u64> = keys.difference(&before).copied().collect();
+            let news: Vec<u64> = keys.iter().copied().zip(&reasons)
+                .filter(|(_, reason)| **reason == Some(ReportReason::New))
+                .map(|(key, _)| key)
+                .collect();
+            prop_assert!(reasons.iter().flatten().all(|reason| *reason == ReportReason::New));
+            prop_assert!(fresh.iter().all(|key| news.contains(key) == after.contains(key)));
+            prop_assert!(news.iter().all(|key| fresh.contains(key)));
+            prop_assert_eq!(memory.left_out(), (fresh.len() - news.len()) as u64);
+            // As many as there is room for.
+            let room = places - before.intersection(&keys).count();
+            prop_assert_eq!(news.len(), fresh.len().min(room));
+            // What is over.
+            let gone: BTreeSet<u64> = before.difference(&after).copied().collect();
+            if is_complete {
+                prop_assert_eq!(&gone, &before.difference(&keys).copied().collect());
+                prop_assert_eq!(gone, ended.into_iter().collect());
+            } else {
+                let needed = (before.len() + news.len()).saturating_sub(places);
+                prop_assert_eq!(gone.len(), needed);
+                let stayed = after.difference(&keys).map(|key| marked[key]).min();
+                prop_assert!(gone.iter().all(|key| stayed.is_none_or(|stayed| marked[key] <= stayed)));
+            }
         }
     }
 }

@@ -39,6 +39,16 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("reported_again", reported_again).light(),
         Scenario::new("warnings_are_for_causes", warnings_are_for_causes).light(),
         Scenario::new("switched", switched).light(),
+        Scenario::new("many_causes", many_causes)
+            .needs(BLOCKERS)
+            .light(),
+        Scenario::new("more_than_are_remembered", more_than_are_remembered)
+            .needs(BLOCKERS)
+            .all(),
+        Scenario::new("ten_a_second", ten_a_second)
+            .needs(BLOCKERS)
+            .limit(secs(480))
+            .all(),
     ]
 }
 
@@ -490,5 +500,178 @@ fn switched(cx: &Cx) -> Verdict {
     vm.set_knob("hung_task_panic", 3)?;
     let panic = vm.wait_panic(SOON)?;
     super::reports::panicked(&panic, "hung_task: blocked tasks")?;
+    Ok(())
+}
+
+/// How many tasks were hung at the last check.
+fn hung_tasks(vm: &Vm) -> anyhow::Result<u64> {
+    Status::read(vm)?.number(key::hung_task::HUNG_TASKS)
+}
+
+/// How many incidents there were since load.
+fn incidents(vm: &Vm) -> anyhow::Result<(usize, String)> {
+    let text = vm.read("/sys/kernel/debug/vigil/incidents")?;
+    let total = text.split(' ').next().unwrap_or_default().parse()?;
+    Ok((total, text))
+}
+
+/// Eighty causes, more than there is room for at first, each with one incident: those that are there
+/// keep their places when older ones come, and are neither over nor new again. An end is said of
+/// those that have ended alone.
+fn many_causes(cx: &Cx) -> Verdict {
+    // The log is not what this is about, and a console is slow.
+    let vm = cx.boot_with(cx.config().append("loglevel=1 log_buf_len=4M"))?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    vm.load(&format!(
+        "{TIMES} hung_task_warnings=-1 hung_task_ignore=older"
+    ))?;
+    let mark = vm.mark()?;
+    let older = Stall::start(&vm, "sems count=10 name=older")?;
+    let mut all = 0;
+    let mut last = None;
+    // No more than 16 incidents of a check are listed.
+    for _ in 0..5 {
+        last = Some(Stall::start(&vm, "sems count=14")?);
+        all += 14;
+        wait_for(&vm, SOON, &format!("{all} causes"), || {
+            Ok((incidents(&vm)?.0 == all).then_some(()))
+        })?;
+    }
+    vm.set_knob("hung_task_ignore", "\n")?;
+    all += 10;
+    wait_for(&vm, SOON, "the older ones", || {
+        Ok((incidents(&vm)?.0 >= all).then_some(()))
+    })?;
+    finish_look(&vm)?;
+    finish_look(&vm)?;
+    let (total, text) = incidents(&vm)?;
+    let on = text
+        .lines()
+        .filter(|line| line.contains(" still on, "))
+        .count();
+    ensure!(total == all && on == 64, "{on} of {total}: {text}");
+    let log = vm.dmesg_after(mark)?;
+    let is_odd = |line: &&LogLine| {
+        line.text.contains(" recovered after ") || line.text.contains(" are not reported")
+    };
+    ensure!(!log.iter().any(|line| is_odd(&line)), "{log:#?}");
+    let reported: BTreeSet<u32> = reports(&log)?
+        .iter()
+        .map(|report| report.task.pid)
+        .collect();
+    ensure!(reported.len() == all, "{} reported", reported.len());
+    ensure!(older.victims.iter().all(|pid| reported.contains(pid)));
+
+    let mark = vm.mark()?;
+    last.context("five stalls")?.end(&vm)?;
+    let ended = || -> anyhow::Result<usize> {
+        let log = vm.dmesg_after(mark)?;
+        Ok(log.iter().filter(is_odd).count())
+    };
+    wait_for(&vm, SOON, "their ends", || {
+        Ok((ended()? >= 14).then_some(()))
+    })?;
+    finish_look(&vm)?;
+    ensure!(
+        ended()? == 14 && incidents(&vm)?.0 == all,
+        "{} ends",
+        ended()?
+    );
+    Ok(())
+}
+
+/// More causes than are remembered: all tasks are counted, as many causes as there are warnings are
+/// reported, and that there are more is said, once.
+fn more_than_are_remembered(cx: &Cx) -> Verdict {
+    const CAUSES: usize = 1200;
+    let vm = cx.boot_with(cx.config().append("loglevel=1 log_buf_len=4M"))?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    vm.load(TIMES)?;
+    vm.set_knob("hung_task_timeout_secs", 0)?;
+    let stall = Stall::start(&vm, &format!("sems count={CAUSES}"))?;
+    let mark = vm.mark()?;
+    vm.set_knob("hung_task_timeout_secs", 2)?;
+    let more = r"^vigil: (\d+) more root causes of hung tasks are not reported$";
+    let line = vm.wait_log_after(mark, more, SOON)?;
+    let hung = || hung_tasks(&vm);
+    ensure!(hung()? == CAUSES as u64, "{} hung", hung()?);
+    finish_look(&vm)?;
+    finish_look(&vm)?;
+    let log = vm.dmesg_after(mark)?;
+    let left: Vec<&LogLine> = log
+        .iter()
+        .filter(|line| line.text.contains(" more root causes "))
+        .collect();
+    let parts = Regex::new(more)?.captures(&line.text).context("a number")?;
+    let count: usize = parts[1].parse()?;
+    ensure!(
+        left.len() == 1 && (CAUSES - 1100..=CAUSES - 1000).contains(&count),
+        "{left:#?}"
+    );
+    ensure!(reports(&log)?.len() == 10, "{:#?}", reports(&log)?);
+    ensure!(lines_of(&log, "hung task ").is_empty(), "{log:#?}");
+    ensure!(vm.knob("hung_task_detect_count")? == CAUSES.to_string());
+    let (total, text) = incidents(&vm)?;
+    ensure!(total <= 16 && !text.contains("not watched"), "{text}");
+
+    let mark = vm.mark()?;
+    stall.end(&vm)?;
+    wait_for(&vm, SOON, "the end of all", || {
+        Ok((hung()? == 0).then_some(()))
+    })?;
+    finish_look(&vm)?;
+    // Of those that were printed.
+    let log = vm.dmesg_after(mark)?;
+    ensure!(lines_of(&log, "hung task ").len() == 10, "{log:#?}");
+    Ok(())
+}
+
+/// Ten new causes a second for a minute, each of which lasts for some seconds, while an old one is
+/// reported again and again: all are counted, none is silenced by what the others take of
+/// `hung_task_warnings`, and each has its report and its end.
+fn ten_a_second(cx: &Cx) -> Verdict {
+    const CAUSES: usize = 600;
+    let config = cx.config().mem_mib(2048);
+    let vm = cx.boot_with(config.append("loglevel=1 log_buf_len=32M"))?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    // One for each, and none for what repeats.
+    vm.load(&format!("{TIMES} hung_task_warnings={}", CAUSES + 1))?;
+    let mark = vm.mark()?;
+    let old = Stall::start(&vm, "completion")?;
+    wait_report(&vm, mark, old.victim())?;
+    vm.sh_ok(&format!(
+        "for i in $(seq {}); do
+             echo 'sems count=10 secs=8' > /sys/kernel/debug/vigil_provoke/run || exit
+             sleep 1
+         done",
+        CAUSES / 10
+    ))?;
+    let hung = || hung_tasks(&vm);
+    wait_for(&vm, SOON, "the old one to be left", || {
+        Ok((hung()? == 1).then_some(()))
+    })?;
+    finish_look(&vm)?;
+    ensure!(
+        vm.knob("hung_task_detect_count")? == (CAUSES + 1).to_string(),
+        "{} counted",
+        vm.knob("hung_task_detect_count")?
+    );
+    let log = vm.dmesg_after(mark)?;
+    let all = reports(&log)?;
+    let of_old = all.iter().filter(|report| report.task.pid == old.victim());
+    ensure!(of_old.count() >= 5, "{all:#?}");
+    let new: BTreeSet<u32> = all
+        .iter()
+        .filter(|report| report.task.comm.starts_with("prov_sems/"))
+        .map(|report| report.task.pid)
+        .collect();
+    ensure!(new.len() == CAUSES, "{} causes reported", new.len());
+    let ended = lines_of(&log, "hung task prov_sems/").len();
+    ensure!(ended == CAUSES, "{ended} ends");
+    ensure!(lines_of(&log, "vigil: no memory").is_empty());
+    // Of each cause a report, a repeat or two, and an end.
+    ensure!(log.len() < 100 * CAUSES, "{} lines", log.len());
+    let (total, _) = incidents(&vm)?;
+    ensure!(total <= CAUSES + 1, "{total} incidents");
     Ok(())
 }
