@@ -50,6 +50,7 @@ use detect::{
     lockup_detector::LockupDetector,
     sys_info_thread::SysInfoThreads, //
 };
+use incident::netlink::NetlinkEvents;
 use kernel::{
     prelude::*,
     static_assert,
@@ -184,8 +185,11 @@ struct Vigil {
     _suspend: Pin<KBox<pm::Notifier<HungTaskCtx>>>,
     /// The last reference: all others were in the fields above. Disables all CPUs: waits for each
     /// timer, stop work and perf event, then unregisters the cpuhp callbacks, the NMI handlers and
-    /// the probes. Last, because all the others call into it.
+    /// the probes. Last of what finds incidents, because all the others call into it.
     lockups: Arc<LockupDetector>,
+    /// Tells listeners how the incidents end that are on, and waits for requests. When nothing finds
+    /// incidents any more.
+    _netlink: Option<NetlinkEvents>,
 }
 
 /// Reprograms the perf cycle counters, whose period in cycles follows from the CPU frequency.
@@ -328,6 +332,7 @@ impl kernel::Module for Vigil {
         }
         incident::crash_record::publish_address();
         incident::table::begin_ids();
+        let netlink = init_step("set up netlink events", NetlinkEvents::register())?;
         let control = ThreadControl::new()?;
         let (knobs, given) = load_knobs()?;
         let backend = hardlockup_backend()?;
@@ -427,7 +432,12 @@ impl kernel::Module for Vigil {
             LockupCountFiles::new(lockups.ctx().clone()),
         )?;
         let status = Arc::new(
-            StatusFile::new(hung_task_ctx.clone(), lockups.clone(), kernel_names),
+            StatusFile::new(
+                hung_task_ctx.clone(),
+                lockups.clone(),
+                kernel_names,
+                netlink.is_some(),
+            ),
             GFP_KERNEL,
         )?;
         // Not an error: some machines have debugfs off, and reports go to the log.
@@ -449,6 +459,7 @@ impl kernel::Module for Vigil {
             _resume: resume,
             _suspend: suspend,
             lockups,
+            _netlink: netlink,
         })
     }
 }

@@ -11,6 +11,7 @@
 #define VIGIL_H
 
 struct pt_regs;
+struct sk_buff;
 struct task_struct;
 struct vfsmount;
 
@@ -54,6 +55,8 @@ unsigned long long vigil_local_clock(void);
 
 /* context.c */
 struct pt_regs *vigil_irq_regs(void);
+unsigned long vigil_irqs_disable(void);
+void vigil_irqs_restore(unsigned long flags);
 
 /* cpu.c */
 
@@ -92,6 +95,11 @@ int vigil_fifo_thread_start(void);
 void vigil_fifo_thread_stop(void);
 void vigil_fifo_thread_queue(unsigned int cpu, int (*fn)(void *arg), void *arg,
 			     struct vigil_stop_work *work);
+
+/* irq_work.c */
+void vigil_irq_work_queue(void);
+void vigil_irq_work_wait(int odd, unsigned int ms);
+void vigil_irq_work_sync(void);
 
 /* irqtrace.c */
 void vigil_print_irqtrace_events(void);
@@ -146,6 +154,47 @@ struct vigil_rt_mutex_wait {
 };
 
 int vigil_rt_mutex_wait(struct task_struct *task, struct vigil_rt_mutex_wait *wait);
+
+/* netlink.c */
+
+/* The multicast groups. */
+enum vigil_netlink_group {
+	VIGIL_NETLINK_INCIDENTS,
+	VIGIL_NETLINK_INCIDENTS_FULL,
+	VIGIL_NR_NETLINK_GROUPS,
+};
+
+/**
+ * struct vigil_netlink_source - what requests are answered from
+ * @put_incident: puts the incident with an id into a message; may return -ENOENT
+ *	or -EMSGSIZE. @full: with addresses
+ * @put_incident_after: the same for the one with the smallest id above @id, which
+ *	is set to its id. @first: nothing is in the message yet
+ * @put_state: puts the counts into a message
+ * @generation: changes whenever an incident does
+ *
+ * All may sleep.
+ */
+struct vigil_netlink_source {
+	int (*put_incident)(struct sk_buff *msg, unsigned long long id, int full);
+	int (*put_incident_after)(struct sk_buff *msg, unsigned long long *id, int full,
+				  int first);
+	int (*put_state)(struct sk_buff *msg);
+	unsigned int (*generation)(void);
+};
+
+int vigil_netlink_register(const struct vigil_netlink_source *source);
+void vigil_netlink_unregister(void);
+int vigil_netlink_has_listeners(enum vigil_netlink_group group);
+struct sk_buff *vigil_netlink_event(unsigned int cmd);
+void vigil_netlink_free(struct sk_buff *msg);
+int vigil_netlink_send(struct sk_buff *msg, enum vigil_netlink_group group);
+int vigil_netlink_put(struct sk_buff *msg, unsigned int attr, const void *data, unsigned int len);
+unsigned int vigil_netlink_begin(struct sk_buff *msg, unsigned int attr, int nested);
+int vigil_netlink_append(struct sk_buff *msg, const void *data, unsigned int len);
+int vigil_netlink_end(struct sk_buff *msg, unsigned int begin, int text);
+void vigil_netlink_trim(struct sk_buff *msg, unsigned int begin);
+int vigil_netlink_hides_addresses(void);
 
 /* nmi.c */
 
@@ -374,6 +423,42 @@ unsigned int vigil_hardlockup_touches(unsigned int cpu);
 unsigned long long vigil_touched_at(unsigned int cpu);
 void vigil_touch_nmi_watchdog(void);
 void vigil_touch_hardlockup_watchdog(void);
+
+/* trace.c */
+
+/* EventKind of src/logic/event.rs. */
+enum vigil_trace_event {
+	VIGIL_TRACE_START,
+	VIGIL_TRACE_CHANGE,
+	VIGIL_TRACE_END,
+};
+
+/**
+ * struct vigil_trace_incident - what is traced of an incident
+ * @id: its id
+ * @age: how long it has lasted, in nanoseconds
+ * @kind: what was found
+ * @cpu: the CPU that is stuck, or on which the task ran last
+ * @pid: the task, or -1
+ * @comm: its name
+ * @behind: how many hung tasks wait behind a root cause
+ * @how: how it has ended; 0 if it is on
+ */
+struct vigil_trace_incident {
+	unsigned long long id;
+	unsigned long long age;
+	unsigned int kind;
+	unsigned int cpu;
+	int pid;
+	char comm[16];
+	unsigned int behind;
+	unsigned int how;
+};
+
+void vigil_trace_incident_event(enum vigil_trace_event event,
+				const struct vigil_trace_incident *incident);
+void vigil_trace_hung_task_scan(unsigned long long duration, unsigned int scanned,
+				unsigned int tracked, unsigned int hung, unsigned int full);
 
 /* tracepoint.c */
 void vigil_trace_sched_process_hang(struct task_struct *task);

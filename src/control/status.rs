@@ -36,6 +36,7 @@ use crate::{
                 incidents,
                 kernel_functions,
                 kernel_names,
+                netlink,
                 panic,
                 softlockup,
                 watchdog, //
@@ -69,6 +70,8 @@ pub(crate) struct StatusFile {
     pub(super) hung: Arc<HungTaskCtx>,
     pub(super) lockups: Arc<LockupDetector>,
     pub(super) kernel_names: KernelNames,
+    /// Whether programs can listen for events.
+    has_netlink: bool,
 }
 
 impl StatusFile {
@@ -77,11 +80,13 @@ impl StatusFile {
         hung: Arc<HungTaskCtx>,
         lockups: Arc<LockupDetector>,
         kernel_names: KernelNames,
+        has_netlink: bool,
     ) -> Self {
         Self {
             hung,
             lockups,
             kernel_names,
+            has_netlink,
         }
     }
 }
@@ -261,6 +266,15 @@ impl StatusFile {
         w.put_bool(panic::ALLOWED, loaded || !needed)
     }
 
+    fn netlink(&self, w: &mut Writer<'_>) -> fmt::Result {
+        let counts = incident::netlink::counts();
+        w.put_bool(netlink::REGISTERED, self.has_netlink)?;
+        w.put_bool(netlink::LISTENERS, counts.has_listeners)?;
+        w.put(netlink::EVENTS, &counts.events)?;
+        w.put(netlink::SENT, &counts.sent)?;
+        w.put(netlink::LOST, &counts.lost)
+    }
+
     fn kernel_functions(&self, w: &mut Writer<'_>) -> fmt::Result {
         let names = |called| FunctionNames {
             ksyms: self.hung.ksyms(),
@@ -300,6 +314,7 @@ impl StatusFile {
         self.panic(w)?;
         w.put(incidents::RECORDED, &incident::crash_record::count())?;
         w.put(incidents::KEPT, &ENTRIES)?;
+        self.netlink(w)?;
         self.kernel_functions(w)?;
         self.in_tree(w)?;
         self.kernel_names(w)

@@ -42,6 +42,7 @@ use crate::sys::atomic::{
     Release, //
 };
 use crate::{
+    incident,
     logic::{
         hardlockup::state::State,
         panic::Initiator,
@@ -264,6 +265,8 @@ impl TimerCallback for CpuWatchdog {
 
         // A panic that was requested by now.
         next = next.min(ctx.panic.poll(me, now, take_over));
+        // Events that a CPU has noted which is stuck.
+        incident::netlink::poll();
 
         // Lines that were printed may have taken long, or the CPU was stopped. Were the timer to expire in
         // the past, it would do so before the stop work can run.

@@ -25,7 +25,7 @@ pub(crate) use crash_record::{
 
 /// A recorded incident.
 #[derive(Clone, Copy)]
-pub(crate) struct RecordId(crash_record::RecordId);
+pub(super) struct RecordId(crash_record::RecordId);
 
 impl RecordId {
     /// Marks the incident as the one that a panic was requested for.
@@ -33,7 +33,7 @@ impl RecordId {
     /// # Context
     ///
     /// Any, NMI included.
-    pub(crate) fn mark_fatal(self) {
+    pub(super) fn mark_fatal(self) {
         self.0.set_flags(PANIC);
     }
 
@@ -43,7 +43,7 @@ impl RecordId {
     ///
     /// Any, NMI included.
     #[inline(never)]
-    pub(crate) fn set_culprit(self, culprit: &Culprit) {
+    pub(super) fn set_culprit(self, culprit: &Culprit) {
         self.0.set_culprit(&culprit.encode());
     }
 }

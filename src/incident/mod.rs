@@ -3,16 +3,20 @@
 //! Incidents: what was found, and the sinks that it goes to.
 //!
 //! A sink is where an incident is noted besides the log. [`record()`] is the one place that hands an
-//! incident to all sinks: the crash record ([`crash_record`]) for programs that read a memory dump, and
-//! the table of recent incidents ([`table`]), which says how they ended too.
+//! incident to all sinks, in this order: the crash record ([`crash_record`]) for programs that read a memory
+//! dump; the table of recent incidents ([`table`]), and with it the events that programs hear of
+//! ([`netlink`]); and the trace events. What becomes of an incident goes from [`RecordId`] and the
+//! functions of [`table`] to the same sinks: only the crash record does not say how it ended.
 
 #![deny(unsafe_code)]
 
 pub(crate) mod crash_record;
+pub(crate) mod netlink;
 pub(crate) mod table;
 
 use crate::{
     logic::{
+        culprit::Culprit,
         incident::{
             Incident,
             IncidentKind, //
@@ -33,8 +37,41 @@ use crate::{
         task, //
     }, //
 };
-use crash_record::RecordId;
 use kernel::task::Task;
+
+/// An incident that the sinks have.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordId {
+    record: crash_record::RecordId,
+    /// Its id in the table; `None`: it is not there any more.
+    id: Option<u64>,
+}
+
+impl RecordId {
+    /// Marks the incident as the one that a panic was requested for.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn mark_fatal(self) {
+        self.record.mark_fatal();
+        if let Some(id) = self.id {
+            table::mark_fatal(id);
+        }
+    }
+
+    /// Adds what the incident comes down to. To be called once.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn set_culprit(self, culprit: &Culprit) {
+        self.record.set_culprit(culprit);
+        if let Some(id) = self.id {
+            table::set_culprit(id, culprit);
+        }
+    }
+}
 
 /// An incident that this CPU finds now, with what all kinds have. `cpu`: the CPU that is stuck, or
 /// on which the task ran last; `age`: how long it has lasted, in nanoseconds.
@@ -91,8 +128,9 @@ pub(crate) fn whereabouts_of_running(cpu: u32, pid: i32) -> Whereabouts {
 ///
 /// Any, NMI included.
 pub(crate) fn record(incident: &Incident, details: &Details) -> RecordId {
-    table::add(incident, details);
-    crash_record::write(incident)
+    let record = crash_record::write(incident);
+    let id = Some(table::add(incident, details));
+    RecordId { record, id }
 }
 
 /// Records an incident once more that the sinks have, and that a panic is requested for now: the
@@ -101,6 +139,9 @@ pub(crate) fn record(incident: &Incident, details: &Details) -> RecordId {
 /// # Context
 ///
 /// Any, NMI included.
-pub(crate) fn record_again(incident: &Incident) -> RecordId {
-    crash_record::write(incident)
+pub(crate) fn record_again(incident: &Incident, details: &Details) -> RecordId {
+    RecordId {
+        record: crash_record::write(incident),
+        id: table::find(incident, details),
+    }
 }

@@ -5,11 +5,17 @@
 //!
 //! Whoever finds an incident says when it is over: the CPU itself, in its timer interrupt or stop work,
 //! or the hung-task thread. Incidents are found again by kind and CPU, or by their key. An incident that
-//! has lost its place in the table has no end that is noted.
+//! has lost its place in the table has no end that is noted. The functions are not part of their callers'
+//! stack frames, some of which are large.
 
 use crate::{
     logic::{
-        incident::Incident,
+        culprit::Culprit,
+        event::EventKind,
+        incident::{
+            Incident,
+            PANIC, //
+        },
         incident_table::{
             is_kind,
             kind_word,
@@ -27,7 +33,8 @@ use crate::{
             log_clock,
             monotonic, //
         },
-        incident_table::TABLE, //
+        incident_table::TABLE,
+        trace, //
     }, //
 };
 use core::fmt;
@@ -43,13 +50,66 @@ pub(crate) fn begin_ids() {
     TABLE.set_first_id(monotonic() / NSEC_PER_USEC);
 }
 
-/// Adds an incident to the table.
+/// Traces an event; to listeners on netlink a thread sends it.
+#[inline(never)]
+fn tell(kind: EventKind, id: u64, listed: &Listed) {
+    trace::incident(kind, id, listed, log_clock());
+}
+
+/// Adds an incident to the table, and returns its id.
 ///
 /// # Context
 ///
 /// Any, NMI included.
-pub(super) fn add(incident: &Incident, details: &Details) {
-    TABLE.add(incident, details);
+#[inline(never)]
+pub(super) fn add(incident: &Incident, details: &Details) -> u64 {
+    let (id, listed) = TABLE.add(incident, details);
+    tell(EventKind::Start, id, &listed);
+    id
+}
+
+/// The id of an incident that is on, if the table has it.
+///
+/// # Context
+///
+/// Any, NMI included.
+#[inline(never)]
+pub(super) fn find(incident: &Incident, details: &Details) -> Option<u64> {
+    let kind = Listed::new(incident, details).kind;
+    let is_it = |word, of| match kind {
+        ListedKind::HungTask | ListedKind::RootCause => is_kind(word, kind) && of == details.key,
+        _ => word == kind_word(kind, incident.cpu),
+    };
+    TABLE.newest_on(is_it)
+}
+
+/// A panic was requested for an incident.
+///
+/// # Context
+///
+/// Any, NMI included.
+#[inline(never)]
+pub(super) fn mark_fatal(id: u64) {
+    TABLE.set_flags(id, PANIC, tell);
+}
+
+/// What an incident comes down to.
+///
+/// # Context
+///
+/// Any, NMI included.
+#[inline(never)]
+pub(super) fn set_culprit(id: u64, culprit: &Culprit) {
+    TABLE.set_culprit(id, culprit, tell);
+}
+
+/// Ends all incidents that are on: the module is unloaded.
+///
+/// # Context
+///
+/// Any.
+pub(super) fn all_unwatched() {
+    TABLE.end(|_, _| true, How::Unwatched, log_clock(), None, tell);
 }
 
 /// The soft lockup of a CPU has ended.
@@ -61,7 +121,7 @@ pub(super) fn add(incident: &Incident, details: &Details) {
 #[inline(never)]
 pub(crate) fn softlockup_ended(cpu: u32) {
     let is_it = |word, _| word == kind_word(ListedKind::SoftLockup, cpu);
-    TABLE.end(is_it, How::Recovered, log_clock(), None);
+    TABLE.end(is_it, How::Recovered, log_clock(), None, tell);
 }
 
 /// The hard lockup of a CPU has ended, or the time in which it did not run.
@@ -76,7 +136,7 @@ pub(crate) fn hardlockup_ended(cpu: u32) {
         word == kind_word(ListedKind::HardLockup, cpu)
             || word == kind_word(ListedKind::UnresponsiveCpu, cpu)
     };
-    TABLE.end(is_it, How::Recovered, log_clock(), None);
+    TABLE.end(is_it, How::Recovered, log_clock(), None, tell);
 }
 
 /// A hung task is hung no more. `key`: of the task. `age`: for how long it was blocked, in nanoseconds.
@@ -84,9 +144,10 @@ pub(crate) fn hardlockup_ended(cpu: u32) {
 /// # Context
 ///
 /// The hung-task thread.
+#[inline(never)]
 pub(crate) fn hung_task_ended(key: usize, how: How, age: u64) {
     let is_it = |word, of| is_kind(word, ListedKind::HungTask) && of == key as u64;
-    TABLE.end(is_it, how, log_clock(), Some(age));
+    TABLE.end(is_it, how, log_clock(), Some(age), tell);
 }
 
 /// A root cause is over. `age`: how long it has lasted, in nanoseconds; `None`: since it began.
@@ -94,9 +155,10 @@ pub(crate) fn hung_task_ended(key: usize, how: How, age: u64) {
 /// # Context
 ///
 /// The hung-task thread.
+#[inline(never)]
 pub(crate) fn root_cause_ended(key: u64, how: How, age: Option<u64>) {
     let is_it = |word, of| is_kind(word, ListedKind::RootCause) && of == key;
-    TABLE.end(is_it, how, log_clock(), age);
+    TABLE.end(is_it, how, log_clock(), age, tell);
 }
 
 /// So many hung tasks wait behind a root cause now.
@@ -104,9 +166,10 @@ pub(crate) fn root_cause_ended(key: u64, how: How, age: Option<u64>) {
 /// # Context
 ///
 /// The hung-task thread.
+#[inline(never)]
 pub(crate) fn set_behind(key: u64, behind: u32) {
     let is_it = |word, of| is_kind(word, ListedKind::RootCause) && of == key;
-    TABLE.set_behind(is_it, behind);
+    TABLE.set_behind(is_it, behind, tell);
 }
 
 /// The keys of the root causes that are on.
@@ -124,9 +187,10 @@ pub(crate) fn root_causes() -> impl Iterator<Item = u64> {
 /// # Context
 ///
 /// The hung-task thread.
+#[inline(never)]
 pub(crate) fn root_causes_unwatched() {
     let is_it = |word, _| is_kind(word, ListedKind::RootCause);
-    TABLE.end(is_it, How::Unwatched, log_clock(), None);
+    TABLE.end(is_it, How::Unwatched, log_clock(), None, tell);
 }
 
 /// Hung tasks are not watched any more.
@@ -134,10 +198,11 @@ pub(crate) fn root_causes_unwatched() {
 /// # Context
 ///
 /// The hung-task thread.
+#[inline(never)]
 pub(crate) fn hung_tasks_unwatched() {
     let is_it =
         |word, _| is_kind(word, ListedKind::RootCause) || is_kind(word, ListedKind::HungTask);
-    TABLE.end(is_it, How::Unwatched, log_clock(), None);
+    TABLE.end(is_it, How::Unwatched, log_clock(), None, tell);
 }
 
 /// Writes the table, the newest incident first.

@@ -21,8 +21,11 @@
 
 use super::{
     incident::{
+        comm,
+        halves,
         pair,
         text,
+        whereabouts,
         whereabouts_words,
         CULPRIT_WORDS,
         NO_TASK, //
@@ -56,6 +59,23 @@ pub enum CulpritKind {
     SamePlace = 7,
     /// A CPU that has to run a function, which a stuck CPU may wait for, or a task that is elsewhere.
     MaybeCall = 8,
+}
+
+impl CulpritKind {
+    /// The kind with this number; `None` if there is none.
+    const fn from_number(number: u16) -> Option<Self> {
+        Some(match number {
+            1 => Self::Call,
+            2 => Self::LockOwner,
+            3 => Self::OnlyOne,
+            4 => Self::Task,
+            5 => Self::Deadlock,
+            6 => Self::Lock,
+            7 => Self::SamePlace,
+            8 => Self::MaybeCall,
+            _ => return None,
+        })
+    }
 }
 
 /// What an incident comes down to.
@@ -118,15 +138,45 @@ impl Culprit {
     }
 }
 
-/// The way back, for programs that read a record. The module only writes.
+/// The number of the kind, and the depth, in the first half of the first word.
+const fn kind_and_depth(word: u64) -> (u16, u16) {
+    let [a, b, c, d] = halves(word).0.to_ne_bytes();
+    (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]))
+}
+
+impl Culprit {
+    /// The culprit that [`Culprit::encode`] made these words of on this machine; `None` if none is known.
+    pub fn unpack(words: &[u64; CULPRIT_WORDS]) -> Option<Self> {
+        let [first, pid_count, comm0, comm1, address, spins_for, place, age, ref rest @ ..] =
+            *words;
+        let (kind, depth) = kind_and_depth(first);
+        let (_, cpu) = halves(first);
+        let (pid, count) = halves(pid_count);
+        let task = TaskId {
+            comm: comm(comm0, comm1),
+            pid: pid as i32,
+        };
+        Some(Self {
+            kind: CulpritKind::from_number(kind)?,
+            cpu: (cpu != NO_CPU).then_some(cpu),
+            task: (task != NO_TASK).then_some(task),
+            count,
+            depth: depth.into(),
+            address: address as usize,
+            spins_for: spins_for as usize,
+            place: place as usize,
+            age,
+            whereabouts: whereabouts(rest),
+        })
+    }
+}
+
+/// The way back, for programs that read a record.
 #[cfg(not(MODULE))]
 mod decode {
     use super::{
         super::incident::{
             address,
-            comm,
-            halves,
-            whereabouts,
             DecodeError, //
         },
         *, //
@@ -139,38 +189,18 @@ mod decode {
         ///
         /// The words are none of this version of the layout.
         pub fn decode(words: &[u64; CULPRIT_WORDS]) -> Result<Option<Self>, DecodeError> {
-            let [first, pid_count, comm0, comm1, at, spins_for, place, age, ref rest @ ..] = *words;
-            let (kind_depth, cpu) = halves(first);
-            let [a, b, c, d] = kind_depth.to_ne_bytes();
-            let kind = match u16::from_ne_bytes([a, b]) {
+            let [first, _, _, _, at, spins_for, place, ..] = *words;
+            match kind_and_depth(first).0 {
                 0 => return Ok(None),
-                1 => CulpritKind::Call,
-                2 => CulpritKind::LockOwner,
-                3 => CulpritKind::OnlyOne,
-                4 => CulpritKind::Task,
-                5 => CulpritKind::Deadlock,
-                6 => CulpritKind::Lock,
-                7 => CulpritKind::SamePlace,
-                8 => CulpritKind::MaybeCall,
-                kind => return Err(DecodeError::Culprit(kind)),
-            };
-            let (pid, count) = halves(pid_count);
-            let task = TaskId {
-                comm: comm(comm0, comm1),
-                pid: pid as i32,
-            };
-            Ok(Some(Self {
-                kind,
-                cpu: (cpu != NO_CPU).then_some(cpu),
-                task: (task != NO_TASK).then_some(task),
-                count,
-                depth: u16::from_ne_bytes([c, d]).into(),
-                address: address(at)?,
-                spins_for: address(spins_for)?,
-                place: address(place)?,
-                age,
-                whereabouts: whereabouts(rest),
-            }))
+                kind if CulpritKind::from_number(kind).is_none() => {
+                    return Err(DecodeError::Culprit(kind));
+                }
+                _ => (),
+            }
+            for word in [at, spins_for, place] {
+                address(word)?;
+            }
+            Ok(Self::unpack(words))
         }
     }
 }

@@ -211,6 +211,18 @@ pub(super) fn whereabouts_words(whereabouts: &Whereabouts) -> [u64; WHEREABOUTS_
     words
 }
 
+/// The reverse of [`whereabouts_words`].
+pub(super) fn whereabouts(words: &[u64]) -> Whereabouts {
+    let mut path = [0; CGROUP_PATH_LEN];
+    let bytes = words.iter().skip(1).flat_map(|word| word.to_ne_bytes());
+    for (to, from) in path.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    let (ns_pid, _) = halves(words.first().copied().unwrap_or(0));
+    let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
+    Whereabouts::new(ns_pid as i32, path, false)
+}
+
 /// The header of an empty record, without the address.
 pub const fn header() -> [u64; HEADER_WORDS] {
     let [magic0, magic1] = text(MAGIC);
@@ -321,18 +333,6 @@ mod decode {
         usize::try_from(word).map_err(|_| DecodeError::Address(word))
     }
 
-    /// The reverse of [`whereabouts_words`].
-    pub(in super::super) fn whereabouts(words: &[u64]) -> Whereabouts {
-        let mut path = [0; CGROUP_PATH_LEN];
-        let bytes = words.iter().skip(1).flat_map(|word| word.to_ne_bytes());
-        for (to, from) in path.iter_mut().zip(bytes) {
-            *to = from;
-        }
-        let (ns_pid, _) = halves(words.first().copied().unwrap_or(0));
-        let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
-        Whereabouts::new(ns_pid as i32, path, false)
-    }
-
     impl Incident {
         /// The incident that [`Incident::encode`] made these words of. The number of the incident,
         /// which is the first word, and the culprit are not looked at.
@@ -402,9 +402,6 @@ mod decode {
     }
 }
 #[cfg(not(MODULE))]
-pub use decode::DecodeError;
+pub(super) use decode::address;
 #[cfg(not(MODULE))]
-pub(super) use decode::{
-    address,
-    whereabouts, //
-};
+pub use decode::DecodeError;

@@ -22,6 +22,7 @@ use super::{
         LockKind,
         LockName, //
     },
+    culprit::Culprit,
     fmt::{
         LogStamp,
         Secs, //
@@ -31,11 +32,20 @@ use super::{
         halves,
         pair,
         text,
+        whereabouts,
+        whereabouts_words,
         Incident,
         IncidentKind,
-        Wait, //
+        Stack,
+        Wait,
+        CULPRIT_WORDS,
+        STACK,
+        WHEREABOUTS_WORDS, //
     },
-    task::TaskId, //
+    task::{
+        TaskId,
+        Whereabouts, //
+    }, //
 };
 use core::fmt;
 
@@ -43,6 +53,14 @@ use core::fmt;
 pub const PLACES: usize = 64;
 /// Words of a place, besides its state.
 pub const WORDS: usize = 17;
+/// Words of a place for [`Particulars`], behind those of [`Listed`].
+pub const PARTICULARS_WORDS: usize = 3 + CULPRIT_WORDS + WHEREABOUTS_WORDS + STACK;
+/// Index of the word of [`Particulars`] that holds the flags: see [`add_flags`].
+pub const FLAGS_WORD: usize = 0;
+/// Index of the word of [`Particulars`] that holds [`Particulars::announced_behind`]: see [`announced_behind`].
+pub const ANNOUNCED_WORD: usize = 2;
+/// Index of the first word of [`Particulars`] that tells the culprit.
+pub const CULPRIT_WORD: usize = 3;
 /// Index of the word that holds [`ListedKind`] and the CPU.
 pub const KIND_WORD: usize = 0;
 /// Index of the word that holds [`Details::key`].
@@ -136,6 +154,15 @@ pub enum ListedKind {
 }
 
 impl ListedKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [
+        Self::HungTask,
+        Self::SoftLockup,
+        Self::HardLockup,
+        Self::UnresponsiveCpu,
+        Self::RootCause,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             Self::HungTask => "hung task",
@@ -394,6 +421,129 @@ impl Listed {
                 age: end_age,
             }),
         })
+    }
+}
+
+/// What only messages to programs say of an incident, and not the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Particulars {
+    /// The CPU that found it.
+    pub finder: u32,
+    /// When it was found, in nanoseconds since 1970.
+    pub wall: u64,
+    /// The flags of [`super::incident`], or'ed.
+    pub flags: u32,
+    /// The task's stack.
+    pub stack: Stack,
+    /// Where the task runs.
+    pub whereabouts: Whereabouts,
+    /// How many tasks waited behind it when listeners got the last message.
+    pub announced_behind: u32,
+    /// What it comes down to, if that is known.
+    pub culprit: Option<Culprit>,
+}
+
+/// The word at [`FLAGS_WORD`] with more flags.
+pub const fn add_flags(word: u64, flags: u32) -> u64 {
+    let (finder, before) = halves(word);
+    pair(finder, before | flags)
+}
+
+/// [`Particulars::announced_behind`] in the word at [`ANNOUNCED_WORD`].
+pub const fn announced_behind(word: u64) -> u32 {
+    halves(word).1
+}
+
+/// The word at [`ANNOUNCED_WORD`] with another number.
+pub const fn announce_behind(word: u64, behind: u32) -> u64 {
+    pair(halves(word).0, behind)
+}
+
+/// All words of a place, as they were at one moment.
+pub struct Snapshot {
+    /// Those of [`Listed`].
+    pub words: [u64; WORDS],
+    /// Those of [`Particulars`].
+    pub particulars: [u64; PARTICULARS_WORDS],
+}
+
+impl Snapshot {
+    /// No incident.
+    pub const EMPTY: Self = Self {
+        words: [0; WORDS],
+        particulars: [0; PARTICULARS_WORDS],
+    };
+}
+
+impl Particulars {
+    /// The words of an incident that is found now. One after the other: it may be found in an NMI, whose stack
+    /// is small.
+    pub fn words_of<'a>(
+        incident: &'a Incident,
+        details: &Details,
+    ) -> impl Iterator<Item = u64> + use<'a> {
+        let stack = &incident.stack;
+        let head = [
+            pair(incident.finder, incident.flags),
+            incident.wall,
+            pair(stack.depth.min(STACK as u32), details.behind),
+        ];
+        let stack = stack.addresses.iter().map(|&address| address as u64);
+        head.into_iter()
+            .chain([0; CULPRIT_WORDS])
+            .chain(whereabouts_words(&incident.whereabouts))
+            .chain(stack)
+    }
+
+    /// The words behind those of [`Listed::encode`].
+    #[cfg(not(MODULE))]
+    pub fn encode(&self) -> [u64; PARTICULARS_WORDS] {
+        let depth = self.stack.depth.min(STACK as u32);
+        let head = [
+            pair(self.finder, self.flags),
+            self.wall,
+            pair(depth, self.announced_behind),
+        ];
+        let culprit = self.culprit.map_or([0; CULPRIT_WORDS], |it| it.encode());
+        let stack = self.stack.addresses.iter().map(|&address| address as u64);
+        let places = whereabouts_words(&self.whereabouts);
+        let mut words = [0; PARTICULARS_WORDS];
+        for (word, value) in words
+            .iter_mut()
+            .zip(head.into_iter().chain(culprit).chain(places).chain(stack))
+        {
+            *word = value;
+        }
+        words
+    }
+
+    /// What [`Particulars::encode`] has made these words of.
+    #[inline(never)]
+    pub fn decode(words: &[u64; PARTICULARS_WORDS]) -> Self {
+        let [finder_flags, wall, depth_announced, rest @ ..] = words;
+        let (finder, flags) = halves(*finder_flags);
+        let (depth, announced_behind) = halves(*depth_announced);
+        let mut stack = Stack {
+            depth: depth.min(STACK as u32),
+            ..Stack::default()
+        };
+        let (culprit, rest) = match rest.split_first_chunk::<CULPRIT_WORDS>() {
+            Some((culprit, rest)) => (Culprit::unpack(culprit), rest),
+            None => (None, [].as_slice()),
+        };
+        let (places, addresses) = rest.split_at_checked(WHEREABOUTS_WORDS).unwrap_or_default();
+        for (to, from) in stack.addresses.iter_mut().zip(addresses) {
+            *to = *from as usize;
+        }
+        Self {
+            finder,
+            wall: *wall,
+            flags,
+            stack,
+            whereabouts: whereabouts(places),
+            announced_behind,
+            culprit,
+        }
     }
 }
 

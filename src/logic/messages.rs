@@ -119,6 +119,8 @@ messages! {
         NO_SYS_INFO = "hung_task_sys_info skipped: the kernel's sys_info() is not available";
         /// The module declines to be loaded in a capture kernel.
         NOT_IN_KDUMP_KERNEL = "not loaded: this is a kdump capture kernel, which must not panic or wait";
+        /// The netlink family cannot be registered: another module has the name.
+        NETLINK_NAME_TAKEN = "no netlink events: another module has a generic netlink family named vigil";
         /// The parameter `hardlockup_backend` is none of its values.
         BAD_BACKEND = "hardlockup_backend: must be auto, perf, buddy or perf,buddy";
     }
@@ -317,6 +319,9 @@ messages! {
         InitFailed<S> { step: S, errno: i32 } = "cannot {step}: error {errno}";
         /// A module parameter has a value that its knob does not take.
         BadParameter<N> { name: N } = "{name}: value out of range, see docs/knobs.md";
+        /// The netlink family cannot be registered.
+        NoNetlinkFamily { errno: i32 } =
+            "no netlink events: the generic netlink family vigil cannot be registered (error {errno})";
         /// There is no status file.
         NoStatusFile { errno: i32 } = "debugfs file vigil/status not available: error {errno}";
 
@@ -449,6 +454,14 @@ status_keys! {
     incidents {
         RECORDED recorded: "Incidents since load";
         KEPT kept: "How many of the last ones a crash dump shows";
+    }
+    /// Events, for programs that listen.
+    netlink {
+        REGISTERED registered: "1 if the generic netlink family `vigil` is registered";
+        LISTENERS listeners: "1 while a program listens for events";
+        EVENTS events: "Starts, changes and ends of incidents since load";
+        SENT sent: "Events that were sent to whoever listened";
+        LOST lost: "Events that were lost although a program listened, before they could be sent";
     }
     /// Functions of the kernel that are not exported.
     kernel_functions {

@@ -22,6 +22,7 @@ pub mod cpu_wait;
 pub mod cpulist;
 pub mod culprit;
 pub mod dot;
+pub mod event;
 pub mod fmt;
 pub mod hardlockup;
 pub mod hung_task;
@@ -32,6 +33,7 @@ pub mod irqstat;
 #[macro_use]
 pub mod knobs;
 pub mod messages;
+pub mod netlink;
 pub mod panic;
 pub mod pause;
 pub mod pause_clock;

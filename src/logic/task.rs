@@ -2,9 +2,10 @@
 
 //! The identity of a task as reports print it, `comm:pid`, and where it runs.
 
-use super::fmt::Bytes;
-#[cfg(not(MODULE))]
-use super::fmt::PathTail;
+use super::fmt::{
+    Bytes,
+    PathTail, //
+};
 use core::fmt;
 
 /// Length of `task_struct::comm` in bytes, with the NUL at its end.
@@ -103,8 +104,7 @@ impl Whereabouts {
         &self.path
     }
 
-    /// The path of the cgroup, to be printed, for programs that read a record; `None`: the root cgroup, or not known.
-    #[cfg(not(MODULE))]
+    /// The path of the cgroup, to be printed; `None`: the root cgroup, or not known.
     pub fn cgroup(&self) -> Option<PathTail<'_>> {
         let path = self.path.split(|&byte| byte == 0).next()?;
         let first = path.first()?;

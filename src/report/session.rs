@@ -18,7 +18,7 @@
 use crate::{
     incident::{
         self,
-        crash_record::RecordId, //
+        RecordId, //
     },
     knobs::Knobs,
     logic::{
@@ -159,8 +159,8 @@ fn record(incident: &impl Fn() -> Incident, details: &Details) -> RecordId {
 
 /// Records an incident once more. As [`record`].
 #[inline(never)]
-fn record_again(incident: &impl Fn() -> Incident) -> RecordId {
-    incident::record_again(&incident())
+fn record_again(incident: &impl Fn() -> Incident, details: &Details) -> RecordId {
+    incident::record_again(&incident(), details)
 }
 
 /// A report that is being given.
@@ -215,7 +215,9 @@ impl<'a> ReportSession<'a> {
         self.decision
             .add(self.panic.decide(cause, magnitude, self.initiator, now));
         if self.is_fatal() {
-            let id = self.recorded.unwrap_or_else(|| record_again(&incident));
+            let id = self
+                .recorded
+                .unwrap_or_else(|| record_again(&incident, &finding.details));
             id.mark_fatal();
             self.recorded = Some(id);
         }

@@ -7,7 +7,10 @@
 
 use super::ffi;
 use core::marker::PhantomData;
-use kernel::bindings;
+use kernel::{
+    bindings,
+    types::NotThreadSafe, //
+};
 
 /// Proof of running in a hard timer interrupt, and on which CPU.
 ///
@@ -73,5 +76,34 @@ impl NmiCtx<'_> {
     /// Returns the registers that the NMI found, for the printing functions.
     pub(super) fn regs(&self) -> *mut bindings::pt_regs {
         self.regs
+    }
+}
+
+/// Interrupts are off on this CPU while this lives, but for NMIs.
+pub(super) struct IrqsOff {
+    flags: usize,
+    _this_cpu: NotThreadSafe,
+}
+
+impl IrqsOff {
+    /// Disables interrupts.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included. Dropped in the reverse order, as values on the stack are.
+    pub(super) fn new() -> Self {
+        Self {
+            // SAFETY: Changes the state of this CPU, which `drop` restores.
+            flags: unsafe { ffi::vigil_irqs_disable() },
+            _this_cpu: NotThreadSafe,
+        }
+    }
+}
+
+impl Drop for IrqsOff {
+    fn drop(&mut self) {
+        // SAFETY: The value cannot be sent to another CPU, and the task has stayed on this one, since
+        // interrupts are off.
+        unsafe { ffi::vigil_irqs_restore(self.flags) };
     }
 }

@@ -11,6 +11,11 @@ use kernel::bindings::{pt_regs, task_struct, vfsmount};
 pub const VIGIL_STACK_DEPTH: u32 = 18;
 pub const VIGIL_SNAPSHOT_DEPTH: u32 = 32;
 pub const VIGIL_WAIT_REGS: u32 = 15;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct sk_buff {
+    _unused: [u8; 0],
+}
 #[doc = " struct vigil_blk_requests - the requests of a disk that its driver has\n @name: the disk, with a NUL\n @major: its major number\n @minor: its minor number\n @old: how many are old\n @untimed: of how many it is not known how old they are\n @is_partial: not 0 if not all requests, or disks, were looked at\n @oldest: age of the oldest of the old ones in nanoseconds"]
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -44,6 +49,12 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_irq_regs() -> *mut pt_regs;
+}
+unsafe extern "C" {
+    pub fn vigil_irqs_disable() -> kernel::ffi::c_ulong;
+}
+unsafe extern "C" {
+    pub fn vigil_irqs_restore(flags: kernel::ffi::c_ulong);
 }
 pub const vigil_cpu_time_VIGIL_CPU_TIME_SYSTEM: vigil_cpu_time = 0;
 pub const vigil_cpu_time_VIGIL_CPU_TIME_SOFTIRQ: vigil_cpu_time = 1;
@@ -103,6 +114,15 @@ unsafe extern "C" {
         arg: *mut kernel::ffi::c_void,
         work: *mut vigil_stop_work,
     );
+}
+unsafe extern "C" {
+    pub fn vigil_irq_work_queue();
+}
+unsafe extern "C" {
+    pub fn vigil_irq_work_wait(odd: kernel::ffi::c_int, ms: kernel::ffi::c_uint);
+}
+unsafe extern "C" {
+    pub fn vigil_irq_work_sync();
 }
 unsafe extern "C" {
     pub fn vigil_print_irqtrace_events();
@@ -179,6 +199,86 @@ unsafe extern "C" {
         task: *mut task_struct,
         wait: *mut vigil_rt_mutex_wait,
     ) -> kernel::ffi::c_int;
+}
+pub const vigil_netlink_group_VIGIL_NETLINK_INCIDENTS: vigil_netlink_group = 0;
+pub const vigil_netlink_group_VIGIL_NETLINK_INCIDENTS_FULL: vigil_netlink_group = 1;
+pub const vigil_netlink_group_VIGIL_NR_NETLINK_GROUPS: vigil_netlink_group = 2;
+pub type vigil_netlink_group = kernel::ffi::c_uint;
+#[doc = " struct vigil_netlink_source - what requests are answered from\n @put_incident: puts the incident with an id into a message; may return -ENOENT\n\tor -EMSGSIZE. @full: with addresses\n @put_incident_after: the same for the one with the smallest id above @id, which\n\tis set to its id. @first: nothing is in the message yet\n @put_state: puts the counts into a message\n @generation: changes whenever an incident does\n\n All may sleep."]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_netlink_source {
+    pub put_incident: ::core::option::Option<
+        unsafe extern "C" fn(
+            msg: *mut sk_buff,
+            id: kernel::ffi::c_ulonglong,
+            full: kernel::ffi::c_int,
+        ) -> kernel::ffi::c_int,
+    >,
+    pub put_incident_after: ::core::option::Option<
+        unsafe extern "C" fn(
+            msg: *mut sk_buff,
+            id: *mut kernel::ffi::c_ulonglong,
+            full: kernel::ffi::c_int,
+            first: kernel::ffi::c_int,
+        ) -> kernel::ffi::c_int,
+    >,
+    pub put_state:
+        ::core::option::Option<unsafe extern "C" fn(msg: *mut sk_buff) -> kernel::ffi::c_int>,
+    pub generation: ::core::option::Option<unsafe extern "C" fn() -> kernel::ffi::c_uint>,
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_register(source: *const vigil_netlink_source) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_unregister();
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_has_listeners(group: vigil_netlink_group) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_event(cmd: kernel::ffi::c_uint) -> *mut sk_buff;
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_free(msg: *mut sk_buff);
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_send(msg: *mut sk_buff, group: vigil_netlink_group) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_put(
+        msg: *mut sk_buff,
+        attr: kernel::ffi::c_uint,
+        data: *const kernel::ffi::c_void,
+        len: kernel::ffi::c_uint,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_begin(
+        msg: *mut sk_buff,
+        attr: kernel::ffi::c_uint,
+        nested: kernel::ffi::c_int,
+    ) -> kernel::ffi::c_uint;
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_append(
+        msg: *mut sk_buff,
+        data: *const kernel::ffi::c_void,
+        len: kernel::ffi::c_uint,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_end(
+        msg: *mut sk_buff,
+        begin: kernel::ffi::c_uint,
+        text: kernel::ffi::c_int,
+    ) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_trim(msg: *mut sk_buff, begin: kernel::ffi::c_uint);
+}
+unsafe extern "C" {
+    pub fn vigil_netlink_hides_addresses() -> kernel::ffi::c_int;
 }
 pub const vigil_cpu_context_VIGIL_IN_TASK: vigil_cpu_context = 0;
 pub const vigil_cpu_context_VIGIL_IN_SOFTIRQ: vigil_cpu_context = 1;
@@ -511,6 +611,38 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn vigil_touch_hardlockup_watchdog();
+}
+pub const vigil_trace_event_VIGIL_TRACE_START: vigil_trace_event = 0;
+pub const vigil_trace_event_VIGIL_TRACE_CHANGE: vigil_trace_event = 1;
+pub const vigil_trace_event_VIGIL_TRACE_END: vigil_trace_event = 2;
+pub type vigil_trace_event = kernel::ffi::c_uint;
+#[doc = " struct vigil_trace_incident - what is traced of an incident\n @id: its id\n @age: how long it has lasted, in nanoseconds\n @kind: what was found\n @cpu: the CPU that is stuck, or on which the task ran last\n @pid: the task, or -1\n @comm: its name\n @behind: how many hung tasks wait behind a root cause\n @how: how it has ended; 0 if it is on"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_trace_incident {
+    pub id: kernel::ffi::c_ulonglong,
+    pub age: kernel::ffi::c_ulonglong,
+    pub kind: kernel::ffi::c_uint,
+    pub cpu: kernel::ffi::c_uint,
+    pub pid: kernel::ffi::c_int,
+    pub comm: [kernel::ffi::c_char; 16usize],
+    pub behind: kernel::ffi::c_uint,
+    pub how: kernel::ffi::c_uint,
+}
+unsafe extern "C" {
+    pub fn vigil_trace_incident_event(
+        event: vigil_trace_event,
+        incident: *const vigil_trace_incident,
+    );
+}
+unsafe extern "C" {
+    pub fn vigil_trace_hung_task_scan(
+        duration: kernel::ffi::c_ulonglong,
+        scanned: kernel::ffi::c_uint,
+        tracked: kernel::ffi::c_uint,
+        hung: kernel::ffi::c_uint,
+        full: kernel::ffi::c_uint,
+    );
 }
 unsafe extern "C" {
     pub fn vigil_trace_sched_process_hang(task: *mut task_struct);

@@ -4,23 +4,46 @@
 //! and read while they are written.
 //!
 //! A place is written by whoever has claimed it ([`PlaceState`]), and goes from one incident to the
-//! next with a new id. So a reader that finds the same state after it has read the words as before has
-//! read what belongs together, and the CPU or thread that ends an incident never ends another one.
-//! What it interrupts may have claimed a place: that one is passed over, and never waited for. Of an
-//! incident that is on a single word is changed ([`IncidentTable::set_behind`]), so that a reader may go on
-//! reading meanwhile.
+//! next with a new id. So a reader that finds the same state after it has read the words as before, and
+//! that nobody has written meanwhile, has read what belongs together, and the CPU or thread that ends an
+//! incident never ends another one. What it interrupts may have claimed a place: that one is passed over,
+//! and never waited for.
+//!
+//! With the places goes the ring of [events](EventRing): what happens to an incident gets its number while
+//! its place is claimed, so that nothing that happens to it later has a smaller one.
 
+use super::{
+    event_ring::EventRing,
+    irq_work,
+    netlink, //
+};
 use crate::logic::{
+    culprit::Culprit,
+    event::{
+        is_behind_changed,
+        Event,
+        EventKind, //
+    },
     incident::Incident,
     incident_table::{
+        add_flags,
+        announce_behind,
+        announced_behind,
         choose,
         Details,
         End,
         How,
         Listed,
+        ListedKind,
+        Particulars,
         PlaceState,
+        Snapshot,
+        ANNOUNCED_WORD,
+        CULPRIT_WORD,
+        FLAGS_WORD,
         KEY_WORD,
         KIND_WORD,
+        PARTICULARS_WORDS,
         PLACES,
         WORDS, //
     }, //
@@ -39,11 +62,37 @@ use kernel::{
 /// How often a reader tries a place that is written meanwhile.
 const READS: u32 = 1000;
 
+/// How many kinds of incidents there are.
+const KINDS: usize = ListedKind::ALL.len();
+
 /// A place.
 struct Place {
     /// [`PlaceState::pack`].
     state: Atomic<u64>,
+    /// How often it was written.
+    writes: Atomic<u64>,
     words: [Atomic<u64>; WORDS],
+    particulars: [Atomic<u64>; PARTICULARS_WORDS],
+}
+
+/// The incidents of a kind that are on.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct On {
+    /// How many they are.
+    pub(crate) count: u32,
+    /// Age of the oldest, in nanoseconds.
+    pub(crate) oldest: Option<u64>,
+}
+
+/// What [`IncidentTable::read`] finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The incident.
+    Incident,
+    /// It has given up its place.
+    Gone,
+    /// It is written all the time, or by what this thread has interrupted.
+    Busy,
 }
 
 /// The table.
@@ -52,7 +101,13 @@ pub(crate) struct IncidentTable {
     last_id: Atomic<u64>,
     /// Incidents since load.
     total: Atomic<u64>,
+    /// The same by kind.
+    totals: [Atomic<u64>; KINDS],
+    /// How often an incident was added or changed.
+    changes: Atomic<u64>,
     places: [Place; PLACES],
+    /// What happens to incidents.
+    pub(crate) events: EventRing,
 }
 
 /// The table itself.
@@ -66,12 +121,27 @@ impl Place {
     /// Claims the place, unless its state is not `seen` any more.
     fn claim(&self, seen: PlaceState) -> bool {
         let claimed = PlaceState::Claimed.pack();
-        self.state.cmpxchg(seen.pack(), claimed, Full).is_ok()
+        let is_claimed = self.state.cmpxchg(seen.pack(), claimed, Full).is_ok();
+        if is_claimed {
+            // Before what is written.
+            self.writes.fetch_add(1, Full);
+        }
+        is_claimed
     }
 
     /// Writes the words. The place has to be claimed.
+    #[inline(never)]
     fn write(&self, listed: &Listed) {
         for (to, from) in self.words.iter().zip(listed.encode()) {
+            to.store(from, Relaxed);
+        }
+    }
+
+    /// Writes the words for programs. The place has to be claimed.
+    #[inline(never)]
+    fn write_particulars(&self, incident: &Incident, details: &Details) {
+        let words = Particulars::words_of(incident, details);
+        for (to, from) in self.particulars.iter().zip(words) {
             to.store(from, Relaxed);
         }
     }
@@ -89,27 +159,40 @@ impl Place {
         words
     }
 
+    /// Changes a word for programs. The place has to be claimed.
+    fn change_particular(&self, index: usize, change: impl FnOnce(u64) -> u64) {
+        if let Some(word) = self.particulars.get(index) {
+            word.store(change(word.load(Relaxed)), Relaxed);
+        }
+    }
+
     fn word(&self, index: usize) -> u64 {
         self.words.get(index).map_or(0, |word| word.load(Relaxed))
     }
 
-    /// Reads an incident, and its id. `None`: there is none, or it is written all the time.
-    fn read(&self) -> Option<(u64, Listed)> {
+    /// Reads an incident by `read`, with its id. `None`: there is none, or it is written all the time.
+    fn read<T>(&self, mut read: impl FnMut(&Self) -> Option<T>) -> Option<(u64, T)> {
         for _ in 0..READS {
+            // Before the state: while it is written, that says so.
+            let writes = self.writes.load(Acquire);
             let state = self.state();
             if state == PlaceState::Free {
                 return None;
             }
             if let Some(id) = state.id() {
-                let words = self.words();
+                let found = read(self);
                 // Changes nothing, and orders what was read before it.
-                if self.claim_again(state) {
-                    return Some((id, Listed::decode(&words)?));
+                if self.claim_again(state) && self.writes.load(Relaxed) == writes {
+                    return Some((id, found?));
                 }
             }
             core::hint::spin_loop();
         }
         None
+    }
+
+    fn listed(&self) -> Option<Listed> {
+        Listed::decode(&self.words())
     }
 
     /// Whether the state is `seen` still, for all that was read since.
@@ -124,12 +207,17 @@ impl IncidentTable {
         Self {
             last_id: Atomic::new(0),
             total: Atomic::new(0),
+            totals: [const { Atomic::new(0) }; KINDS],
+            changes: Atomic::new(0),
             places: [const {
                 Place {
                     state: Atomic::new(PlaceState::Free.pack()),
+                    writes: Atomic::new(0),
                     words: [const { Atomic::new(0) }; WORDS],
+                    particulars: [const { Atomic::new(0) }; PARTICULARS_WORDS],
                 }
             }; PLACES],
+            events: EventRing::new(),
         }
     }
 
@@ -147,15 +235,60 @@ impl IncidentTable {
         self.total.load(Relaxed)
     }
 
+    /// The same of one kind.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn total_of(&self, kind: ListedKind) -> u64 {
+        let total = self.totals.get((kind as usize).wrapping_sub(1));
+        total.map_or(0, |total| total.load(Relaxed))
+    }
+
+    /// A number that changes whenever an incident is added or changed.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn generation(&self) -> u64 {
+        self.changes.load(Acquire)
+    }
+
+    /// Notes an event, and wakes the thread that sends it. The incident's place has to be claimed.
+    fn note(&self, kind: EventKind, id: u64) {
+        self.changes.fetch_add(1, Relaxed);
+        if self
+            .events
+            .put(Event { kind, id }, netlink::has_listeners())
+        {
+            irq_work::queue();
+        }
+    }
+
+    /// Wakes the thread that sends events if some are waiting: the CPU that noted them may be stuck.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn poll_events(&self) {
+        if !self.events.is_empty() {
+            irq_work::queue();
+        }
+    }
+
     /// Adds an incident, and returns its id. It is not listed if all places are being written.
     ///
     /// # Context
     ///
     /// Any, NMI included.
-    pub(crate) fn add(&self, incident: &Incident, details: &Details) -> u64 {
+    pub(crate) fn add(&self, incident: &Incident, details: &Details) -> (u64, Listed) {
         let id = self.last_id.fetch_add(1, Relaxed).wrapping_add(1);
         self.total.fetch_add(1, Relaxed);
         let listed = Listed::new(incident, details);
+        let total = self.totals.get((listed.kind as usize).wrapping_sub(1));
+        if let Some(total) = total {
+            total.fetch_add(1, Relaxed);
+        }
         // Another one may take the place that was chosen.
         for _ in 0..PLACES {
             let places = self.places.iter();
@@ -164,18 +297,28 @@ impl IncidentTable {
             };
             if place.claim(state) {
                 place.write(&listed);
+                place.write_particulars(incident, details);
+                self.note(EventKind::Start, id);
                 place.release(PlaceState::On(id));
-                break;
+                return (id, listed);
             }
         }
-        id
+        // Lost, as whoever sends it will find.
+        self.note(EventKind::Start, id);
+        (id, listed)
     }
 
     /// Calls `change` for each incident that is on and for whose kind and CPU ([`kind_word`]) and key `is_it`
-    /// returns true. `change` returns its end, if it has one.
+    /// returns true, with its place claimed. `change` returns which event that is, if any. After
+    /// that `tell` is called with the incident.
     ///
     /// [`kind_word`]: crate::logic::incident_table::kind_word
-    fn change(&self, is_it: impl Fn(u64, u64) -> bool, mut change: impl FnMut(&mut Listed)) {
+    fn change(
+        &self,
+        is_it: impl Fn(u64, u64) -> bool,
+        mut change: impl FnMut(&mut Listed, &Place) -> Option<EventKind>,
+        tell: impl Fn(EventKind, u64, &Listed),
+    ) {
         for place in &self.places {
             let state = place.state();
             let PlaceState::On(id) = state else {
@@ -185,15 +328,22 @@ impl IncidentTable {
             if !is_it(place.word(KIND_WORD), place.word(KEY_WORD)) || !place.claim(state) {
                 continue;
             }
-            let mut state = state;
-            if let Some(mut listed) = Listed::decode(&place.words()) {
-                change(&mut listed);
-                place.write(&listed);
-                if listed.end.is_some() {
-                    state = PlaceState::Ended(id);
-                }
+            let Some(mut listed) = place.listed() else {
+                place.release(state);
+                continue;
+            };
+            let announced = change(&mut listed, place);
+            place.write(&listed);
+            if let Some(kind) = announced {
+                self.note(kind, id);
             }
-            place.release(state);
+            place.release(match listed.end {
+                Some(_) => PlaceState::Ended(id),
+                None => state,
+            });
+            if let Some(kind) = announced {
+                tell(kind, id, &listed);
+            }
         }
     }
 
@@ -210,14 +360,17 @@ impl IncidentTable {
         how: How,
         now: u64,
         age: Option<u64>,
+        tell: impl Fn(EventKind, u64, &Listed),
     ) {
-        self.change(is_it, |listed| {
+        let end = |listed: &mut Listed, _: &Place| {
             listed.end = Some(End {
                 how,
                 at: now,
                 age: age.unwrap_or_else(|| listed.age_at(now)),
             });
-        });
+            Some(EventKind::End)
+        };
+        self.change(is_it, end, tell);
     }
 
     /// Says how many tasks wait behind the incidents for whose kind and CPU, and key, `is_it` returns true.
@@ -225,8 +378,159 @@ impl IncidentTable {
     /// # Context
     ///
     /// Any, NMI included.
-    pub(crate) fn set_behind(&self, is_it: impl Fn(u64, u64) -> bool, behind: u32) {
-        self.change(is_it, |listed| listed.details.behind = behind);
+    pub(crate) fn set_behind(
+        &self,
+        is_it: impl Fn(u64, u64) -> bool,
+        behind: u32,
+        tell: impl Fn(EventKind, u64, &Listed),
+    ) {
+        let set = |listed: &mut Listed, place: &Place| {
+            listed.details.behind = behind;
+            let mut is_changed = false;
+            place.change_particular(ANNOUNCED_WORD, |word| {
+                is_changed = is_behind_changed(announced_behind(word), behind);
+                if is_changed {
+                    announce_behind(word, behind)
+                } else {
+                    word
+                }
+            });
+            is_changed.then_some(EventKind::Change)
+        };
+        self.change(is_it, set, tell);
+    }
+
+    /// Says what the incident with this id comes down to, if it is on.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn set_culprit(
+        &self,
+        id: u64,
+        culprit: &Culprit,
+        tell: impl Fn(EventKind, u64, &Listed),
+    ) {
+        let set = |place: &Place| {
+            let words = place.particulars.iter().skip(CULPRIT_WORD);
+            for (to, from) in words.zip(culprit.encode()) {
+                to.store(from, Relaxed);
+            }
+        };
+        self.change_particulars(id, set, tell);
+    }
+
+    /// Sets flags of the incident with this id, if it is on.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn set_flags(&self, id: u64, flags: u32, tell: impl Fn(EventKind, u64, &Listed)) {
+        let add = |place: &Place| {
+            place.change_particular(FLAGS_WORD, |word| add_flags(word, flags));
+        };
+        self.change_particulars(id, add, tell);
+    }
+
+    #[inline(never)]
+    fn change_particulars(
+        &self,
+        id: u64,
+        change: impl Fn(&Place),
+        tell: impl Fn(EventKind, u64, &Listed),
+    ) {
+        let on = PlaceState::On(id);
+        let Some(place) = self.places.iter().find(|place| place.state() == on) else {
+            return;
+        };
+        if !place.claim(on) {
+            return;
+        }
+        change(place);
+        let listed = place.listed();
+        self.note(EventKind::Change, id);
+        place.release(on);
+        if let Some(listed) = listed {
+            tell(EventKind::Change, id, &listed);
+        }
+    }
+
+    /// The ids of the incidents that are on and for whose kind and CPU, and key, `is_it` returns true.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn newest_on(&self, is_it: impl Fn(u64, u64) -> bool) -> Option<u64> {
+        let ids = self.places.iter().filter_map(|place| {
+            let PlaceState::On(id) = place.state() else {
+                return None;
+            };
+            is_it(place.word(KIND_WORD), place.word(KEY_WORD)).then_some(id)
+        });
+        ids.max()
+    }
+
+    /// Reads the incident with this id.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    #[inline(never)]
+    pub(crate) fn read(&self, id: u64, into: &mut Snapshot) -> Found {
+        let mut is_busy = false;
+        for place in &self.places {
+            let state = place.state();
+            is_busy |= state == PlaceState::Claimed;
+            if state.id() != Some(id) {
+                continue;
+            }
+            let read = place.read(|place| {
+                into.words = place.words();
+                for (to, from) in into.particulars.iter_mut().zip(&place.particulars) {
+                    *to = from.load(Relaxed);
+                }
+                Some(())
+            });
+            match read {
+                Some((found, ())) if found == id => return Found::Incident,
+                Some(_) => (),
+                None => is_busy = true,
+            }
+        }
+        if is_busy {
+            Found::Busy
+        } else {
+            Found::Gone
+        }
+    }
+
+    /// The incidents of a kind that are on as far as the table knows.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(crate) fn on_of(&self, kind: ListedKind, now: u64) -> On {
+        let mut on = On::default();
+        for place in &self.places {
+            let Some((_, listed)) = place.read(Place::listed) else {
+                continue;
+            };
+            if listed.kind == kind && listed.end.is_none() {
+                on.count = on.count.saturating_add(1);
+                on.oldest = on.oldest.max(Some(listed.age_at(now)));
+            }
+        }
+        on
+    }
+
+    /// The smallest id above `id`.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn next_id(&self, id: u64) -> Option<u64> {
+        let ids = self.places.iter().filter_map(|place| place.state().id());
+        ids.filter(|&other| other > id).min()
     }
 
     /// The kind and CPU, and the key, of each incident that is on.
@@ -258,7 +562,7 @@ impl IncidentTable {
                 }
             }
             let (id, place) = newest?;
-            match place.read() {
+            match place.read(Place::listed) {
                 Some((read, listed)) if read == id => return Some((id, listed)),
                 // It has given up its place.
                 _ => below = id,
@@ -271,11 +575,14 @@ impl IncidentTable {
 mod tests {
     use super::*;
     use crate::logic::{
-        incident::IncidentKind,
-        incident_table::{
-            kind_word,
-            ListedKind, //
-        }, //
+        culprit::CulpritKind,
+        incident::{
+            IncidentKind,
+            CONFIRMED,
+            PANIC, //
+        },
+        incident_table::kind_word,
+        task::Whereabouts, //
     };
 
     const CPU: u32 = 4;
@@ -299,6 +606,12 @@ mod tests {
         }
     }
 
+    fn add(table: &IncidentTable, cpu: u32) -> u64 {
+        table.add(&one(cpu), &Details::default()).0
+    }
+
+    fn nobody(_: EventKind, _: u64, _: &Listed) {}
+
     fn is_of(cpu: u32) -> impl Fn(u64, u64) -> bool {
         move |kind, _| kind == kind_word(ListedKind::SoftLockup, cpu)
     }
@@ -314,21 +627,21 @@ mod tests {
     fn an_incident_is_on_until_it_ends() {
         let table = &TEST;
         let before = table.total();
-        let id = table.add(&one(CPU), &Details::default());
+        let id = add(table, CPU);
         assert_eq!(table.total(), before.wrapping_add(1));
         assert_eq!(
             found(table, id).map(|listed| (listed.cpu, listed.end)),
             Some((CPU, None))
         );
         assert!(table.on_going().any(|(kind, _)| is_of(CPU)(kind, 0)));
-        table.set_behind(is_of(CPU), 7);
+        table.set_behind(is_of(CPU), 7, nobody);
         assert_eq!(
             found(table, id).map(|listed| listed.details.behind),
             Some(7)
         );
-        table.end(is_of(CPU.wrapping_add(1)), How::Recovered, 20, None);
+        table.end(is_of(CPU.wrapping_add(1)), How::Recovered, 20, None, nobody);
         assert_eq!(found(table, id).and_then(|listed| listed.end), None);
-        table.end(is_of(CPU), How::Recovered, 20, None);
+        table.end(is_of(CPU), How::Recovered, 20, None, nobody);
         let ended = End {
             how: How::Recovered,
             at: 20,
@@ -336,7 +649,7 @@ mod tests {
         };
         assert_eq!(found(table, id).and_then(|listed| listed.end), Some(ended));
         // It has only one end.
-        table.end(is_of(CPU), How::Unwatched, 30, None);
+        table.end(is_of(CPU), How::Unwatched, 30, None, nobody);
         assert_eq!(found(table, id).and_then(|listed| listed.end), Some(ended));
         assert!(!table.on_going().any(|(kind, _)| is_of(CPU)(kind, 0)));
     }
@@ -345,29 +658,70 @@ mod tests {
     #[test]
     fn ended_incidents_go_first() {
         let table = &TEST;
-        let id = table.add(&one(CPU), &Details::default());
+        let id = add(table, CPU);
         let mut last = id;
         for _ in 0..PLACES.wrapping_mul(2) {
             let other = CPU.wrapping_add(1);
-            last = table.add(&one(other), &Details::default());
-            table.end(is_of(other), How::Recovered, 20, None);
+            last = add(table, other);
+            table.end(is_of(other), How::Recovered, 20, None, nobody);
         }
         assert!(found(table, id).is_some());
         assert!(found(table, last).is_some());
-        table.end(is_of(CPU), How::Recovered, 20, None);
+        table.end(is_of(CPU), How::Recovered, 20, None, nobody);
     }
 
     #[test]
     fn the_newest_comes_first() {
         let table = &TEST;
-        let first = table.add(&one(CPU), &Details::default());
-        let second = table.add(&one(CPU), &Details::default());
+        let first = add(table, CPU);
+        let second = add(table, CPU);
         assert!(second > first);
         assert_eq!(
             table.newest_before(u64::MAX).map(|(id, _)| id),
             Some(second)
         );
         assert_eq!(table.newest_before(second).map(|(id, _)| id), Some(first));
-        table.end(is_of(CPU), How::Recovered, 20, None);
+        table.end(is_of(CPU), How::Recovered, 20, None, nobody);
+    }
+
+    /// What is added to an incident is read with it, and each change is an event.
+    #[test]
+    fn a_culprit_is_added() -> Result {
+        let table = &TEST;
+        let id = add(table, CPU);
+        let before = (table.events.count(), table.generation());
+        let culprit = Culprit {
+            kind: CulpritKind::Call,
+            cpu: Some(3),
+            task: None,
+            count: 1,
+            depth: 2,
+            address: 0x1000,
+            spins_for: 0,
+            place: 0x2000,
+            age: 5,
+            whereabouts: Whereabouts::NONE,
+        };
+        table.set_culprit(id, &culprit, nobody);
+        table.set_flags(id, PANIC, nobody);
+        let mut snapshot = Snapshot::EMPTY;
+        assert_eq!(table.read(id, &mut snapshot), Found::Incident);
+        let listed = Listed::decode(&snapshot.words).ok_or(EINVAL)?;
+        let particulars = Particulars::decode(&snapshot.particulars);
+        assert_eq!((listed.cpu, listed.end), (CPU, None));
+        assert_eq!(particulars.culprit, Some(culprit));
+        assert_eq!((particulars.flags, particulars.finder), (PANIC, 2));
+        assert_eq!(table.events.count(), before.0.wrapping_add(2));
+        assert!(table.generation() != before.1);
+        assert_eq!(table.newest_on(is_of(CPU)), Some(id));
+        table.end(is_of(CPU), How::Recovered, 20, None, nobody);
+        assert_eq!(table.newest_on(is_of(CPU)), None);
+        // Nothing changes any more.
+        table.set_flags(id, CONFIRMED, nobody);
+        assert_eq!(table.read(id, &mut snapshot), Found::Incident);
+        assert_eq!(Particulars::decode(&snapshot.particulars).flags, PANIC);
+        assert_eq!(table.read(id.wrapping_add(1), &mut snapshot), Found::Gone);
+        assert_eq!(table.next_id(id.wrapping_sub(1)), Some(id));
+        Ok(())
     }
 }

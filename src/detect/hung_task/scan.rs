@@ -75,7 +75,8 @@ use crate::{
             cond_resched,
             TaskScan, //
         },
-        task_wait::CompletionWaits, //
+        task_wait::CompletionWaits,
+        trace, //
     }, //
 };
 use kernel::{
@@ -587,6 +588,7 @@ impl TrackedTasks {
         let mut not_tracked: u64 = 0;
         let mut may_expand = true;
         let mut wrapped = self.resume_pid == 0;
+        let scan_began = monotonic();
         let mut scan = TaskScan::new(self.resume_pid, settings.check_count, BATCH);
         self.resume_pid = 0;
         loop {
@@ -656,6 +658,13 @@ impl TrackedTasks {
             ));
         }
         self.not_tracked = not_tracked;
+        trace::hung_task_scan(&trace::Scan {
+            duration: monotonic().saturating_sub(scan_began),
+            scanned: scanned.into(),
+            tracked: self.table.len() as u64,
+            hung: stats.hung.get(),
+            is_full: mode == ScanMode::Full,
+        });
         // A task that was just found may be due before the next check if the interval is the
         // timeout.
         let now = self.clock.now().unpaused;

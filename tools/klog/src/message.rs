@@ -1027,6 +1027,8 @@ mod tests {
             "BAD_BACKEND",
             "SYS_INFO_LATER",
             "NOT_IN_KDUMP_KERNEL",
+            "NETLINK_NAME_TAKEN",
+            "NoNetlinkFamily",
             "LockupsSwitchedOff",
             "PerfNotAvailable",
             "TasksNotTracked",

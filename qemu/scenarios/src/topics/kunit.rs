@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The files with suites: each test in them has to run.
-const SOURCES: [(&str, &str); 35] = sources![
+const SOURCES: [(&str, &str); 36] = sources![
     "backtrace",
     "blkdev",
     "buffer",
@@ -37,6 +37,7 @@ const SOURCES: [(&str, &str); 35] = sources![
     "cpuhp",
     "crash_record",
     "debugfs",
+    "event_ring",
     "incident_table",
     "irqstat",
     "kallsyms",

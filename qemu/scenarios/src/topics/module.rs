@@ -195,9 +195,12 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
     finish_look(&vm)?;
 
     let threads = vm.sh_ok("ps -e -o comm=,ni=,cls= | grep vigild")?;
-    let ordinary = "vigild/hung 0 TS vigild/info0 0 TS vigild/info1 0 TS";
+    let ordinary = ["event0", "event1", "hung", "info0", "info1"];
+    let ordinary = ordinary.map(|name| format!("vigild/{name} 0 TS"));
     ensure!(
-        threads.split_whitespace().eq(ordinary.split(' ')),
+        threads
+            .split_whitespace()
+            .eq(ordinary.iter().flat_map(|thread| thread.split(' '))),
         "{threads}"
     );
 
@@ -422,7 +425,7 @@ fn load_fails_cleanly(cx: &Cx) -> Verdict {
         output.status != 0 && output.stdout.contains("Resource temporarily unavailable"),
         "{output:?}"
     );
-    let step = [("step", "start the thread vigild/hung")];
+    let step = [("step", "set up netlink events")];
     let failed = pattern_of(messages::InitFailed::<()>::TEXT, &step);
     let line = vm.wait_log_after(mark, &failed, SOON)?;
     ensure!(line.level <= 3, "{line:?}");
