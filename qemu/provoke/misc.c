@@ -7,6 +7,7 @@
  *   backtrace_flag A  sets bit 0 at the address A, which is that of backtrace_flag of
  *                 lib/nmi_backtrace.c in /proc/kallsyms: as if another CPU were printing
  *                 the stacks of all CPUs; 0 clears it
+ *   netlink_family 1  registers a generic netlink family named vigil; 0 unregisters it
  */
 #include <linux/debugfs.h>
 #include <linux/delay.h>
@@ -16,6 +17,7 @@
 #include <linux/sched.h>
 #include <linux/stop_machine.h>
 #include <linux/uaccess.h>
+#include <net/genetlink.h>
 
 #include "prov.h"
 
@@ -68,10 +70,23 @@ static int backtrace_flag_set(void *unused, u64 address)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(backtrace_flag_fops, NULL, backtrace_flag_set, "0x%llx\n");
 
+static struct genl_family family = {
+	.name = "vigil",
+	.version = 1,
+	.module = THIS_MODULE,
+};
+
+static int netlink_family_set(void *unused, u64 value)
+{
+	return value ? genl_register_family(&family) : genl_unregister_family(&family);
+}
+DEFINE_DEBUGFS_ATTRIBUTE(netlink_family_fops, NULL, netlink_family_set, "%llu\n");
+
 /* Create the files, in @dir. */
 void prov_misc_init(struct dentry *dir)
 {
 	debugfs_create_file_unsafe("rq_off", 0200, dir, NULL, &rq_off_fops);
 	debugfs_create_file_unsafe("stop_machine", 0200, dir, NULL, &stop_machine_fops);
 	debugfs_create_file_unsafe("backtrace_flag", 0200, dir, NULL, &backtrace_flag_fops);
+	debugfs_create_file_unsafe("netlink_family", 0200, dir, NULL, &netlink_family_fops);
 }

@@ -21,6 +21,7 @@
 //! Nothing here is real-time: that would change what the tests measure. The
 //! threads are at nice -10, the scripts at 0.
 
+mod events;
 mod fail_nth;
 mod files;
 mod init;
@@ -47,6 +48,7 @@ fn main() -> anyhow::Result<()> {
     // Tools that scenarios run as programs of their own.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first().map(|(a, b)| (a.as_str(), b)) {
+        Some(("events", rest)) => return events::main(rest),
         Some(("fail-nth", rest)) => return fail_nth::main(rest),
         Some(("threads", rest)) => return threads::main(rest),
         _ => {}

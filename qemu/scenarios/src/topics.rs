@@ -6,6 +6,7 @@ use crate::scenario::Scenario;
 mod beside;
 mod contract;
 mod cpu_waits;
+mod events;
 mod hard_kinds;
 mod hard_perf;
 mod harness;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("beside", beside::scenarios()),
         ("contract", contract::scenarios()),
         ("cpu_waits", cpu_waits::scenarios()),
+        ("events", events::scenarios()),
         ("hard_kinds", hard_kinds::scenarios()),
         ("hard_perf", hard_perf::scenarios()),
         ("hung_causes", hung_causes::scenarios()),

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A program that listens to vigil's generic netlink family, and asks it: `docs/netlink/vigil.yaml`.
+//!
+//! ```text
+//! agent events listen GROUP [BYTES]   a line for each message; BYTES: size of the socket's buffer
+//! agent events join GROUP             joins, says so, and never reads
+//! agent events dump [slow]            the recent incidents; slow: reads once, says so, and sleeps
+//! agent events get ID                 one of them
+//! agent events state                  the counts
+//! agent events garbage SEED           requests that make no sense
+//! ```
+//!
+//! A line is the number of the message and then `attribute=value`, nested attributes as
+//! `attribute.attribute=value`, each by its number; values of four and eight bytes are numbers.
+
+use anyhow::{bail, Context, Result};
+use neli::{
+    consts::{
+        nl::{NlmF, Nlmsg},
+        socket::NlFamily,
+    },
+    err::SocketError,
+    genl::{AttrTypeBuilder, Genlmsghdr, GenlmsghdrBuilder, Nlattr, NlattrBuilder},
+    nl::{NlPayload, Nlmsghdr, NlmsghdrBuilder},
+    router::synchronous::NlRouter,
+    socket::synchronous::NlSocketHandle,
+    types::{Buffer, GenlBuffer},
+    utils::Groups,
+};
+use nix::unistd::pause;
+
+const FAMILY: &str = "vigil";
+/// `incident-get` and `state-get`.
+const INCIDENT_GET: u8 = 1;
+const STATE_GET: u8 = 2;
+/// `incident.id`.
+const ID: u16 = 1;
+/// Attributes that are text, with those around them, and whether they are of the state.
+const TEXT: &[(bool, &[u16])] = &[
+    (false, &[10, 2]),
+    (false, &[12]),
+    (false, &[13, 2, 2]),
+    (false, &[13, 4]),
+    (false, &[14, 3, 2]),
+    (false, &[14, 7]),
+    (false, &[14, 8]),
+    (false, &[17, 2]),
+    (true, &[1]),
+];
+
+type Answer = Nlmsghdr<u16, Genlmsghdr<u8, u16>>;
+
+/// Does what the command line says.
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["listen", group] => listen(group, None),
+        ["listen", group, bytes] => listen(group, Some(bytes.parse()?)),
+        ["join", group] => {
+            let _socket = join(group, None)?;
+            println!("joined");
+            loop {
+                pause();
+            }
+        }
+        ["dump"] => dump(false),
+        ["dump", "slow"] => dump(true),
+        ["get", id] => get(id.parse()?),
+        ["state"] => state(),
+        ["garbage", seed] => garbage(seed.parse()?),
+        _ => bail!("usage: agent events listen|join|dump|get|state|garbage ..."),
+    }
+}
+
+/// The family's number.
+fn family() -> Result<u16> {
+    let (router, _) = NlRouter::connect(NlFamily::Generic, None, Groups::empty())?;
+    router
+        .resolve_genl_family(FAMILY)
+        .with_context(|| format!("there is no family {FAMILY}"))
+}
+
+fn socket() -> Result<NlSocketHandle> {
+    Ok(NlSocketHandle::connect(
+        NlFamily::Generic,
+        None,
+        Groups::empty(),
+    )?)
+}
+
+/// A socket that listens on a group.
+fn join(group: &str, bytes: Option<usize>) -> Result<NlSocketHandle> {
+    let (router, _) = NlRouter::connect(NlFamily::Generic, None, Groups::empty())?;
+    let id = router
+        .resolve_nl_mcast_group(FAMILY, group)
+        .with_context(|| format!("there is no group {group}"))?;
+    let socket = socket()?;
+    if let Some(bytes) = bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    socket
+        .add_mcast_membership(Groups::new_groups(&[id]))
+        .with_context(|| format!("cannot join {group}"))?;
+    Ok(socket)
+}
+
+fn listen(group: &str, bytes: Option<usize>) -> Result<()> {
+    let socket = join(group, bytes)?;
+    println!("joined");
+    loop {
+        let (messages, _) = match socket.recv::<u16, Genlmsghdr<u8, u16>>() {
+            Ok(received) => received,
+            Err(SocketError::Io(error)) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => {
+                println!("overrun");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for message in messages {
+            print(&message?);
+        }
+    }
+}
+
+fn request(
+    socket: &NlSocketHandle,
+    cmd: u8,
+    flags: NlmF,
+    attrs: GenlBuffer<u16, Buffer>,
+) -> Result<()> {
+    let message = GenlmsghdrBuilder::<u8, u16>::default()
+        .cmd(cmd)
+        .version(1)
+        .attrs(attrs)
+        .build()?;
+    socket.send(
+        &NlmsghdrBuilder::default()
+            .nl_type(family()?)
+            .nl_flags(NlmF::REQUEST | flags)
+            .nl_payload(NlPayload::Payload(message))
+            .build()?,
+    )?;
+    Ok(())
+}
+
+/// Prints what is received until the answer is complete.
+fn answers(socket: &NlSocketHandle, dump: bool) -> Result<()> {
+    loop {
+        let (messages, _) = socket.recv::<u16, Genlmsghdr<u8, u16>>()?;
+        for message in messages {
+            let message = message?;
+            match message.nl_payload() {
+                NlPayload::Payload(_) if *message.nl_type() != u16::from(Nlmsg::Done) => {
+                    print(&message);
+                    if !dump {
+                        return Ok(());
+                    }
+                }
+                NlPayload::Err(error) => bail!("refused: {error}"),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+fn dump(slow: bool) -> Result<()> {
+    let socket = socket()?;
+    request(&socket, INCIDENT_GET, NlmF::DUMP, GenlBuffer::new())?;
+    if slow {
+        println!("asked");
+        loop {
+            pause();
+        }
+    }
+    answers(&socket, true)
+}
+
+fn get(id: u64) -> Result<()> {
+    let socket = socket()?;
+    let attribute = NlattrBuilder::default()
+        .nla_type(AttrTypeBuilder::default().nla_type(ID).build()?)
+        .nla_payload(id)
+        .build()?;
+    let attrs: GenlBuffer<u16, Buffer> = std::iter::once(attribute).collect();
+    request(&socket, INCIDENT_GET, NlmF::empty(), attrs)?;
+    answers(&socket, false)
+}
+
+fn state() -> Result<()> {
+    let socket = socket()?;
+    request(&socket, STATE_GET, NlmF::empty(), GenlBuffer::new())?;
+    answers(&socket, false)
+}
+
+/// Sends requests with commands, flags and attributes that are made of a number; whatever the kernel
+/// answers is fine.
+fn garbage(seed: u64) -> Result<()> {
+    let mut state = seed | 1;
+    let mut random = move || {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for _ in 0..300 {
+        let socket = socket()?;
+        let attributes = random() % 4;
+        let attrs: Result<GenlBuffer<u16, Buffer>> = (0..attributes)
+            .map(|_| {
+                let len = random() % 40;
+                let bytes: Vec<u8> = (0..len).map(|_| random() as u8).collect();
+                let kind = AttrTypeBuilder::default()
+                    .nla_type(random() as u16 & 0x1f)
+                    .nla_nested(random() % 4 == 0)
+                    .build()?;
+                Ok(NlattrBuilder::default()
+                    .nla_type(kind)
+                    .nla_payload(Buffer::from(bytes))
+                    .build()?)
+            })
+            .collect();
+        let flags = if random() % 2 == 0 {
+            NlmF::DUMP
+        } else {
+            NlmF::ACK
+        };
+        request(&socket, random() as u8 % 8, flags, attrs?)?;
+    }
+    println!("sent");
+    Ok(())
+}
+
+/// Prints a message as a line.
+fn print(message: &Answer) {
+    let NlPayload::Payload(payload) = message.nl_payload() else {
+        return;
+    };
+    let mut line = payload.cmd().to_string();
+    let is_state = *payload.cmd() == STATE_GET;
+    for attribute in payload.attrs().iter() {
+        add(&mut line, is_state, &[], attribute);
+    }
+    println!("{line}");
+}
+
+/// Adds ` attribute=value` to a line. `around`: the attributes that it is nested in.
+fn add(line: &mut String, is_state: bool, around: &[u16], attribute: &Nlattr<u16, Buffer>) {
+    let path = [around, &[*attribute.nla_type().nla_type()]].concat();
+    if *attribute.nla_type().nla_nested() {
+        match attribute.get_attr_handle::<u16>() {
+            Ok(nested) => nested
+                .iter()
+                .for_each(|inner| add(line, is_state, &path, inner)),
+            Err(error) => line.push_str(&format!(" {path:?}=NO-ATTRIBUTES:{error}")),
+        }
+        return;
+    }
+    let name: Vec<String> = path.iter().map(u16::to_string).collect();
+    let value = match attribute.nla_payload().as_ref() {
+        text if TEXT.contains(&(is_state, &path)) => {
+            let text = text.strip_suffix(&[0]).unwrap_or(b"NOT-TERMINATED");
+            String::from_utf8_lossy(text).replace(' ', "_")
+        }
+        &[a, b, c, d] => u32::from_ne_bytes([a, b, c, d]).to_string(),
+        &[a, b, c, d, e, f, g, h] => u64::from_ne_bytes([a, b, c, d, e, f, g, h]).to_string(),
+        other => format!("{other:02x?}").replace(' ', ""),
+    };
+    line.push_str(&format!(" {}={value}", name.join(".")));
+}
