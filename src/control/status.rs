@@ -165,6 +165,11 @@ impl Display for TouchFunctions<'_> {
     }
 }
 
+/// The counts of all CPUs together.
+fn of_all_cpus(count: impl Fn(u32) -> u32) -> u64 {
+    (0..cpu::nr_cpu_ids()).fold(0, |sum: u64, cpu| sum.wrapping_add(count(cpu).into()))
+}
+
 impl StatusFile {
     fn hung_task(&self, w: &mut Writer<'_>) -> fmt::Result {
         use hung_task as key;
@@ -226,7 +231,11 @@ impl StatusFile {
                 StopWork::None => "none",
             },
         )?;
-        w.put(key::REPORTS, &ctx.report_counts().softlockups)
+        w.put(key::REPORTS, &ctx.report_counts().softlockups)?;
+        w.put(
+            key::TOUCHES,
+            &of_all_cpus(|cpu| ctx.touches().softlockup(cpu)),
+        )
     }
 
     fn hardlockup(&self, w: &mut Writer<'_>) -> fmt::Result {
@@ -256,7 +265,11 @@ impl StatusFile {
         w.put_bool(key::BUDDY, backends.buddy() || !backends.perf())?;
         w.put_bool(key::NMI_CONFIRMATION, ctx.can_send_nmi())?;
         w.put(key::REPORTS, &reports.hardlockups)?;
-        w.put(key::UNRESPONSIVE_CPU_REPORTS, &reports.unresponsive_cpus)
+        w.put(key::UNRESPONSIVE_CPU_REPORTS, &reports.unresponsive_cpus)?;
+        w.put(
+            key::TOUCHES,
+            &of_all_cpus(|cpu| ctx.touches().hardlockup(cpu)),
+        )
     }
 
     fn panic(&self, w: &mut Writer<'_>) -> fmt::Result {

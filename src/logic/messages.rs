@@ -428,6 +428,7 @@ status_keys! {
         THRESHOLD_S threshold_s: "Seconds without a switch to the most urgent task after which a CPU is stuck";
         SAMPLED_WITH sampled_with: "`cpu_stopper`; `fifo_thread`, a SCHED_FIFO-99 thread on each CPU; or `none`";
         REPORTS reports: "Reports since load";
+        TOUCHES touches: "Calls that reset the detector since load, each counted once for each CPU that it is for";
     }
     /// Hard lockups.
     hardlockup {
@@ -444,6 +445,7 @@ status_keys! {
         NMI_CONFIRMATION nmi_confirmation: "1 if an NMI can confirm what a buddy suspects";
         REPORTS reports: "Reports of hard lockups since load";
         UNRESPONSIVE_CPU_REPORTS unresponsive_cpu_reports: "Reports of CPUs that answered no NMI";
+        TOUCHES touches: "Calls that reset the detector since load";
     }
     /// Panics.
     panic {
