@@ -59,6 +59,8 @@ help:
 ##                   panicked, 124 time-out, 125 the VM failed
 ##                   CPUS=2 MEM=1024 TIMEOUT=600 APPEND="words" FILES="a.ko b"
 ##   module          build out/KERNEL/vigil.ko
+##   vigilctl        build out/KERNEL/vigilctl, linked statically: see docs/vigilctl.md
+##   metrics-check   check vigilctl's metrics by promtool and by Python's parser
 ##   kmod DIR=PATH   build any other folder of modules, C or Rust, the same way
 ##   kdir, ksrc      print the prepared kernel tree and its source (make -s)
 ##   KDIR=PATH       with no target: build against a tree of your own, with the rustc that
@@ -67,7 +69,7 @@ help:
 ##                   PART=looks, lateness, heartbeat, nmis or causes
 ##   check           formatting, lints, generated files, where unsafe code is, layers, words
 ##   fmt, ffi, docs  write what check compares: formatted sources, src/sys/ffi.rs,
-##                   docs/knobs.md, docs/status.md and scripts/messages.json
+##                   docs/knobs.md, docs/status.md, docs/vigilctl.md and scripts/messages.json
 ##   rust-analyzer   write rust-project.json, for editors
 ##   clean           remove what was built here; the cache is kept
 ##
@@ -84,6 +86,14 @@ kdir ksrc:
 .PHONY: module
 module:
 	scripts/kmod $(KERNEL) . $(out)
+
+.PHONY: vigilctl
+vigilctl:
+	@scripts/guest-programs $(KERNEL) $(out)
+
+.PHONY: metrics-check
+metrics-check:
+	@scripts/metrics-check
 
 .PHONY: kmod
 kmod:
@@ -165,6 +175,7 @@ ffi:
 .PHONY: docs
 docs:
 	VIGIL_WRITE_DOCS=1 $(cargo) test -q -p vigil-logic --test docs
+	VIGIL_WRITE_DOCS=1 $(cargo) test -q -p vigilctl generate::
 
 .PHONY: rust-analyzer
 rust-analyzer:

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `guard`: feeds a watchdog device for as long as the machine can help itself, so that the hardware,
+//! or the management controller, resets one that cannot.
+//!
+//! A thread asks the module for its state each second, and hands it to the main thread, which feeds the
+//! device and never waits for the module: an answer may not come, if a task that hangs has a lock that
+//! the request needs. [`Guard`] decides:
+//!
+//! ```text
+//!              an incident has lasted longer than the limit,
+//!              or no answer has come for as long
+//!            ------------------------------------------------>
+//!   Feeding                                                    Withholding ---> reset by the device
+//!            <------------------------------------------------               after its timeout
+//!              no such incident any more, and answers come
+//! ```
+
+use crate::{
+    failure::Failure,
+    incident::{Kind, State},
+    netlink::Connection,
+    sources,
+    watchdog::Watchdog,
+};
+use anyhow::{bail, Context, Result};
+use nix::sys::mman::{mlockall, MlockAllFlags};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use std::{
+    fmt,
+    path::Path,
+    sync::mpsc::{channel, RecvTimeoutError, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Time between two questions to the module.
+const ASK: Duration = Duration::from_secs(1);
+
+/// What is known of the module at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It is not loaded.
+    NotLoaded,
+    /// Kinds of which an incident is on, with the age of the oldest.
+    Oldest(Vec<(Kind, Duration)>),
+}
+
+impl Seen {
+    fn of(state: &State) -> Self {
+        let on = state.kinds.iter().filter(|kind| kind.on > 0);
+        let oldest = on.filter_map(|kind| Some((kind.kind, Duration::from_nanos(kind.oldest?.0))));
+        Self::Oldest(oldest.collect())
+    }
+}
+
+/// Why the device is not fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// An incident of this kind has lasted longer than the limit.
+    Incident(Kind),
+    /// The module has not answered for longer than the limit.
+    NoAnswer,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Incident(kind) => {
+                write!(f, "an incident of kind {kind} lasts longer than the limit")
+            }
+            Self::NoAnswer => f.write_str("the module has not answered for longer than the limit"),
+        }
+    }
+}
+
+/// Whether the device is fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It is.
+    Feed,
+    /// It is not.
+    Withhold(Why),
+}
+
+/// Decides whether the device is fed. Times are since any one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    kinds: Vec<Kind>,
+    limit: Duration,
+    /// The last answer, and when it came; before the first one, when the guard began.
+    last: (Duration, Seen),
+}
+
+impl Guard {
+    /// Looks at these kinds. `now`: when it begins.
+    pub(crate) fn new(kinds: Vec<Kind>, limit: Duration, now: Duration) -> Self {
+        Self {
+            kinds,
+            limit,
+            last: (now, Seen::Oldest(Vec::new())),
+        }
+    }
+
+    /// The module has answered.
+    pub(crate) fn seen(&mut self, now: Duration, seen: Seen) {
+        self.last = (now, seen);
+    }
+
+    /// Decides. An incident that was on at the last answer is taken to be on still.
+    pub(crate) fn decide(&self, now: Duration) -> Decision {
+        let (at, seen) = &self.last;
+        let since = now.saturating_sub(*at);
+        let oldest = match seen {
+            // Nothing can be told, and a machine without the module is not to be reset.
+            Seen::NotLoaded => &[][..],
+            Seen::Oldest(oldest) => oldest.as_slice(),
+        };
+        let too_old = oldest.iter().find(|(kind, age)| {
+            self.kinds.contains(kind) && age.saturating_add(since) > self.limit
+        });
+        match too_old {
+            Some((kind, _)) => Decision::Withhold(Why::Incident(*kind)),
+            None if since > self.limit => Decision::Withhold(Why::NoAnswer),
+            None => Decision::Feed,
+        }
+    }
+}
+
+/// What the main thread waits for.
+enum Input {
+    Seen(Seen),
+    Stop,
+}
+
+/// Asks the module again and again. Ends when nobody listens.
+fn ask(tell: &Sender<Input>) {
+    let mut connection = None;
+    loop {
+        let seen = look(&mut connection);
+        if seen.is_some_and(|seen| tell.send(Input::Seen(seen)).is_err()) {
+            return;
+        }
+        thread::sleep(ASK);
+    }
+}
+
+/// The module's state; `None`: no answer.
+fn look(connection: &mut Option<Connection>) -> Option<Seen> {
+    if !sources::is_loaded() {
+        *connection = None;
+        return Some(Seen::NotLoaded);
+    }
+    let answer = match connection {
+        Some(connection) => connection.state(),
+        None => Connection::to_module().and_then(|new| connection.insert(new).state()),
+    };
+    match answer {
+        Ok(state) => Some(Seen::of(&state)),
+        Err(error) => {
+            *connection = None;
+            error.is::<Failure>().then_some(Seen::NotLoaded)
+        }
+    }
+}
+
+/// What the guard is to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Options<'a> {
+    /// The device.
+    pub(crate) device: &'a Path,
+    /// After how long without being fed it resets the machine.
+    pub(crate) timeout: Duration,
+    /// How long an incident may last.
+    pub(crate) limit: Duration,
+    /// Of which kinds.
+    pub(crate) kinds: Vec<Kind>,
+}
+
+/// Feeds the device until SIGTERM or SIGINT, and stops it then.
+///
+/// # Errors
+///
+/// If the device cannot be opened or fed.
+pub(crate) fn run(options: Options<'_>) -> Result<()> {
+    if options.kinds.is_empty() {
+        bail!("no kind of incident is chosen");
+    }
+    // Before the device is opened: a signal that ended the program would leave it counting.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot handle signals")?;
+    let (tell, inputs) = channel();
+    let stop = tell.clone();
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            // Without a receiver the program is about to end.
+            let _ = stop.send(Input::Stop);
+        }
+    });
+    thread::spawn(move || ask(&tell));
+    // It is to run when memory is short. A privilege that root has.
+    if let Err(error) = mlockall(MlockAllFlags::MCL_CURRENT) {
+        eprintln!("vigilctl: cannot lock memory ({error}): going on without");
+    }
+    let mut watchdog = Watchdog::open(options.device, options.timeout)?;
+    let name = options.device.display();
+    let timeout = watchdog.timeout();
+    println!(
+        "{name}: reset after {} s without feeding; incidents may last {} s",
+        timeout.as_secs(),
+        options.limit.as_secs()
+    );
+    let feed_every = timeout / 4;
+    let begin = Instant::now();
+    let mut guard = Guard::new(options.kinds, options.limit, Duration::ZERO);
+    let mut before = Decision::Feed;
+    let mut next = begin;
+    loop {
+        let left = next.saturating_duration_since(Instant::now());
+        match inputs.recv_timeout(left) {
+            Ok(Input::Seen(seen)) => {
+                guard.seen(begin.elapsed(), seen);
+                continue;
+            }
+            Ok(Input::Stop) => {
+                watchdog.stop()?;
+                println!("{name}: stopped");
+                return Ok(());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => bail!("both helper threads have ended"),
+        }
+        next = Instant::now() + feed_every;
+        let decision = guard.decide(begin.elapsed());
+        match decision {
+            Decision::Feed => watchdog.feed()?,
+            Decision::Withhold(_) => {}
+        }
+        if decision != before {
+            match decision {
+                Decision::Feed => println!("{name}: fed again"),
+                Decision::Withhold(why) => println!(
+                    "{name}: not fed any more, reset in about {} s: {why}",
+                    timeout.as_secs()
+                ),
+            }
+        }
+        before = decision;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::{KindState, Nanos};
+    use proptest::prelude::*;
+
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn an_incident_that_recovers_in_time() {
+        let mut guard = Guard::new(vec![Kind::HardLockup], secs(60), secs(0));
+        assert_eq!(guard.decide(secs(0)), Decision::Feed);
+        guard.seen(secs(1), Seen::Oldest(vec![(Kind::HardLockup, secs(59))]));
+        assert_eq!(guard.decide(secs(2)), Decision::Feed);
+        let withhold = Decision::Withhold(Why::Incident(Kind::HardLockup));
+        assert_eq!(guard.decide(secs(3)), withhold);
+        guard.seen(secs(4), Seen::Oldest(vec![(Kind::HardLockup, secs(62))]));
+        assert_eq!(guard.decide(secs(4)), withhold);
+        guard.seen(secs(5), Seen::Oldest(Vec::new()));
+        assert_eq!(guard.decide(secs(5)), Decision::Feed);
+    }
+
+    #[test]
+    fn other_kinds_do_not_matter() {
+        let mut guard = Guard::new(vec![Kind::HardLockup], secs(60), secs(0));
+        guard.seen(secs(1), Seen::Oldest(vec![(Kind::HungTask, secs(500))]));
+        assert_eq!(guard.decide(secs(2)), Decision::Feed);
+    }
+
+    #[test]
+    fn no_answer() {
+        let mut guard = Guard::new(vec![Kind::HardLockup], secs(60), secs(10));
+        assert_eq!(guard.decide(secs(70)), Decision::Feed);
+        assert_eq!(guard.decide(secs(71)), Decision::Withhold(Why::NoAnswer));
+        guard.seen(secs(72), Seen::NotLoaded);
+        assert_eq!(guard.decide(secs(73)), Decision::Feed);
+    }
+
+    #[test]
+    fn only_what_is_on_is_seen() {
+        let kind = |on, oldest| KindState {
+            kind: Kind::SoftLockup,
+            total: 3,
+            on,
+            oldest,
+        };
+        let state = |kind| State {
+            kinds: vec![kind],
+            ..State::default()
+        };
+        assert_eq!(Seen::of(&state(kind(0, None))), Seen::Oldest(Vec::new()));
+        assert_eq!(
+            Seen::of(&state(kind(1, Some(Nanos(2_000_000_000))))),
+            Seen::Oldest(vec![(Kind::SoftLockup, secs(2))])
+        );
+    }
+
+    /// What happens in one second.
+    #[derive(Clone, Copy, Debug)]
+    struct Second {
+        /// An incident of the watched kind is on.
+        watched: bool,
+        /// One of another kind is.
+        other: bool,
+        /// The module answers.
+        answers: bool,
+    }
+
+    proptest! {
+        /// Against a restatement that goes through the seconds: fed, unless the incident that the last
+        /// answer told of began longer ago than the limit, or there was no answer for so long.
+        #[test]
+        fn as_restated(
+            limit in 1_u64..8,
+            seconds in prop::collection::vec(
+                (any::<bool>(), any::<bool>(), any::<bool>())
+                    .prop_map(|(watched, other, answers)| Second { watched, other, answers }),
+                1..60,
+            ),
+        ) {
+            let mut guard = Guard::new(vec![Kind::HardLockup], secs(limit), secs(0));
+            let mut began = None;
+            let (mut answer_at, mut answer_began) = (0, None);
+            for (now, second) in (1_u64..).zip(&seconds) {
+                began = match (second.watched, began) {
+                    (false, _) => None,
+                    (true, None) => Some(now),
+                    (true, began) => began,
+                };
+                if second.answers {
+                    let mut oldest = Vec::new();
+                    if second.other {
+                        oldest.push((Kind::HungTask, secs(1000)));
+                    }
+                    oldest.extend(began.map(|began| (Kind::HardLockup, secs(now - began))));
+                    guard.seen(secs(now), Seen::Oldest(oldest));
+                    (answer_at, answer_began) = (now, began);
+                }
+                let expected = if answer_began.is_some_and(|began| now - began > limit) {
+                    Decision::Withhold(Why::Incident(Kind::HardLockup))
+                } else if now - answer_at > limit {
+                    Decision::Withhold(Why::NoAnswer)
+                } else {
+                    Decision::Feed
+                };
+                prop_assert_eq!(guard.decide(secs(now)), expected);
+            }
+        }
+    }
+}
