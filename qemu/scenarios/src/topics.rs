@@ -45,6 +45,7 @@ mod soak;
 mod soak_judge;
 mod soft_kinds;
 mod soft_knobs;
+mod vigilctl;
 
 /// All topics with their scenarios.
 pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
@@ -87,5 +88,6 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("soak", soak::scenarios()),
         ("soft_kinds", soft_kinds::scenarios()),
         ("soft_knobs", soft_knobs::scenarios()),
+        ("vigilctl", vigilctl::scenarios()),
     ]
 }

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The program `vigilctl`, in a guest: what it shows of real stalls, what it sets, and `guard` with
+//! watchdog devices.
+
+use super::{
+    hung_stall::{wait_for, wait_report, who, Stall, SOON},
+    lockup_stall::{self, Lockup},
+};
+use crate::prelude::*;
+use serde_json::Value;
+use vigil_logic::knobs::KNOBS;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("watch", watch),
+        Scenario::new("of_hung_tasks", of_hung_tasks)
+            .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
+            .light()
+            .all(),
+        Scenario::new("test", test).all(),
+        Scenario::new("guard_i6300esb", guard_i6300esb)
+            .needs("CONFIG_I6300ESB_WDT=m")
+            .only_on(Arch::X86_64, "QEMU's device is for PCs")
+            .all(),
+        Scenario::new("guard_softdog", guard_softdog)
+            .needs("CONFIG_SOFT_WATCHDOG=m")
+            .all(),
+    ]
+}
+
+const VIGILCTL: &str = "/vm/vigilctl";
+/// Runs a command as nobody.
+const AS_NOBODY: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+
+/// A guest's configuration, with the program, and with those of these modules of the kernel's that are
+/// not built in.
+fn config(cx: &Cx, modules: &[&str]) -> anyhow::Result<Config> {
+    let artifacts = Artifacts::from_env()?;
+    let program = artifacts.file("vigilctl").context("no vigilctl")?;
+    let modules = modules
+        .iter()
+        .filter_map(|module| artifacts.stock_module(module));
+    Ok(cx.config().files(modules.chain([program])))
+}
+
+/// Loads a driver of a watchdog device.
+fn load_driver(vm: &Vm, driver: &str) -> Verdict {
+    vm.sh_ok(&format!(
+        "[ ! -e /vm/watchdog.ko ] || insmod /vm/watchdog.ko; taskset 1 insmod /vm/{driver}"
+    ))?;
+    Ok(())
+}
+
+/// What a command prints as JSON.
+fn json(vm: &Vm, arguments: &str) -> anyhow::Result<Value> {
+    let text = vm.sh_ok(&format!("{VIGILCTL} {arguments}"))?;
+    serde_json::from_str(&text).with_context(|| text.clone())
+}
+
+/// Ensures that a command ends with this status, and says this.
+fn fails(vm: &Vm, command: &str, status: i32, text: &str) -> Verdict {
+    let output = vm.sh(command)?;
+    ensure!(
+        output.status == status && output.stdout == format!("vigilctl: {text}\n"),
+        "{command}: {output:?}"
+    );
+    Ok(())
+}
+
+/// `watch --json` that runs.
+struct Watch(Job);
+
+impl Watch {
+    fn start(vm: &Vm) -> anyhow::Result<Self> {
+        // Not on the CPU that is to get stuck.
+        Ok(Self(
+            vm.spawn_on(0, &format!("exec {VIGILCTL} watch --json"))?,
+        ))
+    }
+
+    /// Its lines.
+    fn lines(&self) -> anyhow::Result<Vec<Value>> {
+        let text = self.0.output();
+        // The last line may not be complete.
+        let complete = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        let lines = complete.lines();
+        lines
+            .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
+            .collect()
+    }
+
+    /// Waits for the first line that is such.
+    fn wait(&self, vm: &Vm, what: &str, is_it: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+        wait_for(vm, SOON, what, || {
+            Ok(self.lines()?.into_iter().find(|line| is_it(line)))
+        })
+        .with_context(|| self.0.output())
+    }
+
+    /// Waits for an event of an incident of this kind.
+    fn event(&self, vm: &Vm, event: &str, kind: &str) -> anyhow::Result<Value> {
+        self.wait(vm, &format!("{event} of a {kind}"), |line| {
+            line["event"] == event && line["incident"]["kind"] == kind
+        })
+    }
+}
+
+/// Without the module each command says so. A watch that began then hears of the load, of a soft lockup
+/// and its end, of the unload, and of another load. The other commands show the same incident. Knobs
+/// are read and set, and a bad value's range is said. To others than root no addresses are shown.
+fn watch(cx: &Cx) -> Verdict {
+    let vm = cx.boot_with(config(cx, &[])?)?;
+    let not_loaded = "the module vigil is not loaded";
+    for command in ["status", "incidents", "explain", "get", "watch --once"] {
+        fails(&vm, &format!("{VIGILCTL} {command}"), 3, not_loaded)?;
+    }
+    let metrics = vm.sh_ok(&format!("{VIGILCTL} metrics"))?;
+    ensure!(metrics.ends_with("\nvigil_loaded 0\n"), "{metrics}");
+
+    let watch = Watch::start(&vm)?;
+    lockup_stall::load(&vm, "watchdog_thresh=1")?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    vm.sh_ok("taskset -pc 0 2 && sleep 1")?;
+    let loaded = watch.wait(&vm, "the load", |line| line["event"] == "loaded")?;
+    let version = vm.sh_ok(&format!("{VIGILCTL} --version"))?;
+    let version = version.trim().trim_start_matches("vigilctl ");
+    ensure!(loaded["version"] == version, "{loaded}, {version}");
+    Lockup::start(&vm, "preempt_off cpu=1 ms=3500")?;
+    let start = watch.event(&vm, "start", "soft-lockup")?;
+    let task = start["incident"]["task"]["comm"].as_str();
+    ensure!(
+        start["incident"]["cpu"] == 1 && task == Some("prov_preempt/1"),
+        "{start}"
+    );
+    let end = watch.event(&vm, "end", "soft-lockup")?;
+    let id = &start["incident"]["id"];
+    ensure!(
+        end["incident"]["id"] == *id && end["incident"]["end"] == "recovered",
+        "{end}"
+    );
+    let age = end["incident"]["age_s"].as_f64().unwrap_or_default();
+    ensure!((3.0..6.0).contains(&age), "{end}");
+    let lost = watch.lines()?.iter().any(|line| line["event"] == "lost");
+    ensure!(!lost, "{}", watch.0.output());
+
+    let listed = json(&vm, "incidents --json")?;
+    let listed = listed.as_array().context("no list")?;
+    ensure!(
+        listed.len() == 1 && listed[0]["id"] == *id && listed[0]["end"] == "recovered",
+        "{listed:?}"
+    );
+    let table = vm.sh_ok(&format!("{VIGILCTL} incidents"))?;
+    ensure!(
+        table.starts_with("ID ") && table.contains(" recovered after "),
+        "{table}"
+    );
+    let one = json(&vm, &format!("incidents --json {id}"))?;
+    ensure!(one["stack"][0]["address"].is_string(), "{one}");
+    let theirs = vm.sh_ok(&format!("{AS_NOBODY} {VIGILCTL} incidents --json {id}"))?;
+    ensure!(
+        theirs.contains("soft-lockup") && !theirs.contains("\"address\""),
+        "{theirs}"
+    );
+    let status = json(&vm, "status --json")?;
+    ensure!(
+        status["status"]["softlockup"]["reports"] == 1 && status["state"]["version"] == version,
+        "{status}"
+    );
+    metrics_of(&vm)?;
+    knobs(&vm)?;
+
+    vm.unload()?;
+    watch.wait(&vm, "the unload", |line| line["event"] == "unloaded")?;
+    vm.load("")?;
+    wait_for(&vm, SOON, "the second load", || {
+        let lines = watch.lines()?;
+        let loads = lines.iter().filter(|line| line["event"] == "loaded");
+        Ok((loads.count() == 2).then_some(()))
+    })?;
+    Ok(())
+}
+
+/// The file for node_exporter is written, for everybody to read, and has the lockup.
+fn metrics_of(vm: &Vm) -> Verdict {
+    vm.sh_ok(&format!(
+        "umask 077; {VIGILCTL} metrics --textfile /tmp/vigil.prom"
+    ))?;
+    let text = vm.sh_ok(&format!("{AS_NOBODY} cat /tmp/vigil.prom"))?;
+    for line in [
+        "vigil_loaded 1",
+        "vigil_incidents_total{kind=\"soft-lockup\"} 1",
+        "vigil_incidents_on{kind=\"soft-lockup\"} 0",
+        "vigil_reports_total{kind=\"soft-lockup\"} 1",
+        "vigil_events_lost_total 0",
+        "vigil_stuck_cpus 0",
+        "vigil_softlockup_enabled 1",
+    ] {
+        ensure!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    ensure!(
+        text.contains("\nvigil_hung_task_thread_cpu_seconds_total "),
+        "{text}"
+    );
+    // A kernel without detectors of its own has no functions that reset them.
+    let probed = Status::read(vm)?;
+    if probed.get(key::watchdog::TOUCH_FUNCTIONS_PROBED)? != "none" {
+        let touches = |text: &str| {
+            let mut lines = text.lines();
+            lines.find_map(|line| {
+                let value = line.strip_prefix("vigil_touches_total{detector=\"soft\"} ")?;
+                value.parse::<u64>().ok()
+            })
+        };
+        // Which prints tasks, and so is slow.
+        vm.sh_ok("echo w > /proc/sysrq-trigger")?;
+        let after = vm.sh_ok(&format!("{VIGILCTL} metrics"))?;
+        ensure!(
+            touches(&text).is_some() && touches(&after) > touches(&text),
+            "{text}, then {after}"
+        );
+    }
+    let open = vm.sh_ok(&format!("{VIGILCTL} metrics --format openmetrics"))?;
+    ensure!(open.ends_with("\n# EOF\n"), "{open}");
+    Ok(())
+}
+
+fn knobs(vm: &Vm) -> Verdict {
+    let all = vm.sh_ok(&format!("{VIGILCTL} get"))?;
+    ensure!(all.lines().count() == KNOBS.len(), "{all}");
+    vm.sh_ok(&format!(
+        "{VIGILCTL} set hung_task_timeout_secs=33 hung_task_report=mainline hung_task_ignore=:io"
+    ))?;
+    let value = vm.sh_ok(&format!("{VIGILCTL} get hung_task_timeout_secs"))?;
+    ensure!(value == "33\n", "{value}");
+    let some = json(vm, "get --json hung_task_report hung_task_ignore")?;
+    ensure!(
+        some["hung_task_report"] == "mainline" && some["hung_task_ignore"] == ":io",
+        "{some}"
+    );
+    vm.sh_ok(&format!("{VIGILCTL} set hung_task_ignore="))?;
+    ensure!(vm.knob("hung_task_ignore")?.is_empty());
+    fails(
+        vm,
+        // The first one is good, and is not set.
+        &format!("{VIGILCTL} set hung_task_timeout_secs=44 watchdog_thresh=61"),
+        1,
+        "watchdog_thresh does not take \"61\": it takes a number from 0 to 60",
+    )?;
+    ensure!(vm.knob("hung_task_timeout_secs")? == "33");
+    // These the kernel refuses.
+    fails(
+        vm,
+        &format!("{VIGILCTL} set hung_task_timeout_secs=-1"),
+        1,
+        "hung_task_timeout_secs does not take \"-1\": it takes a number of seconds from 0 on",
+    )?;
+    fails(
+        vm,
+        &format!("{VIGILCTL} set watchdog_cpumask=all"),
+        1,
+        "watchdog_cpumask does not take \"all\": it takes a list of CPUs such as 0-3,8",
+    )?;
+    fails(
+        vm,
+        &format!("{AS_NOBODY} {VIGILCTL} set hung_task_timeout_secs=44"),
+        4,
+        "only root can set hung_task_timeout_secs",
+    )?;
+    fails(
+        vm,
+        &format!("{AS_NOBODY} {VIGILCTL} explain"),
+        4,
+        "only root can read /sys/kernel/debug/vigil/waitgraph.dot",
+    )
+}
+
+/// A task of a cgroup in a deadlock: `watch` has the culprit, `explain` names and draws the deadlock.
+fn of_hung_tasks(cx: &Cx) -> Verdict {
+    let vm = cx.boot_with(config(cx, &[])?)?;
+    vm.load("hung_task_report=grouped hung_task_timeout_secs=2 hung_task_check_interval_secs=1")?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    let nothing = vm.sh_ok(&format!("{VIGILCTL} explain"))?;
+    ensure!(nothing == "no task is hung\n", "{nothing}");
+    let watch = Watch::start(&vm)?;
+    watch.wait(&vm, "the module", |line| line["event"] == "loaded")?;
+    let mark = vm.mark()?;
+    let ring = Stall::start(&vm, "abba_mutex count=3")?;
+    wait_report(&vm, mark, ring.victim())?;
+    let start = watch.event(&vm, "start", "root-cause")?;
+    let known = watch.wait(&vm, "the culprit", |line| {
+        line["incident"]["id"] == start["incident"]["id"] && line["incident"]["culprit"].is_object()
+    })?;
+    let culprit = &known["incident"]["culprit"];
+    ensure!(
+        culprit["kind"] == "deadlock" && culprit["count"] == 3,
+        "{known}"
+    );
+    let text = vm.sh_ok(&format!("{VIGILCTL} explain"))?;
+    ensure!(text.starts_with("deadlock of 3:\n"), "{text}");
+    for &pid in &ring.victims {
+        let name = who(&vm, pid)?;
+        ensure!(text.matches(&name).count() == 2, "{name}: {text}");
+    }
+    let svg = vm.sh_ok(&format!(
+        "{VIGILCTL} explain --dot | {VIGILCTL} explain --svg --from -"
+    ))?;
+    ensure!(svg.contains("<svg"), "{svg}");
+    ring.end(&vm)?;
+    watch.event(&vm, "end", "root-cause")?;
+    Ok(())
+}
+
+/// `test` makes each stall, and everything sees it. Knobs are as before.
+fn test(cx: &Cx) -> Verdict {
+    let vm = cx.boot_with(config(cx, &[])?)?;
+    lockup_stall::load(&vm, "hardlockup_panic=1 hung_task_warnings=3")?;
+    let all =
+        || vm.sh_ok("cd /proc/sys/vigil; grep . *_panic *_secs watchdog_thresh hung_task_warnings");
+    let before = all()?;
+    for stall in ["soft", "hung", "hard"] {
+        let run = format!("{VIGILCTL} test {stall} --yes --provoke /vm/vigil_provoke.ko --json");
+        let text = vm.sh_ok(&run)?;
+        let result: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+        ensure!(result["passed"] == true, "{text}");
+    }
+    ensure!(all()? == before, "{before}, now {}", all()?);
+    let left = vm.sh_ok("lsmod")?;
+    ensure!(!left.contains("vigil_provoke"), "{left}");
+    fails(
+        &vm,
+        &format!("{VIGILCTL} test soft < /dev/null"),
+        1,
+        "this makes a real stall: confirm it with --yes",
+    )
+}
+
+/// Seconds after which the device resets the machine, and that an incident may last.
+const TIMEOUT: u32 = 10;
+const LIMIT: u32 = 3;
+
+fn start_guard(vm: &Vm) -> anyhow::Result<Job> {
+    let job = vm.spawn_on(
+        0,
+        &format!(
+            "echo $$ > /tmp/guard.pid; exec {VIGILCTL} guard --timeout {TIMEOUT} --limit {LIMIT} \
+             --kinds hard-lockup,hung-task"
+        ),
+    )?;
+    job.wait_output("reset after", SOON)?;
+    Ok(job)
+}
+
+/// While nothing is wrong the device is fed. A lockup that ends in time, although it lasts longer than
+/// the limit, is no reset. After SIGTERM the device is stopped. A lockup that lasts is a reset.
+fn guarded(vm: &Vm) -> Verdict {
+    let guard = start_guard(vm)?;
+    vm.sh_ok(&format!("sleep {}", TIMEOUT + 3))?;
+    let lockup = Lockup::start(vm, "irqs_off cpu=1 ms=7000")?;
+    guard.wait_output("not fed any more", SOON)?;
+    ensure!(
+        guard.output().contains("an incident of kind hard-lockup"),
+        "{}",
+        guard.output()
+    );
+    guard.wait_output("fed again", SOON)?;
+    lockup.wait(vm)?;
+    vm.sh_ok("kill -TERM $(cat /tmp/guard.pid)")?;
+    let output = guard.wait(SOON)?;
+    ensure!(
+        output.status == 0 && output.stdout.ends_with(": stopped\n"),
+        "{output:?}"
+    );
+    vm.sh_ok(&format!("sleep {}", TIMEOUT + 3))?;
+
+    start_guard(vm)?;
+    Lockup::start(vm, "irqs_off cpu=1 ms=120000")?;
+    match vm.wait_panic(secs(90)) {
+        Err(Error::Gone { .. }) => Ok(()),
+        other => bail!("no reset: {other:?}"),
+    }
+}
+
+fn guard_i6300esb(cx: &Cx) -> Verdict {
+    let config = config(cx, &["watchdog.ko", "i6300esb.ko"])?.qemu_args(["-device", "i6300esb"]);
+    let vm = lockup_stall::guest_of(cx, config, "watchdog_thresh=1")?;
+    load_driver(&vm, "i6300esb.ko")?;
+    guarded(&vm)
+}
+
+fn guard_softdog(cx: &Cx) -> Verdict {
+    let vm = lockup_stall::guest_of(
+        cx,
+        config(cx, &["watchdog.ko", "softdog.ko"])?,
+        "watchdog_thresh=1",
+    )?;
+    // Its timer is on the CPU that feeds it, which is not to get stuck.
+    load_driver(&vm, "softdog.ko")?;
+    guarded(&vm)
+}
