@@ -34,6 +34,30 @@ else
 all: module
 endif
 
+# For the kernel that runs, and else for that of KDIR. modules_install signs the module if
+# the tree signs its own.
+install_kdir := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
+install_path := $(or $(INSTALL_MOD_PATH),$(DESTDIR))
+
+.PHONY: install uninstall
+ifeq ($(origin KERNEL),command line)
+# A module of make module, for a kernel that Debian has built.
+install: module
+	@DESTDIR="$(install_path)" scripts/install-module install $(out)/vigil.ko \
+		"$$(scripts/kernel-tree $(KERNEL) release)"
+uninstall:
+	@DESTDIR="$(install_path)" scripts/install-module uninstall \
+		"$$(scripts/kernel-tree $(KERNEL) release)"
+else
+install:
+	@scripts/install-module check out/kdir/vigil.ko "$$(cat $(install_kdir)/include/config/kernel.release)"
+	$(MAKE) -C $(install_kdir) M=$(CURDIR) MO=$(CURDIR)/out/kdir INSTALL_MOD_STRIP=1 \
+		$(if $(install_path),INSTALL_MOD_PATH="$(install_path)") modules_install
+uninstall:
+	@DESTDIR="$(install_path)" scripts/install-module uninstall \
+		"$$(cat $(install_kdir)/include/config/kernel.release)"
+endif
+
 .PHONY: help
 help:
 	@sed -n 's/^## \?//p' Makefile
@@ -65,6 +89,9 @@ help:
 ##   kdir, ksrc      print the prepared kernel tree and its source (make -s)
 ##   KDIR=PATH       with no target: build against a tree of your own, with the rustc that
 ##                   built it (RUSTC=PATH if it is not the first in PATH)
+##   install, uninstall  put what was built with KDIR= into /lib/modules/RELEASE/updates, of the
+##                   kernel that runs or of KDIR=, and take it away; INSTALL_MOD_PATH= or DESTDIR=
+##                   stands in front; with KERNEL= on the command line, that of make module
 ##   measure         cost and lateness, compared with the in-tree detectors; all, or
 ##                   PART=looks, lateness, heartbeat, nmis or causes
 ##   check           formatting, lints, generated files, where unsafe code is, layers, words

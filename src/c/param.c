@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Module parameters that are text: the module! macro of the kernel crate has
- * numbers only. Values are checked where they are used, in Rust. The help of a knob
- * is that of the table in logic/knobs.rs, which a host test compares.
+ * What the module! macro of the kernel crate does not have: module parameters that
+ * are text, and the module's version, which Kbuild takes from the file VERSION.
+ * Values are checked where they are used, in Rust. The help of a knob is that of the
+ * table in logic/knobs.rs, which a host test compares.
  */
 #include <linux/moduleparam.h>
 #include <linux/module.h>
 #include <linux/string.h>
 
 #include "vigil.h"
+
+MODULE_VERSION(VIGIL_VERSION);
 
 /* Room for all words of lib/sys_info.c together. */
 #define VIGIL_WORDS	128

@@ -76,6 +76,11 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
         .filter(|line| line.level <= 4 && !is_taint_line(line))
         .collect();
     ensure!(bad.is_empty(), "complaints at load: {bad:#?}");
+    let version = vm.read("/sys/module/vigil/version")?;
+    ensure!(
+        version.trim() == env!("CARGO_PKG_VERSION"),
+        "MODULE_VERSION is {version:?}"
+    );
     let said = of_vigil(&log);
     let in_tree_hard = match in_tree(&vm) {
         "not_built_in" => "not built in",
