@@ -55,7 +55,7 @@ install:
 		$(if $(install_path),INSTALL_MOD_PATH="$(install_path)") modules_install
 uninstall:
 	@DESTDIR="$(install_path)" scripts/install-module uninstall \
-		"$$(cat $(install_kdir)/include/config/kernel.release)"
+		"$(if $(KDIR),$$(cat $(KDIR)/include/config/kernel.release),$$(uname -r))"
 endif
 
 .PHONY: help

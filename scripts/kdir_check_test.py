@@ -11,6 +11,13 @@ import unittest
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 RUSTC = "rustc 1.85.1 (4eb161250 2025-03-15) (built from a source tarball)"
 RELEASE = "7.3.4+deb13-cloud-amd64"
+# What there has to be besides libkernel.rmeta, on x86.
+METADATA = [
+    *(f"rust/lib{crate}.rmeta" for crate in ("core", "compiler_builtins", "ffi", "bindings", "uapi")),
+    "rust/libmacros.so",
+    "include/generated/rustc_cfg",
+    "scripts/target.json",
+]
 
 
 def metadata(rustc):
@@ -25,10 +32,12 @@ class Tree(unittest.TestCase):
         self.tree = pathlib.Path(folder.name, "tree")
         self.rustc = pathlib.Path(folder.name, "a-rustc")
 
-    def lay(self, release=RELEASE, config="CONFIG_RUST=y\n", written_by=RUSTC, rustc=RUSTC):
+    def lay(self, release=RELEASE, config="CONFIG_X86=y\nCONFIG_RUST=y\n", written_by=RUSTC, rustc=RUSTC):
         """A tree, and a compiler that says that it is `rustc`."""
-        for name in ("include/config", "rust"):
+        for name in ("include/config", "include/generated", "rust", "scripts"):
             (self.tree / name).mkdir(parents=True)
+        for name in (*METADATA, "Module.symvers"):
+            (self.tree / name).write_text("something\n")
         (self.tree / "Makefile").write_text("modules:\n\t@echo kbuild runs\n")
         (self.tree / "include/config/kernel.release").write_text(release + "\n")
         (self.tree / "include/config/auto.conf").write_text("CONFIG_RUSTC_VERSION=108501\n" + config)
@@ -86,6 +95,55 @@ class Tree(unittest.TestCase):
     def test_no_metadata(self):
         self.lay(release="7.4.0-rc3", written_by=None)
         self.refused("rust/libkernel.rmeta", "'make modules_prepare'")
+
+    def test_each_file_is_looked_for(self):
+        self.lay()
+        for name in METADATA:
+            kept = (self.tree / name).read_bytes()
+            (self.tree / name).unlink()
+            self.refused(f"({name})")
+            (self.tree / name).write_bytes(kept)
+        status, said = self.make()
+        self.assertEqual(status, 0, said)
+
+    def test_what_only_x86_needs(self):
+        self.lay(config="CONFIG_ARM64=y\nCONFIG_RUST=y\n")
+        (self.tree / "scripts/target.json").unlink()
+        status, said = self.make()
+        self.assertEqual(status, 0, said)
+
+    def test_exports(self):
+        self.lay()
+        (self.tree / "Module.symvers").unlink()
+        self.refused("Module.symvers")
+
+    def test_package_of_each_distribution(self):
+        packages = {
+            "7.2.0-14-generic": "linux-lib-rust-7.2.0-14-generic",
+            "7.3.0-1003-aws": "linux-lib-rust-7.3.0-1003-aws",
+            "7.3.4-arch1-1": "package linux-headers,",
+            "7.3.4-zen1-1-zen": "package linux-zen-headers,",
+            "7.3.4-200.fc44.x86_64": "no package of Fedora",
+        }
+        self.lay(written_by=None)
+        for release, package in packages.items():
+            (self.tree / "include/config/kernel.release").write_text(release + "\n")
+            self.refused("and no package" if ".fc" in release else "install", package)
+
+    def test_fedora(self):
+        self.lay(release="7.3.4-200.fc44.x86_64", config="")
+        self.refused("without Rust, as Fedora's kernels are")
+
+    def test_compiler_of_each_distribution(self):
+        packages = {
+            "7.2.0-14-generic": "package rustc-1.85",
+            "7.3.4-arch1-1": "package rust of version 1.85.1",
+            "7.3.4": "rustup toolchain install 1.85.1",
+        }
+        self.lay(rustc="rustc 1.90.0 (1159e78c4 2025-09-14)")
+        for release, package in packages.items():
+            (self.tree / "include/config/kernel.release").write_text(release + "\n")
+            self.refused("RUSTC=", package)
 
     def test_another_rustc(self):
         # The same version, but not the same build of it.

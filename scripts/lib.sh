@@ -10,20 +10,10 @@ VIGIL_CACHE=${VIGIL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vigil}
 mkdir -p "$VIGIL_CACHE/locks" "$VIGIL_CACHE/tmp"
 VIGIL_CACHE=$(cd "$VIGIL_CACHE" && pwd -P)
 
+. "$VIGIL_TOP/scripts/series.sh"
+
 # Progress goes to stderr: stdout of these scripts is for the path they print.
 say() { printf '>> %s\n' "$*" >&2; }
-die() { printf 'error: %s\n' "$*" >&2; exit 1; }
-
-# The first series whose Rust support has all that vigil uses.
-VIGIL_FIRST_SERIES=7.2
-
-# Whether a kernel series such as 7.3 is that one or a later one.
-series_is_known() { printf '%s\n' "$VIGIL_FIRST_SERIES" "$1" | sort -CV; }
-
-# What there is to say of one that is not.
-why_series_is_unknown() {
-	echo "the Rust support of $1 is not enough for vigil, which needs $VIGIL_FIRST_SERIES or later (Debian has one in trixie-backports)"
-}
 
 # Hash of the named files' contents and the remaining words, short enough for a
 # folder name. Usage: key_of FILE... -- WORD...
