@@ -92,6 +92,9 @@ help:
 ##   install, uninstall  put what was built with KDIR= into /lib/modules/RELEASE/updates, of the
 ##                   kernel that runs or of KDIR=, and take it away; INSTALL_MOD_PATH= or DESTDIR=
 ##                   stands in front; with KERNEL= on the command line, that of make module
+##   deb             Debian packages in out/KERNEL/deb: the module for KERNEL, its source for
+##                   DKMS, and tools
+##   package-trial   follow docs/install.md in a clean Debian, from the packages to their removal
 ##   measure         cost and lateness, compared with the in-tree detectors; all, or
 ##                   PART=looks, lateness, heartbeat, nmis or causes
 ##   check           formatting, lints, generated files, where unsafe code is, layers, words
@@ -126,6 +129,15 @@ metrics-check:
 kmod:
 	@test -n "$(DIR)" || { echo "usage: make kmod DIR=path [KERNEL=...]" >&2; exit 2; }
 	scripts/kmod $(KERNEL) $(DIR) $(out)
+
+.PHONY: deb
+deb:
+	@scripts/deb $(KERNEL) $(out)/deb
+
+# Follow docs/install.md in a clean Debian; see scripts/package-trial.
+.PHONY: package-trial
+package-trial:
+	@scripts/package-trial $(KERNEL) $(out)
 
 # Everything that a guest needs, in $(out): see scripts/artifacts.
 .PHONY: artifacts

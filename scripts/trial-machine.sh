@@ -159,7 +159,8 @@ run() {
 			status=255
 		fi
 	done
-	tail -c +"$said" "$trial/port-$boots" | grep -av "^$mark\|^$" | tr -d '\r' |
+	# Of a line that is written again and again the last.
+	tail -c +"$said" "$trial/port-$boots" | grep -av "^$mark\|^$" | sed 's/\r$//; s/.*\r//' |
 		tail -n 16 | cut -c1-150 | sed 's/^/            | /' || true
 	return "$status"
 }
