@@ -94,6 +94,8 @@ help:
 ##                   stands in front; with KERNEL= on the command line, that of make module
 ##   deb             Debian packages in out/KERNEL/deb: the module for KERNEL, its source for
 ##                   DKMS, and tools
+##   header-trial    build the module by DKMS against a tree without the kernel's sources, and run
+##                   scenarios with it that depend on that; T=NAME others
 ##   package-trial   follow docs/install.md in a clean Debian, from the packages to their removal
 ##   measure         cost and lateness, compared with the in-tree detectors; all, or
 ##                   PART=looks, lateness, heartbeat, nmis or causes
@@ -138,6 +140,11 @@ deb:
 .PHONY: package-trial
 package-trial:
 	@scripts/package-trial $(KERNEL) $(out)
+
+# Build against headers alone, by DKMS, and see that nothing is missed; see scripts/header-trial.
+.PHONY: header-trial
+header-trial:
+	@scripts/header-trial $(KERNEL) $(out) $(T)
 
 # Everything that a guest needs, in $(out): see scripts/artifacts.
 .PHONY: artifacts

@@ -91,6 +91,7 @@ use sys::{
     param,
     pm,
     printk,
+    rtmutex,
     runqueue::RunQueues,
     stopper::StopWork,
     sysctl::SysctlTable,
@@ -348,6 +349,7 @@ impl kernel::Module for Vigil {
         } else {
             Inherited::NOTHING
         };
+        rtmutex::find_rt_waiter(&ksyms);
         let queues = RunQueues::find(&ksyms, use_run_queues);
         let touches = Arc::new(TouchProbes::new(use_unexported, &ksyms), GFP_KERNEL)?;
         let nmi = NmiSender::new().ok();

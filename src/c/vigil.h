@@ -139,22 +139,6 @@ int vigil_ksym_bind(enum vigil_ksym ksym);
 unsigned long vigil_kallsyms_lookup_name(const char *name);
 unsigned long vigil_kallsyms_size(unsigned long address);
 
-/* lock_words.c */
-
-/**
- * struct vigil_rt_mutex_wait - what a task waits for through a real-time mutex
- * @lock: address of the lock (struct rt_mutex_base)
- * @owner: its owner word
- * @is_rtlock: not 0 if it is that of a spinlock_t or a rwlock_t
- */
-struct vigil_rt_mutex_wait {
-	unsigned long lock;
-	unsigned long owner;
-	int is_rtlock;
-};
-
-int vigil_rt_mutex_wait(struct task_struct *task, struct vigil_rt_mutex_wait *wait);
-
 /* netlink.c */
 
 /* The multicast groups. */
@@ -284,9 +268,51 @@ void vigil_printk_defer_end(int deferred, unsigned long flags);
 /* procfs.c */
 int vigil_proc_lookup(struct vfsmount *mount, const char *path);
 
+/* rtmutex.c */
+
+/**
+ * struct vigil_rt_mutex_wait - what a task waits for through a real-time mutex
+ * @lock: address of the lock (struct rt_mutex_base)
+ * @owner: its owner word
+ * @is_rtlock: not 0 if it is that of a spinlock_t or a rwlock_t
+ */
+struct vigil_rt_mutex_wait {
+	unsigned long lock;
+	unsigned long owner;
+	int is_rtlock;
+};
+
+/**
+ * struct vigil_rt_waiter_offsets - where members of struct rt_mutex_waiter are
+ * @task: the task that waits, a pointer
+ * @lock: the lock, a pointer
+ * @wake_state: the state that the task sleeps in, an unsigned int
+ */
+struct vigil_rt_waiter_offsets {
+	unsigned int task;
+	unsigned int lock;
+	unsigned int wake_state;
+};
+
+int vigil_rt_waiter_offsets(struct vigil_rt_waiter_offsets *offsets);
+void vigil_set_rt_waiter_offsets(const struct vigil_rt_waiter_offsets *offsets);
+int vigil_rt_mutex_wait(struct task_struct *task, struct vigil_rt_mutex_wait *wait);
+
 /* runqueue.c */
-int vigil_rq_readable(void);
-long vigil_rq_sum(unsigned long runqueues, unsigned long *running);
+
+/**
+ * struct vigil_rq_offsets - where counts of struct rq are
+ * @nr_uninterruptible: that of tasks in uninterruptible sleep, an unsigned long
+ * @nr_running: that of runnable tasks, an unsigned int
+ */
+struct vigil_rq_offsets {
+	unsigned int nr_uninterruptible;
+	unsigned int nr_running;
+};
+
+int vigil_rq_offsets(struct vigil_rq_offsets *offsets);
+long vigil_rq_sum(unsigned long runqueues, const struct vigil_rq_offsets *offsets,
+		  unsigned long *running);
 
 /* sched_ext.c */
 void vigil_scx_softlockup(unsigned int seconds);

@@ -50,7 +50,10 @@ use crate::{
         debugfs::Text,
         ksyms::Ksyms,
         panic as kernel_panic,
-        runqueue::Unreadable,
+        runqueue::{
+            Layout,
+            Unreadable, //
+        },
         stopper::StopWork, //
     }, //
 };
@@ -200,7 +203,15 @@ impl StatusFile {
         w.put(key::PAUSED_NS, &stats.paused_ns.get())?;
         w.put_bool(key::RUN_QUEUE_COUNTS, ctx.queues.is_ok())?;
         let error = ctx.queues.err().map_or("none", run_queue_error);
-        w.put(key::RUN_QUEUE_COUNTS_ERROR, &error)
+        w.put(key::RUN_QUEUE_COUNTS_ERROR, &error)?;
+        let layout = ctx
+            .queues
+            .as_ref()
+            .map_or("none", |queues| match queues.layout() {
+                Layout::Source => "source",
+                Layout::Btf => "btf",
+            });
+        w.put(key::RUN_QUEUE_LAYOUT, &layout)
     }
 
     fn watchdog(&self, w: &mut Writer<'_>) -> fmt::Result {

@@ -413,6 +413,7 @@ status_keys! {
         PAUSED_NS paused_ns: "Time that the machine did not run while tasks were tracked";
         RUN_QUEUE_COUNTS run_queue_counts: "1 if the run queues' counts of sleepers are used to skip scans";
         RUN_QUEUE_COUNTS_ERROR run_queue_counts_error: "Why they are not used, or `none`";
+        RUN_QUEUE_LAYOUT run_queue_layout: "What their layout is known from: `source`, which the module was built with; `btf`, the running kernel's; or `none`";
     }
     /// Both kinds of lockups.
     watchdog {

@@ -17,6 +17,7 @@
 #![deny(unsafe_code)]
 
 pub mod blocker;
+pub mod btf;
 pub mod cpu_usage;
 pub mod cpu_wait;
 pub mod cpulist;

@@ -26,8 +26,8 @@ use crate::{
     sys::{
         blkdev,
         kallsyms::Symbol,
-        lock_words,
         printk,
+        rtmutex,
         stacktrace,
         task, //
     }, //
@@ -142,7 +142,7 @@ fn print_waiting(task: &Task, waiting: &Waiting) -> WaitKind {
 pub(crate) fn print_owner(owner: &Task) -> WaitKind {
     let waits_for_lock = task::blocker(owner) != 0
         || task::blocked_on(owner) != 0
-        || lock_words::rt_mutex_wait(owner).is_some();
+        || rtmutex::rt_mutex_wait(owner).is_some();
     if waits_for_lock {
         return WaitKind::Unknown;
     }

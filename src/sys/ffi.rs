@@ -186,20 +186,6 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn vigil_kallsyms_size(address: kernel::ffi::c_ulong) -> kernel::ffi::c_ulong;
 }
-#[doc = " struct vigil_rt_mutex_wait - what a task waits for through a real-time mutex\n @lock: address of the lock (struct rt_mutex_base)\n @owner: its owner word\n @is_rtlock: not 0 if it is that of a spinlock_t or a rwlock_t"]
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct vigil_rt_mutex_wait {
-    pub lock: kernel::ffi::c_ulong,
-    pub owner: kernel::ffi::c_ulong,
-    pub is_rtlock: kernel::ffi::c_int,
-}
-unsafe extern "C" {
-    pub fn vigil_rt_mutex_wait(
-        task: *mut task_struct,
-        wait: *mut vigil_rt_mutex_wait,
-    ) -> kernel::ffi::c_int;
-}
 pub const vigil_netlink_group_VIGIL_NETLINK_INCIDENTS: vigil_netlink_group = 0;
 pub const vigil_netlink_group_VIGIL_NETLINK_INCIDENTS_FULL: vigil_netlink_group = 1;
 pub const vigil_netlink_group_VIGIL_NR_NETLINK_GROUPS: vigil_netlink_group = 2;
@@ -399,12 +385,48 @@ unsafe extern "C" {
         path: *const kernel::ffi::c_char,
     ) -> kernel::ffi::c_int;
 }
+#[doc = " struct vigil_rt_mutex_wait - what a task waits for through a real-time mutex\n @lock: address of the lock (struct rt_mutex_base)\n @owner: its owner word\n @is_rtlock: not 0 if it is that of a spinlock_t or a rwlock_t"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_rt_mutex_wait {
+    pub lock: kernel::ffi::c_ulong,
+    pub owner: kernel::ffi::c_ulong,
+    pub is_rtlock: kernel::ffi::c_int,
+}
+#[doc = " struct vigil_rt_waiter_offsets - where members of struct rt_mutex_waiter are\n @task: the task that waits, a pointer\n @lock: the lock, a pointer\n @wake_state: the state that the task sleeps in, an unsigned int"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_rt_waiter_offsets {
+    pub task: kernel::ffi::c_uint,
+    pub lock: kernel::ffi::c_uint,
+    pub wake_state: kernel::ffi::c_uint,
+}
 unsafe extern "C" {
-    pub fn vigil_rq_readable() -> kernel::ffi::c_int;
+    pub fn vigil_rt_waiter_offsets(offsets: *mut vigil_rt_waiter_offsets) -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn vigil_set_rt_waiter_offsets(offsets: *const vigil_rt_waiter_offsets);
+}
+unsafe extern "C" {
+    pub fn vigil_rt_mutex_wait(
+        task: *mut task_struct,
+        wait: *mut vigil_rt_mutex_wait,
+    ) -> kernel::ffi::c_int;
+}
+#[doc = " struct vigil_rq_offsets - where counts of struct rq are\n @nr_uninterruptible: that of tasks in uninterruptible sleep, an unsigned long\n @nr_running: that of runnable tasks, an unsigned int"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vigil_rq_offsets {
+    pub nr_uninterruptible: kernel::ffi::c_uint,
+    pub nr_running: kernel::ffi::c_uint,
+}
+unsafe extern "C" {
+    pub fn vigil_rq_offsets(offsets: *mut vigil_rq_offsets) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn vigil_rq_sum(
         runqueues: kernel::ffi::c_ulong,
+        offsets: *const vigil_rq_offsets,
         running: *mut kernel::ffi::c_ulong,
     ) -> kernel::ffi::c_long;
 }

@@ -8,11 +8,8 @@
 //!
 //! C headers: [`include/linux/mutex_types.h`](srctree/include/linux/mutex_types.h),
 //! [`include/linux/semaphore.h`](srctree/include/linux/semaphore.h),
-//! [`include/linux/rwsem.h`](srctree/include/linux/rwsem.h),
-//! [`kernel/locking/rtmutex_common.h`](srctree/kernel/locking/rtmutex_common.h) by
-//! `src/c/lock_words.c`
+//! [`include/linux/rwsem.h`](srctree/include/linux/rwsem.h)
 
-use super::ffi;
 use crate::logic::blocker::{
     LockKind,
     LockWords, //
@@ -21,8 +18,7 @@ use crate::logic::blocker::{
 use core::mem::offset_of;
 use kernel::{
     bindings,
-    ffi::c_void,
-    task::Task, //
+    ffi::c_void, //
 };
 
 /// Reads one word at a kernel address; `None` if no memory is mapped there.
@@ -88,7 +84,7 @@ pub(crate) fn read_words(kind: LockKind, lock: usize) -> Option<LockWords> {
             owner: word(offset_of!(bindings::rw_semaphore, owner))?,
             count: word(offset_of!(bindings::rw_semaphore, count))?,
         },
-        // `rt_mutex_wait()` reads real-time mutexes, and a kernel that does not record who waits for the
+        // `sys/rtmutex.rs` reads real-time mutexes, and a kernel that does not record who waits for the
         // others has no use for their words.
         _ => return None,
     })
@@ -98,47 +94,6 @@ pub(crate) fn read_words(kind: LockKind, lock: usize) -> Option<LockWords> {
 #[cfg(CONFIG_PREEMPT_RT)]
 pub(crate) fn read_words(_kind: LockKind, _lock: usize) -> Option<LockWords> {
     None
-}
-
-/// A wait of a task through a real-time mutex.
-#[derive(Clone, Copy)]
-pub(crate) struct RtMutexWait {
-    /// [`LockKind::RtMutex`] or [`LockKind::RtLock`].
-    pub(crate) kind: LockKind,
-    /// Where the lock is.
-    pub(crate) address: usize,
-    /// The word of the lock that names its owner.
-    pub(crate) words: LockWords,
-}
-
-/// What `task` waits for by `task_struct::pi_blocked_on`; `None`: it waits through no real-time
-/// mutex, or has got it meanwhile.
-///
-/// # Context
-///
-/// Any.
-pub(crate) fn rt_mutex_wait(task: &Task) -> Option<RtMutexWait> {
-    let mut wait = ffi::vigil_rt_mutex_wait {
-        lock: 0,
-        owner: 0,
-        is_rtlock: 0,
-    };
-    // SAFETY: A `&Task` is a valid `task_struct`, and `wait` may be written to. The function reads
-    // all else, which may be gone, without faults.
-    if unsafe { ffi::vigil_rt_mutex_wait(task.as_ptr(), &raw mut wait) } == 0 {
-        return None;
-    }
-    Some(RtMutexWait {
-        kind: match wait.is_rtlock {
-            0 => LockKind::RtMutex,
-            _ => LockKind::RtLock,
-        },
-        address: wait.lock,
-        words: LockWords {
-            owner: wait.owner,
-            count: 0,
-        },
-    })
 }
 
 #[kernel::prelude::kunit_tests(vigil_lock_words)]
@@ -161,11 +116,6 @@ mod tests {
             assert_eq!(read_word(address), None);
             assert_eq!(read_i32(address), None);
         }
-    }
-
-    #[test]
-    fn who_runs_waits_for_no_rt_mutex() {
-        assert!(rt_mutex_wait(current!()).is_none());
     }
 
     #[cfg(CONFIG_DETECT_HUNG_TASK_BLOCKER)]

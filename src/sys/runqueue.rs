@@ -5,20 +5,33 @@
 //! C header: `kernel/sched/sched.h`, by `src/c/runqueue.c`
 
 use super::{
+    btf,
     ffi,
     ksyms::Ksyms, //
 };
 use crate::logic::hung_task::scan_policy::RunQueueSum;
+use core::mem::MaybeUninit;
 
 /// The run queues of all CPUs.
 ///
 /// # Invariants
 ///
-/// `address` is that of the kernel's per-CPU variable `runqueues`, and the offsets that the C part
-/// was compiled with are those of this kernel.
+/// `address` is that of the kernel's per-CPU variable `runqueues`, and `offsets` are those of this
+/// kernel's `struct rq`.
 #[derive(Clone, Copy)]
 pub(crate) struct RunQueues {
     address: usize,
+    offsets: ffi::vigil_rq_offsets,
+    layout: Layout,
+}
+
+/// What the layout of a structure is known from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// The source of the kernel, which the module was built with.
+    Source,
+    /// The running kernel's BTF.
+    Btf,
 }
 
 /// Why the run queues cannot be read.
@@ -26,8 +39,8 @@ pub(crate) struct RunQueues {
 pub(crate) enum Unreadable {
     /// They are not to be used (module parameter `use_run_queues`).
     NotWanted,
-    /// The tree that the module was built against lacks `kernel/sched/sched.h`, or the kernel
-    /// leaves blocked tasks uncounted (proxy execution).
+    /// The tree that the module was built against lacks `kernel/sched/sched.h` and the kernel has no
+    /// BTF, or it leaves blocked tasks uncounted (proxy execution).
     NoOffsets,
     /// The symbol `runqueues` cannot be looked up.
     NoSymbol,
@@ -43,16 +56,27 @@ impl RunQueues {
         if !wanted {
             return Err(Unreadable::NotWanted);
         }
-        // SAFETY: Returns a constant.
-        if unsafe { ffi::vigil_rq_readable() } == 0 {
+        // Blocked tasks stay runnable with proxy execution, and are not counted.
+        if cfg!(CONFIG_SCHED_PROXY_EXEC) {
             return Err(Unreadable::NoOffsets);
         }
+        let address = ksyms.lookup(c"runqueues").ok_or(Unreadable::NoSymbol)?;
+        let from_source = offsets_of_source().map(|offsets| (offsets, Layout::Source));
+        let (offsets, layout) = from_source
+            .or_else(|| Some((offsets_of_btf(ksyms)?, Layout::Btf)))
+            .ok_or(Unreadable::NoOffsets)?;
         // INVARIANT: The symbol table says so. A module loads only into the kernel whose tree it
-        // was built against (vermagic), whose sources gave the offsets.
-        match ksyms.lookup(c"runqueues") {
-            Some(address) => Ok(Self { address }),
-            None => Err(Unreadable::NoSymbol),
-        }
+        // was built against (vermagic), whose sources gave the offsets; or that kernel itself did.
+        Ok(Self {
+            address,
+            offsets,
+            layout,
+        })
+    }
+
+    /// What their layout is known from.
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// Sums up the run queues of all possible CPUs.
@@ -62,14 +86,36 @@ impl RunQueues {
     /// Any.
     pub(crate) fn sum(&self) -> RunQueueSum {
         let mut running = 0;
-        // SAFETY: By the type invariant the address is that of the per-CPU variable.
-        let sum = unsafe { ffi::vigil_rq_sum(self.address, &raw mut running) };
+        // SAFETY: By the type invariant the address is that of the per-CPU variable, and the offsets
+        // are those of counts in it, of these sizes.
+        let sum =
+            unsafe { ffi::vigil_rq_sum(self.address, &raw const self.offsets, &raw mut running) };
         RunQueueSum {
             uninterruptible: sum as i64,
             running: running as u64,
             has_rtlocks: cfg!(CONFIG_PREEMPT_RT),
         }
     }
+}
+
+/// The offsets that the C part was compiled with.
+fn offsets_of_source() -> Option<ffi::vigil_rq_offsets> {
+    let mut offsets = MaybeUninit::<ffi::vigil_rq_offsets>::uninit();
+    // SAFETY: There is room for them.
+    if unsafe { ffi::vigil_rq_offsets(offsets.as_mut_ptr()) } == 0 {
+        return None;
+    }
+    // SAFETY: All of it was written, as the result says.
+    Some(unsafe { offsets.assume_init() })
+}
+
+/// Those of the running kernel's BTF, if the counts have the sizes that they are read with.
+fn offsets_of_btf(ksyms: &Ksyms) -> Option<ffi::vigil_rq_offsets> {
+    let btf = btf::of_kernel(ksyms)?;
+    Some(ffi::vigil_rq_offsets {
+        nr_uninterruptible: btf.offset(b"rq", b"nr_uninterruptible", size_of::<usize>())?,
+        nr_running: btf.offset(b"rq", b"nr_running", size_of::<u32>())?,
+    })
 }
 
 #[kernel::prelude::kunit_tests(vigil_runqueue)]
@@ -84,6 +130,17 @@ mod tests {
     fn run_queues_are_not_looked_up_unless_wanted() {
         let found = RunQueues::find(&Ksyms::resolve(true), false);
         assert!(found.err() == Some(Unreadable::NotWanted));
+    }
+
+    #[test]
+    fn btf_has_what_the_source_has() {
+        let places =
+            |offsets: ffi::vigil_rq_offsets| (offsets.nr_uninterruptible, offsets.nr_running);
+        let source = offsets_of_source().map(places);
+        // Not every kernel has BTF.
+        if let Some(btf) = offsets_of_btf(&Ksyms::resolve(true)).map(places) {
+            assert!(source.is_none_or(|source| source == btf));
+        }
     }
 
     #[test]

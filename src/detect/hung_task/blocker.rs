@@ -10,6 +10,7 @@ use crate::{
     report::hung_task::Blocker,
     sys::{
         lock_words,
+        rtmutex,
         task, //
     }, //
 };
@@ -32,7 +33,7 @@ pub(super) fn find(task: &Task) -> Option<Blocker> {
     let (kind, address, words) = match recorded {
         Some((kind, address)) => (kind, address, lock_words::read_words(kind, address)?),
         None => {
-            let wait = lock_words::rt_mutex_wait(task)?;
+            let wait = rtmutex::rt_mutex_wait(task)?;
             (wait.kind, wait.address, wait.words)
         }
     };
@@ -42,7 +43,7 @@ pub(super) fn find(task: &Task) -> Option<Blocker> {
     };
     if matches!(kind, LockKind::RtMutex | LockKind::RtLock) {
         // The waiter is on the task's stack, and the next one may be at the same place there.
-        lock_words::rt_mutex_wait(task).filter(|wait| wait.address == address)?;
+        rtmutex::rt_mutex_wait(task).filter(|wait| wait.address == address)?;
     }
     Some(Blocker {
         kind,

@@ -51,6 +51,7 @@ const SOURCES: [(&str, &str); 36] = sources![
     "perf_event",
     "pm",
     "printk",
+    "rtmutex",
     "runqueue",
     "single",
     "stacktrace",

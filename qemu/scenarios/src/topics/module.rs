@@ -153,12 +153,15 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
     } else {
         "0"
     };
+    // scripts/header-trial has the module built without the kernel's sources.
+    let layout = std::env::var("VIGIL_LAYOUT").unwrap_or("source".to_owned());
     for (key, value) in [
         (key::hung_task::ENABLED, "1"),
         (key::hung_task::TIMEOUT_S, "120"),
         (key::hung_task::CHECK_INTERVAL_MS, "7500"),
         (key::hung_task::RUN_QUEUE_COUNTS, "1"),
         (key::hung_task::RUN_QUEUE_COUNTS_ERROR, "none"),
+        (key::hung_task::RUN_QUEUE_LAYOUT, &layout),
         (key::hung_task::HUNG_TASKS, "0"),
         (key::hung_task::TABLE_OVERFLOWS, "0"),
         (key::watchdog::GUEST_PAUSED_FLAG, has_flag),
