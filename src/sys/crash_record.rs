@@ -205,10 +205,16 @@ mod tests {
         }
     }
 
+    /// Writes one, and returns the depth of its stack too.
     // One stack frame for all: an entry has many words.
     #[inline(never)]
+    fn write_with_depth() -> (RecordId, u32) {
+        let one = one();
+        (write(&one.encode()), one.stack.depth)
+    }
+
     fn write_one() -> RecordId {
-        write(&one().encode())
+        write_with_depth().0
     }
 
     #[test]
@@ -224,7 +230,7 @@ mod tests {
     fn incidents_are_recorded() {
         for _ in 0..ENTRIES.wrapping_add(2) {
             let before = count();
-            let id = write_one();
+            let (id, depth) = write_with_depth();
             assert_eq!(id.0, before.wrapping_add(1));
             assert_eq!(count(), id.0);
             let Some(entry) = id.entry() else {
@@ -235,7 +241,6 @@ mod tests {
             assert_eq!(number.load(Relaxed), id.0);
             assert_eq!(kind_cpu.load(Relaxed), incident::flags_word(1, 1));
             id.set_flags(PANIC);
-            let depth = one().stack.depth;
             let flags = entry.get(FLAGS_WORD).map_or(0, |word| word.load(Relaxed));
             assert_eq!(flags, incident::flags_word(PANIC, depth));
         }
