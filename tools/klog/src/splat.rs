@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 /// A kind of complaint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Splat {
+    /// The kernel's warning that it has no memory for a module's trace event.
+    TraceEvent,
     /// `WARNING:`, lockdep's included.
     Warning,
     /// `BUG:`, except soft lockups, which are findings: [`crate::Finding::SoftLockup`].
@@ -28,7 +30,8 @@ pub enum Splat {
 }
 
 /// Each kind and what its lines look like.
-const PATTERNS: [(Splat, &str); 7] = [
+const PATTERNS: [(Splat, &str); 8] = [
+    (Splat::TraceEvent, r"\bWARNING: .*\bevent_define_fields\+"),
     (Splat::Warning, r"\bWARNING: "),
     (Splat::Bug, r"\bBUG: |kernel BUG at "),
     (
@@ -87,6 +90,10 @@ mod tests {
     #[test]
     fn each_line_has_its_kind() {
         for (line, splat) in [
+            (
+                "WARNING: at event_define_fields+0x6ec/0x710, CPU#1: agent/73",
+                Some(Splat::TraceEvent),
+            ),
             (
                 "WARNING: kernel/smp.c:757 at smp_call_function+0x1, CPU#1: x/1",
                 Some(Splat::Warning),

@@ -39,7 +39,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("reported_again", reported_again).light(),
         Scenario::new("warnings_are_for_causes", warnings_are_for_causes).light(),
         Scenario::new("switched", switched).light(),
-        Scenario::new("many_causes", many_causes).all()
+        Scenario::new("many_causes", many_causes)
+            .all()
             .needs(BLOCKERS)
             .light(),
         Scenario::new("more_than_are_remembered", more_than_are_remembered)
