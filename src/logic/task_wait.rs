@@ -11,15 +11,18 @@
 //! | `flush_work()`, `cancel_work_sync()` | the barrier that it belongs to is behind the current work of the kworker, in `worker::scheduled` |
 //!
 //! A barrier may be behind others there, which other tasks wait for: then these have the same kworker.
-//! One that is behind a work which no kworker has begun with has none yet, and nothing is known.
+//! The newest one is first (`insert_wq_barrier()`), and its task need not be hung yet: such barriers are
+//! looked for when one is missing. A barrier that is behind a work which no kworker has begun with has
+//! no kworker yet, and nothing is known.
 //!
 //! [`PendingWaits`] collects the waits, is shown each task that may complete some, and has the other
 //! side of each then:
 //!
 //! ```text
 //!   clear() -> add() of each wait
-//!           -> scan of the tasks: completes() of each
-//!           -> follow_barriers() -> found()
+//!           -> while has_new(): scan of the tasks: completes() of each
+//!                               -> follow_barriers() -> found() -> end_search() -> add() of more
+//!                               -> if lacks_barriers(): add_barrier() of tasks that are not hung
 //! ```
 
 use super::task::TaskId;
@@ -129,7 +132,8 @@ pub struct PendingWait {
     wait: CompletionWait,
     /// How the task waits and the key of the other one.
     found: Option<(TaskWait, usize)>,
-    /// Whether [`PendingWaits::found`] has returned it.
+    /// Whether [`PendingWaits::found`] has returned it, or is not to: nobody asks for the wait of a task
+    /// that is not in the graph.
     is_taken: bool,
 }
 
@@ -150,17 +154,24 @@ pub struct FoundWait {
 pub struct PendingWaits<P> {
     waits: P,
     len: usize,
+    /// How many of them, the first ones, have been looked for in a search.
+    searched: usize,
 }
 
 impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
     /// There are none yet.
     pub fn new(waits: P) -> Self {
-        Self { waits, len: 0 }
+        Self {
+            waits,
+            len: 0,
+            searched: 0,
+        }
     }
 
     /// Forgets all.
     pub fn clear(&mut self) {
         self.len = 0;
+        self.searched = 0;
     }
 
     /// Whether there is no room for another one.
@@ -168,7 +179,13 @@ impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
         self.len >= self.waits.len()
     }
 
+    /// Whether there are some that no search has looked for.
+    pub fn has_new(&self) -> bool {
+        self.len != self.searched
+    }
+
     /// How many there are.
+    #[cfg(not(MODULE))]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -183,18 +200,83 @@ impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
         self.waits.get_mut(..self.len).unwrap_or_default()
     }
 
-    /// Adds a wait; what there is no room for is left out, and has no other side.
-    pub fn add(&mut self, waiter: usize, switch_count: u64, wait: CompletionWait) {
-        if let Some(place) = self.waits.get_mut(self.len) {
-            *place = PendingWait {
+    fn waits(&self) -> &[PendingWait] {
+        self.waits.get(..self.len).unwrap_or_default()
+    }
+
+    /// Adds a wait of a task that is hung or, if it `is_owner`, of one that others wait for. What there is
+    /// no room for is left out, and has no other side.
+    ///
+    /// Most waits of hung tasks are for the end of no task, for I/O say: they get at most half of the places,
+    /// and with those for works at most three quarters, so that the others have room.
+    pub fn add(&mut self, waiter: usize, switch_count: u64, wait: CompletionWait, is_owner: bool) {
+        let kept_free = match self.waits.len() {
+            _ if is_owner => 0,
+            all if wait.barrier != 0 => all / 4,
+            all => all / 2,
+        };
+        self.push(
+            kept_free,
+            PendingWait {
                 waiter,
                 switch_count,
                 wait,
                 found: None,
                 is_taken: false,
-            };
-            self.len = self.len.wrapping_add(1);
-        }
+            },
+        );
+    }
+
+    /// Adds a wait unless fewer places than that would be left. Returns whether it was added.
+    fn push(&mut self, kept_free: usize, wait: PendingWait) -> bool {
+        let end = self.waits.len().saturating_sub(kept_free);
+        let place = self
+            .waits
+            .get_mut(..end)
+            .unwrap_or_default()
+            .get_mut(self.len);
+        let Some(place) = place else {
+            return false;
+        };
+        *place = wait;
+        self.len = self.len.wrapping_add(1);
+        true
+    }
+
+    /// Whether a barrier is behind something that is no barrier of these, and it is not known of which
+    /// kworker.
+    pub fn lacks_barriers(&self) -> bool {
+        let mut waits = self.waits().iter();
+        waits.any(|pending| {
+            let before = pending.wait.before_barrier;
+            let lacks = pending.found.is_none() && pending.wait.barrier != 0;
+            lacks && !self.has_barrier(before)
+        })
+    }
+
+    fn has_barrier(&self, barrier: usize) -> bool {
+        self.waits()
+            .iter()
+            .any(|pending| pending.wait.barrier == barrier)
+    }
+
+    /// Shows the wait of a task that is not in the graph. If another one's barrier is behind its barrier it
+    /// is added, to find the kworker of both. Returns whether it was.
+    pub fn add_barrier(&mut self, wait: CompletionWait) -> bool {
+        let barrier = wait.barrier;
+        let mut waits = self.waits().iter();
+        let is_lacking = barrier != 0
+            && !self.has_barrier(barrier)
+            && waits.any(|behind| {
+                let is_behind = behind.wait.barrier != 0 && behind.wait.before_barrier == barrier;
+                is_behind && behind.found.is_none()
+            });
+        let pending = PendingWait {
+            wait,
+            is_taken: true,
+            ..PendingWait::default()
+        };
+        is_lacking && self.push(0, pending)
     }
 
     /// Says what the task with this key completes. Returns whether a wait is for it.
@@ -230,6 +312,24 @@ impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
                 entry = behind.wait.barrier;
             }
         }
+    }
+
+    /// Ends a search: what it has found was returned. Barriers are kept, as others may be behind them;
+    /// no task has completed the other waits, and they give their places to more.
+    pub fn end_search(&mut self) {
+        let mut kept: usize = 0;
+        for place in 0..self.len {
+            let pending = self.waits.get(place).copied().unwrap_or_default();
+            if pending.wait.barrier == 0 {
+                continue;
+            }
+            if let Some(place) = self.waits.get_mut(kept) {
+                *place = pending;
+                kept = kept.wrapping_add(1);
+            }
+        }
+        self.len = kept;
+        self.searched = kept;
     }
 
     /// Returns a wait whose other side is known, each once.

@@ -63,7 +63,7 @@ const MAX_CAPACITY: usize = 1 << 17;
 const MAX_PENDING: usize = 256;
 
 /// How many times all tasks are searched for those that others wait for by no lock: how many such waits a
-/// chain can have.
+/// chain can have, or a few less.
 const MAX_SEARCHES: u32 = 8;
 
 /// How many tasks one search looks at.
@@ -175,7 +175,7 @@ impl HungTaskGraph {
         let waits_for_lock = matches!(waits_for, WaitsFor::Lock { .. });
         if !waits_for_lock && !self.pending.is_full() {
             if let Some((wait, switch_count)) = self.waits.of(&task) {
-                self.pending.add(index, switch_count, wait);
+                self.pending.add(index, switch_count, wait, age.is_none());
             }
         }
         if let Some(place) = self.tasks.get_mut(index) {
@@ -191,15 +191,14 @@ impl HungTaskGraph {
     ///
     /// Process context, may sleep.
     pub(super) fn resolve(&mut self) {
-        let mut searched_for: usize = 0;
         self.add_owners();
         for _ in 0..MAX_SEARCHES {
-            if self.pending.len() == searched_for {
+            if !self.pending.has_new() {
                 break;
             }
-            searched_for = self.pending.len();
             self.add_completing();
             self.add_owners();
+            self.add_barriers();
         }
         cond_resched();
         self.graph.resolve();
@@ -257,6 +256,29 @@ impl HungTaskGraph {
                 found.owner,
                 found.switch_count,
             );
+        }
+        self.pending.end_search();
+    }
+
+    /// Searches the sleeping tasks that are not in the graph for barriers that those of the graph are behind.
+    /// Each flusher of a work comes in front of the others: as long as the newest one is not hung, no
+    /// other one's kworker is known without it.
+    fn add_barriers(&mut self) {
+        let mut search = TaskScan::new(0, SEARCH_BUDGET, SEARCH_BATCH);
+        while self.pending.lacks_barriers() {
+            let (graph, pending, waits) = (&self.graph, &mut self.pending, &self.waits);
+            let more = search.batch(&rcu::read_lock(), |task| {
+                if graph.index_of(task::key(task)).is_none() {
+                    if let Some((wait, _)) = waits.of(task) {
+                        pending.add_barrier(wait);
+                    }
+                }
+                true
+            });
+            if !more {
+                break;
+            }
+            cond_resched();
         }
     }
 

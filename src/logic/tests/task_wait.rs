@@ -88,33 +88,49 @@ fn waits(does: &[Does]) -> Vec<CompletionWait> {
         .collect()
 }
 
-/// The waits that are found, by waiter.
-fn found(waits: &[CompletionWait], tasks: &[(bool, bool)], room: usize) -> Vec<FoundWait> {
+/// The waits that are found, by waiter. `is_hung`: of each waiter; one that is not is in no graph.
+fn found(
+    waits: &[CompletionWait],
+    is_hung: &[bool],
+    tasks: &[(bool, bool)],
+    room: usize,
+) -> Vec<FoundWait> {
     let mut pending = PendingWaits::new(vec![PendingWait::default(); room]);
-    pending.add(7, 7, CompletionWait::default());
+    pending.add(7, 7, CompletionWait::default(), true);
     pending.clear();
-    assert!(pending.is_empty());
-    for (n, &wait) in waits.iter().enumerate() {
-        assert_eq!(pending.is_full(), n >= room);
-        pending.add(n, n as u64 + 100, wait);
+    assert!(pending.is_empty() && !pending.has_new() && !pending.lacks_barriers());
+    for (n, &wait) in waits.iter().enumerate().filter(|(n, _)| is_hung[*n]) {
+        pending.add(n, n as u64 + 100, wait, false);
     }
-    assert_eq!(pending.len(), waits.len().min(room));
-    for (n, &(is_kthread, is_worker)) in tasks.iter().enumerate() {
-        let completes = Completes {
-            waiters: waiters_of(n),
-            scheduled: if is_worker { scheduled_of(n) } else { 0 },
-            is_kthread,
-        };
-        let is_for_it = waits
-            .iter()
-            .take(room)
-            .any(|wait| completes.is_waited_for_by(wait).is_some());
-        assert_eq!(pending.completes(1000 + n, &completes), is_for_it);
-        // It has been found by now.
-        assert!(!pending.completes(1000 + n, &completes));
+    let mut all: Vec<FoundWait> = Vec::new();
+    for _ in 0..8 {
+        if !pending.has_new() {
+            break;
+        }
+        for (n, &(is_kthread, is_worker)) in tasks.iter().enumerate() {
+            let completes = Completes {
+                waiters: waiters_of(n),
+                scheduled: if is_worker { scheduled_of(n) } else { 0 },
+                is_kthread,
+            };
+            let is_for_it = pending.completes(1000 + n, &completes);
+            let may_be = |wait: &CompletionWait| completes.is_waited_for_by(wait).is_some();
+            assert!(!is_for_it || waits.iter().any(may_be));
+            // It has been found by now.
+            assert!(!pending.completes(1000 + n, &completes));
+        }
+        pending.follow_barriers();
+        all.extend(std::iter::from_fn(|| pending.found()));
+        let before = pending.len();
+        pending.end_search();
+        assert!(pending.len() <= before && !pending.has_new());
+        for (_, &wait) in waits.iter().enumerate().filter(|(n, _)| !is_hung[*n]) {
+            let lacked = pending.lacks_barriers();
+            let has_added = pending.add_barrier(wait);
+            assert!(!has_added || lacked && pending.has_new());
+            assert!(!pending.add_barrier(wait));
+        }
     }
-    pending.follow_barriers();
-    let mut all: Vec<FoundWait> = std::iter::from_fn(|| pending.found()).collect();
     all.sort_by_key(|found| found.waiter);
     all
 }
@@ -122,20 +138,23 @@ fn found(waits: &[CompletionWait], tasks: &[(bool, bool)], room: usize) -> Vec<F
 proptest! {
     #![proptest_config(common::config())]
 
-    /// The other side of each wait is found, however many others there are, and of no wait that has none.
+    /// The other side of each wait is found, however many others there are, hung or not, and of no wait
+    /// that has none.
     #[test]
     fn other_sides(
         tasks in prop::collection::vec((any::<bool>(), any::<bool>()), 1..6),
-        does in prop::collection::vec(prop_oneof![
+        does in prop::collection::vec((prop_oneof![
             3 => (0..6usize).prop_map(Does::End),
             3 => (0..6usize).prop_map(Does::Flush),
             1 => Just(Does::FlushQueued),
             1 => Just(Does::Other),
-        ], 0..20),
+        ], prop::bool::weighted(0.7)), 0..20),
     ) {
+        let (does, is_hung): (Vec<Does>, Vec<bool>) = does.into_iter().unzip();
         let expected: Vec<FoundWait> = does
             .iter()
             .enumerate()
+            .filter(|(waiter, _)| is_hung[*waiter])
             .filter_map(|(waiter, what)| {
                 let of = |wait, task| FoundWait {
                     waiter,
@@ -157,12 +176,61 @@ proptest! {
             })
             .collect();
         let waits = waits(&does);
-        prop_assert_eq!(&found(&waits, &tasks, 20), &expected);
+        prop_assert_eq!(&found(&waits, &is_hung, &tasks, 40), &expected);
         // With less room some are missing, and none is wrong.
-        for some in found(&waits, &tasks, 5) {
+        for some in found(&waits, &is_hung, &tasks, 5) {
             prop_assert!(expected.contains(&some));
         }
     }
+}
+
+/// Two tasks flush a work. The newer one comes later, so that it is not hung yet when the older one is:
+/// what is found of the older one is the same before, meanwhile and afterwards.
+#[test]
+fn a_newer_flusher_that_is_not_hung() {
+    let older = |is_hung: &[bool], does: &[Does]| {
+        let found = found(&waits(does), is_hung, &[(true, true)], 8);
+        found.into_iter().find(|found| found.waiter == 0)
+    };
+    let flush = Does::Flush(0);
+    let alone = older(&[true], &[flush]);
+    assert_eq!(alone.map(|found| found.owner), Some(1000));
+    for is_hung in [
+        [true, false, false],
+        [true, true, false],
+        [true, true, true],
+    ] {
+        assert_eq!(older(&is_hung[..2], &[flush; 2]), alone);
+        assert_eq!(older(&is_hung, &[flush; 3]), alone);
+    }
+}
+
+/// Waits that no task ends leave room for those of works and of owners, and make it when all tasks have been
+/// searched.
+#[test]
+fn room_is_kept() {
+    let mut pending = PendingWaits::new(vec![PendingWait::default(); 8]);
+    let barrier = |n: usize| CompletionWait {
+        neighbours: [1; 2],
+        barrier: entries_of(n).1,
+        before_barrier: WORK,
+    };
+    let add_ten = |pending: &mut PendingWaits<Vec<PendingWait>>, wait, is_owner| {
+        (0..10).for_each(|n| pending.add(n, 1, wait, is_owner));
+        pending.len()
+    };
+    assert_eq!(add_ten(&mut pending, CompletionWait::default(), false), 4);
+    assert_eq!(add_ten(&mut pending, barrier(1), false), 6);
+    assert!(!pending.is_full());
+    assert_eq!(add_ten(&mut pending, barrier(1), true), 8);
+    assert!(pending.is_full() && pending.has_new());
+    assert!(!pending.add_barrier(CompletionWait {
+        barrier: WORK,
+        ..barrier(2)
+    }));
+    pending.end_search();
+    assert!(pending.len() == 4 && !pending.has_new());
+    assert_eq!(add_ten(&mut pending, CompletionWait::default(), true), 8);
 }
 
 #[test]
