@@ -376,7 +376,7 @@ where
         }
     }
 
-    /// How many calls of [`WaitGraph::add_task`] had no room for their task since the graph was
+    /// How many calls of [`WaitGraph::add_task`] had no room for their hung task since the graph was
     /// empty: as many tasks, if each was added once.
     pub fn left_out(&self) -> u64 {
         self.left_out
@@ -433,7 +433,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`GraphFull`]. [`WaitGraph::left_out`] counts it.
+    /// [`GraphFull`]. [`WaitGraph::left_out`] counts it, if the task is hung.
     pub fn add_task(
         &mut self,
         key: usize,
@@ -454,7 +454,7 @@ where
         match self.insert(Node::new(key, age, waits_for)) {
             Some(index) => Ok(index),
             None => {
-                self.left_out = self.left_out.saturating_add(1);
+                self.left_out = self.left_out.saturating_add(age.is_some().into());
                 Err(GraphFull)
             }
         }
