@@ -116,6 +116,11 @@ pub struct ReportedCauses<S> {
     check: u64,
     /// How many causes were marked that had no place.
     unknown: usize,
+    /// The place at which [`ReportedCauses::next_ended`] goes on.
+    next_place: usize,
+    /// Whether a search of this check has found none that could give up its place: then none can until
+    /// the next check.
+    none_to_give_up: bool,
     left_out: u64,
 }
 
@@ -133,6 +138,8 @@ where
             known: 0,
             check: 0,
             unknown: 0,
+            next_place: 0,
+            none_to_give_up: false,
             left_out: 0,
         }
     }
@@ -151,6 +158,7 @@ where
         let mut new = ReportedCauses {
             check: self.check,
             unknown: self.unknown,
+            none_to_give_up: self.none_to_give_up,
             left_out: self.left_out,
             ..ReportedCauses::new(storage)
         };
@@ -164,6 +172,8 @@ where
     pub fn begin_check(&mut self) {
         self.check = self.check.wrapping_add(1);
         self.unknown = 0;
+        self.next_place = 0;
+        self.none_to_give_up = false;
         self.left_out = 0;
     }
 
@@ -263,10 +273,15 @@ where
     /// them.
     pub fn next_ended(&mut self) -> Option<EndedCause> {
         let check = self.check;
-        let (place, _) = (0..usize::MAX)
-            .zip(self.places.iter())
-            .find(|(_, cause)| cause.key != 0 && cause.marked != check)?;
-        let ended = self.remove(place);
+        // What moves up when a cause is removed comes to this place or one behind it, or has been passed
+        // before, from the first places to the last ones.
+        let ended = loop {
+            let cause = self.places.get(self.next_place)?;
+            if cause.key != 0 && cause.marked != check {
+                break self.remove(self.next_place);
+            }
+            self.next_place = self.next_place.wrapping_add(1);
+        };
         Some(EndedCause {
             key: ended.key,
             kind: ended.kind,
@@ -356,6 +371,9 @@ where
     /// Forgets the cause that was not marked for the longest time, unless this check has marked it. Returns
     /// whether there was one.
     fn give_up_one(&mut self) -> bool {
+        if self.none_to_give_up {
+            return false;
+        }
         let check = self.check;
         let mut oldest: Option<(usize, u64)> = None;
         for (place, cause) in (0..usize::MAX).zip(self.places.iter()) {
@@ -364,6 +382,7 @@ where
                 oldest = Some((place, cause.marked));
             }
         }
+        self.none_to_give_up = oldest.is_none();
         oldest.is_some_and(|(place, _)| self.remove(place).key != 0)
     }
 }
