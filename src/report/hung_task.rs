@@ -192,12 +192,13 @@ impl<'a> HungTaskReport<'a> {
     #[inline(never)]
     pub(crate) fn add(&mut self, found: &HungTask<'_>, panic_count: u64) -> bool {
         let is_new = found.first && self.warnings.is_new(cause_key(found));
-        self.add_cause(found, panic_count, is_new, None)
+        self.add_cause(found, panic_count, is_new, || None)
     }
 
     /// As [`HungTaskReport::add`], for a task that stands for a root cause. `is_new`: it is the first
-    /// report on this cause. `culprit`: the cause as the record has it, if more is known than the lock
-    /// that the task waits for. Returns whether the task was printed.
+    /// report on this cause. `culprit` returns the cause as the record has it, if more is known than the
+    /// lock that the task waits for; it is called if the incident is recorded. Returns whether the task
+    /// was printed.
     ///
     /// # Context
     ///
@@ -208,7 +209,7 @@ impl<'a> HungTaskReport<'a> {
         found: &HungTask<'_>,
         panic_count: u64,
         is_new: bool,
-        culprit: Option<&Culprit>,
+        culprit: impl FnOnce() -> Option<Culprit>,
     ) -> bool {
         let was_fatal = self.session.is_fatal();
         let record = found.first && self.recorded < MAX_RECORDED && !was_fatal;
@@ -221,8 +222,10 @@ impl<'a> HungTaskReport<'a> {
         };
         self.session
             .add(finding, monotonic(), || incident_of(found));
-        if let Some(culprit) = culprit {
-            self.session.set_culprit(culprit);
+        if self.session.is_recorded() {
+            if let Some(culprit) = culprit() {
+                self.session.set_culprit(&culprit);
+            }
         }
         if self.session.is_fatal() && !was_fatal {
             self.env.panic.console_verbose();

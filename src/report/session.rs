@@ -223,6 +223,11 @@ impl<'a> ReportSession<'a> {
         }
     }
 
+    /// Whether the last finding was recorded as an incident.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recorded.is_some()
+    }
+
     /// Adds to the record what the last finding comes down to; nothing if it was not recorded.
     ///
     /// # Context

@@ -157,8 +157,8 @@ impl RootCauses {
         self.graph.add_hung(task, age)
     }
 
-    /// Reports the causes that are due. `go_on` is called after each: whether to go on, or whether the
-    /// rest is left to the next check.
+    /// Reports the causes that are due. `go_on` is called after each, with whether something was printed
+    /// that the console has to print: whether to go on, or whether the rest is left to the next check.
     ///
     /// # Context
     ///
@@ -168,7 +168,7 @@ impl RootCauses {
         &mut self,
         report: &mut HungTaskReport<'_>,
         check: &Check<'_>,
-        mut go_on: impl FnMut() -> bool,
+        mut go_on: impl FnMut(bool) -> bool,
     ) {
         self.graph.resolve();
         let count = self.graph.left_out();
@@ -190,12 +190,8 @@ impl RootCauses {
         self.blocked = check.hung.saturating_add(check.ignored);
         self.make_room();
         let snapshot = self.graph.snapshot();
-        let mut looked_at: usize = 0;
         for cause in self.graph.causes() {
-            looked_at = looked_at.wrapping_add(1);
-            if looked_at % BATCH == 0 {
-                cond_resched();
-            }
+            cond_resched();
             let is_forced = report.would_panic(check.panic_count);
             let is_outdated = is_outdated(snapshot, &cause);
             let reason = if is_outdated {
@@ -223,10 +219,11 @@ impl RootCauses {
                 continue;
             }
             let panic_task = panic_task.map(|task| if is_forced { task } else { shown });
-            if cause_report.print(report, shown, panic_task) {
+            let is_printed = cause_report.print(report, shown, panic_task);
+            if is_printed {
                 self.reported.printed(&cause, check.now);
             }
-            if !go_on() {
+            if !go_on(is_printed) {
                 break;
             }
         }
@@ -438,8 +435,10 @@ impl<'a> CauseReport<'a> {
             self.reason,
             Some(ReportReason::New | ReportReason::NotPrinted)
         );
-        let culprit = root_cause::culprit(snapshot, cause, blocker::find);
-        let culprit = culprit.as_ref().filter(|_| !self.is_outdated);
+        let culprit = || {
+            let culprit = || root_cause::culprit(snapshot, cause, blocker::find);
+            (!self.is_outdated).then(culprit).flatten()
+        };
         if !report.add_cause(&found, panic_count, is_new, culprit) {
             return false;
         }

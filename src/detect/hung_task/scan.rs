@@ -485,7 +485,9 @@ impl TrackedTasks {
                 if let Some(entry) = entry.filter(|_| is_printed) {
                     entry.tracked.is_printed = true;
                 }
-                wait_for_console(control);
+                if is_printed {
+                    wait_for_console(control);
+                }
             }
             answer_graph_request(&ctx, &self.table, now, settings.timeout);
             // A report takes as long as the console does. A setting that was changed meanwhile
@@ -511,8 +513,10 @@ impl TrackedTasks {
                     timeout: settings.timeout,
                 };
                 let due = &mut self.due;
-                causes.report(report, &check, || {
-                    wait_for_console(control);
+                causes.report(report, &check, |is_printed| {
+                    if is_printed {
+                        wait_for_console(control);
+                    }
                     answer_graph_request(&ctx, table, now, settings.timeout);
                     let is_changed = Settings::read(&ctx.knobs).as_ref() != Some(settings);
                     if is_changed {
