@@ -304,6 +304,8 @@ messages! {
         /// A cause has ended: its oldest task, and how many others there were.
         HungTasksRecovered { task: TaskId, others: u32, secs: Secs } =
             "hung task {task} and {others} others recovered after {secs} s";
+        /// Causes that have ended and have no line.
+        MoreCausesEnded { count: u64 } = "and {count} more root causes are over";
         /// There are more root causes than can be remembered.
         CausesLeftOut { count: u64 } = "{count} more root causes of hung tasks are not reported";
         /// There was no memory for all hung tasks.

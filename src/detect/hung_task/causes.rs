@@ -34,7 +34,8 @@ use crate::{
             CausesLeftOut,
             HungTaskRecovered,
             HungTasksLeftOut,
-            HungTasksRecovered, //
+            HungTasksRecovered,
+            MoreCausesEnded, //
         },
         wait_graph::{
             Node,
@@ -80,6 +81,12 @@ const BATCH: usize = 256;
 /// How many tasks of a deadlock are printed with their stacks.
 const MAX_DEADLOCK_TASKS: u32 = 8;
 
+/// How many of the causes that are over at one check have a line.
+const MAX_ENDED_LINES: u32 = 50;
+
+/// After how many lines about ended causes the console is waited for.
+const ENDED_LINES: u32 = 25;
+
 /// The root causes of the hung tasks.
 pub(super) struct RootCauses {
     graph: HungTaskGraph,
@@ -88,7 +95,7 @@ pub(super) struct RootCauses {
     left_out: LeftOut,
     /// Causes that there were no places for.
     causes_left_out: LeftOut,
-    /// How many tasks were hung at the last check, the ignored ones included.
+    /// How many tasks were hung when the ended causes were last reported, the ignored ones included.
     blocked: u64,
 }
 
@@ -184,13 +191,13 @@ impl RootCauses {
         }
         // Of hung tasks that had no place it is not known what they wait behind: nothing is over for
         // certain.
-        if count == 0 {
-            self.report_ended(check);
-        }
-        self.blocked = check.hung.saturating_add(check.ignored);
+        let is_going_on = count != 0 || self.report_ended(check, &mut go_on);
         self.make_room();
         let snapshot = self.graph.snapshot();
         for cause in self.graph.causes() {
+            if !is_going_on {
+                break;
+            }
             cond_resched();
             let is_forced = report.would_panic(check.panic_count);
             let is_outdated = is_outdated(snapshot, &cause);
@@ -251,12 +258,17 @@ impl RootCauses {
         }
     }
 
-    /// Says which causes are over, when all that are there are marked.
+    /// Says which causes are over, when all that are there are marked. `go_on` is as for
+    /// [`RootCauses::report`]. Returns whether to go on.
     #[inline(never)]
-    fn report_ended(&mut self, check: &Check<'_>) {
+    fn report_ended(&mut self, check: &Check<'_>, go_on: &mut dyn FnMut(bool) -> bool) -> bool {
         let blocked = check.hung.saturating_add(check.ignored);
         let mut recovered = self.blocked.saturating_sub(blocked);
+        let mut lines: u32 = 0;
+        let mut more: u64 = 0;
+        let mut is_going_on = true;
         while let Some(ended) = self.reported.next_ended() {
+            cond_resched();
             // It may wait behind another cause now, or be ignored.
             let key = ended.oldest_key;
             let is_hung = self.graph.is_hung(key);
@@ -272,9 +284,26 @@ impl RootCauses {
             if ended.is_printed && !is_blocked {
                 let all = u64::from(ended.hung) <= recovered;
                 recovered = recovered.saturating_sub(ended.hung.into());
-                print_ended(&ended, all, check.now);
+                if lines < MAX_ENDED_LINES {
+                    lines = lines.saturating_add(1);
+                    print_ended(&ended, all, check.now);
+                    is_going_on = go_on(lines % ENDED_LINES == 0);
+                } else {
+                    more = more.saturating_add(1);
+                    is_going_on = go_on(false);
+                }
+            }
+            if !is_going_on {
+                break;
             }
         }
+        if more != 0 {
+            printk::info(format_args!("{}", MoreCausesEnded { count: more }));
+        }
+        // What the causes that are left to the next check have recovered counts then.
+        let left = if is_going_on { 0 } else { recovered };
+        self.blocked = blocked.saturating_add(left);
+        is_going_on
     }
 
     /// Ends a check: drops the tasks.

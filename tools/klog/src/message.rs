@@ -334,6 +334,9 @@ pub enum Vigil {
         others: u32,
         secs: f64,
     },
+    MoreCausesEnded {
+        count: u64,
+    },
     CausesLeftOut {
         count: u64,
     },
@@ -834,6 +837,11 @@ const VIGIL: &[(&str, ReadVigil)] = &[
             task: vigil_task(v, "task")?,
             others: v.number("others")?,
             secs: v.number("secs")?,
+        })
+    }),
+    (vigil::MoreCausesEnded::TEXT, |v| {
+        Some(Vigil::MoreCausesEnded {
+            count: v.number("count")?,
         })
     }),
     (vigil::CausesLeftOut::TEXT, |v| {
