@@ -830,6 +830,8 @@ struct lock_and_wait {
 	struct mutex lock;
 	/* Referenced: who waits for the mutex. */
 	struct task_struct *other;
+	/* Of a deadlock with work. */
+	struct slow_work work;
 };
 
 static int lock_and_wait_prepare(struct prov_stall *s)
@@ -880,20 +882,40 @@ static void locking_work_fn(struct work_struct *work)
 	lock_and_wait_other(container_of(work, struct slow_work, work)->stall);
 }
 
-static int work_deadlock_victim(struct prov_thread *t)
+static void work_deadlock_first(struct prov_thread *t)
 {
-	struct slow_work slow = { .stall = t->stall };
+	struct lock_and_wait *both = t->stall->priv;
 
 	lock_and_wait_take(t->stall);
 	if (READ_ONCE(t->stall->released))
-		return 0;
-	INIT_WORK_ONSTACK(&slow.work, locking_work_fn);
-	queue_work(system_dfl_wq, &slow.work);
-	while (!READ_ONCE(((struct lock_and_wait *)t->stall->priv)->other))
+		return;
+	both->work.stall = t->stall;
+	INIT_WORK(&both->work.work, locking_work_fn);
+	queue_work(system_dfl_wq, &both->work.work);
+	while (!READ_ONCE(both->other))
 		schedule_timeout_idle(1);
+}
+
+/* The others flush the work when the first one does: their barriers come to be before its own. */
+static int work_deadlock_victim(struct prov_thread *t)
+{
+	struct lock_and_wait *both = t->stall->priv;
+	struct task_struct *first = t->stall->victims[0].task;
+
+	if (!t->idx) {
+		work_deadlock_first(t);
+	} else {
+		/* Until the first one sleeps in flush_work(). */
+		while (!READ_ONCE(t->stall->released) &&
+		       (!READ_ONCE(both->other) ||
+			READ_ONCE(first->__state) != TASK_UNINTERRUPTIBLE))
+			schedule_timeout_idle(1);
+	}
+	/* See lock_and_wait_other(): the work began. */
+	if (!smp_load_acquire(&both->other))
+		return 0;
 	prov_waiting(t);
-	flush_work(&slow.work);
-	destroy_work_on_stack(&slow.work);
+	flush_work(&both->work.work);
 	return 0;
 }
 
@@ -1141,10 +1163,9 @@ const struct prov_kind prov_hung_kinds[] = {
 		.victim = kthread_stop_victim,
 		.release = release_by_holder,
 	}, {
-		.name = "work_deadlock", .tag = "wdead",
-		.help = "deadlock: flush_work of work that waits for a mutex of the victim",
+		.name = "work_deadlock", .tag = "wdead", PROV_COUNT,
+		.help = "deadlock: flush_work of work that waits for a mutex of the first victim",
 		.flags = PROV_NOT_RT,
-		.def_count = 1,
 		.state = TASK_UNINTERRUPTIBLE,
 		.prepare = lock_and_wait_prepare,
 		.victim = work_deadlock_victim,

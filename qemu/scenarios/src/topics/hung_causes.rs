@@ -24,6 +24,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("task_deadlocks", task_deadlocks)
             .needs(BLOCKERS)
             .light(),
+        Scenario::new("newer_flusher", newer_flusher)
+            .needs(BLOCKERS)
+            .light()
+            .all(),
         Scenario::new("waits_for_tasks", waits_for_tasks)
             .light()
             .all(),
@@ -296,6 +300,30 @@ fn task_deadlocks(cx: &Cx) -> Verdict {
         stall.end(&vm)?;
         vm.wait_log_after(mark, "^vigil: hung task .* recovered after ", SOON)?;
     }
+    Ok(())
+}
+
+/// A deadlock through work is found although another task has flushed the work later, and is no hung task:
+/// that one's barrier is between the kworker and the barrier of the deadlock.
+fn newer_flusher(cx: &Cx) -> Verdict {
+    let vm = guest(cx, &format!("{TIMES} hung_task_ignore=prov_wdead/1"))?;
+    let mark = vm.mark()?;
+    let stall = Stall::start(&vm, "work_deadlock count=2")?;
+    let victim = stall.victims[0];
+    wait_report(&vm, mark, victim)?;
+    finish_look(&vm)?;
+    let log = first_check(&vm, mark)?;
+    ensure!(lines_of(&log, "deadlock of 2: ").len() == 1, "{log:#?}");
+    let victim = regex::escape(&who(&vm, victim)?);
+    let line = Regex::new(&format!(
+        r"^vigil: task {victim} waits for work of kworker/\S+$"
+    ))?;
+    ensure!(
+        log.iter().any(|found| line.is_match(&found.text)),
+        "{log:#?}"
+    );
+    stall.end(&vm)?;
+    vm.wait_log_after(mark, "^vigil: hung task .* recovered after ", SOON)?;
     Ok(())
 }
 
