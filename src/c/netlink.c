@@ -11,6 +11,7 @@
 #include <net/genetlink.h>
 #include <net/netlink.h>
 #include <net/net_namespace.h>
+#include <net/sock.h>
 
 #include "vigil.h"
 
@@ -36,15 +37,18 @@ static struct genl_family family;
 struct dump {
 	/* The id of the last incident that was put into a message. */
 	unsigned long long id;
+	/* Whether the request came from somebody who may know addresses. */
+	int full;
 };
 
 /*
- * Whether the process that has sent @request, and the one that opened the socket,
- * may know addresses.
+ * Whether the process that sends @request, which is the current one, and the one
+ * that opened the socket may both know addresses. Not netlink_capable(): that one
+ * looks at the sender only, if the request was sent with an address (sendto()).
  */
 static int may_see_addresses(struct sk_buff *request)
 {
-	return netlink_capable(request, CAP_SYSLOG);
+	return sk_capable(NETLINK_CB(request).sk, CAP_SYSLOG);
 }
 
 /* Answer a request with what @cmd and @id select. */
@@ -90,10 +94,22 @@ static int state_get(struct sk_buff *request, struct genl_info *info)
 	return reply(request, info, CMD_STATE_GET, 0);
 }
 
+/*
+ * The request for a dump. Who may see what is decided here, once: all messages but
+ * the first are made in the context of whoever reads, which may be another process.
+ */
+static int incident_dump_start(struct netlink_callback *cb)
+{
+	struct dump *dump = (struct dump *)cb->ctx;
+
+	NL_ASSERT_CTX_FITS(struct dump);
+	dump->full = may_see_addresses(cb->skb);
+	return 0;
+}
+
 static int incident_dump(struct sk_buff *msg, struct netlink_callback *cb)
 {
 	struct dump *dump = (struct dump *)cb->ctx;
-	int full = may_see_addresses(cb->skb);
 
 	cb->seq = source.generation();
 	for (;;) {
@@ -104,7 +120,7 @@ static int incident_dump(struct sk_buff *msg, struct netlink_callback *cb)
 
 		if (header) {
 			genl_dump_check_consistent(cb, header);
-			err = source.put_incident_after(msg, &id, full,
+			err = source.put_incident_after(msg, &id, dump->full,
 							genlmsg_nlhdr(header) == nlmsg_hdr(msg));
 		}
 		if (err) {
@@ -133,6 +149,7 @@ static const struct genl_split_ops ops[] = {
 	},
 	{
 		.cmd = CMD_INCIDENT_GET,
+		.start = incident_dump_start,
 		.dumpit = incident_dump,
 		.flags = GENL_CMD_CAP_DUMP,
 	},

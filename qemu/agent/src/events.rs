@@ -5,6 +5,7 @@
 //! agent events listen GROUP [BYTES]   a line for each message; BYTES: size of the socket's buffer
 //! agent events join GROUP             joins, says so, and never reads
 //! agent events dump [slow]            the recent incidents; slow: reads once, says so, and sleeps
+//! agent events dump lent              the same; the request is sent without privileges, and read with them
 //! agent events get ID                 one of them
 //! agent events state                  the counts
 //! agent events garbage SEED           requests that make no sense
@@ -27,7 +28,7 @@ use neli::{
     types::{Buffer, GenlBuffer},
     utils::Groups,
 };
-use nix::unistd::pause;
+use nix::unistd::{pause, seteuid, Uid};
 
 const FAMILY: &str = "vigil";
 /// `incident-get` and `state-get`.
@@ -65,6 +66,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         }
         ["dump"] => dump(false),
         ["dump", "slow"] => dump(true),
+        ["dump", "lent"] => dump_lent(),
         ["get", id] => get(id.parse()?),
         ["state"] => state(),
         ["garbage", seed] => garbage(seed.parse()?),
@@ -172,6 +174,16 @@ fn dump(slow: bool) -> Result<()> {
             pause();
         }
     }
+    answers(&socket, true)
+}
+
+/// The privileges are those of the effective user, which the process can change for a while. The socket is
+/// opened with them.
+fn dump_lent() -> Result<()> {
+    let socket = socket()?;
+    seteuid(Uid::from_raw(65534))?;
+    request(&socket, INCIDENT_GET, NlmF::DUMP, GenlBuffer::new())?;
+    seteuid(Uid::from_raw(0))?;
     answers(&socket, true)
 }
 

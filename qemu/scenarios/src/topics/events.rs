@@ -25,6 +25,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("requests_without_sense", requests_without_sense)
             .light()
             .all(),
+        Scenario::new("a_dump_shows_what_its_sender_may_see", lent_dump)
+            .light()
+            .all(),
         Scenario::new("the_name_is_taken", name_taken).light().all(),
         Scenario::new("the_kernels_own_client", own_client)
             .only_on(Arch::X86_64, "guests of another one have no Python")
@@ -439,6 +442,26 @@ fn requests_without_sense(cx: &Cx) -> Verdict {
         vm.sh_ok(&format!("/sbin/agent events garbage {}", seed * 7919))?;
     }
     ensure!(ask(&vm, "", "dump")?.len() == 3);
+    stall.end(&vm)
+}
+
+/// A dump of several messages, of which all but the first are made when they are read: by a process that
+/// may see addresses, for a request of one that may not. None has addresses or names of functions.
+fn lent_dump(cx: &Cx) -> Verdict {
+    const TASKS: usize = 60;
+    let vm = guest(cx, &format!("{ONE_BY_ONE} hung_task_warnings=-1"))?;
+    let stall = Stall::start(&vm, &format!("mutex count={TASKS}"))?;
+    wait_for(&vm, SOON, "the incidents", || {
+        Ok((listed(&vm)?.len() >= TASKS).then_some(()))
+    })?;
+    let own = ask(&vm, "", "dump")?;
+    ensure!(own.len() >= TASKS && own.iter().all(|it| it.has("17.1")));
+    let lent = ask(&vm, "", "dump lent")?;
+    ensure!(lent.len() >= TASKS, "{lent:#?}");
+    for attribute in SYMBOLS.iter().chain(&ADDRESSES) {
+        let shown = lent.iter().position(|it| it.has(attribute));
+        ensure!(shown.is_none(), "{attribute} in {shown:?} of {lent:#?}");
+    }
     stall.end(&vm)
 }
 
