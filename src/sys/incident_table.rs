@@ -6,13 +6,17 @@
 //! A place is written by whoever has claimed it ([`PlaceState`]), and goes from one incident to the
 //! next with a new id. So a reader that finds the same state after it has read the words as before, and
 //! that nobody has written meanwhile, has read what belongs together, and the CPU or thread that ends an
-//! incident never ends another one. What it interrupts may have claimed a place: that one is passed over,
-//! and never waited for.
+//! incident never ends another one.
+//!
+//! Interrupts are off while a place is claimed ([`Claim`]), so that the claim lasts for as long as it takes to
+//! write it: some hundred stores. Whoever finds a place claimed tries again for a moment, and passes it over
+//! then: an NMI may have interrupted the CPU that has claimed it.
 //!
 //! With the places goes the ring of [events](EventRing): what happens to an incident gets its number while
 //! its place is claimed, so that nothing that happens to it later has a smaller one.
 
 use super::{
+    context::IrqsOff,
     event_ring::EventRing,
     irq_work,
     netlink, //
@@ -62,6 +66,9 @@ use kernel::{
 /// How often a reader tries a place that is written meanwhile.
 const READS: u32 = 1000;
 
+/// How often a place is tried that is claimed.
+const CLAIMS: u32 = 1000;
+
 /// How many kinds of incidents there are.
 const KINDS: usize = ListedKind::ALL.len();
 
@@ -73,6 +80,21 @@ struct Place {
     writes: Atomic<u64>,
     words: [Atomic<u64>; WORDS],
     particulars: [Atomic<u64>; PARTICULARS_WORDS],
+}
+
+/// A place that this CPU may write. No interrupt comes between, nor another thread, so that nobody finds the
+/// place claimed for long. To be given up by [`Claim::release`].
+#[must_use]
+struct Claim<'a> {
+    place: &'a Place,
+    _irqs_off: IrqsOff,
+}
+
+impl Claim<'_> {
+    /// Gives up the claim.
+    fn release(self, state: PlaceState) {
+        self.place.state.store(state.pack(), Release);
+    }
 }
 
 /// The incidents of a kind that are on.
@@ -119,14 +141,51 @@ impl Place {
     }
 
     /// Claims the place, unless its state is not `seen` any more.
-    fn claim(&self, seen: PlaceState) -> bool {
+    fn claim(&self, seen: PlaceState) -> Option<Claim<'_>> {
+        let irqs_off = IrqsOff::new();
         let claimed = PlaceState::Claimed.pack();
-        let is_claimed = self.state.cmpxchg(seen.pack(), claimed, Full).is_ok();
-        if is_claimed {
-            // Before what is written.
-            self.writes.fetch_add(1, Full);
+        self.state.cmpxchg(seen.pack(), claimed, Full).ok()?;
+        // Before what is written.
+        self.writes.fetch_add(1, Full);
+        Some(Claim {
+            place: self,
+            _irqs_off: irqs_off,
+        })
+    }
+
+    /// Claims the place if it has an incident that is on and for which `is_it` returns true. Returns its id
+    /// too. `None` also if the place stays claimed.
+    fn claim_on(&self, is_it: impl Fn(u64, &Self) -> bool) -> Option<(Claim<'_>, u64)> {
+        for _ in 0..CLAIMS {
+            let state = self.state();
+            match state {
+                PlaceState::Free | PlaceState::Ended(_) => return None,
+                PlaceState::Claimed => (),
+                PlaceState::On(id) => {
+                    // What is read belongs to this id if the place can be claimed in this state.
+                    if !is_it(id, self) {
+                        return None;
+                    }
+                    if let Some(claim) = self.claim(state) {
+                        return Some((claim, id));
+                    }
+                }
+            }
+            core::hint::spin_loop();
         }
-        is_claimed
+        None
+    }
+
+    /// The state, after a moment if the place is claimed.
+    fn settled_state(&self) -> PlaceState {
+        for _ in 0..CLAIMS {
+            let state = self.state();
+            if state != PlaceState::Claimed {
+                return state;
+            }
+            core::hint::spin_loop();
+        }
+        PlaceState::Claimed
     }
 
     /// Writes the words. The place has to be claimed.
@@ -144,11 +203,6 @@ impl Place {
         for (to, from) in self.particulars.iter().zip(words) {
             to.store(from, Relaxed);
         }
-    }
-
-    /// Gives up the claim.
-    fn release(&self, state: PlaceState) {
-        self.state.store(state.pack(), Release);
     }
 
     fn words(&self) -> [u64; WORDS] {
@@ -254,13 +308,17 @@ impl IncidentTable {
         self.changes.load(Acquire)
     }
 
-    /// Notes an event, and wakes the thread that sends it. The incident's place has to be claimed.
-    fn note(&self, kind: EventKind, id: u64) {
-        self.changes.fetch_add(1, Relaxed);
-        if self
-            .events
+    /// Notes an event. The incident's place has to be claimed. Returns whether the event is to be sent.
+    fn note(&self, kind: EventKind, id: u64) -> bool {
+        self.events
             .put(Event { kind, id }, netlink::has_listeners())
-        {
+    }
+
+    /// Says that an incident has changed, when its place is not claimed any more: whoever reads on is not to
+    /// wait for it. `send`: wakes the thread that sends events.
+    fn changed(&self, send: bool) {
+        self.changes.fetch_add(1, Release);
+        if send {
             irq_work::queue();
         }
     }
@@ -295,16 +353,18 @@ impl IncidentTable {
             let Some((place, state)) = choose(places.map(|place| (place, place.state()))) else {
                 break;
             };
-            if place.claim(state) {
+            if let Some(claim) = place.claim(state) {
                 place.write(&listed);
                 place.write_particulars(incident, details);
-                self.note(EventKind::Start, id);
-                place.release(PlaceState::On(id));
+                let send = self.note(EventKind::Start, id);
+                claim.release(PlaceState::On(id));
+                self.changed(send);
                 return (id, listed);
             }
         }
         // Lost, as whoever sends it will find.
-        self.note(EventKind::Start, id);
+        let send = self.note(EventKind::Start, id);
+        self.changed(send);
         (id, listed)
     }
 
@@ -320,27 +380,22 @@ impl IncidentTable {
         tell: impl Fn(EventKind, u64, &Listed),
     ) {
         for place in &self.places {
-            let state = place.state();
-            let PlaceState::On(id) = state else {
+            let is_it = |_, place: &Place| is_it(place.word(KIND_WORD), place.word(KEY_WORD));
+            let Some((claim, id)) = place.claim_on(is_it) else {
                 continue;
             };
-            // What is read here belongs to this id if the place can be claimed in this state.
-            if !is_it(place.word(KIND_WORD), place.word(KEY_WORD)) || !place.claim(state) {
-                continue;
-            }
             let Some(mut listed) = place.listed() else {
-                place.release(state);
+                claim.release(PlaceState::On(id));
                 continue;
             };
             let announced = change(&mut listed, place);
             place.write(&listed);
-            if let Some(kind) = announced {
-                self.note(kind, id);
-            }
-            place.release(match listed.end {
+            let send = announced.is_some_and(|kind| self.note(kind, id));
+            claim.release(match listed.end {
                 Some(_) => PlaceState::Ended(id),
-                None => state,
+                None => PlaceState::On(id),
             });
+            self.changed(send);
             if let Some(kind) = announced {
                 tell(kind, id, &listed);
             }
@@ -439,17 +494,16 @@ impl IncidentTable {
         change: impl Fn(&Place),
         tell: impl Fn(EventKind, u64, &Listed),
     ) {
-        let on = PlaceState::On(id);
-        let Some(place) = self.places.iter().find(|place| place.state() == on) else {
+        let mut places = self.places.iter();
+        let Some((claim, _)) = places.find_map(|place| place.claim_on(|found, _| found == id))
+        else {
             return;
         };
-        if !place.claim(on) {
-            return;
-        }
-        change(place);
-        let listed = place.listed();
-        self.note(EventKind::Change, id);
-        place.release(on);
+        change(claim.place);
+        let listed = claim.place.listed();
+        let send = self.note(EventKind::Change, id);
+        claim.release(PlaceState::On(id));
+        self.changed(send);
         if let Some(listed) = listed {
             tell(EventKind::Change, id, &listed);
         }
@@ -529,7 +583,8 @@ impl IncidentTable {
     ///
     /// Any, NMI included.
     pub(crate) fn next_id(&self, id: u64) -> Option<u64> {
-        let ids = self.places.iter().filter_map(|place| place.state().id());
+        let states = self.places.iter().map(Place::settled_state);
+        let ids = states.filter_map(PlaceState::id);
         ids.filter(|&other| other > id).min()
     }
 
@@ -682,6 +737,27 @@ mod tests {
         );
         assert_eq!(table.newest_before(second).map(|(id, _)| id), Some(first));
         table.end(is_of(CPU), How::Recovered, 20, None, nobody);
+    }
+
+    /// A place that an NMI finds claimed is waited for for a moment only, and found again later.
+    #[test]
+    fn a_claimed_place_is_passed_over() -> Result {
+        let table = &TEST;
+        let id = add(table, CPU);
+        let on = PlaceState::On(id);
+        let mut places = table.places.iter();
+        let place = places.find(|place| place.state() == on).ok_or(EINVAL)?;
+        let claim = place.claim(on).ok_or(EINVAL)?;
+        table.end(is_of(CPU), How::Recovered, 20, None, nobody);
+        table.set_flags(id, PANIC, nobody);
+        let next = table.next_id(id.wrapping_sub(1));
+        claim.release(on);
+        assert_eq!(next, None);
+        assert_eq!(table.next_id(id.wrapping_sub(1)), Some(id));
+        assert_eq!(found(table, id).and_then(|listed| listed.end), None);
+        table.end(is_of(CPU), How::Recovered, 20, None, nobody);
+        assert!(found(table, id).is_some_and(|listed| listed.end.is_some()));
+        Ok(())
     }
 
     /// What is added to an incident is read with it, and each change is an event.
