@@ -26,7 +26,12 @@ static void wake(struct irq_work *work)
 {
 	struct waiter *waiter = &waiters[smp_processor_id() & 1];
 
-	atomic_set(&waiter->woken, 1);
+	/*
+	 * Another CPU has just woken the thread, or is doing so, which has not run
+	 * yet. So only one CPU of each half can be caught behind a lock below.
+	 */
+	if (atomic_xchg(&waiter->woken, 1))
+		return;
 	swake_up_one(&waiter->queue);
 }
 

@@ -6,7 +6,8 @@
 //! interrupts again. As when `printk()` wakes the readers of the log, it takes the lock of a run queue: that
 //! of a CPU on which the thread may run. So each is to run on the CPUs that wake it
 //! ([`task::run_on_half`](super::task::run_on_half)); with two CPUs that is the one that takes the
-//! interrupt, and never one that is stuck.
+//! interrupt, and never one that is stuck. With more, one CPU of each half can be caught behind that lock: the
+//! others leave the thread alone that has been woken and has not run yet.
 //!
 //! C headers: [`include/linux/irq_work.h`](srctree/include/linux/irq_work.h), `src/c/vigil.h`
 
