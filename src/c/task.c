@@ -164,16 +164,17 @@ unsigned long long vigil_task_io(struct task_struct *task)
  * vigil_run_on_half() - have this thread run on every other CPU only
  * @odd: on those with odd numbers
  *
- * Not on isolated ones. If none of these is online, it runs on any.
+ * Not on isolated ones. If none of these is online, or without memory for the
+ * mask, it stays as it is. To be called again when it runs on another CPU.
  *
- * Context: process context, may sleep.
+ * Context: process context, may sleep; does not wait for memory.
  */
 void vigil_run_on_half(int odd)
 {
 	cpumask_var_t half;
 	unsigned int cpu;
 
-	if (!zalloc_cpumask_var(&half, GFP_KERNEL))
+	if (!zalloc_cpumask_var(&half, GFP_NOWAIT | __GFP_NOWARN))
 		return;
 	/* A cpuset partition may replace the mask. */
 	scoped_guard(rcu) {
@@ -183,7 +184,9 @@ void vigil_run_on_half(int odd)
 				cpumask_set_cpu(cpu, half);
 		}
 	}
-	set_cpus_allowed_ptr(current, half);
+	/* What would fail, or change nothing, takes no lock of a run queue. */
+	if (cpumask_intersects(half, cpu_online_mask) && !cpumask_equal(half, current->cpus_ptr))
+		set_cpus_allowed_ptr(current, half);
 	free_cpumask_var(half);
 }
 

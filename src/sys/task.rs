@@ -242,11 +242,12 @@ pub(crate) fn io_done(task: &Task) -> u64 {
     unsafe { ffi::vigil_task_io(task.as_ptr()) }
 }
 
-/// Has this thread run on CPUs with odd numbers only, or with even ones; on any, if there is none.
+/// Has this thread run on CPUs with odd numbers only, or with even ones; if there is none, or no memory for
+/// the mask, it stays as it is.
 ///
 /// # Context
 ///
-/// Process context, may sleep.
+/// Process context, may sleep; does not wait for memory.
 pub(crate) fn run_on_half(odd: bool) {
     // SAFETY: Process context, in a thread that this may restrict: its own.
     unsafe { ffi::vigil_run_on_half(odd.into()) };
