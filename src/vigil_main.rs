@@ -333,7 +333,6 @@ impl kernel::Module for Vigil {
         }
         incident::crash_record::publish_address();
         incident::table::begin_ids();
-        let netlink = init_step("set up netlink events", NetlinkEvents::register())?;
         let control = ThreadControl::new()?;
         let (knobs, given) = load_knobs()?;
         let backend = hardlockup_backend()?;
@@ -434,12 +433,7 @@ impl kernel::Module for Vigil {
             LockupCountFiles::new(lockups.ctx().clone()),
         )?;
         let status = Arc::new(
-            StatusFile::new(
-                hung_task_ctx.clone(),
-                lockups.clone(),
-                kernel_names,
-                netlink.is_some(),
-            ),
+            StatusFile::new(hung_task_ctx.clone(), lockups.clone(), kernel_names),
             GFP_KERNEL,
         )?;
         // Not an error: some machines have debugfs off, and reports go to the log.
@@ -449,6 +443,8 @@ impl kernel::Module for Vigil {
                 printk::err(format_args!("{}", NoStatusFile { errno }));
             })
             .ok();
+        // Nothing can fail after it.
+        let netlink = init_step("set up netlink events", NetlinkEvents::register())?;
         load_message::print(&status, &inherited);
         Ok(Self {
             _hung_task_thread: hung_task_thread,

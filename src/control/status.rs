@@ -73,8 +73,6 @@ pub(crate) struct StatusFile {
     pub(super) hung: Arc<HungTaskCtx>,
     pub(super) lockups: Arc<LockupDetector>,
     pub(super) kernel_names: KernelNames,
-    /// Whether programs can listen for events.
-    has_netlink: bool,
 }
 
 impl StatusFile {
@@ -83,13 +81,11 @@ impl StatusFile {
         hung: Arc<HungTaskCtx>,
         lockups: Arc<LockupDetector>,
         kernel_names: KernelNames,
-        has_netlink: bool,
     ) -> Self {
         Self {
             hung,
             lockups,
             kernel_names,
-            has_netlink,
         }
     }
 }
@@ -292,7 +288,7 @@ impl StatusFile {
 
     fn netlink(&self, w: &mut Writer<'_>) -> fmt::Result {
         let counts = incident::netlink::counts();
-        w.put_bool(netlink::REGISTERED, self.has_netlink)?;
+        w.put_bool(netlink::REGISTERED, counts.is_registered)?;
         w.put_bool(netlink::LISTENERS, counts.has_listeners)?;
         w.put(netlink::EVENTS, &counts.events)?;
         w.put(netlink::SENT, &counts.sent)?;

@@ -8,9 +8,9 @@
 //! listens: by the CPU that notes the event or, if that one is stuck, by the next timer interrupt of another
 //! watched CPU ([`poll`]).
 //!
-//! There are two threads, of which one sends at a time: `vigild/event0` runs on CPUs with even numbers and is
-//! woken by them, `vigild/event1` on odd ones. A thread that ran last on a CPU that is stuck may be kept
-//! there; the next timer interrupt of the other half wakes the other one then.
+//! There are two threads, of which one sends an event at a time: `vigild/event0` runs on CPUs with even
+//! numbers and is woken by them, `vigild/event1` on odd ones. A thread that ran last on a CPU that is stuck
+//! may be kept there; the next timer interrupt of the other half wakes the other one then.
 //!
 //! [`EventRing`]: crate::sys::event_ring::EventRing
 
@@ -52,7 +52,10 @@ use crate::{
         task::TaskId, //
     },
     sys::{
-        clock::log_clock,
+        clock::{
+            log_clock,
+            monotonic, //
+        },
         cpu,
         incident_table::{
             Found,
@@ -85,7 +88,8 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        SetOnce, //
     }, //
 };
 
@@ -95,8 +99,14 @@ const RETRY_MS: u32 = 200;
 /// How often an incident is read that is being written.
 const READS: u32 = 50;
 
+/// For how long an event waits for an incident that is being written, in nanoseconds.
+const GIVE_UP_NS: u64 = 1_000_000_000;
+
 /// Events that were sent.
 static SENT: Atomic<u64> = Atomic::new(0);
+
+/// Whether the family is registered.
+static IS_REGISTERED: Atomic<bool> = Atomic::new(false);
 
 /// Wakes the thread if events wait: the CPU that has noted them may be stuck.
 ///
@@ -110,6 +120,8 @@ pub(crate) fn poll() {
 /// What `vigil/status` says.
 #[derive(Clone, Copy)]
 pub(crate) struct Counts {
+    /// Whether the family is registered.
+    pub(crate) is_registered: bool,
     /// Whether somebody listens.
     pub(crate) has_listeners: bool,
     /// Events since load.
@@ -123,6 +135,7 @@ pub(crate) struct Counts {
 /// What `vigil/status` says.
 pub(crate) fn counts() -> Counts {
     Counts {
+        is_registered: IS_REGISTERED.load(Relaxed),
         has_listeners: netlink::has_listeners(),
         events: TABLE.events.count(),
         sent: SENT.load(Relaxed),
@@ -132,13 +145,17 @@ pub(crate) fn counts() -> Counts {
 
 /// What the threads and their owner share. Fields are dropped in this order.
 struct Shared {
-    family: Family,
+    /// Registered when the threads are there; until then nobody listens.
+    family: SetOnce<Family>,
     /// When no event is noted any more.
     work: IrqWork,
-    /// Whether a thread takes events out of the ring.
+    /// Whether a thread sends an event and takes it out of the ring. Only that one uses the rest.
     is_sending: Atomic<bool>,
     /// The number of the event that was taken out last.
     last: Atomic<u64>,
+    /// Since when each incident of which an event was to be sent has been found being written, on the
+    /// monotonic clock; or 0.
+    busy_since: Atomic<u64>,
 }
 
 /// The registered family and its threads. To be dropped when no incident is found any more: ends those that
@@ -150,8 +167,11 @@ pub(crate) struct NetlinkEvents {
 }
 
 impl NetlinkEvents {
-    /// Registers the family and starts the threads; without the family, which the log says then, there is
+    /// Starts the threads and registers the family; without the family, which the log says then, there is
     /// nothing to be done.
+    ///
+    /// To be the last step of the init that can fail: a program that has begun a dump has a reference to the
+    /// module, which a failing init does not heed.
     ///
     /// # Errors
     ///
@@ -161,21 +181,13 @@ impl NetlinkEvents {
     ///
     /// Process context, may sleep.
     pub(crate) fn register() -> Result<Option<Self>> {
-        let work = IrqWork::new()?;
-        let family = match Family::register::<Table>() {
-            Ok(family) => family,
-            Err(error) if error == ENOMEM => return Err(error),
-            Err(error) => {
-                log_no_family(error);
-                return Ok(None);
-            }
-        };
         let shared = Arc::new(
             Shared {
-                family,
-                work,
+                family: SetOnce::new(),
+                work: IrqWork::new()?,
                 is_sending: Atomic::new(false),
                 last: Atomic::new(0),
+                busy_since: Atomic::new(0),
             },
             GFP_KERNEL,
         )?;
@@ -187,6 +199,18 @@ impl NetlinkEvents {
             spawn(c"vigild/event0", false)?,
             spawn(c"vigild/event1", true)?,
         ];
+        match Family::register::<Table>() {
+            Ok(family) => {
+                // Cannot fail: it was empty.
+                shared.family.populate(family);
+            }
+            Err(error) if error == ENOMEM => return Err(error),
+            Err(error) => {
+                log_no_family(error);
+                return Ok(None);
+            }
+        }
+        IS_REGISTERED.store(true, Relaxed);
         Ok(Some(Self {
             threads: Some(threads),
             _shared: shared,
@@ -198,6 +222,7 @@ impl Drop for NetlinkEvents {
     fn drop(&mut self) {
         table::all_unwatched();
         self.threads = None;
+        IS_REGISTERED.store(false, Relaxed);
     }
 }
 
@@ -222,24 +247,28 @@ struct EventThread {
 
 /// What has become of an event.
 enum Sent {
-    /// It was sent, or lost.
+    /// All who listen were sent it.
     Done,
-    /// It is to be tried again.
+    /// It cannot be sent, or not to all who listen.
+    Lost,
+    /// Its incident is being written.
+    Busy,
+    /// It is to be tried again: there is no memory, or the family is just being registered.
     Later,
 }
 
 impl ThreadFn for EventThread {
     fn run(&mut self, control: &ThreadControl) {
         loop {
-            // A change of CPUs or cpusets may have moved it.
-            if (cpu::this() % 2 != 0) != self.odd {
-                task::run_on_half(self.odd);
-            }
             // What is noted by then is sent below.
             let is_last = control.should_stop();
             let is_done = self.shared.send_all();
             if is_last {
                 break;
+            }
+            // It has just been started, or a change of CPUs or cpusets has moved it.
+            if (cpu::this() % 2 != 0) != self.odd {
+                task::run_on_half(self.odd);
             }
             let millis = (!is_done).then_some(RETRY_MS);
             self.shared.work.wait(self.odd, millis);
@@ -252,10 +281,12 @@ impl Shared {
     fn send_all(&self) -> bool {
         // The other one may have seen an empty ring before this one was woken.
         while !TABLE.events.is_empty() {
+            // For one event only: this thread may be stuck on its CPU after it, and the other one goes on
+            // then.
             if self.is_sending.xchg(true, Full) {
                 return true;
             }
-            let is_done = self.send_waiting();
+            let is_done = self.send_oldest();
             self.is_sending.xchg(false, Full);
             if !is_done {
                 return false;
@@ -264,39 +295,59 @@ impl Shared {
         true
     }
 
-    /// Sends what waits, by the one thread that does. Returns whether that was all.
-    fn send_waiting(&self) -> bool {
-        while let Some(waiting) = TABLE.events.oldest() {
-            let last = self.last.load(Relaxed);
-            let number = next_number(last, waiting.position, waiting.passed);
-            if let Some(event) = waiting.event {
-                match self.send(event, number) {
-                    Sent::Done => (),
-                    Sent::Later => return false,
-                }
+    /// Sends the event that waits longest, by the one thread that does. Returns whether it is out of the ring.
+    fn send_oldest(&self) -> bool {
+        let Some(waiting) = TABLE.events.oldest() else {
+            // The other thread was faster, or one is about to be put in.
+            return TABLE.events.is_empty();
+        };
+        let last = self.last.load(Relaxed);
+        let number = next_number(last, waiting.position, waiting.passed);
+        if let Some(event) = waiting.event {
+            let sent = self.send(event, number);
+            match sent {
+                Sent::Busy if self.is_busy_for_long() => (),
+                Sent::Busy | Sent::Later => return false,
+                Sent::Done | Sent::Lost => self.busy_since.store(0, Relaxed),
             }
-            self.last.store(number, Relaxed);
-            TABLE.events.take_oldest();
+            if !matches!(sent, Sent::Done) {
+                TABLE.events.count_lost();
+            }
         }
-        // One may be about to be put in.
-        TABLE.events.is_empty()
+        self.last.store(number, Relaxed);
+        TABLE.events.take_oldest();
+        true
+    }
+
+    /// Notes that the incident of the oldest event is being written. Returns whether that has lasted for too
+    /// long: one place is not to hold up all events behind it.
+    fn is_busy_for_long(&self) -> bool {
+        let now = monotonic();
+        match self.busy_since.load(Relaxed) {
+            0 => {
+                self.busy_since.store(now.max(1), Relaxed);
+                false
+            }
+            since => now.saturating_sub(since) > GIVE_UP_NS,
+        }
     }
 
     /// Sends an event to all who listen.
+    #[inline(never)]
     fn send(&self, event: Event, number: u64) -> Sent {
         let mut snapshot = Snapshot::EMPTY;
         match read(event.id, &mut snapshot) {
             Found::Incident => (),
-            Found::Busy => return Sent::Later,
-            Found::Gone => {
-                TABLE.events.count_lost();
-                return Sent::Done;
-            }
+            Found::Busy => return Sent::Busy,
+            Found::Gone => return Sent::Lost,
         }
-        let incident = IncidentMessage {
-            id: event.id,
-            event: Some((event.kind, number)),
-            snapshot: &snapshot,
+        let Some(family) = self.family.as_ref() else {
+            // About to be noted here.
+            return Sent::Later;
+        };
+        let event_of = Some((event.kind, number));
+        let Some(incident) = IncidentMessage::new(event.id, event_of, &snapshot) else {
+            return Sent::Lost;
         };
         let operation = match event.kind {
             EventKind::Start => operations::INCIDENT_START,
@@ -304,20 +355,22 @@ impl Shared {
             EventKind::End => operations::INCIDENT_END,
         };
         let mut messages = [None, None];
+        let mut sent = Sent::Done;
         for (message, group) in messages.iter_mut().zip(Group::ALL) {
             if !group.has_listeners() {
                 continue;
             }
             // All or none, so that none is sent twice.
-            let Ok(mut made) = EventMessage::new(&self.family, operation) else {
+            let Ok(mut made) = EventMessage::new(family, operation) else {
                 return Sent::Later;
             };
             let detail = match group {
                 Group::Incidents => Detail::NONE,
                 Group::IncidentsFull => Detail::full(),
             };
-            if incident.put(&mut made.message(), detail, true).is_ok() {
-                *message = Some(made);
+            match incident.put(&mut made.message(), detail, true) {
+                Ok(()) => *message = Some(made),
+                Err(_) => sent = Sent::Lost,
             }
         }
         let mut is_sent = false;
@@ -329,7 +382,7 @@ impl Shared {
             }
         }
         SENT.fetch_add(is_sent.into(), Relaxed);
-        Sent::Done
+        sent
     }
 }
 
@@ -377,6 +430,13 @@ impl Detail {
     }
 }
 
+/// Whether the words are those of an incident.
+// Not part of the caller's stack frame.
+#[inline(never)]
+fn is_incident(snapshot: &Snapshot) -> bool {
+    Listed::decode(&snapshot.words).is_some()
+}
+
 /// What a message says of an incident.
 struct IncidentMessage<'a> {
     id: u64,
@@ -385,7 +445,16 @@ struct IncidentMessage<'a> {
     snapshot: &'a Snapshot,
 }
 
-impl IncidentMessage<'_> {
+impl<'a> IncidentMessage<'a> {
+    /// `None` if the words are not those of an incident.
+    fn new(id: u64, event: Option<(EventKind, u64)>, snapshot: &'a Snapshot) -> Option<Self> {
+        is_incident(snapshot).then_some(Self {
+            id,
+            event,
+            snapshot,
+        })
+    }
+
     /// Adds everything to a message. `cut`: if there is no room for the stack, as much of it as there is room
     /// for.
     fn put(&self, message: &mut Message<'_>, detail: Detail, cut: bool) -> Result {
@@ -553,15 +622,12 @@ fn put_culprit(message: &mut Message<'_>, culprit: &Culprit, detail: Detail) -> 
 struct Table;
 
 impl Table {
+    /// Adds an incident. With another error than `EMSGSIZE` nothing was added.
     fn put(message: &mut Message<'_>, id: u64, full: bool, cut: bool) -> Result {
         let mut snapshot = Snapshot::EMPTY;
         match read(id, &mut snapshot) {
             Found::Incident => {
-                let incident = IncidentMessage {
-                    id,
-                    event: None,
-                    snapshot: &snapshot,
-                };
+                let incident = IncidentMessage::new(id, None, &snapshot).ok_or(ENOENT)?;
                 incident.put(message, Detail::of(full), cut)
             }
             Found::Busy => Err(EAGAIN),

@@ -435,7 +435,7 @@ fn load_fails_cleanly(cx: &Cx) -> Verdict {
         output.status != 0 && output.stdout.contains("Resource temporarily unavailable"),
         "{output:?}"
     );
-    let step = [("step", "set up netlink events")];
+    let step = [("step", "start the thread vigild/hung")];
     let failed = pattern_of(messages::InitFailed::<()>::TEXT, &step);
     let line = vm.wait_log_after(mark, &failed, SOON)?;
     ensure!(line.level <= 3, "{line:?}");
