@@ -55,8 +55,8 @@ pub(crate) enum Command {
     Decode(Decode),
     /// Feed a watchdog device, until an incident lasts for too long
     ///
-    /// Then the device, or the management controller behind it, resets the machine. SIGTERM and
-    /// SIGINT stop the device. If guard ends in another way, the device is not stopped.
+    /// Then the device, or the management controller behind it, resets the machine. SIGTERM, SIGINT
+    /// and SIGHUP stop the device. If guard ends in another way, the device is not stopped.
     Guard(Guard),
     /// Write man pages or shell completions
     #[command(hide = true)]

@@ -134,11 +134,13 @@ those that come from `vigil/status` if it can be read.
     vigilctl guard --device /dev/watchdog0 --timeout 60 --limit 120 --kinds soft-lockup,hard-lockup
 
 The device is fed four times in its timeout, for as long as no incident of the chosen kinds has lasted
-longer than the limit. If one has, and lasts for one more timeout, the device resets the machine. An
-incident that ends before that does not: feeding goes on. It is the age that counts, which an incident
-has from its beginning: a hung task has lasted for `hung_task_timeout_secs` when it is found. If the
-module does not answer for as long as the limit, the device is not fed either. Without the module it is
-fed.
+longer than the limit. If one has, the device resets the machine one timeout after it was fed last. An
+incident that ends before that does not: the device is fed again as soon as the module says so. It is the
+age that counts, which an incident has from its beginning: a hung task has lasted for
+`hung_task_timeout_secs` when it is found. If the module does not answer for as long as the limit, the
+device is not fed either, also if that is because an unload waits for a CPU that is stuck. Without the
+module the device is fed, which `guard` says. It does not begin if the module is loaded and has no netlink
+events.
 ";
 
     /// `docs/vigilctl.md` as it has to be.

@@ -14,6 +14,9 @@
 //!            <------------------------------------------------               after its timeout
 //!              no such incident any more, and answers come
 //! ```
+//!
+//! It decides anew at each answer: an incident that ends just before the reset is none. Another thread
+//! prints, because whoever reads it may hang, or be gone.
 
 use crate::{
     failure::Failure,
@@ -25,13 +28,14 @@ use crate::{
 use anyhow::{bail, Context, Result};
 use nix::sys::mman::{mlockall, MlockAllFlags};
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 use std::{
-    fmt,
+    fmt, fs,
+    io::{self, ErrorKind, Write},
     path::Path,
-    sync::mpsc::{channel, RecvTimeoutError, Sender},
+    sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender},
     thread,
     time::{Duration, Instant},
 };
@@ -44,6 +48,8 @@ const ASK: Duration = Duration::from_secs(1);
 pub(crate) enum Seen {
     /// It is not loaded.
     NotLoaded,
+    /// It is loaded, and works without netlink.
+    NoFamily,
     /// Kinds of which an incident is on, with the age of the oldest.
     Oldest(Vec<(Kind, Duration)>),
 }
@@ -53,6 +59,15 @@ impl Seen {
         let on = state.kinds.iter().filter(|kind| kind.on > 0);
         let oldest = on.filter_map(|kind| Some((kind.kind, Duration::from_nanos(kind.oldest?.0))));
         Self::Oldest(oldest.collect())
+    }
+
+    /// Why incidents cannot be seen, if they cannot.
+    fn blind(&self) -> Option<&'static str> {
+        match self {
+            Self::NotLoaded => Some("the module vigil is not loaded"),
+            Self::NoFamily => Some("there are no netlink events here"),
+            Self::Oldest(_) => None,
+        }
     }
 }
 
@@ -115,7 +130,7 @@ impl Guard {
         let since = now.saturating_sub(*at);
         let oldest = match seen {
             // Nothing can be told, and a machine without the module is not to be reset.
-            Seen::NotLoaded => &[][..],
+            Seen::NotLoaded | Seen::NoFamily => &[][..],
             Seen::Oldest(oldest) => oldest.as_slice(),
         };
         let too_old = oldest.iter().find(|(kind, age)| {
@@ -125,6 +140,39 @@ impl Guard {
             Some((kind, _)) => Decision::Withhold(Why::Incident(*kind)),
             None if since > self.limit => Decision::Withhold(Why::NoAnswer),
             None => Decision::Feed,
+        }
+    }
+}
+
+/// How far the module is, as `/sys/module/vigil/initstate` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// There is none.
+    Absent,
+    /// It is loaded.
+    Live,
+    /// It is being loaded or unloaded, which may be for ever if it waits for a CPU that is stuck.
+    Between,
+}
+
+impl Progress {
+    fn now() -> Self {
+        match fs::read_to_string("/sys/module/vigil/initstate") {
+            Ok(state) if state.trim_end() == "live" => Self::Live,
+            Ok(_) => Self::Between,
+            Err(error) if error.kind() != ErrorKind::NotFound => Self::Between,
+            // The knobs, if sysfs is not mounted.
+            Err(_) if sources::is_loaded() => Self::Live,
+            Err(_) => Self::Absent,
+        }
+    }
+
+    /// What it means that the module has no netlink family; `None`: no answer.
+    fn without_family(self) -> Option<Seen> {
+        match self {
+            Self::Absent => Some(Seen::NotLoaded),
+            Self::Live => Some(Seen::NoFamily),
+            Self::Between => None,
         }
     }
 }
@@ -149,10 +197,7 @@ fn ask(tell: &Sender<Input>) {
 
 /// The module's state; `None`: no answer.
 fn look(connection: &mut Option<Connection>) -> Option<Seen> {
-    if !sources::is_loaded() {
-        *connection = None;
-        return Some(Seen::NotLoaded);
-    }
+    // The family is the last thing to go at unload, and answers as long as that waits for a stuck CPU.
     let answer = match connection {
         Some(connection) => connection.state(),
         None => Connection::to_module().and_then(|new| connection.insert(new).state()),
@@ -161,8 +206,44 @@ fn look(connection: &mut Option<Connection>) -> Option<Seen> {
         Ok(state) => Some(Seen::of(&state)),
         Err(error) => {
             *connection = None;
-            error.is::<Failure>().then_some(Seen::NotLoaded)
+            error
+                .is::<Failure>()
+                .then(Progress::now)
+                .and_then(Progress::without_family)
         }
+    }
+}
+
+/// Prints lines in a thread of its own, one after the other: nobody waits for whoever reads them, and
+/// it does not matter whether they can be written.
+#[derive(Debug)]
+struct Printer {
+    lines: Sender<String>,
+    /// Says nothing, but that the thread has ended.
+    ended: Receiver<()>,
+}
+
+impl Printer {
+    fn new(mut out: impl Write + Send + 'static) -> Self {
+        let (lines, to_print) = channel::<String>();
+        let (alive, ended) = channel();
+        thread::spawn(move || {
+            for line in to_print {
+                let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+            }
+            drop(alive);
+        });
+        Self { lines, ended }
+    }
+
+    fn line(&self, line: String) {
+        let _ = self.lines.send(line);
+    }
+
+    /// Waits for a moment until all is printed.
+    fn finish(self) {
+        drop(self.lines);
+        let _ = self.ended.recv_timeout(ASK);
     }
 }
 
@@ -179,75 +260,119 @@ pub(crate) struct Options<'a> {
     pub(crate) kinds: Vec<Kind>,
 }
 
-/// Feeds the device until SIGTERM or SIGINT, and stops it then.
+/// Feeds the device until SIGTERM, SIGINT or SIGHUP, and stops it then.
 ///
 /// # Errors
 ///
-/// If the device cannot be opened or fed.
+/// If the module is loaded and has no netlink family here, or the device cannot be opened or stopped. A
+/// device that cannot be fed is no error, but tried again.
 pub(crate) fn run(options: Options<'_>) -> Result<()> {
     if options.kinds.is_empty() {
         bail!("no kind of incident is chosen");
     }
     // Before the device is opened: a signal that ended the program would leave it counting.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot handle signals")?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot handle signals")?;
+    // A guard that never sees an incident would only seem to be one.
+    if let Err(error) = Connection::to_module() {
+        if matches!(error.downcast_ref(), Some(Failure::NoFamily)) {
+            return Err(error);
+        }
+    }
+    let print = Printer::new(io::stdout());
     let (tell, inputs) = channel();
-    let stop = tell.clone();
+    let tell_stop = tell.clone();
     thread::spawn(move || {
         if signals.forever().next().is_some() {
             // Without a receiver the program is about to end.
-            let _ = stop.send(Input::Stop);
+            let _ = tell_stop.send(Input::Stop);
         }
     });
     thread::spawn(move || ask(&tell));
     // It is to run when memory is short. A privilege that root has.
     if let Err(error) = mlockall(MlockAllFlags::MCL_CURRENT) {
-        eprintln!("vigilctl: cannot lock memory ({error}): going on without");
+        print.line(format!("cannot lock memory ({error}): going on without"));
     }
     let mut watchdog = Watchdog::open(options.device, options.timeout)?;
     let name = options.device.display();
     let timeout = watchdog.timeout();
-    println!(
+    print.line(format!(
         "{name}: reset after {} s without feeding; incidents may last {} s",
         timeout.as_secs(),
         options.limit.as_secs()
-    );
+    ));
     let feed_every = timeout / 4;
     let begin = Instant::now();
     let mut guard = Guard::new(options.kinds, options.limit, Duration::ZERO);
-    let mut before = Decision::Feed;
+    let (mut before, mut is_fed) = (Decision::Feed, true);
+    let mut said = None;
     let mut next = begin;
     loop {
         let left = next.saturating_duration_since(Instant::now());
         match inputs.recv_timeout(left) {
             Ok(Input::Seen(seen)) => {
+                if let Some(why) = seen.blind().filter(|&why| said != Some(why)) {
+                    print.line(format!("{name}: {why}: fed whatever happens"));
+                }
+                said = seen.blind();
                 guard.seen(begin.elapsed(), seen);
-                continue;
             }
-            Ok(Input::Stop) => {
-                watchdog.stop()?;
-                println!("{name}: stopped");
-                return Ok(());
-            }
+            Ok(Input::Stop) => return stop(watchdog, options.device, print),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => bail!("both helper threads have ended"),
+            Err(RecvTimeoutError::Disconnected) => {
+                // Nobody tells of a signal any more, nor of answers: the limit will pass.
+                thread::sleep(left.min(ASK));
+            }
         }
-        next = Instant::now() + feed_every;
         let decision = guard.decide(begin.elapsed());
-        match decision {
-            Decision::Feed => watchdog.feed()?,
-            Decision::Withhold(_) => {}
-        }
+        let is_due = Instant::now() >= next;
         if decision != before {
-            match decision {
-                Decision::Feed => println!("{name}: fed again"),
-                Decision::Withhold(why) => println!(
+            print.line(match decision {
+                Decision::Feed => format!("{name}: fed again"),
+                Decision::Withhold(why) => format!(
                     "{name}: not fed any more, reset in about {} s: {why}",
                     timeout.as_secs()
                 ),
+            });
+        }
+        if decision == Decision::Feed && (is_due || decision != before) {
+            let fed = watchdog.feed();
+            match &fed {
+                Ok(()) if !is_fed => print.line(format!("{name}: takes it again")),
+                Err(error) if is_fed => print.line(format!("{name}: {error:#}: trying again")),
+                _ => {}
             }
+            is_fed = fed.is_ok();
         }
         before = decision;
+        if is_due {
+            let wait = if is_fed {
+                feed_every
+            } else {
+                feed_every.min(ASK)
+            };
+            next = Instant::now() + wait;
+        }
     }
+}
+
+/// Stops the device, and says so.
+fn stop(watchdog: Watchdog, device: &Path, print: Printer) -> Result<()> {
+    watchdog.stop()?;
+    let name = device.display();
+    print.line(if has_nowayout(device) {
+        format!("{name}: its driver has nowayout: it goes on, and resets the machine")
+    } else {
+        format!("{name}: stopped")
+    });
+    print.finish();
+    Ok(())
+}
+
+/// Whether the driver of a device does not let it be stopped, as far as sysfs tells.
+fn has_nowayout(device: &Path) -> bool {
+    let name = device.file_name().unwrap_or_default();
+    let file = Path::new("/sys/class/watchdog").join(name).join("nowayout");
+    fs::read_to_string(file).is_ok_and(|text| text.trim() == "1")
 }
 
 #[cfg(test)]
@@ -288,6 +413,26 @@ mod tests {
         assert_eq!(guard.decide(secs(71)), Decision::Withhold(Why::NoAnswer));
         guard.seen(secs(72), Seen::NotLoaded);
         assert_eq!(guard.decide(secs(73)), Decision::Feed);
+    }
+
+    #[test]
+    fn an_unload_that_does_not_end_is_no_answer() {
+        assert_eq!(Progress::Absent.without_family(), Some(Seen::NotLoaded));
+        assert_eq!(Progress::Live.without_family(), Some(Seen::NoFamily));
+        assert_eq!(Progress::Between.without_family(), None);
+    }
+
+    /// First it is slow, then gone.
+    #[test]
+    fn whoever_reads_does_not_matter() {
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let print = Printer::new(writer);
+        for _ in 0..1000 {
+            print.line("x".repeat(1000));
+        }
+        drop(reader);
+        print.line("y".to_owned());
+        print.finish();
     }
 
     #[test]
