@@ -138,7 +138,7 @@ fn run(command: Command) -> Result<bool> {
                 module: options.provoke,
                 json: options.json,
             };
-            return selftest::run(stall, &options, &stop, &mut out);
+            return selftest::run(stall, &options, &mut out);
         }
         Command::Decode(options) => decode::run(&options.file, options.json, &mut out)?,
         Command::Guard(options) => {

@@ -120,7 +120,11 @@ impl Drop for Borrowed {
     fn drop(&mut self) {
         for (name, value) in self.old.iter().rev() {
             if let Err(error) = sources::set_knob(name, value) {
-                eprintln!("vigilctl: cannot set {name} back to {value}: {error}");
+                // No panic if nobody reads it: the others are to be set back.
+                let _ = writeln!(
+                    io::stderr(),
+                    "vigilctl: cannot set {name} back to {value}: {error}"
+                );
             }
         }
     }
@@ -321,12 +325,7 @@ pub(crate) struct Options {
 /// # Errors
 ///
 /// If the stall cannot be made.
-pub(crate) fn run(
-    stall: Stall,
-    options: &Options,
-    stop: &Stop,
-    out: &mut dyn Write,
-) -> Result<bool> {
+pub(crate) fn run(stall: Stall, options: &Options, out: &mut dyn Write) -> Result<bool> {
     sources::ensure_loaded()?;
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::NotPermitted("only root can make a stall".to_owned()).into());
@@ -335,8 +334,11 @@ pub(crate) fn run(
     if !options.yes && !confirm(stall)? {
         bail!("nothing was done");
     }
-    let provoke = Provoke::load(options.module.as_deref())?;
+    // From here on: a signal ends the question above.
+    let stop = &Stop::on_signals()?;
+    // Dropped last, also after an error: panics are not allowed again before the stall has ended.
     let knobs = Borrowed::set(stall.knobs())?;
+    let provoke = Provoke::load(options.module.as_deref())?;
     let cpu = choose_cpu(stall)?;
     let seen = watch(stall, cpu, &provoke, stop)?;
     drop(provoke);
@@ -392,6 +394,9 @@ fn watch(stall: Stall, cpu: usize, provoke: &Provoke, stop: &Stop) -> Result<See
     connection.listen()?;
     let mut kmsg = Kmsg::open()?;
     let before = counted(stall)?;
+    if stop.is_set() {
+        bail!("interrupted");
+    }
     provoke.run(&stall.command(cpu))?;
     let mut seen = Seen::default();
     let (mut lines, mut id) = (Vec::new(), None);
@@ -427,8 +432,10 @@ fn watch(stall: Stall, cpu: usize, provoke: &Provoke, stop: &Stop) -> Result<See
         let now = counted(stall)?;
         seen.detector = now.0 > before.0;
         seen.metrics = now.1 > before.1;
-        // CPUs go on by themselves.
-        if stall == Stall::Hung && seen.detector && seen.log {
+        // CPUs go on by themselves. Half of the time is left to see the end.
+        let is_seen = seen.detector && seen.log;
+        let is_late = end.saturating_duration_since(Instant::now()) < LIMIT / 2;
+        if stall == Stall::Hung && (is_seen || is_late) {
             provoke.end().context("cannot end the stall")?;
         }
     }

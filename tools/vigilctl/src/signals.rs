@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! SIGINT and SIGTERM as a flag.
+//! SIGINT, SIGTERM and SIGHUP as a flag.
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::{
     atomic::{AtomicBool, Ordering},
     Arc,
@@ -20,7 +20,7 @@ impl Stop {
     /// If the kernel refuses.
     pub(crate) fn on_signals() -> Result<Self> {
         let this = Self::default();
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&this.0))
                 .context("cannot handle signals")?;
         }
