@@ -166,14 +166,24 @@ pub(crate) struct Options {
 ///
 /// If the socket does not work, or what is printed cannot be written.
 pub(crate) fn run(options: Options, stop: &Stop, out: &mut dyn Write) -> Result<()> {
-    let end = options.limit.map(|limit| Instant::now() + limit);
+    // Without an end, if it is later than the clock can tell.
+    let end = options
+        .limit
+        .and_then(|limit| Instant::now().checked_add(limit));
     let mut connection = Connection::open()?;
     connection.listen()?;
     let mut gaps = None;
     if connection.is_there() {
         gaps = begin(&mut connection, options, out)?;
     } else if options.once {
-        return Err(Failure::NotLoaded.into());
+        connection.ensure_there()?;
+    } else if crate::sources::is_loaded() {
+        // It may be about to come, or never.
+        let _ = writeln!(
+            std::io::stderr(),
+            "vigilctl: {}: waiting",
+            Failure::NoFamily
+        );
     }
     while !stop.is_set() {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -214,7 +224,7 @@ fn begin(
     let (state, recent) = match answers {
         Ok(answers) => answers,
         // It has gone again: that will be heard.
-        Err(_) if !connection.is_there() || !crate::sources::is_loaded() => return Ok(None),
+        Err(_) if !connection.is_still_there() => return Ok(None),
         Err(error) => return Err(error),
     };
     let version = &state.version;

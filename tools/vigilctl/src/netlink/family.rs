@@ -108,8 +108,16 @@ impl Connection {
     /// [`Failure::NotLoaded`] if it is not; [`Failure::NoFamily`].
     pub(crate) fn to_module() -> Result<Self> {
         let this = Self::open()?;
-        this.family()?;
+        this.ensure_there()?;
         Ok(this)
+    }
+
+    /// # Errors
+    ///
+    /// As [`Connection::to_module`], if the family is not there.
+    pub(crate) fn ensure_there(&self) -> Result<(), Failure> {
+        self.family()?;
+        Ok(())
     }
 
     /// Whether the family is there.
@@ -171,6 +179,22 @@ impl Connection {
 
     /// Joins the group of events, if the family is there.
     fn join(&mut self) -> Result<()> {
+        match self.try_join() {
+            // It has gone meanwhile, which will be heard.
+            Err(_) if !self.is_still_there() => Ok(()),
+            joined => joined,
+        }
+    }
+
+    /// Whether the family that is known is still that of the module. Looks it up.
+    pub(crate) fn is_still_there(&mut self) -> bool {
+        let known = self.family.take().map(|family| family.id);
+        let found = self.resolve().is_ok();
+        let id = self.family.as_ref().map(|family| family.id);
+        found && id.is_some() && id == known
+    }
+
+    fn try_join(&mut self) -> Result<()> {
         let Some(family) = &self.family else {
             return Ok(());
         };
@@ -249,7 +273,20 @@ impl Connection {
         if matches!(heard, Some(Heard::Gone)) {
             self.family = None;
         }
+        if matches!(heard, Some(Heard::Overrun)) {
+            self.catch_up()?;
+        }
         Ok(heard)
+    }
+
+    /// That the family has come or gone may be among the messages that were dropped.
+    fn catch_up(&mut self) -> Result<()> {
+        let known = self.family.clone();
+        self.resolve()?;
+        let id = |family: &Option<Family>| family.as_ref().map(|family| family.id);
+        let missing = missing(id(&known), id(&self.family), &self.early);
+        self.early.extend(missing);
+        Ok(())
     }
 
     fn ask_family(&mut self, request: Message, dump: bool) -> Result<Vec<Message>> {
@@ -373,6 +410,19 @@ impl Connection {
     }
 }
 
+/// What was not heard of a family that had the first number, and has the second one now.
+fn missing(was: Option<u16>, is: Option<u16>, early: &VecDeque<Heard>) -> Vec<Heard> {
+    let is_news = |heard: &&Heard| matches!(heard, Heard::Came | Heard::Gone);
+    let last = early.iter().rev().find(is_news);
+    match (was, is, last) {
+        _ if was == is => Vec::new(),
+        (_, Some(_), Some(Heard::Came)) | (_, None, Some(Heard::Gone)) => Vec::new(),
+        (_, None, _) => vec![Heard::Gone],
+        (Some(_), Some(_), None) => vec![Heard::Gone, Heard::Came],
+        (_, Some(_), _) => vec![Heard::Came],
+    }
+}
+
 /// The kernel refuses a request.
 #[derive(Debug, thiserror::Error)]
 #[error("the kernel refuses the request: {0}")]
@@ -483,5 +533,33 @@ impl NetlinkDeserializable for Any {
                 .map(|message| Either::Vigil(message.payload))
         };
         Ok(Self(id, either))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_overrun_hid() {
+        let missing = |was, is, early: Vec<Heard>| -> Vec<&str> {
+            let names = missing(was, is, &early.into())
+                .into_iter()
+                .map(|heard| match heard {
+                    Heard::Came => "came",
+                    Heard::Gone => "gone",
+                    Heard::Event(_) | Heard::Overrun => "?",
+                });
+            names.collect()
+        };
+        assert!(missing(Some(1), Some(1), vec![]).is_empty());
+        assert!(missing(None, None, vec![]).is_empty());
+        assert_eq!(missing(Some(1), Some(2), vec![]), ["gone", "came"]);
+        assert_eq!(missing(Some(1), None, vec![Heard::Overrun]), ["gone"]);
+        assert_eq!(missing(None, Some(1), vec![]), ["came"]);
+        // It was heard to go, and not that it came again.
+        assert_eq!(missing(Some(1), Some(2), vec![Heard::Gone]), ["came"]);
+        assert!(missing(Some(1), Some(2), vec![Heard::Gone, Heard::Came]).is_empty());
+        assert!(missing(Some(1), None, vec![Heard::Came, Heard::Gone]).is_empty());
     }
 }
