@@ -17,6 +17,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
 };
+use vigil_logic::fmt::Bytes;
 
 /// What a task waits for.
 #[derive(Clone, Debug)]
@@ -50,9 +51,27 @@ fn attribute<'a>(attributes: &'a AttributeList, name: &str) -> Option<&'a str> {
     Some(value)
 }
 
-/// The label among attributes, on one line: what stands below the name in brackets behind it.
+/// A string of the file as it is meant: `&amp;` is `&`. What is not printable ASCII stands as `\xNN`,
+/// because a file may come from anywhere.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.replace("&amp;", "&").chars() {
+        match c {
+            ' '..='~' | '\n' => plain.push(c),
+            _ => {
+                let mut bytes = [0; 4];
+                let bytes = c.encode_utf8(&mut bytes).as_bytes();
+                let _ = write!(plain, "{}", Bytes(bytes));
+            }
+        }
+    }
+    plain
+}
+
+/// The label among attributes, on one line: what stands below the name in brackets behind it. The
+/// parser has made newlines of `\n`.
 fn label(attributes: &AttributeList) -> Option<String> {
-    let text = attribute(attributes, "label")?.replace("\\n", "\n");
+    let text = plain(attribute(attributes, "label")?);
     Some(match text.split_once('\n') {
         Some((name, more)) => format!("{name} ({})", more.replace('\n', ", ")),
         None => text,
@@ -69,7 +88,7 @@ impl Graph {
             match statement {
                 Stmt::Node(node) => {
                     let label = label(&node.list);
-                    graph.node(&node.id.name).label = label.unwrap_or_else(|| node.id.name.clone());
+                    graph.node(&node.id.name).label = label.unwrap_or_else(|| plain(&node.id.name));
                 }
                 Stmt::Edge(edge) => {
                     for (to, _) in &edge.to {
@@ -204,9 +223,19 @@ pub(crate) fn text(dot: &str) -> Result<String> {
 ///
 /// If it cannot be understood.
 pub(crate) fn svg(dot: &str) -> Result<String> {
-    let graph = DotParser::new(dot)
+    let mut graph = DotParser::new(dot)
         .process()
         .map_err(|error| anyhow!("vigil/waitgraph.dot makes no sense: {error}"))?;
+    for statement in &mut graph.list.list {
+        let attributes = match statement {
+            Stmt::Node(node) => &mut node.list,
+            Stmt::Edge(edge) => &mut edge.list,
+            Stmt::Attribute(_) | Stmt::SubGraph(_) => continue,
+        };
+        for (_, value) in &mut attributes.list {
+            *value = plain(value);
+        }
+    }
     let mut builder = GraphBuilder::new();
     builder.visit_graph(&graph);
     let mut svg = SVGWriter::new();
@@ -270,6 +299,27 @@ mod tests {
         }
         dot.push_str("}\n");
         assert_eq!(text(&dot).unwrap().lines().count(), 1000);
+    }
+
+    /// Names as the module writes them, of tasks that were named to do harm; and an escape sequence,
+    /// which only another file has.
+    #[test]
+    fn names_are_text() {
+        let dot = "digraph vigil {\n\
+            t0 [label=\"a\\\\nb:1\\nhung for 3 s\"];\n\
+            t1 [label=\"<b>&amp;lt;\\\"'/>:2\\nhung for 4 s\"];\n\
+            t2 [label=\"x\u{1b}[31m\u{202e}:3\"];\n}\n";
+        assert_eq!(
+            text(dot).unwrap(),
+            "a\\nb:1 (hung for 3 s)\n<b>&lt;\"'/>:2 (hung for 4 s)\n\
+             x\\x1b[31m\\xe2\\x80\\xae:3\n"
+        );
+        let svg = svg(dot).unwrap();
+        assert!(
+            svg.contains("&lt;b&gt;&amp;lt;&quot;&apos;/&gt;:2"),
+            "{svg}"
+        );
+        assert!(!svg.contains('\u{1b}') && !svg.contains("<b>"), "{svg}");
     }
 
     #[test]
