@@ -36,6 +36,8 @@ const RECORD: usize = (HEADER_WORDS + WORDS * ENTRIES) * 8;
 const ENTRY: u64 = WORDS as u64;
 /// The smallest page there is.
 const PAGE: u64 = 4096;
+/// No machine has so many records: one for each load of the module that its memory has traces of.
+const MOST: usize = 1000;
 /// Read at once.
 const CHUNK: usize = 4 << 20;
 
@@ -212,19 +214,31 @@ fn incident(entry: &[u64]) -> Option<Incident> {
     })
 }
 
-/// Where the magic bytes are in a file.
+/// Whether the header of a record of any version begins with these bytes.
+fn may_be_record(bytes: &[u8]) -> bool {
+    !matches!(parse(bytes, 0), Err(Bad::Other))
+}
+
+/// Where the headers of records are in a file, of [`MOST`] and one at most.
 fn offsets(file: &mut impl Read) -> io::Result<Vec<u64>> {
+    const HEADER: usize = HEADER_WORDS * 8;
     let finder = memmem::Finder::new(&MAGIC);
     let (mut found, mut before) = (Vec::new(), 0);
-    let mut buffer = Vec::with_capacity(CHUNK + MAGIC.len());
+    let mut buffer = Vec::with_capacity(CHUNK + HEADER);
     loop {
         let read = file.by_ref().take(CHUNK as u64).read_to_end(&mut buffer)?;
-        if read == 0 {
+        // Bytes that something else has by chance, or by intent, are not kept.
+        let headers = finder.find_iter(&buffer).filter(|&at| {
+            let bytes = buffer.get(at..).unwrap_or_default();
+            may_be_record(bytes.get(..HEADER).unwrap_or_default())
+        });
+        found.extend(headers.map(|at| before + at as u64));
+        if read == 0 || found.len() > MOST {
+            found.truncate(MOST + 1);
             return Ok(found);
         }
-        found.extend(finder.find_iter(&buffer).map(|at| before + at as u64));
-        // The bytes may be cut in two.
-        let kept = buffer.len().min(MAGIC.len() - 1);
+        // A header may be cut in two.
+        let kept = buffer.len().min(HEADER - 1);
         let done = buffer.len() - kept;
         before += done as u64;
         buffer.drain(..done);
@@ -234,7 +248,11 @@ fn offsets(file: &mut impl Read) -> io::Result<Vec<u64>> {
 /// Finds records in a file. Those that are the same but for their place are one.
 fn find(file: &mut (impl Read + Seek)) -> Result<Vec<Record>> {
     let (mut records, mut version) = (Vec::<Record>::new(), None);
-    for offset in offsets(file)? {
+    let offsets = offsets(file)?;
+    if offsets.len() > MOST {
+        bail!("it has more than {MOST} records of vigil's: it is no dump of one machine");
+    }
+    for offset in offsets {
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::with_capacity(RECORD);
         file.by_ref().take(RECORD as u64).read_to_end(&mut bytes)?;
@@ -433,6 +451,21 @@ mod tests {
         let whole = (4096 / 8 - HEADER_WORDS) / WORDS;
         assert_eq!(records[0].incidents.len(), whole);
         assert_eq!(records[0].missing, 20 - whole as u64);
+    }
+
+    /// It takes no memory or time that grows with what a file makes up.
+    #[test]
+    fn made_up_files() {
+        let magic: Vec<u8> = MAGIC.iter().copied().cycle().take(3 * CHUNK).collect();
+        assert!(offsets(&mut magic.as_slice()).unwrap().is_empty());
+        let header: Vec<u8> = record(0)[..HEADER_WORDS * 8].to_vec();
+        let many = header.repeat(MOST * 4);
+        assert_eq!(offsets(&mut many.as_slice()).unwrap().len(), MOST + 1);
+        let error = find(&mut Cursor::new(many)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("it has more than 1000 records"),
+            "{error}"
+        );
     }
 
     #[test]
