@@ -36,6 +36,15 @@ fn takes(knob: &KnobInfo) -> String {
     }
 }
 
+/// A value as JSON. A list of CPUs is text also if it is `0`.
+fn json_of(knob: &KnobInfo, text: String) -> serde_json::Value {
+    let number = match knob.kind {
+        KnobKind::Number { .. } | KnobKind::Counter | KnobKind::Gauge => text.parse::<i64>().ok(),
+        KnobKind::Word(_) | KnobKind::Rules | KnobKind::List | KnobKind::Cpus => None,
+    };
+    number.map_or_else(|| text.into(), Into::into)
+}
+
 /// Prints knobs: all of them, or the value of each that is named.
 ///
 /// # Errors
@@ -52,12 +61,10 @@ pub(crate) fn get(names: &[String], json: bool, out: &mut dyn Write) -> Result<(
         values.push((knob.name, sources::knob(knob.name)?));
     }
     if json {
-        let map: BTreeMap<&str, serde_json::Value> = values
-            .into_iter()
-            .map(|(name, text)| {
-                let value = text.parse::<i64>().map_or_else(|_| text.into(), Into::into);
-                (name, value)
-            })
+        let map: BTreeMap<&str, serde_json::Value> = knobs
+            .iter()
+            .zip(values)
+            .map(|(knob, (name, text))| (name, json_of(knob, text)))
             .collect();
         writeln!(out, "{}", serde_json::to_string(&map)?)?;
     } else if let ([_], [(_, value)]) = (names, values.as_slice()) {
@@ -155,6 +162,15 @@ mod tests {
             error("hung_task_detect_count", "1"),
             "hung_task_detect_count does not take \"1\": it takes only 0, which resets it"
         );
+    }
+
+    #[test]
+    fn the_type_of_a_value_does_not_depend_on_it() {
+        let of = |name, text: &str| json_of(find(name).unwrap(), text.to_owned());
+        assert_eq!(of("watchdog_cpumask", "0"), "0");
+        assert_eq!(of("watchdog_cpumask", "0-3"), "0-3");
+        assert_eq!(of("watchdog_thresh", "10"), 10);
+        assert_eq!(of("hung_task_warnings", "-1"), -1);
     }
 
     #[test]
