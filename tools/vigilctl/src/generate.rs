@@ -125,7 +125,8 @@ deadlock of 3:
 
 With `--format prometheus`, the default, as node_exporter's textfile collector reads them. Counters
 begin at 0 when the module is loaded; `vigil_loaded` is always there, the others while it is loaded,
-those that come from `vigil/status` if it can be read.
+those that come from `vigil/status` if it can be read. If the module does not answer by netlink, the
+others are written all the same, and the exit status is 1.
 
     vigilctl metrics --textfile /var/lib/prometheus/node-exporter/vigil.prom
 

@@ -122,10 +122,14 @@ fn run(command: Command) -> Result<bool> {
             out.write_all(text.as_bytes())?;
         }
         Command::Metrics(options) => {
-            let text = metrics::Snapshot::take()?.render(options.format);
+            let (snapshot, error) = metrics::Snapshot::take_partly();
+            let text = snapshot.render(options.format);
             match options.textfile {
                 Some(path) => metrics::write_by_rename(&path, &text)?,
                 None => out.write_all(text.as_bytes())?,
+            }
+            if let Some(error) = error {
+                return Err(error.context("some metrics are missing"));
             }
         }
         Command::Get(options) => knob::get(&options.knobs, options.json, &mut out)?,

@@ -80,26 +80,35 @@ impl Snapshot {
     ///
     /// If the module is loaded and does not answer.
     pub(crate) fn take() -> Result<Self> {
+        let (snapshot, error) = Self::take_partly();
+        error.map_or(Ok(snapshot), Err)
+    }
+
+    /// Reads all there is to read, also if the module does not answer by netlink, which is then said: on
+    /// a machine that hangs the rest is what matters.
+    pub(crate) fn take_partly() -> (Self, Option<anyhow::Error>) {
         if !sources::is_loaded() {
-            return Ok(Self::default());
+            return (Self::default(), None);
         }
-        let state = match Connection::to_module().and_then(|mut connection| connection.state()) {
-            Ok(state) => Some(state),
-            Err(error) if error.is::<Failure>() => None,
-            Err(error) => return Err(error),
-        };
+        let (state, error) =
+            match Connection::to_module().and_then(|mut connection| connection.state()) {
+                Ok(state) => (Some(state), None),
+                Err(error) if error.is::<Failure>() => (None, None),
+                Err(error) => (None, Some(error)),
+            };
         let names = COUNTS.iter().map(|(name, _)| *name).chain(GAUGES);
         let knobs = names.chain(["hung_task_detect_count"]).filter_map(|name| {
             let value = sources::knob(name).ok()?.parse().ok()?;
             Some((name, value))
         });
-        Ok(Self {
+        let snapshot = Self {
             state,
             status: sources::status().ok(),
             knobs: knobs.collect(),
             thread: thread_time(),
             is_loaded: true,
-        })
+        };
+        (snapshot, error)
     }
 
     fn families(&self) -> Vec<Family> {
@@ -372,7 +381,8 @@ fn thread_time() -> Option<Nanos> {
     None
 }
 
-/// Replaces a file by one with this text, so that a reader sees the one or the other.
+/// Replaces a file by one with this text, so that a reader sees the one or the other. Without fsync(2),
+/// which may hang as the machine does: after a crash the file is written anew.
 ///
 /// # Errors
 ///
