@@ -135,7 +135,6 @@ fn run(command: Command) -> Result<bool> {
         Command::Get(options) => knob::get(&options.knobs, options.json, &mut out)?,
         Command::Set(options) => knob::set(&options.assignments)?,
         Command::Test(options) => {
-            let stop = signals::Stop::on_signals()?;
             let stall = options.stall;
             let options = selftest::Options {
                 yes: options.yes,
@@ -165,10 +164,11 @@ fn status(json: bool, out: &mut dyn Write) -> Result<()> {
     sources::ensure_loaded()?;
     let state = netlink::Connection::to_module().and_then(|mut connection| connection.state());
     let file = sources::status();
-    if let (Err(_), Err(error)) = (&state, &file) {
+    let (state, file) = match (state, file) {
         // The one that says more: there may be no netlink family.
-        return Err(anyhow::anyhow!("{error:#}"));
-    }
+        (Err(_), Err(error)) => return Err(error),
+        sources => sources,
+    };
     if json {
         let mut all = serde_json::Map::new();
         if let Ok(state) = &state {
