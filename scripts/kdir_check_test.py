@@ -124,11 +124,17 @@ class Tree(unittest.TestCase):
             "7.3.4-arch1-1": "package linux-headers,",
             "7.3.4-zen1-1-zen": "package linux-zen-headers,",
             "7.3.4-200.fc44.x86_64": "no package of Fedora",
+            # openSUSE's, Arch's, Alpine's.
+            "7.3.4-1-default": "'make modules_prepare'",
+            "7.3.0-1-default": "'make modules_prepare'",
+            "7.3.4-1-lts": "'make modules_prepare'",
+            "7.3.4-0-lts": "'make modules_prepare'",
         }
         self.lay(written_by=None)
         for release, package in packages.items():
             (self.tree / "include/config/kernel.release").write_text(release + "\n")
-            self.refused("and no package" if ".fc" in release else "install", package)
+            self.refused("has no Rust metadata" if package.startswith("'") else
+                         "and no package" if ".fc" in release else "install", package)
 
     def test_fedora(self):
         self.lay(release="7.3.4-200.fc44.x86_64", config="")
