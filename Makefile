@@ -99,6 +99,8 @@ help:
 ##   package-trial   follow docs/install.md in a clean Debian, from the packages to their removal
 ##   measure         cost and lateness, compared with the in-tree detectors; all, or
 ##                   PART=looks, lateness, heartbeat, nmis or causes
+##   monitoring-plot provoke stalls in a guest, and plot vigilctl's metrics meanwhile: writes
+##                   docs/monitoring.svg
 ##   check           formatting, lints, generated files, where unsafe code is, layers, words
 ##   fmt, ffi, docs  write what check compares: formatted sources, src/sys/ffi.rs,
 ##                   docs/knobs.md, docs/status.md, docs/vigilctl.md and scripts/messages.json
@@ -178,6 +180,11 @@ kdump-trial:
 .PHONY: measure
 measure: artifacts
 	@scripts/vm $(out) measure $(PART)
+
+# For docs/monitoring.md.
+.PHONY: monitoring-plot
+monitoring-plot: artifacts
+	@scripts/vm $(out) monitoring $(CURDIR)/docs/monitoring.svg
 
 .PHONY: soak
 soak: artifacts
