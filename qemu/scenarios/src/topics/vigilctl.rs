@@ -274,7 +274,8 @@ fn knobs(vm: &Vm) -> Verdict {
     )
 }
 
-/// A task of a cgroup in a deadlock: `watch` has the culprit, `explain` names and draws the deadlock.
+/// Tasks in a deadlock: `watch` has the culprit, `explain` names and draws the deadlock. Of a task of a
+/// cgroup `watch` has that too.
 fn of_hung_tasks(cx: &Cx) -> Verdict {
     let vm = cx.boot_with(config(cx, &[])?)?;
     vm.load("hung_task_report=grouped hung_task_timeout_secs=2 hung_task_check_interval_secs=1")?;
@@ -307,6 +308,32 @@ fn of_hung_tasks(cx: &Cx) -> Verdict {
     ensure!(svg.contains("<svg"), "{svg}");
     ring.end(&vm)?;
     watch.event(&vm, "end", "root-cause")?;
+    of_a_cgroup(&vm, &watch)
+}
+
+/// A shell of a cgroup waits for a mutex: each line about it, from its start to its end, has the
+/// cgroup, and the holder of the mutex from when it is known.
+fn of_a_cgroup(vm: &Vm, watch: &Watch) -> Verdict {
+    const GROUP: &str = "/sys/fs/cgroup/web";
+    let (stall, _job) = Stall::block_shell(
+        vm,
+        &format!("mkdir {GROUP}; echo 0 > {GROUP}/cgroup.procs"),
+        "mutex",
+    )?;
+    let is_of = |line: &Value| line["incident"]["task"]["pid"] == stall.victim();
+    let knows = |line: &Value| line["incident"]["culprit"]["task"]["pid"] == stall.holder;
+    watch.wait(vm, "its start", |line| {
+        line["event"] == "start" && is_of(line)
+    })?;
+    watch.wait(vm, "its culprit", |line| is_of(line) && knows(line))?;
+    stall.end(vm)?;
+    let end = watch.wait(vm, "its end", |line| line["event"] == "end" && is_of(line))?;
+    ensure!(knows(&end), "{end}");
+    let lines = watch.lines()?;
+    let without = lines
+        .iter()
+        .find(|line| is_of(line) && line["incident"]["cgroup"] != "/web");
+    ensure!(without.is_none(), "{without:?}");
     Ok(())
 }
 
