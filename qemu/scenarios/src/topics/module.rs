@@ -204,7 +204,7 @@ fn load_message_and_status(cx: &Cx) -> Verdict {
     vm.set_knob("hung_task_timeout_secs", 10)?;
     finish_look(&vm)?;
 
-    let threads = vm.sh_ok("ps -e -o comm=,ni=,cls= | grep vigild")?;
+    let threads = vm.sh_ok("ps -e -o comm=,ni=,cls= | grep vigild | sort")?;
     let ordinary = ["event0", "event1", "hung", "info0", "info1"];
     let ordinary = ordinary.map(|name| format!("vigild/{name} 0 TS"));
     ensure!(
