@@ -7,11 +7,6 @@
 
 #![deny(unsafe_code)]
 
-use crate::sys::atomic::{
-    Atomic,
-    Full,
-    Relaxed, //
-};
 use crate::{
     logic::{
         fmt::Bytes,
@@ -29,6 +24,11 @@ use crate::{
         }, //
     },
     sys::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
         buffer::Buffer,
         clock::HZ, //
     }, //

@@ -24,12 +24,6 @@
 
 #![deny(unsafe_code)]
 
-use crate::sys::atomic::{
-    Acquire,
-    Atomic,
-    Full,
-    Relaxed, //
-};
 use crate::{
     knobs::Knobs,
     logic::{
@@ -59,6 +53,12 @@ use crate::{
         }, //
     },
     sys::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
         clock::monotonic,
         context::NmiCtx,
         ksyms::Ksyms,

@@ -13,11 +13,6 @@ use super::hardlockup::{
         InTreeReports, //
     }, //
 };
-use crate::sys::atomic::{
-    Acquire,
-    Atomic,
-    Relaxed, //
-};
 use crate::{
     knobs::Knobs,
     logic::{
@@ -52,6 +47,11 @@ use crate::{
         }, //
     },
     sys::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed, //
+        },
         backtrace::Backtracer,
         buffer::Buffer,
         cpu,

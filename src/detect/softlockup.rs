@@ -12,11 +12,6 @@ use super::{
     },
     lockup_ctx::LockupCtx, //
 };
-use crate::sys::atomic::{
-    Atomic,
-    Relaxed,
-    Release, //
-};
 use crate::{
     incident,
     logic::{
@@ -47,6 +42,11 @@ use crate::{
         }, //
     },
     sys::{
+        atomic::{
+            Atomic,
+            Relaxed,
+            Release, //
+        },
         clock::monotonic,
         context::HardirqCtx,
         cpu,

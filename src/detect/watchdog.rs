@@ -35,12 +35,6 @@ use super::{
         TimerSample, //
     }, //
 };
-use crate::sys::atomic::{
-    Atomic,
-    Full,
-    Relaxed,
-    Release, //
-};
 use crate::{
     incident,
     logic::{
@@ -54,6 +48,12 @@ use crate::{
     },
     report::hardlockup::print_recovered,
     sys::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
         clock::{
             monotonic,
             Stopwatch, //

@@ -11,12 +11,6 @@
 //! interrupts are kept in a pool, for as many CPUs as may be stuck at a time; for one more CPU only
 //! their sum is known.
 
-use crate::sys::atomic::{
-    Acquire,
-    Atomic,
-    Relaxed,
-    Release, //
-};
 use crate::{
     logic::{
         fmt::{
@@ -37,6 +31,12 @@ use crate::{
         }, //
     },
     sys::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
         buffer::Buffer,
         clock::HZ,
         irqstat::{

@@ -2,11 +2,13 @@
 
 //! The lock that keeps the reports of two CPUs apart.
 
-use crate::logic::NSEC_PER_SEC;
-use crate::sys::atomic::{
-    Atomic,
-    Full,
-    Relaxed, //
+use crate::{
+    logic::NSEC_PER_SEC,
+    sys::atomic::{
+        Atomic,
+        Full,
+        Relaxed, //
+    }, //
 };
 
 /// For how long the report of one CPU keeps the reports of other CPUs waiting at most, in

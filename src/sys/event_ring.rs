@@ -11,13 +11,15 @@
 //! An event that finds no free slot, or that nobody wants, is passed over and counted, so that those after it
 //! have the numbers that they would have had ([`next_number`](crate::logic::event::next_number)).
 
-use super::atomic::{
-    Acquire,
-    Atomic,
-    Relaxed,
-    Release, //
+use super::{
+    atomic::{
+        Acquire,
+        Atomic,
+        Relaxed,
+        Release, //
+    },
+    context::IrqsOff, //
 };
-use super::context::IrqsOff;
 use crate::logic::event::Event;
 use kernel::prelude::*;
 

@@ -12,11 +12,11 @@
 //! C header: `src/c/vigil.h`
 
 use super::{
+    atomic::Atomic,
     bytes_of,
     ffi,
     lock_words, //
 };
-use crate::sys::atomic::Atomic;
 use core::{
     marker::PhantomData,
     ops::Range, //

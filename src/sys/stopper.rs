@@ -13,6 +13,12 @@
 //! `src/c/vigil.h`
 
 use super::{
+    atomic::{
+        Acquire,
+        Atomic,
+        Relaxed,
+        Release, //
+    },
     context::HardirqCtx,
     ffi,
     fifo_thread::{
@@ -20,12 +26,6 @@ use super::{
         WorkFn, //
     },
     ksyms::Ksyms, //
-};
-use crate::sys::atomic::{
-    Acquire,
-    Atomic,
-    Relaxed,
-    Release, //
 };
 use kernel::{
     bindings,

@@ -3,10 +3,6 @@
 //! Which back end detects hard lockups: the choice at each switch-on, and the fallback while running.
 //! The rules are in [`crate::logic::hardlockup::backend`].
 
-use crate::sys::atomic::{
-    Atomic,
-    Relaxed, //
-};
 use crate::{
     logic::{
         hardlockup::{
@@ -22,6 +18,10 @@ use crate::{
         }, //
     },
     sys::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         cpufreq::khz,
         errno::{
             enodata,

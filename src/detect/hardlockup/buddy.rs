@@ -16,11 +16,6 @@ use super::{
         RETRY_NS, //
     }, //
 };
-use crate::sys::atomic::{
-    Acquire,
-    Relaxed,
-    Release, //
-};
 use crate::{
     logic::{
         hardlockup::{
@@ -37,6 +32,11 @@ use crate::{
     },
     report::hardlockup::Evidence,
     sys::{
+        atomic::{
+            Acquire,
+            Relaxed,
+            Release, //
+        },
         clock::monotonic,
         cpu,
         nmi::NmiSender, //

@@ -4,17 +4,17 @@
 //! CPU reports a lockup is settled here, by one compare-and-exchange ([`CpuHardlockup::transition`]).
 //! Each lies on cache lines of its own.
 
-use crate::sys::atomic::{
-    Acquire,
-    Atomic,
-    Full,
-    Relaxed,
-    Release, //
-};
 use crate::{
     incident,
     logic::hardlockup::state::State,
-    report::hardlockup::Evidence, //
+    report::hardlockup::Evidence,
+    sys::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed,
+        Release, //
+    }, //
 };
 
 /// How many CPUs are in [`State::PerfHit`]: what tells a timer interrupt cheaply that there is

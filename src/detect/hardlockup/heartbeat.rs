@@ -3,19 +3,21 @@
 //! The heartbeat of each watched CPU: when its timer interrupt came last, and what else the CPUs that
 //! check it have to know. Each lies on cache lines of its own.
 
-use crate::sys::atomic::{
-    Acquire,
-    Atomic,
-    Relaxed,
-    Release, //
-};
 use crate::{
     logic::pause::{
         self,
         OnTimeHistory, //
     },
     report::report_lock::ReportGuard,
-    sys::clock::monotonic, //
+    sys::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        clock::monotonic, //
+    }, //
 };
 
 /// How many reports the in-tree detectors have given.

@@ -19,11 +19,6 @@ use super::{
         report_in_nmi, //
     }, //
 };
-use crate::sys::atomic::{
-    Acquire,
-    Atomic,
-    Relaxed, //
-};
 use crate::{
     logic::{
         hardlockup::{
@@ -37,6 +32,11 @@ use crate::{
         panic::Cause, //
     },
     sys::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed, //
+        },
         clock::monotonic_in_nmi,
         context::NmiCtx,
         cpufreq::khz,
