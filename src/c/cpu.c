@@ -124,10 +124,10 @@ static noinline void fetch_times(unsigned int cpu,
  * @times: set to the time of each enum vigil_cpu_time. The kernel counts them by
  *	the tick, unless it was built with IRQ_TIME_ACCOUNTING.
  *
- * kcpustat_cpu_fetch() adds what a CPU without a tick has not counted yet. On one
- * that is idle it reads the clock twice for that, so that it is left alone there:
- * such a CPU has not counted all of its idle time. A CPU of nohz_full= counts
- * nothing as long as it stays in the kernel.
+ * kcpustat_cpu_fetch() adds what a CPU without a tick has not counted yet. Only a
+ * CPU of nohz_full= needs that, which counts nothing as long as it stays in the
+ * kernel. An idle one would read the clock twice for it: so its idle time is not all
+ * counted here.
  *
  * Context: any but NMI.
  */

@@ -125,8 +125,8 @@ pub(crate) struct LockupCtx {
     pub(super) pending_hits: PendingHits,
     /// Room for counts of interrupts.
     pub(super) irq_counts: IrqCountPool,
-    /// `watchdog_cpumask`: a flag for each CPU. This and those below up to `hardlockup` change only while no CPU
-    /// is watched.
+    /// `watchdog_cpumask`: a flag for each CPU. This and those below up to `hardlockup` change only
+    /// while no CPU is watched.
     cpumask: Buffer<Atomic<bool>>,
     /// Seconds; 0: off.
     thresh: Atomic<u64>,

@@ -106,10 +106,6 @@ impl<T: TimerCallback> WatchdogTimer<T> {
     ///
     /// Process context on the timer's CPU, where the task cannot migrate. The timer is stopped.
     pub(crate) fn start(&self, expires: u64) {
-        self.arm(expires);
-    }
-
-    fn arm(&self, expires: u64) {
         // SAFETY: By the type invariant the timer is set up.
         unsafe {
             bindings::hrtimer_start_range_ns(

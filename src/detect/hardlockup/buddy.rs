@@ -53,8 +53,8 @@ const NMI_SPIN_IN_HANDLER_NS: u64 = 200_000_000;
 /// How long other CPUs are checked, in nanoseconds, before this CPU's own heartbeat is renewed.
 const RENEW_NS: u64 = 1_000_000;
 
-/// Checks the CPUs behind `me`, whose heartbeat is `own`. `began`: now. `counts_from`: since when heartbeats count at the earliest, the end of
-/// a pause. Returns when to check again at the latest.
+/// Checks the CPUs behind `me`, whose heartbeat is `own`. `began`: now. `counts_from`: since when
+/// heartbeats count at the earliest, the end of a pause. Returns when to check again at the latest.
 ///
 /// # Context
 ///
@@ -71,8 +71,7 @@ pub(in crate::detect) fn check_next_cpus(
     let count = cpu::nr_cpu_ids();
     let mut check_at = u64::MAX;
     let mut other = me;
-    let mut now = began;
-    let mut is_first = true;
+    let mut first = Some(began);
     for _ in 1..count {
         other = other.wrapping_add(1);
         if other >= count {
@@ -82,20 +81,16 @@ pub(in crate::detect) fn check_next_cpus(
         if !ctx.in_mask(other) {
             continue;
         }
-        if is_first {
-            is_first = false;
-        } else {
-            // The check before may have taken long: a report, or an acknowledgement that was waited
-            // for.
-            now = monotonic();
-            let took = now.saturating_sub(began);
-            if took >= RENEW_NS {
-                // This is its timer interrupt.
-                own.hrtimer_ts.store(now, Release);
-            }
-            if took > period / 4 {
-                return check_at.min(now.saturating_add(RETRY_NS));
-            }
+        // The check before may have taken long: a report, or an acknowledgement that was waited
+        // for. The first CPU is checked in any case.
+        let now = first.take().unwrap_or_else(monotonic);
+        let took = now.saturating_sub(began);
+        if took >= RENEW_NS {
+            // This is its timer interrupt.
+            own.hrtimer_ts.store(now, Release);
+        }
+        if took > period / 4 {
+            return check_at.min(now.saturating_add(RETRY_NS));
         }
         let (Some(heartbeat), Some(cpu_hardlockup)) =
             (ctx.heartbeat(other), ctx.cpu_hardlockup(other))
