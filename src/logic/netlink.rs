@@ -28,7 +28,7 @@ macro_rules! numbers {
 }
 
 /// The version of the module, in answers to `state-get`.
-pub const MODULE_VERSION: &str = "0.1.0";
+pub const MODULE_VERSION: &str = include_str!("../../VERSION").trim_ascii_end();
 
 numbers! {
     /// Messages.
