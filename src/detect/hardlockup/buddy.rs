@@ -71,7 +71,8 @@ pub(in crate::detect) fn check_next_cpus(
     let count = cpu::nr_cpu_ids();
     let mut check_at = u64::MAX;
     let mut other = me;
-    let mut first = Some(began);
+    let mut now = began;
+    let mut is_first = true;
     for _ in 1..count {
         other = other.wrapping_add(1);
         if other >= count {
@@ -81,16 +82,21 @@ pub(in crate::detect) fn check_next_cpus(
         if !ctx.in_mask(other) {
             continue;
         }
-        // The check before may have taken long: a report, or an acknowledgement that was waited
-        // for. The first CPU is checked in any case.
-        let now = first.take().unwrap_or_else(monotonic);
-        let took = now.saturating_sub(began);
-        if took >= RENEW_NS {
-            // This is its timer interrupt.
-            own.hrtimer_ts.store(now, Release);
-        }
-        if took > period / 4 {
-            return check_at.min(now.saturating_add(RETRY_NS));
+        // Most CPUs check one other each time, and need no further reading of the clock.
+        if is_first {
+            is_first = false;
+        } else {
+            // The check before may have taken long: a report, or an acknowledgement that was waited
+            // for.
+            now = monotonic();
+            let took = now.saturating_sub(began);
+            if took >= RENEW_NS {
+                // This is its timer interrupt.
+                own.hrtimer_ts.store(now, Release);
+            }
+            if took > period / 4 {
+                return check_at.min(now.saturating_add(RETRY_NS));
+            }
         }
         let (Some(heartbeat), Some(cpu_hardlockup)) =
             (ctx.heartbeat(other), ctx.cpu_hardlockup(other))
