@@ -253,12 +253,29 @@ void vigil_netlink_free(struct sk_buff *msg)
 	nlmsg_free(msg);
 }
 
+/*
+ * Whether a listener must not get the message. GENL_MCAST_CAP_SYS_ADMIN is checked when a
+ * socket joins, against the families that are there at that moment: anybody can join a
+ * number before it is this family's. A socket leaves the list of listeners, under the lock
+ * that netlink_broadcast_filtered() holds here, before it loses its file.
+ */
+static int may_not_hear(struct sock *listener, struct sk_buff *msg, void *group)
+{
+	const struct file *file;
+
+	if ((unsigned long)group != VIGIL_NETLINK_INCIDENTS_FULL)
+		return 0;
+	file = listener->sk_socket->file;
+	return !file || !file_ns_capable(file, &init_user_ns, CAP_SYS_ADMIN);
+}
+
 /**
  * vigil_netlink_send() - send a message to all listeners on a group
  * @msg: from vigil_netlink_event(), which this frees
  * @group: the group
  *
- * A listener that has no room for it learns so from its socket.
+ * A listener that has no room for it learns so from its socket. For the group with
+ * addresses the process that opened the socket needs CAP_SYS_ADMIN.
  *
  * Context: process context; waits for no listener, and not for memory.
  * Return: 0 if one has got it, or an error.
@@ -266,7 +283,9 @@ void vigil_netlink_free(struct sk_buff *msg)
 int vigil_netlink_send(struct sk_buff *msg, enum vigil_netlink_group group)
 {
 	nlmsg_end(msg, nlmsg_hdr(msg));
-	return genlmsg_multicast(&family, msg, 0, group, GFP_NOWAIT | __GFP_NOWARN);
+	return genlmsg_multicast_netns_filtered(&family, &init_net, msg, 0, group,
+						GFP_NOWAIT | __GFP_NOWARN, may_not_hear,
+						(void *)(unsigned long)group);
 }
 
 /**

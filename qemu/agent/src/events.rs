@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! agent events listen GROUP [BYTES]   a line for each message; BYTES: size of the socket's buffer
+//! agent events listen-early           the same of all groups that there are or may be: each number is joined
 //! agent events join GROUP             joins, says so, and never reads
 //! agent events dump [slow]            the recent incidents; slow: reads once, says so, and sleeps
 //! agent events dump lent              the same; the request is sent without privileges, and read with them
@@ -57,6 +58,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     match arguments[..] {
         ["listen", group] => listen(group, None),
         ["listen", group, bytes] => listen(group, Some(bytes.parse()?)),
+        ["listen-early"] => listen_early(),
         ["join", group] => {
             let _socket = join(group, None)?;
             println!("joined");
@@ -107,7 +109,21 @@ fn join(group: &str, bytes: Option<usize>) -> Result<NlSocketHandle> {
 }
 
 fn listen(group: &str, bytes: Option<usize>) -> Result<()> {
-    let socket = join(group, bytes)?;
+    hear(&join(group, bytes)?)
+}
+
+/// Joins numbers that belong to no group yet.
+fn listen_early() -> Result<()> {
+    let socket = socket()?;
+    for id in 1..=64 {
+        // Some have an owner that refuses.
+        let _ = socket.add_mcast_membership(Groups::new_groups(&[id]));
+    }
+    hear(&socket)
+}
+
+/// Prints what a socket hears.
+fn hear(socket: &NlSocketHandle) -> Result<()> {
     println!("joined");
     loop {
         let (messages, _) = match socket.recv::<u16, Genlmsghdr<u8, u16>>() {
@@ -145,15 +161,15 @@ fn request(
     Ok(())
 }
 
-/// Prints what is received until the answer is complete.
-fn answers(socket: &NlSocketHandle, dump: bool) -> Result<()> {
+/// Does something with each message that is received until the answer is complete.
+fn answers(socket: &NlSocketHandle, dump: bool, mut each: impl FnMut(&Answer)) -> Result<()> {
     loop {
         let (messages, _) = socket.recv::<u16, Genlmsghdr<u8, u16>>()?;
         for message in messages {
             let message = message?;
             match message.nl_payload() {
                 NlPayload::Payload(_) if *message.nl_type() != u16::from(Nlmsg::Done) => {
-                    print(&message);
+                    each(&message);
                     if !dump {
                         return Ok(());
                     }
@@ -174,7 +190,16 @@ fn dump(slow: bool) -> Result<()> {
             pause();
         }
     }
-    answers(&socket, true)
+    answers(&socket, true, print)
+}
+
+/// How many recent incidents there are.
+pub(crate) fn count_recent() -> Result<u32> {
+    let socket = socket()?;
+    request(&socket, INCIDENT_GET, NlmF::DUMP, GenlBuffer::new())?;
+    let mut count = 0;
+    answers(&socket, true, |_| count += 1)?;
+    Ok(count)
 }
 
 /// The privileges are those of the effective user, which the process can change for a while. The socket is
@@ -184,7 +209,7 @@ fn dump_lent() -> Result<()> {
     seteuid(Uid::from_raw(65534))?;
     request(&socket, INCIDENT_GET, NlmF::DUMP, GenlBuffer::new())?;
     seteuid(Uid::from_raw(0))?;
-    answers(&socket, true)
+    answers(&socket, true, print)
 }
 
 fn get(id: u64) -> Result<()> {
@@ -195,13 +220,13 @@ fn get(id: u64) -> Result<()> {
         .build()?;
     let attrs: GenlBuffer<u16, Buffer> = std::iter::once(attribute).collect();
     request(&socket, INCIDENT_GET, NlmF::empty(), attrs)?;
-    answers(&socket, false)
+    answers(&socket, false, print)
 }
 
 fn state() -> Result<()> {
     let socket = socket()?;
     request(&socket, STATE_GET, NlmF::empty(), GenlBuffer::new())?;
-    answers(&socket, false)
+    answers(&socket, false, print)
 }
 
 /// Sends requests with commands, flags and attributes that are made of a number; whatever the kernel

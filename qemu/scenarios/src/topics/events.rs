@@ -18,6 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .core()
             .light(),
         Scenario::new("of_cpus", of_cpus),
+        Scenario::new("joined_before_the_load", joined_before_the_load).light(),
         Scenario::new("listeners_come_and_go", listeners_come_and_go).light(),
         Scenario::new("a_slow_listener_sees_the_gap", slow_listener)
             .light()
@@ -290,6 +291,33 @@ fn of_hung_tasks(cx: &Cx) -> Verdict {
         "{state:?}"
     );
     traced(&vm, &full)
+}
+
+/// Who has joined the groups' numbers before the module was there hears what it may hear: without
+/// privileges no address and no name of a function, with them both.
+fn joined_before_the_load(cx: &Cx) -> Verdict {
+    let vm = cx.boot()?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    let theirs = Listener::start(&vm, NOBODY, "listen-early")?;
+    let own = Listener::start(&vm, "", "listen-early")?;
+    vm.load(ONE_BY_ONE)?;
+    let stall = Stall::start(&vm, "mutex")?;
+    own.wait(&vm, START, HUNG_TASK)?;
+    theirs.wait(&vm, START, HUNG_TASK)?;
+    stall.end(&vm)?;
+    own.wait(&vm, END, HUNG_TASK)?;
+    theirs.wait(&vm, END, HUNG_TASK)?;
+    let own = own.heard()?;
+    ensure!(
+        own.iter().any(|it| it.has("17.1")) && own.iter().any(|it| !it.has("17.1")),
+        "not both groups: {own:#?}"
+    );
+    for it in theirs.heard()? {
+        for attribute in SYMBOLS.iter().chain(&ADDRESSES) {
+            ensure!(!it.has(attribute), "{attribute}: {it:?}");
+        }
+    }
+    Ok(())
 }
 
 /// The trace has the events that were announced, in their order.
