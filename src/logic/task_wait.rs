@@ -20,7 +20,7 @@
 //!
 //! ```text
 //!   clear() -> add() of each wait
-//!           -> while has_new(): scan of the tasks: completes() of each
+//!           -> while has_new(): begin_search() -> scan of the tasks: completes() of each, add() of more
 //!                               -> follow_barriers() -> found() -> end_search() -> add() of more
 //!                               -> if lacks_barriers(): add_barrier() of tasks that are not hung
 //! ```
@@ -156,6 +156,8 @@ pub struct PendingWaits<P> {
     len: usize,
     /// How many of them, the first ones, have been looked for in a search.
     searched: usize,
+    /// How many there were when the search began: the others were added in the middle of it.
+    searching: usize,
 }
 
 impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
@@ -165,6 +167,7 @@ impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
             waits,
             len: 0,
             searched: 0,
+            searching: 0,
         }
     }
 
@@ -172,6 +175,7 @@ impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
     pub fn clear(&mut self) {
         self.len = 0;
         self.searched = 0;
+        self.searching = 0;
     }
 
     /// Whether there is no room for another one.
@@ -279,6 +283,11 @@ impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
         is_lacking && self.push(0, pending)
     }
 
+    /// Begins a search: each task is then said to [`PendingWaits::completes`].
+    pub fn begin_search(&mut self) {
+        self.searching = self.len;
+    }
+
     /// Says what the task with this key completes. Returns whether a wait is for it.
     pub fn completes(&mut self, key: usize, completes: &Completes) -> bool {
         let mut is_waited_for = false;
@@ -314,13 +323,19 @@ impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
         }
     }
 
-    /// Ends a search: what it has found was returned. Barriers are kept, as others may be behind them;
-    /// no task has completed the other waits, and they give their places to more.
+    /// Ends a search: what it has found was returned. Barriers are kept, as others may be behind them.
+    /// No task has completed the other waits that it began with, and they give their places to more. What
+    /// was added in the middle of it was not compared with the tasks before, so the next search looks for
+    /// it too.
     pub fn end_search(&mut self) {
-        let mut kept: usize = 0;
+        let (mut kept, mut searched): (usize, usize) = (0, 0);
         for place in 0..self.len {
+            if place == self.searching {
+                searched = kept;
+            }
             let pending = self.waits.get(place).copied().unwrap_or_default();
-            if pending.wait.barrier == 0 {
+            let is_searched = place < self.searching || pending.found.is_some();
+            if is_searched && pending.wait.barrier == 0 {
                 continue;
             }
             if let Some(place) = self.waits.get_mut(kept) {
@@ -328,8 +343,12 @@ impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
                 kept = kept.wrapping_add(1);
             }
         }
+        self.searched = if self.len <= self.searching {
+            kept
+        } else {
+            searched
+        };
         self.len = kept;
-        self.searched = kept;
     }
 
     /// Returns a wait whose other side is known, each once.

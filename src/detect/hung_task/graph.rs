@@ -223,6 +223,7 @@ impl HungTaskGraph {
     /// Searches all tasks for those that complete what others sleep for, and adds them.
     fn add_completing(&mut self) {
         let mut search = TaskScan::new(0, SEARCH_BUDGET, SEARCH_BATCH);
+        self.pending.begin_search();
         loop {
             let mut found: [Completing; FOUND] = [const { None }; FOUND];
             let mut free = found.iter_mut();

@@ -107,6 +107,7 @@ fn found(
         if !pending.has_new() {
             break;
         }
+        pending.begin_search();
         for (n, &(is_kthread, is_worker)) in tasks.iter().enumerate() {
             let completes = Completes {
                 waiters: waiters_of(n),
@@ -205,6 +206,39 @@ fn a_newer_flusher_that_is_not_hung() {
     }
 }
 
+/// A task that is found waits itself, for one that the scan has passed: the next search finds that one.
+#[test]
+fn what_is_added_in_a_search() {
+    let mut pending = PendingWaits::new(vec![PendingWait::default(); 8]);
+    let for_the_end_of = |task: usize| CompletionWait {
+        neighbours: [waiters_of(task); 2],
+        ..CompletionWait::default()
+    };
+    let ends = |task: usize| Completes {
+        waiters: waiters_of(task),
+        scheduled: 0,
+        is_kthread: true,
+    };
+    // Task 1000 + 3 waits for 1000 + 1, and something hung for 1000 + 3.
+    pending.add(7, 7, for_the_end_of(3), false);
+    let mut found = Vec::new();
+    let mut searches = 0;
+    while pending.has_new() {
+        searches += 1;
+        pending.begin_search();
+        for task in 0..5 {
+            if pending.completes(1000 + task, &ends(task)) && task == 3 {
+                pending.add(1003, 8, for_the_end_of(1), true);
+            }
+        }
+        pending.follow_barriers();
+        found.extend(std::iter::from_fn(|| pending.found()).map(|it| (it.waiter, it.owner)));
+        pending.end_search();
+    }
+    assert_eq!(found, [(7, 1003), (1003, 1001)]);
+    assert!(searches == 2 && pending.is_empty());
+}
+
 /// Waits that no task ends leave room for those of works and of owners, and make it when all tasks have been
 /// searched.
 #[test]
@@ -228,6 +262,7 @@ fn room_is_kept() {
         barrier: WORK,
         ..barrier(2)
     }));
+    pending.begin_search();
     pending.end_search();
     assert!(pending.len() == 4 && !pending.has_new());
     assert_eq!(add_ten(&mut pending, CompletionWait::default(), true), 8);
