@@ -153,8 +153,9 @@ impl CpuHardlockup {
     ///
     /// As [`CpuHardlockup::recover`].
     pub(in crate::detect) fn end_incident(&self, cpu: u32) {
-        if self.has_incident.load(Acquire) {
-            self.has_incident.store(false, Relaxed);
+        // A plain store could overwrite, unseen, what `recorded()` stores in between: that incident
+        // would stay on.
+        if self.has_incident.load(Relaxed) && self.has_incident.xchg(false, Full) {
             incident::table::hardlockup_ended(cpu);
         }
     }
