@@ -72,7 +72,8 @@ void vigil_set_rt_waiter_offsets(const struct vigil_rt_waiter_offsets *offsets)
  * Takes no lock, while task->pi_blocked_on changes under task->pi_lock: the
  * waiter is on the stack of the task, and is gone as soon as that has got the
  * lock. So it is read without faults, and only believed if it says that it is
- * the task's and the task still waits by it afterwards.
+ * the task's and the task still waits by it afterwards, without having run
+ * meanwhile: the same call makes its waiter in the same place again.
  *
  * Context: any.
  * Return: 1 if the task waits for such a lock, else 0; also while it is not
@@ -80,11 +81,15 @@ void vigil_set_rt_waiter_offsets(const struct vigil_rt_waiter_offsets *offsets)
  */
 int vigil_rt_mutex_wait(struct task_struct *task, struct vigil_rt_mutex_wait *wait)
 {
-	const char *waiter = (const char *)READ_ONCE(task->pi_blocked_on);
+	unsigned long switches = READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
+	const char *waiter;
 	struct task_struct *waiting;
-	struct rt_mutex_base *lock;
+	struct rt_mutex_base *lock, *again;
 	unsigned int wake_state;
 
+	/* Pairs with the smp_rmb() before the count is read again. */
+	smp_rmb();
+	waiter = (const char *)READ_ONCE(task->pi_blocked_on);
 	if (!waiter || waiter_offsets.task == waiter_offsets.lock)
 		return 0;
 	if (copy_from_kernel_nofault(&waiting, waiter + waiter_offsets.task,
@@ -93,9 +98,19 @@ int vigil_rt_mutex_wait(struct task_struct *task, struct vigil_rt_mutex_wait *wa
 	    copy_from_kernel_nofault(&wake_state, waiter + waiter_offsets.wake_state,
 				     sizeof(wake_state)))
 		return 0;
-	/* What was read is of the time between the two reads of the pointer. */
+	/* What was read is of the time between the two reads of the pointer ... */
 	smp_rmb();
 	if (waiting != task || (const char *)READ_ONCE(task->pi_blocked_on) != waiter)
+		return 0;
+	/*
+	 * ... and of one wait: the task has not slept in between, and the lock is the one
+	 * of the wait that the pointer stands for now, which need not have slept yet.
+	 */
+	smp_rmb();
+	if (READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw) != switches)
+		return 0;
+	if (copy_from_kernel_nofault(&again, waiter + waiter_offsets.lock, sizeof(again)) ||
+	    again != lock)
 		return 0;
 	if (copy_from_kernel_nofault(&wait->owner, &lock->owner, sizeof(wait->owner)))
 		return 0;
