@@ -1109,6 +1109,7 @@ static void __exit prov_exit(void)
 	 * work queue goes only after every run of a time-out.
 	 */
 	debugfs_remove(prov_dir);
+	prov_misc_exit();
 	prov_nmi_exit();
 	prov_paused_exit();
 	prov_perf_exit();

@@ -193,6 +193,7 @@ void prov_lockup_exit(void);
 
 /* The files "rq_off" and "stop_machine". */
 void prov_misc_init(struct dentry *dir);
+void prov_misc_exit(void);
 
 /* The file "nmi_echo". */
 void prov_nmi_init(struct dentry *dir);

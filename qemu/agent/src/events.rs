@@ -77,7 +77,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 }
 
 /// The family's number.
-fn family() -> Result<u16> {
+pub(crate) fn family() -> Result<u16> {
     let (router, _) = NlRouter::connect(NlFamily::Generic, None, Groups::empty())?;
     router
         .resolve_genl_family(FAMILY)
@@ -146,6 +146,16 @@ fn request(
     flags: NlmF,
     attrs: GenlBuffer<u16, Buffer>,
 ) -> Result<()> {
+    request_of(family()?, socket, cmd, flags, attrs)
+}
+
+fn request_of(
+    family: u16,
+    socket: &NlSocketHandle,
+    cmd: u8,
+    flags: NlmF,
+    attrs: GenlBuffer<u16, Buffer>,
+) -> Result<()> {
     let message = GenlmsghdrBuilder::<u8, u16>::default()
         .cmd(cmd)
         .version(1)
@@ -153,7 +163,7 @@ fn request(
         .build()?;
     socket.send(
         &NlmsghdrBuilder::default()
-            .nl_type(family()?)
+            .nl_type(family)
             .nl_flags(NlmF::REQUEST | flags)
             .nl_payload(NlPayload::Payload(message))
             .build()?,
@@ -193,10 +203,10 @@ fn dump(slow: bool) -> Result<()> {
     answers(&socket, true, print)
 }
 
-/// How many recent incidents there are.
-pub(crate) fn count_recent() -> Result<u32> {
+/// How many recent incidents there are. (To find the family the library starts a thread.)
+pub(crate) fn count_recent(family: u16) -> Result<u32> {
     let socket = socket()?;
-    request(&socket, INCIDENT_GET, NlmF::DUMP, GenlBuffer::new())?;
+    request_of(family, &socket, INCIDENT_GET, NlmF::DUMP, GenlBuffer::new())?;
     let mut count = 0;
     answers(&socket, true, |_| count += 1)?;
     Ok(count)

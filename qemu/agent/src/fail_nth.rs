@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Loads a module again and again, with another of its allocations failing each
-//! time, and looks for what is left of it.
+//! Does something again and again, with another of the kernel's allocations failing each
+//! time, and looks what came of it.
 //!
 //! ```text
-//! agent fail-nth MODULE.ko "PARAMETERS" [FROM [STEP]]
+//! agent fail-nth load MODULE.ko "PARAMETERS" [FROM [STEP]]
+//!                             load a module: nothing is left of one that is not loaded. From the
+//!                             allocation FROM on, each one; of those before, every STEP-th
+//! agent fail-nth unload MODULE.ko
+//!                             unload it: that works, and nothing is left
+//! agent fail-nth write FILE VALUE
+//!                             write a value, and the one from before: it is there, or the other
+//! agent fail-nth read FILE    read a file: it has what it had, or cannot be read
+//! agent fail-nth dump         ask for the recent incidents by netlink: they come, or an error
 //! ```
-//!
-//! From the allocation FROM on, each one; of those before, every STEP-th.
 //!
 //! The kernel fails the Nth allocation of a thread that asks for it
 //! (`/proc/thread-self/fail-nth`, `CONFIG_FAULT_INJECTION`). A program's start
 //! allocates too, so the thread that asks makes the system call itself.
 
-use anyhow::{bail, ensure, Context};
+use crate::events;
+use anyhow::{bail, ensure, Context, Result};
 use nix::{
     errno::Errno,
     kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
@@ -21,13 +28,14 @@ use std::{
     collections::BTreeMap,
     ffi::CString,
     fs::{self, File, OpenOptions},
+    io::{self, Write},
     os::unix::fs::FileExt,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-/// More allocations than loading any module takes.
+/// More allocations than anything here takes.
 const NEVER: u32 = 1_000_000;
 
 /// How long a thread that has ended may be seen.
@@ -37,91 +45,204 @@ const LINGER: Duration = Duration::from_secs(5);
 const MODULE: &str = "vigil";
 
 /// Does what the command line says, and prints what came of it.
-pub(crate) fn main(arguments: &[String]) -> anyhow::Result<()> {
-    let [module, parameters, rest @ ..] = arguments else {
-        bail!("usage: agent fail-nth MODULE.ko PARAMETERS [FROM [STEP]]");
-    };
-    let number = |place: usize| rest.get(place).map_or(Ok(1), |word| word.parse::<u32>());
-    let (from, step) = (number(0)?, number(1)?.max(1));
-    let fault = Fault {
-        nth: OpenOptions::new()
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let fault = Fault::new()?;
+    match arguments[..] {
+        ["load", module, parameters, ref rest @ ..] => {
+            let number = |place: usize| rest.get(place).map_or(Ok(1), |word| word.parse::<u32>());
+            let file = Module::open(module, parameters)?;
+            load(&fault, &file, number(0)?, number(1)?.max(1))
+        }
+        ["unload", module] => unload_each(&fault, &Module::open(module, "")?),
+        ["write", file, value] => write(&fault, file, value),
+        ["read", file] => read(&fault, file),
+        ["dump"] => dump(&fault),
+        _ => bail!("usage: agent fail-nth load|unload|write|read|dump ..."),
+    }
+}
+
+/// The thread's own faults.
+struct Fault(File);
+
+impl Fault {
+    fn new() -> Result<Self> {
+        OpenOptions::new()
             .read(true)
             .write(true)
             .open("/proc/thread-self/fail-nth")
-            .context("the kernel has no fault injection")?,
-        file: File::open(module).context("cannot open the module")?,
-        parameters: CString::new(parameters.as_str())?,
-    };
-
-    let start = Instant::now();
-    // Once without a fault: it works, and what it leaves for good is there.
-    let (result, left) = fault.load(NEVER)?;
-    println!("allocations={}", NEVER - left);
-    let clean = Traces::after_unloading(result)?;
-
-    let mut results: BTreeMap<String, u32> = BTreeMap::new();
-    // First, last, and what came of those.
-    let mut runs: Vec<(u32, u32, String)> = Vec::new();
-    let mut nth = 1;
-    loop {
-        let (result, left) = fault.load(nth)?;
-        let name = result
-            .err()
-            .map_or("tolerated".to_owned(), |error| format!("{error:?}"));
-        if left != 0 {
-            // There is no such allocation any more: all is as it should be.
-            ensure!(result.is_ok(), "without a fault: {name}");
-            Traces::after_unloading(result)?;
-            break;
-        }
-        clean
-            .same_after(result)
-            .with_context(|| format!("allocation {nth} failed, loading: {name}"))?;
-        match runs.last_mut() {
-            Some((_, last, same)) if *same == name => *last = nth,
-            _ => runs.push((nth, nth, name.clone())),
-        }
-        *results.entry(name).or_default() += 1;
-        nth = if nth < from {
-            from.min(nth + step)
-        } else {
-            nth + 1
-        };
+            .map(Self)
+            .context("the kernel has no fault injection")
     }
-    for (first, last, name) in runs {
-        println!("{first}-{last} {name}");
-    }
-    for (name, count) in results {
-        println!("{name}={count}");
-    }
-    println!("end={nth}\nseconds={}", start.elapsed().as_secs());
-    Ok(())
-}
 
-/// What it takes to load the module with a fault.
-struct Fault {
-    nth: File,
-    file: File,
-    parameters: CString,
-}
-
-impl Fault {
-    /// Loads the module with the Nth allocation failing. Returns what came of it,
-    /// and how many allocations were missing to the fault.
-    fn load(&self, nth: u32) -> anyhow::Result<(Result<(), Errno>, u32)> {
+    /// Calls something with the Nth allocation of this thread failing. Returns what came of it, and
+    /// how many allocations were missing to the fault.
+    fn during<T>(&self, nth: u32, call: impl FnOnce() -> T) -> Result<(T, u32)> {
         let text = nth.to_string();
         // From here on every allocation of this thread counts.
-        let asked = self.nth.write_at(text.as_bytes(), 0);
-        let result = finit_module(&self.file, &self.parameters, ModuleInitFlags::empty());
+        let asked = self.0.write_at(text.as_bytes(), 0);
+        let result = call();
         let mut left = [0; 16];
-        let read = self.nth.read_at(&mut left, 0);
-        let reset = self.nth.write_at(b"0", 0);
+        let read = self.0.read_at(&mut left, 0);
+        let reset = self.0.write_at(b"0", 0);
 
         asked.context("cannot ask for a fault")?;
         reset.context("cannot take the fault back")?;
         let left = std::str::from_utf8(left.get(..read?).unwrap_or_default())?;
         Ok((result, left.trim().parse()?))
     }
+
+    /// Lets each allocation fail in turn, of those before `from` every `step`-th. `attempt` does
+    /// something with the Nth failing, and returns what came of it, and what [`Fault::during`] says is
+    /// left. Ends when there is no such allocation any more.
+    fn each(
+        &self,
+        from: u32,
+        step: u32,
+        mut attempt: impl FnMut(&Self, u32) -> Result<(String, u32)>,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let mut results: BTreeMap<String, u32> = BTreeMap::new();
+        // First, last, and what came of those.
+        let mut runs: Vec<(u32, u32, String)> = Vec::new();
+        let mut nth = 1;
+        loop {
+            let (name, left) =
+                attempt(self, nth).with_context(|| format!("allocation {nth} failed"))?;
+            if left != 0 {
+                ensure!(name == TOLERATED, "without a fault: {name}");
+                break;
+            }
+            match runs.last_mut() {
+                Some((_, last, same)) if *same == name => *last = nth,
+                _ => runs.push((nth, nth, name.clone())),
+            }
+            *results.entry(name).or_default() += 1;
+            nth = if nth < from {
+                from.min(nth + step)
+            } else {
+                nth + 1
+            };
+        }
+        for (first, last, name) in runs {
+            println!("{first}-{last} {name}");
+        }
+        for (name, count) in results {
+            println!("{name}={count}");
+        }
+        println!("end={nth}\nseconds={}", start.elapsed().as_secs());
+        Ok(())
+    }
+}
+
+/// What came of something that works in spite of the fault.
+const TOLERATED: &str = "tolerated";
+
+fn name<T>(result: Result<T, Errno>) -> String {
+    result.map_or_else(|error| format!("{error:?}"), |_| TOLERATED.to_owned())
+}
+
+/// The error of a system call.
+fn errno(error: io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or_default())
+}
+
+/// A module and its parameters.
+struct Module {
+    file: File,
+    parameters: CString,
+}
+
+impl Module {
+    fn open(path: &str, parameters: &str) -> Result<Self> {
+        Ok(Self {
+            file: File::open(path).context("cannot open the module")?,
+            parameters: CString::new(parameters)?,
+        })
+    }
+
+    fn load(&self) -> Result<(), Errno> {
+        finit_module(&self.file, &self.parameters, ModuleInitFlags::empty())
+    }
+}
+
+fn load(fault: &Fault, module: &Module, from: u32, step: u32) -> Result<()> {
+    // Once without a fault: it works, and what it leaves for good is there.
+    let (result, left) = fault.during(NEVER, || module.load())?;
+    println!("allocations={}", NEVER - left);
+    let clean = Traces::after_unloading(result)?;
+    fault.each(from, step, |fault, nth| {
+        let (result, left) = fault.during(nth, || module.load())?;
+        clean
+            .same_after(result)
+            .with_context(|| format!("loading: {}", name(result)))?;
+        Ok((name(result), left))
+    })
+}
+
+fn unload_each(fault: &Fault, module: &Module) -> Result<()> {
+    let clean = Traces::after_unloading(module.load())?;
+    fault.each(1, 1, |fault, nth| {
+        module.load().context("cannot load the module")?;
+        let (result, left) = fault.during(nth, unload)?;
+        result?;
+        // It is unloaded.
+        clean.same_after(Err(Errno::ENOENT))?;
+        Ok((TOLERATED.to_owned(), left))
+    })
+}
+
+fn write(fault: &Fault, path: &str, value: &str) -> Result<()> {
+    let now = || fs::read_to_string(path).map(|text| text.trim_end().to_owned());
+    let set = |value: &str| {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        // One write, and of an empty list a line.
+        file.write_all(format!("{value}\n").as_bytes())
+    };
+    let before = now()?;
+    set(value)?;
+    // A list of CPUs reads as the kernel writes it.
+    let after = now()?;
+    ensure!(before != after, "{path} is {value} already");
+    set(&before)?;
+    fault.each(1, 1, |fault, nth| {
+        let (result, left) = fault.during(nth, || set(value).map_err(errno))?;
+        let (found, wanted) = (now()?, if result.is_ok() { &after } else { &before });
+        ensure!(
+            found == *wanted,
+            "{path} is {found} and not {wanted}, writing: {result:?}"
+        );
+        set(&before)?;
+        Ok((name(result), left))
+    })
+}
+
+fn read(fault: &Fault, path: &str) -> Result<()> {
+    // Without the figures, some of which change by themselves.
+    let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    let whole = words(&fs::read_to_string(path)?);
+    fault.each(1, 1, |fault, nth| {
+        let (result, left) = fault.during(nth, || fs::read_to_string(path).map_err(errno))?;
+        if let Ok(text) = &result {
+            ensure!(words(text) == whole, "{path} has {text} and not {whole}");
+        }
+        Ok((name(result), left))
+    })
+}
+
+fn dump(fault: &Fault) -> Result<()> {
+    let family = events::family()?;
+    let whole = events::count_recent(family)?;
+    ensure!(whole > 0, "there are no incidents");
+    fault.each(1, 1, |fault, nth| {
+        let (result, left) = fault.during(nth, || events::count_recent(family))?;
+        if let Ok(count) = result {
+            ensure!(count == whole, "{count} incidents and not {whole}");
+        }
+        // Which error it is says the library in words.
+        let name = if result.is_ok() { TOLERATED } else { "refused" };
+        Ok((name.to_owned(), left))
+    })
 }
 
 /// Where a module can be seen: place and content.

@@ -28,6 +28,7 @@ mod hung_time;
 mod hung_wait;
 mod hung_where;
 mod incidents;
+mod injection;
 mod kdump;
 mod kernel_names;
 mod knobs;
@@ -74,6 +75,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("hung_wait", hung_wait::scenarios()),
         ("hung_where", hung_where::scenarios()),
         ("incidents", incidents::scenarios()),
+        ("injection", injection::scenarios()),
         ("kdump", kdump::scenarios()),
         ("kernel_names", kernel_names::scenarios()),
         ("knobs", knobs::scenarios()),

@@ -503,14 +503,14 @@ fn without_debugfs(cx: &Cx) -> Verdict {
 /// Looks for leaks and returns what is found: nothing, if all is well. What was
 /// allocated less than five seconds ago does not count yet, and a first look may
 /// take for lost what was on its way from one place to another.
-fn leaks(vm: &Vm) -> anyhow::Result<String> {
+pub(super) fn leaks(vm: &Vm) -> anyhow::Result<String> {
     Ok(vm.sh_ok(
         "cd /sys/kernel/debug; sleep 6; echo scan > kmemleak; sleep 1; echo scan > kmemleak; cat kmemleak",
     )?)
 }
 
 /// The number behind `name=` in what the agent says.
-fn number(said: &str, name: &str) -> anyhow::Result<u32> {
+pub(super) fn number(said: &str, name: &str) -> anyhow::Result<u32> {
     let mut lines = said.lines();
     let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     Ok(value
@@ -531,7 +531,7 @@ fn insmod_fail_nth(cx: &Cx) -> Verdict {
     )?;
     let fail_nth = |arguments: &str| -> anyhow::Result<Output> {
         let job = vm.spawn(&format!(
-            "exec /sbin/agent fail-nth /vm/vigil.ko {arguments}"
+            "exec /sbin/agent fail-nth load /vm/vigil.ko {arguments}"
         ))?;
         Ok(job.wait(vm.time_left())?)
     };
@@ -555,7 +555,8 @@ fn insmod_fail_nth(cx: &Cx) -> Verdict {
     // Of the loader's, the threads', the files'; of the looking up of functions,
     // which the module can do without.
     ensure!(failed >= 50 && tolerated >= 10, "{said}");
-    ensure!(end > from && end.abs_diff(all) < 50, "{said}");
+    // The first load takes more than the later ones.
+    ensure!(end > from && end.abs_diff(all) < all / 8, "{said}");
     nothing_left(&vm)?;
 
     // It works as if nothing had been.
