@@ -2,6 +2,8 @@
 //! `make demo`: real stalls in a guest with an unmodified kernel, and what the
 //! two detectors in it say about each; then what tasks and CPUs wait behind in the end.
 
+mod watch;
+
 use anyhow::{anyhow, Context, Result};
 use layout::{
     backends::svg::SVGWriter,
@@ -10,6 +12,7 @@ use layout::{
 use std::time::Duration;
 use vigil_klog::{pattern, texts, Finding, HungTask, Lock, Log, Report};
 use vigil_vm::{Config, Mark, Vm};
+use watch::Watch;
 
 /// Seconds in D state after which vigil calls a task hung here; the in-tree
 /// detector keeps its default of 120.
@@ -86,7 +89,7 @@ struct Row {
 }
 
 fn main() -> Result<()> {
-    let config = Config::new("demo").limit(Duration::from_secs(300));
+    let config = watch::with_program(Config::new("demo").limit(Duration::from_secs(300)))?;
     let vm = Vm::boot(config).context("the guest did not boot")?;
     println!(
         "Guest with {} up after {:.1} s; vigil is loaded with a timeout of {TIMEOUT} s.\n",
@@ -95,6 +98,7 @@ fn main() -> Result<()> {
     );
     vm.insmod("vigil_provoke.ko", "")?;
     vm.load(&format!("hung_task_timeout_secs={TIMEOUT}"))?;
+    let watch = Watch::start(&vm)?;
 
     let mut rows = Vec::new();
     let mark = vm.mark()?;
@@ -128,6 +132,11 @@ fn main() -> Result<()> {
     }
     print_table(&rows);
     vm.unload()?;
+    watch.finish(&[
+        ("root-cause", Some("culprit")),
+        ("soft-lockup", None),
+        ("hard-lockup", None),
+    ])?;
     anyhow::ensure!(
         rows.iter().all(|row| row.vigil.is_some()),
         "vigil did not report every stall"
@@ -146,7 +155,7 @@ fn culprits() -> Result<()> {
         .mem_mib(2048)
         .append("log_buf_len=64M")
         .limit(Duration::from_secs(600));
-    let vm = Vm::boot(config).context("the guest did not boot")?;
+    let vm = Vm::boot(watch::with_program(config)?).context("the guest did not boot")?;
     println!("\nA guest with four CPUs, and a timeout of {TIMEOUT} s for both detectors.");
     vm.insmod("vigil_provoke.ko", "")?;
     // The console of an emulated machine is slow.
@@ -156,11 +165,17 @@ fn culprits() -> Result<()> {
     vm.load(&format!(
         "hung_task_timeout_secs={TIMEOUT} hung_task_warnings=-1"
     ))?;
+    let watch = Watch::start(&vm)?;
 
     let mark = vm.mark()?;
     vm.sh_ok("echo 'abba_mutex count=2' > /sys/kernel/debug/vigil_provoke/run; echo 'chain count=3' > /sys/kernel/debug/vigil_provoke/run")?;
+    let _shell = vm.spawn(
+        "mkdir /sys/fs/cgroup/web; echo 0 > /sys/fs/cgroup/web/cgroup.procs
+         echo 'mutex secs=300' > /sys/kernel/debug/vigil_provoke/block_me",
+    )?;
     println!(
-        "\nprovoked: two tasks, each with the mutex that the other waits for; and a chain of three"
+        "\nprovoked: two tasks, each with the mutex that the other waits for; a chain of three; \
+         and a shell of the cgroup /web that waits for a mutex"
     );
     vm.wait_log_after(mark, "^vigil: deadlock of 2: ", Duration::from_secs(120))?;
     vm.wait_log_after(
@@ -245,7 +260,12 @@ fn culprits() -> Result<()> {
         "vigil did not say that CPU 1 waits for CPU 3"
     );
     vm.unload()?;
-    Ok(())
+    watch.finish(&[
+        ("root-cause", Some("culprit")),
+        ("root-cause", Some("cgroup")),
+        ("soft-lockup", Some("culprit")),
+        ("hard-lockup", None),
+    ])
 }
 
 /// Prints the lines of vigil's own since the mark.
