@@ -23,6 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("many_at_once", many_at_once),
         Scenario::new("twenty_of_64", twenty_of_64)
             .only_on(Arch::X86_64, MANY_CPUS)
+            .not_with("CONFIG_KASAN", "that kernel was built for eight CPUs")
             .alone()
             .all(),
         Scenario::new("the_boot_cpu", the_boot_cpu),
