@@ -97,8 +97,10 @@ help:
 ##   header-trial    build the module by DKMS against a tree without the kernel's sources, and run
 ##                   scenarios with it that depend on that; T=NAME others
 ##   package-trial   follow docs/install.md in a clean Debian, from the packages to their removal
-##   measure         cost and lateness, compared with the in-tree detectors; all, or
-##                   PART=looks, lateness, heartbeat, nmis or causes
+##   bench           cost and lateness, beside the in-tree detectors, a quarter of an hour; writes
+##                   docs/benchmarks.md; PART="heartbeat looks" measures these parts only and
+##                   keeps the others, PART=--render none; parts: heartbeat, looks, size,
+##                   reports, causes, lateness, and nmis with KERNEL=arm64-nmi; the page of other kernels is in out/KERNEL/bench
 ##   monitoring-plot provoke stalls in a guest, and plot vigilctl's metrics meanwhile: writes
 ##                   docs/monitoring.svg
 ##   check           formatting, lints, generated files, where unsafe code is, layers, words
@@ -177,9 +179,13 @@ kdump-demo: artifacts
 kdump-trial:
 	@scripts/kdump-trial $(KERNEL) $(out)
 
-.PHONY: measure
-measure: artifacts
-	@scripts/vm $(out) measure $(PART)
+# docs/benchmarks.md has the figures of one kernel, and what only arm64-nmi can tell.
+.PHONY: bench
+bench: artifacts
+	@commit=$$(git rev-parse --short HEAD) || exit; \
+	git diff --quiet HEAD -- . ':!docs/benchmarks*' || commit=$$commit-dirty; \
+	scripts/vm $(out) bench --kernel $(KERNEL) --commit $$commit \
+		--docs $(if $(filter 7.3-cloud,$(KERNEL)),docs,$(out)/bench) $(PART)
 
 # For docs/monitoring.md.
 .PHONY: monitoring-plot

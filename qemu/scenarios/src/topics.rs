@@ -4,6 +4,7 @@
 use crate::scenario::Scenario;
 
 mod beside;
+mod bounds;
 mod contract;
 mod cpu_waits;
 mod events;
@@ -53,6 +54,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
     vec![
         ("harness", harness::scenarios()),
         ("beside", beside::scenarios()),
+        ("bounds", bounds::scenarios()),
         ("contract", contract::scenarios()),
         ("cpu_waits", cpu_waits::scenarios()),
         ("events", events::scenarios()),

@@ -36,6 +36,7 @@ pub struct Config {
     pub(crate) qemu_args: Vec<String>,
     pub(crate) console: ConsoleTo,
     pub(crate) time_is_instructions: bool,
+    pub(crate) instruction_shift: u32,
     pub(crate) kdump: bool,
     pub(crate) share_snapshot: bool,
 }
@@ -67,6 +68,7 @@ impl Config {
             qemu_args: Vec::new(),
             console: ConsoleTo::LogFile,
             time_is_instructions: false,
+            instruction_shift: 0,
             kdump: false,
             share_snapshot: false,
         }
@@ -137,6 +139,14 @@ impl Config {
     pub fn time_is_instructions(mut self) -> Self {
         self.time_is_instructions = true;
         self
+    }
+
+    /// As [`Config::time_is_instructions`], but an instruction takes 2^`shift` ns: for guests that
+    /// are busy for long.
+    #[must_use]
+    pub fn instructions_take(mut self, shift: u32) -> Self {
+        self.instruction_shift = shift;
+        self.time_is_instructions()
     }
 
     /// Prepares the guest to leave a crash dump: memory for a crash kernel, that kernel,

@@ -77,7 +77,8 @@ pub(crate) fn start(config: &Config, start: &Start) -> Result<(Qemu, Sockets, Co
         Some(accel) => args.words(accel.arguments()),
         None => {
             args.words(["-accel", "tcg,thread=single", "-cpu", "max"]);
-            args.words(["-icount", "shift=0,sleep=off"]);
+            let shift = config.instruction_shift;
+            args.words(["-icount", &format!("shift={shift},sleep=off")]);
         }
     }
     args.words([

@@ -180,7 +180,7 @@ fn sum_is_off(cx: &Cx) -> Verdict {
 const MOST_INSTRUCTIONS: u64 = 100_000_000;
 
 /// Ten times a thousand tasks that wait for ten locks, the owners of which wait for each other: ten
-/// reports, in a check that takes so many instructions and short RCU sections. `make measure
+/// reports, in a check that takes so many instructions and short RCU sections. `make bench
 /// PART=causes` says how many.
 fn cost_of_10000(cx: &Cx) -> Verdict {
     let config = cx

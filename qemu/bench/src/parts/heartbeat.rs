@@ -7,11 +7,13 @@
 //! many lie between two of them. What recording an event takes is measured by
 //! recording the same one twice, and taken off.
 
+use crate::{
+    guest,
+    results::{Bound, Cell, Measured, Outcome, Spread, Table},
+};
 use anyhow::{ensure, Context, Result};
 use regex::Regex;
-use std::{process::Command, time::Duration};
-use vigil_logic::messages::status::watchdog::BYTES_PER_CPU;
-use vigil_vm::{Arch, Config, Vm};
+use vigil_vm::{Arch, Artifacts, Vm};
 
 const INSTANCES: &str = "/sys/kernel/tracing/instances";
 
@@ -20,31 +22,76 @@ const SECONDS: u32 = 40;
 
 /// Who has a heartbeat, with which parameters of vigil, and how many thousandths of the in-tree one it
 /// may take.
-const MODES: [(&str, Option<&str>, u64); 3] = [
-    ("in-tree, soft lockups", None, 1000),
+const MODES: [(&str, Option<&str>, f64); 3] = [
+    ("in-tree, soft lockups", None, 1.0),
     // Medians differ by a few instructions from run to run.
-    ("vigil, soft lockups", Some("nmi_watchdog=0"), 1002),
-    ("vigil, soft and hard lockups", Some(""), 1050),
+    ("vigil, soft lockups", Some("nmi_watchdog=0"), 1.002),
+    ("vigil, soft and hard lockups", Some(""), 1.05),
 ];
 
-pub(crate) fn run_all() -> Result<()> {
-    let config = Config::new("heartbeat")
-        .time_is_instructions()
-        .append("loglevel=1")
-        .boot_limit(Duration::from_secs(300))
-        .limit(Duration::from_secs(900));
-    let vm = Vm::boot(config).context("the guest did not boot")?;
-    ensure!(
-        vm.arch() == Arch::X86_64,
-        "the heartbeat is measured on x86-64 only, whose clock for tracing counts instructions"
+pub(super) fn run(_: &Artifacts) -> Result<Outcome> {
+    let vm = guest::boot(guest::counting_for("heartbeat"))?;
+    if vm.arch() != Arch::X86_64 {
+        let why = "only the tracing clock of x86-64 counts instructions";
+        return Ok(Outcome::LeftOut(why.to_owned()));
+    }
+    measure(&vm, SECONDS).map(Outcome::Measured)
+}
+
+/// Measures in a guest of [`crate::counting`] with two CPUs, for so many seconds each.
+///
+/// # Errors
+///
+/// If something cannot be measured.
+pub fn measure(vm: &Vm, seconds: u32) -> Result<Measured> {
+    let (event, heartbeats) = all(vm, 2, seconds)?;
+    let caption = format!(
+        "Instructions: median (least, most). What recording an event takes, {event} instructions, is taken off."
     );
+    let columns = [
+        "",
+        "callback of the timer",
+        "whole interrupt",
+        "stopper, from switch to switch",
+        "together",
+    ];
+    let mut table = Table::new(caption, columns);
+    let in_tree = heartbeats.first().context("no heartbeat")?.total()?;
+    for (heartbeat, (name, vigil, most)) in heartbeats.iter().zip(MODES) {
+        println!("{name:30} {} instructions", heartbeat.total()?);
+        let says = "a heartbeat, times the in-tree one";
+        let bound = vigil.map(|_| {
+            let id = format!("heartbeat: {name}");
+            let value = heartbeat.total()? as f64 / in_tree as f64;
+            Ok(Bound::new(id, format!("{name}: {says}"), value, most))
+        });
+        let cells = [
+            Cell::text(name),
+            Cell::Spread(Spread::of_counts(&heartbeat.callback)?, 0),
+            Cell::Spread(Spread::of_counts(&heartbeat.interrupt)?, 0),
+            Cell::Spread(Spread::of_counts(&heartbeat.stopper)?, 0),
+            Cell::Count(heartbeat.total()?),
+        ];
+        let bounds: Result<Vec<Bound>> = bound.into_iter().collect();
+        table.row(cells, bounds?);
+    }
+    Ok(Measured {
+        tables: vec![table],
+        plots: Vec::new(),
+    })
+}
+
+/// The heartbeats of each mode, and what recording an event takes.
+fn all(vm: &Vm, cpus: u32, seconds: u32) -> Result<(u64, Vec<PartCosts>)> {
+    // For each CPU.
+    let kib = if cpus > 2 { 256 } else { 8192 };
     for (instance, events) in [
         ("a", "timer/hrtimer_expire_entry timer/hrtimer_expire_exit irq_vectors/local_timer_entry irq_vectors/local_timer_exit sched/sched_switch"),
         ("b", "timer/hrtimer_expire_entry"),
     ] {
         vm.sh_ok(&format!(
             "mkdir {INSTANCES}/{instance} && cd {INSTANCES}/{instance} && echo 0 > tracing_on &&
-             echo x86-tsc > trace_clock && echo 8192 > buffer_size_kb &&
+             echo x86-tsc > trace_clock && echo {kib} > buffer_size_kb &&
              echo 'prev_comm ~ \"migration/*\" || next_comm ~ \"migration/*\"' > events/sched/sched_switch/filter"
         ))?;
         // The first instance records each event first: see `cost_of_event`.
@@ -52,13 +99,10 @@ pub(crate) fn run_all() -> Result<()> {
             vm.sh_ok(&format!("echo 1 > {INSTANCES}/{instance}/events/{event}/enable"))?;
         }
     }
-    let event = cost_of_event(&vm)?;
+    let event = cost_of_event(vm)?;
     vm.sh_ok(&format!("echo 0 > {INSTANCES}/b/events/enable"))?;
-    println!(
-        "recording an event takes {event} instructions, taken off below; median (least, most)"
-    );
-    let mut in_tree_total = None;
-    for (name, vigil, limit) in MODES {
+    let mut heartbeats = Vec::new();
+    for (_, vigil, _) in MODES {
         let in_tree = u8::from(vigil.is_none());
         vm.sh_ok(&format!(
             "sysctl -q kernel.watchdog_thresh=1 kernel.soft_watchdog={in_tree}"
@@ -66,25 +110,17 @@ pub(crate) fn run_all() -> Result<()> {
         if let Some(parameters) = vigil {
             vm.load(&format!("watchdog_thresh=1 {parameters}"))?;
         }
-        let costs = PartCosts::of(&record(&vm, "a", SECONDS)?, event)?;
-        let total = median(&costs.interrupt)? + median(&costs.stopper)?;
-        println!(
-            "{name:30} callback {}, whole interrupt {}, stopper {}; together {}",
-            figure(&costs.callback)?,
-            figure(&costs.interrupt)?,
-            figure(&costs.stopper)?,
-            total,
-        );
-        let in_tree_total = *in_tree_total.get_or_insert(total);
-        ensure!(
-            total * 1000 <= in_tree_total * limit,
-            "more than {limit} thousandths of the in-tree one"
-        );
+        let events = record(vm, "a", seconds)?;
+        heartbeats.push(PartCosts::of(&events, event, cpus, seconds)?);
         if vigil.is_some() {
             vm.unload()?;
         }
     }
-    bytes_per_cpu(&vm)
+    vm.sh_ok(&format!(
+        "echo 0 > {INSTANCES}/a/events/enable; rmdir {INSTANCES}/a {INSTANCES}/b
+         sysctl -q kernel.watchdog_thresh=10 kernel.soft_watchdog=1"
+    ))?;
+    Ok((event, heartbeats))
 }
 
 /// An event: CPU, stamp, name, the rest.
@@ -143,7 +179,7 @@ fn cost_of_event(vm: &Vm) -> Result<u64> {
 }
 
 /// Instructions of each part of each heartbeat.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct PartCosts {
     callback: Vec<u64>,
     interrupt: Vec<u64>,
@@ -151,9 +187,14 @@ struct PartCosts {
 }
 
 impl PartCosts {
-    fn of(events: &[Event], event_cost: u64) -> Result<Self> {
+    /// The median of a heartbeat's interrupt, and of the stopper.
+    fn total(&self) -> Result<u64> {
+        Ok(median(&self.interrupt)? + median(&self.stopper)?)
+    }
+
+    fn of(events: &[Event], event_cost: u64, cpus: u32, seconds: u32) -> Result<Self> {
         let mut costs = Self::default();
-        for cpu in 0..2 {
+        for cpu in 0..cpus {
             let (mut interrupt, mut callback, mut stopper) = (None, None, None);
             // Timers that expired in this interrupt: ours, others.
             let (mut ours, mut others) = (0, 0);
@@ -194,7 +235,7 @@ impl PartCosts {
                 }
             }
         }
-        let least = SECONDS as usize;
+        let least = seconds as usize;
         ensure!(
             costs.callback.len() > least && costs.stopper.len() > least,
             "too few heartbeats: {} and {}",
@@ -206,42 +247,5 @@ impl PartCosts {
 }
 
 fn median(all: &[u64]) -> Result<u64> {
-    let mut all = all.to_vec();
-    all.sort_unstable();
-    all.get(all.len() / 2).copied().context("nothing to count")
-}
-
-fn figure(all: &[u64]) -> Result<String> {
-    let median = median(all)?;
-    let (least, most) = (all.iter().min(), all.iter().max());
-    Ok(format!(
-        "{median} ({}, {})",
-        least.copied().unwrap_or_default(),
-        most.copied().unwrap_or_default()
-    ))
-}
-
-/// Memory for each CPU: what the module says, and the section of its C part.
-fn bytes_per_cpu(vm: &Vm) -> Result<()> {
-    vm.load("")?;
-    let status = vm.read("/sys/kernel/debug/vigil/status")?;
-    vm.unload()?;
-    let line = format!("{}: ", BYTES_PER_CPU.name);
-    let rust: u64 = status
-        .lines()
-        .find_map(|other| other.strip_prefix(&line))
-        .context("no memory in the status")?
-        .parse()?;
-    let module = vm.artifacts().file("vigil.ko").context("no vigil.ko")?;
-    let sections = Command::new("readelf").arg("-SW").arg(module).output()?;
-    let sections = String::from_utf8_lossy(&sections.stdout).into_owned();
-    let size = Regex::new(r"\.data\.\.percpu +PROGBITS +\w+ +\w+ +(\w+)")?
-        .captures(&sections)
-        .with_context(|| format!("no per-CPU section in {sections}"))?;
-    let c = u64::from_str_radix(&size[1], 16)?;
-    println!(
-        "bytes for each CPU: {rust} and {c} in per-CPU variables, {} in all",
-        rust + c
-    );
-    Ok(())
+    Ok(Spread::of_counts(all)?.median as u64)
 }

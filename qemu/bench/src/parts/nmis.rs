@@ -1,36 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The NMIs of the counters by which CPUs find hard lockups themselves: how many
-//! there are, how long one takes, and how late it is found. Only where emulated
+//! there are, how many instructions one takes, and how late it is found. Only where emulated
 //! CPUs have such counters: `KERNEL=arm64-nmi`.
 
-use super::lateness::{self, PROVOKE, THRESH};
+use super::lateness;
+use crate::{
+    guest::{self, PROVOKE},
+    results::{Bound, Cell, Measured, Outcome, Table},
+};
 use anyhow::{Context, Result};
-use std::{collections::BTreeMap, time::Duration};
-use vigil_vm::{Artifacts, Config, Vm};
+use std::collections::BTreeMap;
+use vigil_vm::{Artifacts, Vm};
 
 /// For how long NMIs are counted.
-const SECONDS: u32 = 120;
+const SECONDS: u32 = 40;
+
+/// `watchdog_thresh` of both.
+const THRESH: f64 = 2.0;
+
+/// Stalls.
+const TIMES: u32 = 10;
+
+/// An instruction takes so many nanoseconds, as a power of two.
+const SHIFT: u32 = 6;
 
 const TRACING: &str = "/sys/kernel/tracing";
 
 /// The callbacks that perf calls for an overflow.
 const CALLBACKS: [(&str, &str); 2] = [
-    ("vigil", "overflowed"),
     ("in-tree", "watchdog_overflow_callback"),
+    ("vigil", "overflowed"),
 ];
 
-pub(crate) fn run_all() -> Result<()> {
-    let artifacts = Artifacts::from_env()?;
+pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
     for option in ["CONFIG_ARM64_PSEUDO_NMI", "CONFIG_FUNCTION_PROFILER"] {
         if !artifacts.kernel_has(option) {
-            println!("left out: the kernel has no {option}");
-            return Ok(());
+            return Ok(Outcome::LeftOut(format!("the kernel has no {option}")));
         }
     }
-    let config = Config::new("nmis")
-        .append("loglevel=1 log_buf_len=16M")
-        .limit(Duration::from_secs(1800));
-    let vm = Vm::boot(config).context("the guest did not boot")?;
+    let vm = guest::boot(guest::counting_for("nmis").instructions_take(SHIFT))?;
     vm.load(&format!("watchdog_thresh={THRESH} hardlockup_backend=perf"))?;
     vm.insmod("vigil_provoke.ko", "")?;
     // An emulated CPU does a billion cycles a second, and has no driver that says so.
@@ -38,18 +46,41 @@ pub(crate) fn run_all() -> Result<()> {
     vm.sh_ok(&format!("sysctl -q kernel.watchdog_thresh={THRESH}"))?;
 
     let stat = profile(&vm)?;
-    println!("NMIs in {SECONDS} s on two busy CPUs, watchdog_thresh={THRESH} of both");
+    let mut table = Table::new(
+        format!("In {SECONDS} s on two busy CPUs, `watchdog_thresh={THRESH}` for both."),
+        [
+            "",
+            "NMIs",
+            "for a threshold, on each CPU",
+            "instructions in the callback",
+        ],
+    );
+    let mut in_tree = None;
     for (who, callback) in CALLBACKS {
         let called = stat.get(callback).copied();
         let (hits, us) = called.with_context(|| format!("{callback} was never called"))?;
         let each = hits / 2.0 / (f64::from(SECONDS) / THRESH);
-        println!(
-            "{who:8} {hits:4} NMIs, {each:.2} a threshold on each CPU, {:7.1} us in the callback",
-            us / hits
-        );
+        let run = us * 1000.0 / hits / f64::from(1 << SHIFT);
+        println!("{who}: {hits} NMIs, {each:.2} a threshold on each CPU, {run:.0} instructions");
+        let in_tree = *in_tree.get_or_insert(run);
+        let says = "the callback of vigil's perf NMI, times the in-tree one";
+        let bound = (who == "vigil").then(|| Bound::new("nmis", says, run / in_tree, 1.0));
+        let cells = [
+            Cell::text(who),
+            Cell::Count(hits as u64),
+            Cell::Number(each, 2),
+            Cell::Number(run, 0),
+        ];
+        table.row(cells, bound.into_iter().collect());
     }
-    println!("seconds after the true threshold (min, median, max), and the same in sample periods");
-    lateness::hard(&vm, 7500)
+    let mut late = lateness::table();
+    for row in lateness::Stalls::default().hard(&vm, THRESH, 3.75 * THRESH, TIMES)? {
+        late.row(row.cells()?, Vec::new());
+    }
+    Ok(Outcome::Measured(Measured {
+        tables: vec![table, late],
+        plots: Vec::new(),
+    }))
 }
 
 /// How often each callback was called on all CPUs, and the microseconds in it.
