@@ -18,7 +18,7 @@ const TEMPLATE: &str = include_str!("template.md");
 /// fail.
 const REASONS: &[(&str, &str)] = &[(
     "size: cpu",
-    "600 of them are the snapshot of what a CPU ran when it took one of vigil's NMIs, by which the report of \
+    "most of the per-CPU variables are the snapshot of what a CPU ran when it took one of vigil's NMIs, by which the report of \
      a hard lockup names what a CPU that answers no more was doing; it has to be there before",
 )];
 
