@@ -5,6 +5,7 @@ use crate::{
     channel::{Answer, Channel, State},
     console::Console,
     error::{BootError, Error, Result},
+    log::Log,
     qemu::Qemu,
     qmp::Control,
     snapshot::{self, Pending},
@@ -211,6 +212,15 @@ impl Guest {
     /// Saves the guest's state to the file of `pending`, which QEMU knows under this
     /// name, and publishes it. The guest is stopped meanwhile.
     pub(crate) fn save(&self, pending: &Pending, name: &str) -> Result<()> {
+        let saved = self.save_to(name);
+        self.control.execute(&qmp::cont {})?;
+        let (log, console) = saved?;
+        Ok(pending.publish(log, console)?)
+    }
+
+    /// Stops the guest and saves its state to this file of QEMU's. Returns what the guest has
+    /// sent by then: its log, and the console's text.
+    pub(crate) fn save_to(&self, name: &str) -> Result<(Log, Vec<u8>)> {
         self.sync_log(ANSWER)?;
         self.control.execute(&qmp::stop {})?;
         // Frames are passed on whole: what this guest has sent by now arrives here, and what
@@ -218,9 +228,7 @@ impl Guest {
         thread::sleep(RECEIVE_LIMIT);
         let log = self.channel.lock().log.clone();
         let console = self.console.bytes_from(0)?;
-        let saved = snapshot::save(&self.control, name);
-        self.control.execute(&qmp::cont {})?;
-        saved?;
-        Ok(pending.publish(log, console)?)
+        snapshot::save(&self.control, name)?;
+        Ok((log, console))
     }
 }

@@ -31,7 +31,7 @@
 //! | `console` | the serial console's text, and finding a panic in it |
 //! | `log` | the kernel's log, line by line |
 //! | `snapshot` | guests that start from the saved state of another one |
-//! | `vcpu` | stops one virtual CPU |
+//! | `vcpu` | stops one virtual CPU, or has all of them share a processor |
 //! | `guest` | the running guest, which `vm`, `job` and `observer` share |
 //! | `job` | a script that runs in the guest |
 //! | `observer` | a handle that outlives the guest |

@@ -56,8 +56,8 @@ pub(crate) enum Start {
     Boot,
     /// It boots, and its snapshot is taken once it is up.
     BootAndSave(Pending),
-    /// It is restored from this snapshot.
-    Restore(Key, Arc<Snapshot>),
+    /// It is restored from this snapshot. Without a key nobody else is.
+    Restore(Option<Key>, Arc<Snapshot>),
 }
 
 /// Everything that has an influence on a guest's state after boot. Guests with equal
@@ -121,7 +121,7 @@ pub(crate) fn choose_start(
         .wait_timeout_while(snapshots(), longest_wait, pending)
         .unwrap_or_else(PoisonError::into_inner);
     Ok(match snapshots.get(&key) {
-        Some(Entry::Ready(snapshot)) => Start::Restore(key, Arc::clone(snapshot)),
+        Some(Entry::Ready(snapshot)) => Start::Restore(Some(key), Arc::clone(snapshot)),
         Some(Entry::Pending | Entry::Unavailable) => Start::Boot,
         None => {
             let file = tempfile::tempfile_in(artifacts.folder())
@@ -248,6 +248,73 @@ pub(crate) fn resume(control: &Control) -> Result<()> {
     control.execute(&qmp::cont {}).map(drop)
 }
 
+/// QEMU's name for the clocks of the machine in a saved state, as the head of their section
+/// has it: the length of the name, the name, instance 0, version 2.
+const CLOCKS: &[u8] = b"\x05timer\0\0\0\0\0\0\0\x02";
+
+/// What stands before that: the type of the section (`QEMU_VM_SECTION_FULL`), and its number.
+const FULL_SECTION: u8 = 4;
+const SECTION_NUMBER: usize = 4;
+
+/// Puts the clocks in an emulated guest's saved state on by `later`: the counter of the processor, which
+/// counts `hz` times a second, and QEMU's clock for devices. A guest that is restored from it finds
+/// what one finds that was stopped for so long while its clocks went on.
+///
+/// # Errors
+///
+/// When the state has no such clocks.
+pub(crate) fn advance_clocks(state: &mut [u8], later: Duration, hz: u64) -> Result<()> {
+    // The head of `vmstate_timers`: cpu_ticks_offset, 8 bytes that are not used, cpu_clock_offset.
+    let mut heads = (0..state.len()).filter(|&at| {
+        let kind = at.checked_sub(SECTION_NUMBER + 1);
+        state.get(at..).is_some_and(|rest| rest.starts_with(CLOCKS))
+            && kind.and_then(|kind| state.get(kind)) == Some(&FULL_SECTION)
+    });
+    let (Some(head), None) = (heads.next(), heads.next()) else {
+        return Err(failed("its clocks are not where QEMU 10 puts them"));
+    };
+    let ticks = u128::from(hz) * later.as_nanos() / 1_000_000_000;
+    let first = head + CLOCKS.len();
+    for (at, by) in [(first, ticks), (first + 16, later.as_nanos())] {
+        let field = state.get_mut(at..at + 8).and_then(|field| {
+            let old = i64::from_be_bytes(<[u8; 8]>::try_from(&*field).ok()?);
+            Some((old.checked_add(i64::try_from(by).ok()?)?, field))
+        });
+        let (new, field) = field.ok_or_else(|| failed("its clocks end too early"))?;
+        field.copy_from_slice(&new.to_be_bytes());
+    }
+    Ok(())
+}
+
 fn failed(why: &str) -> Error {
     Error::Qmp(format!("a guest's snapshot: {}", why.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clocks_go_on() {
+        let mut state = b"....\x05timer, which is no head \x04\0\0\0\x02".to_vec();
+        state.extend(CLOCKS);
+        let first = state.len();
+        for value in [1000_i64, -1, 7_000_000_000] {
+            state.extend(value.to_be_bytes());
+        }
+        state.extend(b"the rest");
+        let before = state.clone();
+        advance_clocks(&mut state, Duration::from_millis(1500), 2_000_000_000).unwrap();
+        let field = |at: usize| i64::from_be_bytes(state[at..at + 8].try_into().unwrap());
+        assert_eq!(field(first), 3_000_001_000);
+        assert_eq!(field(first + 8), -1);
+        assert_eq!(field(first + 16), 8_500_000_000);
+        assert_eq!(state[..first], before[..first]);
+        assert_eq!(state[first + 24..], before[first + 24..]);
+
+        let mut twice = [before.clone(), before].concat();
+        assert!(advance_clocks(&mut twice, Duration::ZERO, 1).is_err());
+        assert!(advance_clocks(&mut state[..first + 4].to_vec(), Duration::ZERO, 1).is_err());
+        assert!(advance_clocks(&mut [], Duration::ZERO, 1).is_err());
+    }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Stops one virtual CPU, as a hypervisor does that does not schedule it.
+//! Stops one virtual CPU, as a hypervisor does that does not schedule it; and has all of them share
+//! one processor.
 //!
 //! Each virtual CPU is a thread of QEMU, which is stopped by ptrace. ptrace ties a traced
 //! thread to the thread that traces it, so the tracer lives for as long as the stop lasts.
@@ -12,6 +13,7 @@
 use crate::error::{Error, Result};
 use nix::{
     errno::Errno,
+    sched::{sched_getaffinity, sched_setaffinity, CpuSet},
     sys::{
         ptrace,
         wait::{waitpid, WaitPidFlag, WaitStatus},
@@ -82,6 +84,26 @@ pub(crate) fn times(qemu: Pid, cpu: u32) -> Result<(f64, f64)> {
         (Some(Ok(ran)), Some(Ok(waited))) => Ok((ran / 1e9, waited / 1e9)),
         _ => Err(Error::Missing(format!("{path}: '{text}'"))),
     }
+}
+
+/// Puts all threads of QEMU on the last processor that this process may use.
+pub(crate) fn share_one_processor(qemu: Pid) -> Result<()> {
+    let ours = sched_getaffinity(Pid::from_raw(0)).map_err(io::Error::from)?;
+    let last = (0..CpuSet::count())
+        .rev()
+        .find(|&cpu| ours.is_set(cpu) == Ok(true));
+    let mut only = CpuSet::new();
+    only.set(last.unwrap_or(0)).map_err(io::Error::from)?;
+    for task in fs::read_dir(format!("/proc/{qemu}/task"))?.flatten() {
+        if let Ok(thread) = task.file_name().to_string_lossy().parse() {
+            match sched_setaffinity(Pid::from_raw(thread), &only) {
+                // It has ended.
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(Error::Io(errno.into())),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// How many times a thread is stopped until it holds no lock, and how long it runs in

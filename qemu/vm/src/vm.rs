@@ -2,6 +2,7 @@
 //! [`Vm`]: a guest that is up.
 
 use crate::{
+    accel,
     arch::Arch,
     artifacts::Artifacts,
     channel::Channel,
@@ -14,7 +15,7 @@ use crate::{
     observer::Observer,
     qemu::{self, Qemu},
     qmp::Control,
-    snapshot::{self, Start},
+    snapshot::{self, Snapshot, Start},
     vcpu::{self, FrozenVcpu},
 };
 use nix::sys::signal::Signal;
@@ -103,11 +104,21 @@ impl Vm {
     pub fn power_on(config: Config) -> Result<Booting, BootError> {
         let artifacts = config.resolve_artifacts()?;
         let arch = artifacts.arch()?;
-        let slowdown = artifacts.slowdown();
         let deadline = Instant::now() + config.limit;
         let start = snapshot::choose_start(&config, &artifacts, arch)?;
+        Self::start(&config, artifacts, start, deadline)
+    }
+
+    fn start(
+        config: &Config,
+        artifacts: Artifacts,
+        start: Start,
+        deadline: Instant,
+    ) -> Result<Booting, BootError> {
+        let arch = artifacts.arch()?;
+        let slowdown = artifacts.slowdown();
         let started = Instant::now();
-        let (qemu, sockets, console) = qemu::start(&config, &start)?;
+        let (qemu, sockets, console) = qemu::start(config, &start)?;
         let qemu = Arc::new(qemu);
         let limit_thread = kill_at(&qemu, deadline);
         let control = Control::connect(sockets.qmp).map_err(|error| {
@@ -504,6 +515,61 @@ impl Vm {
         }
     }
 
+    /// Writes the guest's whole state to a file, ends its QEMU, and has another one continue from
+    /// there. `config` is the guest's own, but for the name. Without `later` its clocks continue where they were,
+    /// but for the RTC; with it they are put on by so much, as if the guest had been stopped for
+    /// so long and its clocks had gone on. Jobs that run are not known any more.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not save it, or the other one does not come up; with `later`, when the guest
+    /// is not emulated.
+    pub fn continue_elsewhere(self, config: &Config, later: Duration) -> Result<Self, BootError> {
+        let failed =
+            |error: &dyn std::fmt::Display| BootError::new(format!("a saved guest: {error}"));
+        let hz = match later {
+            Duration::ZERO => 0,
+            _ if self.is_emulated().map_err(|error| failed(&error))? => accel::emulated_tsc_hz()
+                .ok_or_else(|| failed(&"the frequency of its TSC is not known"))?,
+            _ => return Err(failed(&"only the clocks of an emulated one can be put on")),
+        };
+        let file = tempfile::NamedTempFile::new_in(self.artifacts.folder())
+            .map_err(|error| failed(&error))?;
+        let (log, console) = self
+            .guest
+            .save_to(&file.path().to_string_lossy())
+            .map_err(|error| failed(&error))?;
+        let artifacts = self.artifacts.clone();
+        let marks = self.marks.load(Ordering::Relaxed);
+        let deadline = self.guest.deadline;
+        // It is stopped: there is nothing to fetch from it.
+        self.guest.frozen.store(true, Ordering::Relaxed);
+        drop(self);
+        if later > Duration::ZERO {
+            let mut bytes = fs::read(file.path()).map_err(|error| failed(&error))?;
+            snapshot::advance_clocks(&mut bytes, later, hz).map_err(|error| failed(&error))?;
+            fs::write(file.path(), bytes).map_err(|error| failed(&error))?;
+        }
+        let state = file.reopen().map_err(|error| failed(&error))?;
+        let saved = Arc::new(Snapshot {
+            state,
+            log,
+            console,
+        });
+        let vm = Self::start(config, artifacts, Start::Restore(None, saved), deadline)?.up()?;
+        vm.marks.store(marks, Ordering::Relaxed);
+        Ok(vm)
+    }
+
+    /// Puts all threads of QEMU on one processor of the host: the last that this process may use.
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses, or QEMU is gone.
+    pub fn share_one_processor(&self) -> Result<()> {
+        vcpu::share_one_processor(self.guest.qemu.pid())
+    }
+
     /// What the host's scheduler gave one virtual CPU so far, in seconds: the time that
     /// it ran, and the time that it was runnable and waited for a processor.
     ///
@@ -628,7 +694,7 @@ impl Booting {
                     .and_then(|()| self.guest.sync_log(ANSWER));
                 if let Err(error) = resumed {
                     // A guest that was killed at its deadline says nothing about the snapshot.
-                    if Instant::now() < self.guest.deadline {
+                    if let Some(key) = key.filter(|_| Instant::now() < self.guest.deadline) {
                         snapshot::mark_unavailable(key);
                     }
                     return Err(self.guest.not_up(error));
