@@ -77,6 +77,7 @@ help:
 ##   soak MINUTES=20 long runs: load with the shortest thresholds, CPU hotplug,
 ##                   a thousand new cases for each property and minute;
 ##                   ci runs the first two for less than a minute each
+##   proof           write docs/proof.md from the results of make test-all KERNEL=7.3-debug
 ##   vm              a root shell in a guest; modules are under /vm, not loaded
 ##   vm SCRIPT=FILE  run a shell script as root in a guest; the last line is
 ##                   "vm: exit status N": the script's own, or 123 the kernel
@@ -191,6 +192,12 @@ bench: artifacts
 .PHONY: monitoring-plot
 monitoring-plot: artifacts
 	@scripts/vm $(out) monitoring $(CURDIR)/docs/monitoring.svg
+
+# From what make test-all KERNEL=7.3-debug has left.
+.PHONY: proof
+proof:
+	@scripts/in-root python3 -B scripts/proof.py docs/proof.md "$$(git describe --always --dirty --exclude '*')" \
+		$(out) out/new-cases.txt
 
 .PHONY: soak
 soak: artifacts

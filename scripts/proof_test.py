@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of proof: `python3 -m unittest proof_test` in scripts/."""
+
+import unittest
+
+import proof
+
+KTAP = """KTAP version 1
+1..5
+# release: 7.3.4
+# time: 1.0 s
+ok 1 a::one
+ok 2 a::two # SKIP the kernel has no CONFIG_X
+ok 3 a::three # SKIP the kernel has no CONFIG_X
+# flaky: the first try failed: too slow
+# more of it
+# time: 2.0 s
+ok 4 module::insmod_fail_nth
+# no report
+# time: 2.0 s
+not ok 5 b::one
+"""
+
+
+class Proof(unittest.TestCase):
+    def test_results(self):
+        self.assertEqual(
+            proof.results(KTAP),
+            [
+                ("a::one", "passed", ""),
+                ("a::two", "skipped", "the kernel has no CONFIG_X"),
+                ("a::three", "skipped", "the kernel has no CONFIG_X"),
+                ("module::insmod_fail_nth", "flaky", "too slow"),
+                ("b::one", "failed", "no report"),
+            ],
+        )
+
+    def test_a_run_without_a_guest(self):
+        text = "# why\nnot ok 1 a::b # ERROR no guest came up\n"
+        self.assertEqual(proof.results(text), [("a::b", "failed", "why")])
+
+    def test_document(self):
+        config = "CONFIG_KASAN=y\n# CONFIG_UBSAN is not set\n"
+        text = proof.document("7.3-debug", "abc", "7.3.4", config, KTAP, "2026-11-26 80 7 94 0\n", "2026-11-27")
+        self.assertIn("**5 scenarios: 1 passed, 1 passed at the second try, 1 failed, 2 skipped.**", text)
+        self.assertIn("- `a::two`, `a::three`: the kernel has no CONFIG_X\n", text)
+        self.assertIn("**Failed** (1):\n\n- `b::one`: no report\n", text)
+        self.assertIn("| `KASAN` | yes |", text)
+        self.assertIn("| `UBSAN` | no |", text)
+        self.assertIn("- `module::insmod_fail_nth`: flaky\n", text)
+        self.assertIn("| 2026-11-26 | `scripts/new-cases 80 7` | 94 | 0 |", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
