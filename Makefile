@@ -77,6 +77,8 @@ help:
 ##   soak MINUTES=20 long runs: load with the shortest thresholds, CPU hotplug,
 ##                   a thousand new cases for each property and minute;
 ##                   ci runs the first two for less than a minute each
+##   pauses          stop guests in all ways with all panic knobs on; writes the tables of
+##                   docs/virtual-machines.md; T=NAME for some of them
 ##   proof           write docs/proof.md from the results of make test-all KERNEL=7.3-debug
 ##   vm              a root shell in a guest; modules are under /vm, not loaded
 ##   vm SCRIPT=FILE  run a shell script as root in a guest; the last line is
@@ -192,6 +194,10 @@ bench: artifacts
 .PHONY: monitoring-plot
 monitoring-plot: artifacts
 	@scripts/vm $(out) monitoring $(CURDIR)/docs/monitoring.svg
+
+.PHONY: pauses
+pauses:
+	@scripts/pauses $(KERNEL) $(out) $(T)
 
 # From what make test-all KERNEL=7.3-debug has left.
 .PHONY: proof

@@ -78,6 +78,22 @@ impl Cx {
         Ok(vm)
     }
 
+    /// Has a guest continue in another QEMU: see [`Vm::continue_elsewhere`].
+    pub(crate) fn continue_elsewhere(
+        &self,
+        vm: Vm,
+        config: Config,
+        later: Duration,
+    ) -> anyhow::Result<Vm> {
+        let vm = vm.continue_elsewhere(&config, later)?;
+        // The first one's log is the beginning of this one's.
+        let mut guests = self.guests();
+        guests.observers.pop();
+        guests.observers.push(vm.observer());
+        drop(guests);
+        Ok(vm)
+    }
+
     /// Kills every guest, which makes every call of the scenario that waits for one fail.
     pub(crate) fn kill_all(&self) {
         for observer in &self.guests().observers {

@@ -41,6 +41,7 @@ mod lockup_suspend;
 mod log_readers;
 mod module;
 mod panics;
+mod pauses;
 mod reports;
 mod smoke;
 mod soak;
@@ -88,6 +89,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("log_readers", log_readers::scenarios()),
         ("module", module::scenarios()),
         ("panics", panics::scenarios()),
+        ("pauses", pauses::scenarios()),
         ("smoke", smoke::scenarios()),
         ("soak", soak::scenarios()),
         ("soft_kinds", soft_kinds::scenarios()),
