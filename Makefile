@@ -13,6 +13,8 @@ T       ?=
 KIND    ?= hard
 SET     ?=
 MINUTES ?= 20
+SEED    ?=
+STEPS   ?=
 KERNELS ?=
 PART    ?=
 
@@ -76,7 +78,8 @@ help:
 ##   ci              test, a short soak, and the core set on the debug kernel
 ##   soak MINUTES=20 long runs: load with the shortest thresholds, CPU hotplug,
 ##                   a thousand new cases for each property and minute;
-##                   ci runs the first two for less than a minute each
+##                   ci runs the first two for less than a minute each;
+##                   SEED=N random steps alone, STEPS=3..17 these of them
 ##   pauses          stop guests in all ways with all panic knobs on; writes the tables of
 ##                   docs/virtual-machines.md; T=NAME for some of them
 ##   proof           write docs/proof.md from the results of make test-all KERNEL=7.3-debug
@@ -207,8 +210,9 @@ proof:
 
 .PHONY: soak
 soak: artifacts
-	@scripts/new-cases $$(($(MINUTES) * 1000))
-	@VIGIL_SOAK_MINUTES=$(MINUTES) scripts/vm $(out) scenarios soak:: --test-threads 1
+	@$(if $(SEED)$(STEPS),true,scripts/new-cases $$(($(MINUTES) * 1000)))
+	@VIGIL_SOAK_MINUTES=$(MINUTES) VIGIL_SOAK_SEED=$(SEED) VIGIL_SOAK_STEPS=$(STEPS) \
+		scripts/vm $(out) scenarios $(if $(SEED)$(STEPS),soak::random,soak::) --test-threads 1
 
 .PHONY: test
 test:

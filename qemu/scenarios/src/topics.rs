@@ -46,6 +46,7 @@ mod reports;
 mod smoke;
 mod soak;
 mod soak_judge;
+mod soak_random;
 mod soft_kinds;
 mod soft_knobs;
 mod vigilctl;

@@ -6,6 +6,7 @@ use super::{
     lockup_hotplug::{coming_and_going, each_is_watched, torture},
     lockup_stall::{guest, guest_of, hard_in_time, load, provoke, soft_in_time, Words},
     soak_judge::{Host, Judgement, Kind, Record, THRESH, TIMEOUT},
+    soak_random,
 };
 use crate::prelude::*;
 use std::{
@@ -27,6 +28,10 @@ const LOAD: &str = include_str!("../load.sh");
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let limit = |factor: f64| Duration::from_secs_f64(minutes() * 60.0 * factor + 400.0);
     vec![
+        // RCU notices CPUs that do not run, too.
+        Scenario::new("random", |cx| soak_random::random(cx, minutes()))
+            .limit(limit(1.3))
+            .allow(Splat::RcuStall),
         Scenario::new("quiet", quiet).limit(limit(1.3)),
         Scenario::new("hotplug", hotplug).limit(limit(1.0)),
         Scenario::new("load_and_unload", load_and_unload).limit(limit(1.0)),

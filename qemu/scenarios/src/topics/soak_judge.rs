@@ -44,6 +44,9 @@ const CLOCKS: f64 = 0.1;
 /// from the report: it looks twice a second, if it gets to.
 const LATE_LOOK: f64 = 0.8;
 
+/// How long after its end a report on what was provoked may come.
+const LATE_REPORT: f64 = 1.0;
+
 /// The observer's thread on that CPU did not run from `from` to `to`.
 #[derive(Clone, Copy, Debug)]
 struct Gap {
@@ -69,9 +72,30 @@ pub(super) struct Host {
     pub(super) cpus: Vec<(f64, f64)>,
 }
 
+/// What the run itself had stuck: a CPU, or a task by its PID.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Provoked {
+    pub(super) kind: Kind,
+    pub(super) id: u32,
+    pub(super) from: f64,
+    pub(super) to: f64,
+}
+
+/// The machine did not run, or one CPU of it. What the observer missed then speaks for nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pause {
+    pub(super) cpu: Option<u32>,
+    /// Only programs did not run, and the observer with them: they were frozen.
+    pub(super) frozen: bool,
+    pub(super) from: f64,
+    pub(super) to: f64,
+}
+
 /// All that is known of a run.
 #[derive(Debug)]
 pub(super) struct Record {
+    provoked: Vec<Provoked>,
+    pauses: Vec<Pause>,
     words: Words,
     /// Reports on hung tasks, of both detectors.
     hung: Vec<Report<HungTask>>,
@@ -123,12 +147,47 @@ impl Record {
             }
         }
         Ok(Self {
+            provoked: Vec::new(),
+            pauses: Vec::new(),
             words: Words::of(lines)?,
             hung: log_of(lines)?.hung_tasks().map(Report::new).collect(),
             gaps,
             sleeps,
             host,
         })
+    }
+
+    /// The same with what the run did itself.
+    pub(super) fn with(mut self, provoked: &[Provoked], pauses: &[Pause]) -> Self {
+        self.provoked = provoked.to_vec();
+        self.pauses = pauses.to_vec();
+        self
+    }
+
+    /// For how long the machine, or this CPU of it, did not run between these times; for the
+    /// observer also programs.
+    fn paused(&self, cpu: Option<u32>, from: f64, to: f64, observer: bool) -> f64 {
+        let pauses = self.pauses.iter();
+        pauses
+            .filter(|pause| pause.cpu.is_none() || pause.cpu == cpu)
+            .filter(|pause| observer || !pause.frozen)
+            .map(|pause| (pause.to.min(to) - pause.from.max(from)).max(0.0))
+            .sum()
+    }
+
+    /// What the run had stuck that this report is about, for so long that it is due.
+    fn provoked(&self, kinds: &[Kind], id: u32, time: f64, least: f64) -> Option<String> {
+        let cpu = (kinds != [Kind::Hung]).then_some(id);
+        let found = self.provoked.iter().find(|provoked| {
+            kinds.contains(&provoked.kind)
+                && provoked.id == id
+                && time - provoked.from - self.paused(cpu, provoked.from, time, false) >= least
+                && time <= provoked.to + LATE_REPORT
+        })?;
+        Some(format!(
+            "provoked from [{:.3}] to [{:.3}]",
+            found.from, found.to
+        ))
     }
 
     /// Every report of vigil's since `from`, in order of time.
@@ -148,7 +207,10 @@ impl Record {
                 }
             }
             facts.truncate(8);
-            let mut reasons = self.gap(report.cpu, report.time, GAP_SOFT);
+            let mut reasons = self.gap(report.cpu, report.time, GAP_SOFT, true);
+            // Interrupts that were off for long may be a soft lockup when they come again.
+            let kinds = [Kind::Soft, Kind::Hard];
+            reasons.extend(self.provoked(&kinds, report.cpu, report.time, GAP_SOFT));
             if let Some(theirs) = words.in_tree_soft.iter().find(|theirs| {
                 theirs.cpu == report.cpu && (theirs.time - report.time).abs() < BESIDE
             }) {
@@ -171,12 +233,14 @@ impl Record {
             let finder = report.finder.map_or("?".to_owned(), |cpu| cpu.to_string());
             let mut facts = vec![second.to_owned()];
             facts.extend(self.host(report.cpu, report.time, 2.0 * THRESH));
+            let mut reasons = self.gap(report.cpu, report.time, GAP_HARD, true);
+            reasons.extend(self.provoked(&[Kind::Hard], report.cpu, report.time, GAP_HARD));
             all.push(Judgement {
                 time: report.time,
                 kind: Kind::Hard,
                 text: format!("hard lockup: CPU{}, found by CPU{finder}", report.cpu),
                 facts,
-                reasons: self.gap(report.cpu, report.time, GAP_HARD),
+                reasons,
             });
         }
         for note in &words.not_run {
@@ -188,7 +252,7 @@ impl Record {
                     .host(note.cpu, note.time, note.seconds)
                     .into_iter()
                     .collect(),
-                reasons: self.gap(note.cpu, note.time, note.seconds - 0.5),
+                reasons: self.gap(note.cpu, note.time, note.seconds - 0.5, false),
             });
         }
         for report in self.hung.iter().filter(|report| report.is_vigil()) {
@@ -197,10 +261,13 @@ impl Record {
                 |line: &&String| matches!(Message::parse(line), Some(Message::Blocker(_)));
             facts.extend(report.lines.iter().find(is_blocker).cloned());
             let mut reasons = Vec::new();
+            let pid = report.task.pid;
+            reasons.extend(self.provoked(&[Kind::Hung], pid, report.time, TIMEOUT - CLOCKS));
             let seen = self.sleeps.iter().rev().find(|sleep| {
                 sleep.pid == report.task.pid
                     && (report.time - LATE_LOOK..report.time + LATE_LOOK).contains(&sleep.at)
-                    && sleep.since <= report.time - TIMEOUT + LATE_LOOK
+                    && sleep.since + self.paused(None, sleep.since, report.time, true)
+                        <= report.time - TIMEOUT + LATE_LOOK
             });
             if let Some(sleep) = seen {
                 reasons.push(format!(
@@ -298,10 +365,15 @@ impl Record {
     }
 
     /// A gap of the observer that had begun `least` seconds before `time` and was
-    /// not over yet.
-    fn gap(&self, cpu: u32, time: f64, least: f64) -> Vec<String> {
-        let covers =
-            |gap: &&Gap| gap.cpu == cpu && gap.from <= time - least && gap.to >= time - CLOCKS;
+    /// not over yet. With `ran`, without the time in which the CPU did not run.
+    fn gap(&self, cpu: u32, time: f64, least: f64, ran: bool) -> Vec<String> {
+        let paused = |from: f64| match ran {
+            true => self.paused(Some(cpu), from, time, true),
+            false => 0.0,
+        };
+        let covers = |gap: &&Gap| {
+            gap.cpu == cpu && gap.from + paused(gap.from) <= time - least && gap.to >= time - CLOCKS
+        };
         self.gaps
             .iter()
             .filter(covers)
@@ -396,6 +468,47 @@ mod tests {
 
     const SOFT: &str = "watchdog: BUG: soft lockup - CPU#1 stuck for 2s! [a:1]";
     const OURS: &str = "CPU#1 Utilization every 400ms during lockup (as counted by the tick):";
+
+    #[test]
+    fn what_was_provoked_justifies_and_what_was_missed_in_a_pause_does_not() {
+        let judged = |lines: &[(f64, u32, &str)], provoked: &[Provoked], pauses: &[Pause]| {
+            let record = Record::of(&log(lines), Vec::new()).unwrap();
+            let all = record.with(provoked, pauses).judge(0.0);
+            all.iter().map(|j| j.reasons.len()).collect::<Vec<_>>()
+        };
+        let of = |kind, from| Provoked {
+            kind,
+            id: 1,
+            from,
+            to: 10.5,
+        };
+        let pause = |cpu| Pause {
+            cpu,
+            frozen: false,
+            from: 8.5,
+            to: 9.5,
+        };
+        let soft = [(10.0, 0, SOFT), (10.0, 0, OURS)];
+        assert_eq!(judged(&soft, &[of(Kind::Soft, 8.0)], &[]), [1]);
+        assert_eq!(judged(&soft, &[of(Kind::Hard, 8.0)], &[]), [1]);
+        assert_eq!(judged(&soft, &[of(Kind::Hung, 8.0)], &[]), [0]);
+        assert_eq!(judged(&soft, &[of(Kind::Soft, 9.0)], &[]), [0]);
+        assert_eq!(judged(&soft, &[of(Kind::Soft, 8.0)], &[pause(None)]), [0]);
+        assert_eq!(
+            judged(&soft, &[of(Kind::Soft, 8.0)], &[pause(Some(2))]),
+            [1]
+        );
+        let gap = "vigil-observer: CPU1 did not run its thread for 3.000 s";
+        let seen = [soft[0], soft[1], (10.9, 1, gap)];
+        assert_eq!(judged(&seen, &[], &[]), [1]);
+        assert_eq!(judged(&seen, &[], &[pause(Some(1))]), [0]);
+        let frozen = Pause {
+            frozen: true,
+            ..pause(None)
+        };
+        assert_eq!(judged(&seen, &[], &[frozen]), [0]);
+        assert_eq!(judged(&soft, &[of(Kind::Soft, 8.0)], &[frozen]), [1]);
+    }
 
     #[test]
     fn a_soft_lockup_needs_a_gap_or_the_other_detector() {
