@@ -79,7 +79,7 @@ def tables(rows):
         commits = sorted({row["commit"] for row in of_kernel})
         how = "QEMU's emulation" if emulated else "KVM"
         text += [f"### {kernel}, by {how}", ""]
-        text += [f"`make pauses KERNEL={of_kernel[0]['name']}` at {', '.join(commits)}.", ""]
+        text += [f"`make pauses KERNEL={of_kernel[0]['name']}` with the module of {', '.join(commits)}.", ""]
         text += ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
         alike = {}
         for row in of_kernel:

@@ -31,7 +31,7 @@ class Tables(unittest.TestCase):
         status, text = self.write(ROW)
         self.assertEqual(status, 0)
         self.assertIn("| whole VM stopped, 1 min | 3 | 181 s | 0 | 0 | 0 | 5 | 4.0 s | 10.5 s | 2.4 s |", text)
-        self.assertIn("### 7.3.4, by QEMU's emulation\n\n`make pauses KERNEL=7.3-cloud` at abc.\n", text)
+        self.assertIn("### 7.3.4, by QEMU's emulation\n\n`make pauses KERNEL=7.3-cloud` with the module of abc.\n", text)
         self.assertTrue(text.startswith("# Head\n") and text.endswith("\nThe end.\n") and "old" not in text)
 
     def test_what_failed_is_shown(self):
