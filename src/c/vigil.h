@@ -96,6 +96,20 @@ void vigil_fifo_thread_stop(void);
 void vigil_fifo_thread_queue(unsigned int cpu, int (*fn)(void *arg), void *arg,
 			     struct vigil_stop_work *work);
 
+/* incident_table.c */
+
+/* Incidents of CPUs, of which there is one of each kind at a time. */
+enum vigil_cpu_incident {
+	VIGIL_CPU_SOFT_LOCKUP,
+	VIGIL_CPU_HARD_LOCKUP,
+	VIGIL_CPU_UNRESPONSIVE,
+	VIGIL_NR_CPU_INCIDENTS,
+};
+
+void vigil_cpu_incident_set(unsigned int cpu, enum vigil_cpu_incident kind,
+			    unsigned long long since);
+unsigned long long vigil_cpu_incident_since(unsigned int cpu, enum vigil_cpu_incident kind);
+
 /* irq_work.c */
 void vigil_irq_work_queue(void);
 void vigil_irq_work_wait(int odd, unsigned int ms);

@@ -667,7 +667,7 @@ impl Source for Table {
         message.put_u64(state_attr::NOW, now)?;
         for kind in ListedKind::ALL {
             message.nest(state_attr::KIND, |message| {
-                let on = TABLE.on_of(kind, now);
+                let on = table::on_of(kind, now);
                 message.put_u32(kind_state::KIND, kind as u32)?;
                 message.put_u64(kind_state::TOTAL, TABLE.total_of(kind))?;
                 message.put_u32(kind_state::ON, on.count)?;

@@ -29,11 +29,20 @@ use crate::{
         }, //
     },
     sys::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         clock::{
             log_clock,
             monotonic, //
         },
-        incident_table::TABLE,
+        cpu,
+        incident_table::{
+            CpuIncident,
+            On,
+            TABLE, //
+        },
         trace, //
     }, //
 };
@@ -41,6 +50,98 @@ use core::fmt;
 
 /// Nanoseconds in a microsecond.
 const NSEC_PER_USEC: u64 = 1000;
+
+/// Incidents of tasks that are on, whether or not the table has them, as the hung-task thread knows them:
+/// they may be more than there are places, and no more than some of a check are recorded.
+struct KnownOn {
+    /// How many there are.
+    count: Atomic<u32>,
+    /// When the oldest began, on the clock that stamps the log. As of the last check.
+    oldest: Atomic<u64>,
+}
+
+impl KnownOn {
+    const fn new() -> Self {
+        Self {
+            count: Atomic::new(0),
+            oldest: Atomic::new(0),
+        }
+    }
+
+    /// So many are on, and this is the age of the oldest, in nanoseconds.
+    fn set(&self, count: u64, age: u64) {
+        self.oldest.store(log_clock().saturating_sub(age), Relaxed);
+        self.count
+            .store(u32::try_from(count).unwrap_or(u32::MAX), Relaxed);
+    }
+
+    /// One has ended.
+    fn ended(&self) {
+        self.count
+            .store(self.count.load(Relaxed).saturating_sub(1), Relaxed);
+    }
+
+    /// What is on, of which the table has `listed`. If it has all of them it is right to the moment.
+    fn on(&self, listed: On, now: u64) -> On {
+        let count = self.count.load(Relaxed);
+        if count <= listed.count {
+            return listed;
+        }
+        let age = now.saturating_sub(self.oldest.load(Relaxed));
+        On {
+            count,
+            oldest: listed.oldest.max(Some(age)),
+        }
+    }
+}
+
+/// The hung tasks that are reported by themselves. Written by the hung-task thread.
+static HUNG_TASKS: KnownOn = KnownOn::new();
+
+/// The root causes. Written by the hung-task thread.
+static ROOT_CAUSES: KnownOn = KnownOn::new();
+
+/// The incidents of a kind that are on.
+///
+/// # Context
+///
+/// Process context.
+pub(super) fn on_of(kind: ListedKind, now: u64) -> On {
+    match kind {
+        ListedKind::HungTask => HUNG_TASKS.on(TABLE.on_of(kind, now), now),
+        ListedKind::RootCause => ROOT_CAUSES.on(TABLE.on_of(kind, now), now),
+        _ => cpus_on(kind, now),
+    }
+}
+
+/// The CPUs that have an incident of a kind.
+fn cpus_on(kind: ListedKind, now: u64) -> On {
+    let mut on = On::default();
+    let incidents = (0..cpu::nr_cpu_ids()).filter_map(|cpu| CpuIncident::new(kind, cpu));
+    for since in incidents.filter_map(CpuIncident::since) {
+        on.count = on.count.saturating_add(1);
+        on.oldest = on.oldest.max(Some(now.saturating_sub(since)));
+    }
+    on
+}
+
+/// So many hung tasks that are reported by themselves are hung now; `age`: of the oldest, in nanoseconds.
+///
+/// # Context
+///
+/// The hung-task thread.
+pub(crate) fn set_hung_tasks(count: u64, age: u64) {
+    HUNG_TASKS.set(count, age);
+}
+
+/// So many root causes are remembered; `age`: of the oldest, in nanoseconds.
+///
+/// # Context
+///
+/// The hung-task thread.
+pub(crate) fn set_root_causes(count: u64, age: u64) {
+    ROOT_CAUSES.set(count, age);
+}
 
 /// Begins the ids of this load. To be called once, at load.
 ///
@@ -64,6 +165,9 @@ fn tell(kind: EventKind, id: u64, listed: &Listed) {
 #[inline(never)]
 pub(super) fn add(incident: &Incident, details: &Details) -> u64 {
     let (id, listed) = TABLE.add(incident, details);
+    if let Some(on) = CpuIncident::new(listed.kind, listed.cpu) {
+        on.begin(listed.began());
+    }
     tell(EventKind::Start, id, &listed);
     id
 }
@@ -109,7 +213,19 @@ pub(super) fn set_culprit(id: u64, culprit: &Culprit) {
 ///
 /// Any.
 pub(super) fn all_unwatched() {
+    for cpu in 0..cpu::nr_cpu_ids() {
+        for kind in ListedKind::ALL {
+            cpu_ended(kind, cpu);
+        }
+    }
     TABLE.end(|_, _| true, How::Unwatched, log_clock(), None, tell);
+}
+
+/// An incident of a CPU is over, if there was one.
+fn cpu_ended(kind: ListedKind, cpu: u32) {
+    if let Some(incident) = CpuIncident::new(kind, cpu) {
+        incident.end();
+    }
 }
 
 /// The soft lockup of a CPU has ended.
@@ -120,6 +236,7 @@ pub(super) fn all_unwatched() {
 #[cold]
 #[inline(never)]
 pub(crate) fn softlockup_ended(cpu: u32) {
+    cpu_ended(ListedKind::SoftLockup, cpu);
     let is_it = |word, _| word == kind_word(ListedKind::SoftLockup, cpu);
     TABLE.end(is_it, How::Recovered, log_clock(), None, tell);
 }
@@ -132,6 +249,8 @@ pub(crate) fn softlockup_ended(cpu: u32) {
 #[cold]
 #[inline(never)]
 pub(crate) fn hardlockup_ended(cpu: u32) {
+    cpu_ended(ListedKind::HardLockup, cpu);
+    cpu_ended(ListedKind::UnresponsiveCpu, cpu);
     let is_it = |word, _| {
         word == kind_word(ListedKind::HardLockup, cpu)
             || word == kind_word(ListedKind::UnresponsiveCpu, cpu)
@@ -146,6 +265,7 @@ pub(crate) fn hardlockup_ended(cpu: u32) {
 /// The hung-task thread.
 #[inline(never)]
 pub(crate) fn hung_task_ended(key: usize, how: How, age: u64) {
+    HUNG_TASKS.ended();
     let is_it = |word, of| is_kind(word, ListedKind::HungTask) && of == key as u64;
     TABLE.end(is_it, how, log_clock(), Some(age), tell);
 }
@@ -157,6 +277,7 @@ pub(crate) fn hung_task_ended(key: usize, how: How, age: u64) {
 /// The hung-task thread.
 #[inline(never)]
 pub(crate) fn root_cause_ended(key: u64, how: How, age: Option<u64>) {
+    ROOT_CAUSES.ended();
     let is_it = |word, of| is_kind(word, ListedKind::RootCause) && of == key;
     TABLE.end(is_it, how, log_clock(), age, tell);
 }
@@ -189,6 +310,7 @@ pub(crate) fn root_causes() -> impl Iterator<Item = u64> {
 /// The hung-task thread.
 #[inline(never)]
 pub(crate) fn root_causes_unwatched() {
+    ROOT_CAUSES.set(0, 0);
     let is_it = |word, _| is_kind(word, ListedKind::RootCause);
     TABLE.end(is_it, How::Unwatched, log_clock(), None, tell);
 }
@@ -200,6 +322,8 @@ pub(crate) fn root_causes_unwatched() {
 /// The hung-task thread.
 #[inline(never)]
 pub(crate) fn hung_tasks_unwatched() {
+    HUNG_TASKS.set(0, 0);
+    ROOT_CAUSES.set(0, 0);
     let is_it =
         |word, _| is_kind(word, ListedKind::RootCause) || is_kind(word, ListedKind::HungTask);
     TABLE.end(is_it, How::Unwatched, log_clock(), None, tell);

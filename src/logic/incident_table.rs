@@ -111,24 +111,55 @@ impl PlaceState {
         }
     }
 
-    /// What comes first is given up first: a free place, the oldest incident that has ended, the oldest
-    /// one.
-    const fn rank(self) -> Option<(u8, u64)> {
+    /// How soon a place with this state is given up to a new incident, the lowest first; `None`: it is
+    /// not. `kind`, `new`: the [`kind_word`] of the incident in the place, and of the new one.
+    const fn rank(self, kind: u64, new: u64) -> Option<(u8, u64)> {
         match self {
             Self::Free => Some((0, 0)),
             Self::Ended(id) => Some((1, id)),
-            Self::On(id) => Some((2, id)),
+            Self::On(id) => match (severity(kind), severity(new)) {
+                (0, _) => Some((2, id)),
+                // A CPU has one incident of a kind at a time: nobody could note the end of this one.
+                _ if kind == new => Some((1, id)),
+                (lasting, wanted) if lasting < wanted => Some((3, id)),
+                _ => None,
+            },
             Self::Claimed => None,
         }
     }
 }
 
-/// Chooses the place for a new incident: a free one, or that of the oldest incident that has ended, or
-/// else that of the oldest incident. `None`: all are being written.
-pub fn choose<P>(places: impl Iterator<Item = (P, PlaceState)>) -> Option<(P, PlaceState)> {
+/// How much an incident that is on matters compared with others, by its [`kind_word`]: that of tasks the
+/// least, then a soft lockup, then a CPU that takes no interrupts.
+const fn severity(kind: u64) -> u8 {
+    if is_kind(kind, ListedKind::HardLockup) || is_kind(kind, ListedKind::UnresponsiveCpu) {
+        2
+    } else if is_kind(kind, ListedKind::SoftLockup) {
+        1
+    } else {
+        0
+    }
+}
+
+/// Chooses the place for a new incident. `new`: its [`kind_word`]; `places`: each with its state and the
+/// [`kind_word`] of the incident that it holds.
+///
+/// What is given up, the first that there is:
+///
+/// 1. a free place;
+/// 2. the oldest incident that has ended;
+/// 3. the oldest one of a task that is on: a hung task or a root cause;
+/// 4. for a hard lockup, or a CPU that does not run: the oldest soft lockup that is on.
+///
+/// `None`: all places hold incidents of CPUs that are on and matter as much as the new one, or are being
+/// written. So a lockup that lasts stays listed, however many tasks hang behind it.
+pub fn choose<P>(
+    new: u64,
+    places: impl Iterator<Item = (P, PlaceState, u64)>,
+) -> Option<(P, PlaceState)> {
     let mut chosen: Option<(P, PlaceState, (u8, u64))> = None;
-    for (place, state) in places {
-        let Some(rank) = state.rank() else {
+    for (place, state, kind) in places {
+        let Some(rank) = state.rank(kind, new) else {
             continue;
         };
         if chosen.as_ref().is_none_or(|(_, _, least)| rank < *least) {

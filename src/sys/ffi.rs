@@ -115,6 +115,24 @@ unsafe extern "C" {
         work: *mut vigil_stop_work,
     );
 }
+pub const vigil_cpu_incident_VIGIL_CPU_SOFT_LOCKUP: vigil_cpu_incident = 0;
+pub const vigil_cpu_incident_VIGIL_CPU_HARD_LOCKUP: vigil_cpu_incident = 1;
+pub const vigil_cpu_incident_VIGIL_CPU_UNRESPONSIVE: vigil_cpu_incident = 2;
+pub const vigil_cpu_incident_VIGIL_NR_CPU_INCIDENTS: vigil_cpu_incident = 3;
+pub type vigil_cpu_incident = kernel::ffi::c_uint;
+unsafe extern "C" {
+    pub fn vigil_cpu_incident_set(
+        cpu: kernel::ffi::c_uint,
+        kind: vigil_cpu_incident,
+        since: kernel::ffi::c_ulonglong,
+    );
+}
+unsafe extern "C" {
+    pub fn vigil_cpu_incident_since(
+        cpu: kernel::ffi::c_uint,
+        kind: vigil_cpu_incident,
+    ) -> kernel::ffi::c_ulonglong;
+}
 unsafe extern "C" {
     pub fn vigil_irq_work_queue();
 }

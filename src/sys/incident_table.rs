@@ -14,10 +14,17 @@
 //!
 //! With the places goes the ring of [events](EventRing): what happens to an incident gets its number while
 //! its place is claimed, so that nothing that happens to it later has a smaller one.
+//!
+//! Whether a CPU is stuck now is noted besides ([`CpuIncident`]), for each CPU: there may be more of these than
+//! places.
+//!
+//! C header: `src/c/vigil.h`
 
 use super::{
     context::IrqsOff,
+    cpu,
     event_ring::EventRing,
+    ffi,
     irq_work,
     netlink, //
 };
@@ -34,6 +41,7 @@ use crate::logic::{
         announce_behind,
         announced_behind,
         choose,
+        kind_word,
         Details,
         End,
         How,
@@ -104,6 +112,60 @@ pub(crate) struct On {
     pub(crate) count: u32,
     /// Age of the oldest, in nanoseconds.
     pub(crate) oldest: Option<u64>,
+}
+
+/// An incident of a CPU that may be on, whether or not the table has it.
+#[derive(Clone, Copy)]
+pub(crate) struct CpuIncident {
+    cpu: u32,
+    kind: ffi::vigil_cpu_incident,
+}
+
+impl CpuIncident {
+    /// That of a kind and a possible CPU; `None`: incidents of this kind are not those of CPUs.
+    pub(crate) fn new(kind: ListedKind, cpu: u32) -> Option<Self> {
+        let kind = match kind {
+            ListedKind::HungTask | ListedKind::RootCause => return None,
+            ListedKind::SoftLockup => ffi::vigil_cpu_incident_VIGIL_CPU_SOFT_LOCKUP,
+            ListedKind::HardLockup => ffi::vigil_cpu_incident_VIGIL_CPU_HARD_LOCKUP,
+            ListedKind::UnresponsiveCpu => ffi::vigil_cpu_incident_VIGIL_CPU_UNRESPONSIVE,
+        };
+        cpu::possible(cpu).then_some(Self { cpu, kind })
+    }
+
+    /// It is on, and has been since `began` on the clock that stamps the log.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn begin(self, began: u64) {
+        self.set(began.max(1));
+    }
+
+    /// It is over.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn end(self) {
+        self.set(0);
+    }
+
+    fn set(self, since: u64) {
+        // SAFETY: The CPU is possible, and the kind is one of the enum.
+        unsafe { ffi::vigil_cpu_incident_set(self.cpu, self.kind, since) };
+    }
+
+    /// Since when it has been on; `None`: it is not.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn since(self) -> Option<u64> {
+        // SAFETY: As for `set`.
+        let since = unsafe { ffi::vigil_cpu_incident_since(self.cpu, self.kind) };
+        (since != 0).then_some(since)
+    }
 }
 
 /// What [`IncidentTable::read`] finds.
@@ -334,7 +396,7 @@ impl IncidentTable {
         }
     }
 
-    /// Adds an incident, and returns its id. It is not listed if all places are being written.
+    /// Adds an incident, and returns its id. It is not listed if no place is given up for it ([`choose`]).
     ///
     /// # Context
     ///
@@ -349,8 +411,12 @@ impl IncidentTable {
         }
         // Another one may take the place that was chosen.
         for _ in 0..PLACES {
-            let places = self.places.iter();
-            let Some((place, state)) = choose(places.map(|place| (place, place.state()))) else {
+            // The kind belongs to the state if the place can be claimed in that.
+            let places = self
+                .places
+                .iter()
+                .map(|place| (place, place.state(), place.word(KIND_WORD)));
+            let Some((place, state)) = choose(kind_word(listed.kind, listed.cpu), places) else {
                 break;
             };
             if let Some(claim) = place.claim(state) {
@@ -723,6 +789,40 @@ mod tests {
         assert!(found(table, id).is_some());
         assert!(found(table, last).is_some());
         table.end(is_of(CPU), How::Recovered, 20, None, nobody);
+    }
+
+    /// A lockup that is on outlasts hung tasks that are on, however many there are.
+    #[test]
+    fn lockups_stay() {
+        let table = &TEST;
+        let id = add(table, CPU);
+        let hung = Incident {
+            kind: IncidentKind::HungTask,
+            ..one(CPU)
+        };
+        let mut last = id;
+        for _ in 0..PLACES.wrapping_mul(2) {
+            last = table.add(&hung, &Details::default()).0;
+        }
+        assert!(found(table, id).is_some_and(|listed| listed.end.is_none()));
+        assert!(found(table, last).is_some());
+        table.end(|_, _| true, How::Recovered, 20, None, nobody);
+    }
+
+    /// The last CPU that is possible, which no detector has found stuck in a test.
+    #[test]
+    fn a_cpu_is_stuck_until_it_is_not() -> Result {
+        let last = cpu::nr_cpu_ids().wrapping_sub(1);
+        let soft = CpuIncident::new(ListedKind::SoftLockup, last).ok_or(EINVAL)?;
+        let hard = CpuIncident::new(ListedKind::HardLockup, last).ok_or(EINVAL)?;
+        assert!(CpuIncident::new(ListedKind::HungTask, last).is_none());
+        assert!(CpuIncident::new(ListedKind::SoftLockup, cpu::nr_cpu_ids()).is_none());
+        let before = soft.since();
+        soft.begin(7);
+        assert_eq!((soft.since(), hard.since()), (Some(7), None));
+        soft.end();
+        assert_eq!((before, soft.since()), (None, None));
+        Ok(())
     }
 
     #[test]

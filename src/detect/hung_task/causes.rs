@@ -242,6 +242,8 @@ impl RootCauses {
         for key in incident::table::root_causes().filter(|&key| !self.reported.is_known(key)) {
             incident::table::root_cause_ended(key, How::Unwatched, None);
         }
+        let (known, began) = self.reported.remembered();
+        incident::table::set_root_causes(known, check.now.saturating_sub(began));
     }
 
     /// Makes room for the causes of this check, if there is memory free.

@@ -382,6 +382,8 @@ impl TrackedTasks {
         let (mut hung, mut ignored): (u64, u64) = (0, 0);
         // How many of the hung tasks may make a panic.
         let mut panic_count: u64 = 0;
+        // How many of them are reported by themselves, and the age of the oldest of these.
+        let (mut alone, mut oldest): (u64, u64) = (0, 0);
         self.due = u64::MAX;
 
         if settings.check_count == 0 {
@@ -473,6 +475,8 @@ impl TrackedTasks {
                 }
                 // Without memory it is reported by itself.
             }
+            alone = alone.saturating_add(1);
+            oldest = oldest.max(age);
             let panic_count = if may_panic { panic_count } else { 0 };
             // The task that makes the panic is reported, even if its report is not due.
             if !report_due && !report.would_panic(panic_count) {
@@ -499,6 +503,9 @@ impl TrackedTasks {
         }
         ctx.stats.hung.set(hung);
         ctx.stats.ignored.set(ignored);
+        if is_complete {
+            incident::table::set_hung_tasks(alone, oldest);
+        }
         if let Some(causes) = &mut self.causes {
             if is_complete {
                 let now = self.clock.now().unpaused;
@@ -529,6 +536,7 @@ impl TrackedTasks {
             if is_complete && hung == 0 {
                 // With what it remembers: all of it has ended.
                 self.causes = None;
+                incident::table::set_root_causes(0, 0);
             }
         }
         (asleep, hung)

@@ -255,6 +255,13 @@ where
         key != 0 && self.place_of(key).is_ok()
     }
 
+    /// How many causes are remembered, and when the oldest of them began; [`u64::MAX`] without any.
+    pub fn remembered(&self) -> (u64, u64) {
+        let known = self.places.iter().filter(|cause| cause.key != 0);
+        let oldest = known.fold(u64::MAX, |oldest, cause| oldest.min(cause.began));
+        (self.known as u64, oldest)
+    }
+
     /// A cause that this check has seen was printed at the time `now`.
     pub fn printed(&mut self, cause: &RootCause, now: u64) {
         let Some(known) = self.find(cause) else {

@@ -9,7 +9,8 @@ use vigil_logic::{
     blocker::LockKind,
     incident::{Incident, IncidentKind, Stack, Wait},
     incident_table::{
-        choose, CauseRoot, Details, End, Heading, How, Listed, ListedKind, PlaceState, Row, Summary,
+        choose, kind_word, CauseRoot, Details, End, Heading, How, Listed, ListedKind, PlaceState,
+        Row, Summary, PLACES,
     },
     task::{Comm, TaskId},
 };
@@ -178,14 +179,71 @@ fn any_task() -> impl Strategy<Value = TaskId> {
     (name, 0..i32::MAX).prop_map(|(name, pid)| named(&name, pid))
 }
 
+fn any_kind() -> impl Strategy<Value = ListedKind> {
+    prop::sample::select(ListedKind::ALL.to_vec())
+}
+
+fn is_of_task(kind: ListedKind) -> bool {
+    matches!(kind, ListedKind::HungTask | ListedKind::RootCause)
+}
+
+/// An incident of the model: its id, its kind and CPU, and whether it has ended.
+type Entry = (u64, (ListedKind, u32), bool);
+
+/// Which of the incidents that are listed is given up for a new one, as `choose` promises.
+fn given_up(listed: &[Entry], new: (ListedKind, u32)) -> Option<u64> {
+    let oldest =
+        |which: &dyn Fn(&Entry) -> bool| listed.iter().filter(|it| which(it)).map(|it| it.0).min();
+    // Of a CPU that has the new one, the old one cannot be on.
+    let same = |it: &Entry| !is_of_task(new.0) && it.1 == new;
+    let soft = new.0 == ListedKind::HardLockup || new.0 == ListedKind::UnresponsiveCpu;
+    oldest(&|it| it.2 || same(it))
+        .or_else(|| oldest(&|it| is_of_task(it.1 .0)))
+        .or_else(|| oldest(&|it| soft && it.1 .0 == ListedKind::SoftLockup))
+}
+
+/// However many tasks are hung, a lockup that is on stays listed; and a hard lockup finds a place however
+/// many CPUs have a soft one.
+#[test]
+fn lockups_stay() {
+    let mut table = vec![(PlaceState::Free, 0); PLACES];
+    let mut add = |id: u64, kind, cpu| {
+        let new = kind_word(kind, cpu);
+        let places = table.iter().copied().enumerate();
+        let chosen = choose(
+            new,
+            places.map(|(place, (state, kind))| (place, state, kind)),
+        );
+        if let Some((place, _)) = chosen {
+            table[place] = (PlaceState::On(id), new);
+        }
+        let ids = table.iter().filter_map(|(state, _)| state.id());
+        ids.collect::<Vec<u64>>()
+    };
+    add(1, ListedKind::HardLockup, 3);
+    add(2, ListedKind::SoftLockup, 4);
+    add(3, ListedKind::UnresponsiveCpu, 5);
+    let tasks = 3 * PLACES as u64;
+    let mut listed = Vec::new();
+    for id in 0..tasks {
+        listed = add(100 + id, ListedKind::HungTask, 0);
+    }
+    assert!([1, 2, 3].iter().all(|id| listed.contains(id)), "{listed:?}");
+    assert!(listed.contains(&(99 + tasks)), "{listed:?}");
+    // More CPUs than places: those that were stuck first stay.
+    for cpu in 10..10 + 2 * PLACES as u32 {
+        listed = add(1000 + u64::from(cpu), ListedKind::SoftLockup, cpu);
+    }
+    assert!([1, 2, 3, 1010].iter().all(|id| listed.contains(id)));
+    assert!(!listed.contains(&(99 + tasks)));
+    listed = add(2000, ListedKind::HungTask, 0);
+    assert!(!listed.contains(&2000));
+    listed = add(2001, ListedKind::HardLockup, 0);
+    assert!(listed.contains(&2001) && !listed.contains(&2));
+}
+
 fn any_listed() -> impl Strategy<Value = Listed> {
-    let kind = prop::sample::select(vec![
-        ListedKind::HungTask,
-        ListedKind::RootCause,
-        ListedKind::SoftLockup,
-        ListedKind::HardLockup,
-        ListedKind::UnresponsiveCpu,
-    ]);
+    let kind = any_kind();
     let lock = prop::sample::select(vec![
         LockKind::Mutex,
         LockKind::Semaphore,
@@ -245,8 +303,8 @@ fn any_listed() -> impl Strategy<Value = Listed> {
 /// What happens to the table.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// An incident is found.
-    Found,
+    /// An incident of this kind and CPU is found.
+    Found(ListedKind, u32),
     /// The n-th of those that are on ends.
     Ends(usize),
     /// Somebody who claimed the n-th place is interrupted, and goes on later.
@@ -257,7 +315,7 @@ enum Step {
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => Just(Step::Found),
+        6 => (any_kind(), 0u32..4).prop_map(|(kind, cpu)| Step::Found(kind, cpu)),
         3 => (0usize..100).prop_map(Step::Ends),
         1 => (0usize..100).prop_map(Step::Claimed),
         1 => Just(Step::GoOn),
@@ -294,72 +352,76 @@ proptest! {
         }
     }
 
-    /// The table holds the newest incidents, but one that is on for as long as one has ended.
+    /// The table gives up the places that it promises to, and no other ones.
     #[test]
     fn who_gives_up_the_place(steps in prop::collection::vec(any_step(), 0..200), places in 1usize..8) {
-        let mut table = vec![PlaceState::Free; places];
+        let mut table = vec![(PlaceState::Free, 0); places];
         let mut claimed: Vec<(usize, PlaceState)> = Vec::new();
-        // The model: ids that are listed, oldest first, and whether they have ended.
-        let mut model: Vec<(u64, bool)> = Vec::new();
+        // The model: what is listed, oldest first.
+        let mut model: Vec<Entry> = Vec::new();
         let mut next = 1;
         for step in steps {
             match step {
-                Step::Found => {
+                Step::Found(kind, cpu) => {
                     let id = next;
                     next += 1;
-                    let chosen = choose(table.iter().copied().enumerate());
-                    let free = table.contains(&PlaceState::Free);
+                    let new = kind_word(kind, cpu);
+                    let chosen = choose(
+                        new,
+                        table.iter().enumerate().map(|(place, &(state, kind))| (place, state, kind)),
+                    );
+                    let free = table.iter().any(|(state, _)| *state == PlaceState::Free);
                     // Those that are being written stay.
-                    let can_go = |&(id, _): &(u64, bool)| {
-                        !claimed.iter().any(|(_, state)| state.id() == Some(id))
-                    };
-                    let ended = model.iter().position(|entry| entry.1 && can_go(entry));
-                    let oldest = model.iter().position(can_go);
-                    match (free, ended.or(oldest)) {
+                    let can_go: Vec<_> = model
+                        .iter()
+                        .copied()
+                        .filter(|it| !claimed.iter().any(|(_, state)| state.id() == Some(it.0)))
+                        .collect();
+                    match (free, given_up(&can_go, (kind, cpu))) {
                         (true, _) => (),
-                        (false, Some(gone)) => {
-                            model.remove(gone);
-                        }
+                        (false, Some(gone)) => model.retain(|it| it.0 != gone),
                         (false, None) => {
                             prop_assert_eq!(chosen, None);
                             continue;
                         }
                     }
-                    model.push((id, false));
+                    model.push((id, (kind, cpu), false));
                     let (place, state) = chosen.expect("there is a place");
-                    prop_assert_eq!(table[place], state);
-                    table[place] = PlaceState::On(id);
+                    prop_assert_eq!(table[place].0, state);
+                    table[place] = (PlaceState::On(id), new);
                 }
                 Step::Ends(n) => {
                     let on: Vec<usize> = (0..places)
-                        .filter(|&place| matches!(table[place], PlaceState::On(_)))
+                        .filter(|&place| matches!(table[place].0, PlaceState::On(_)))
                         .collect();
                     if let Some(&place) = on.get(n % on.len().max(1)) {
-                        let id = table[place].id().unwrap();
-                        table[place] = PlaceState::Ended(id);
-                        model.iter_mut().find(|entry| entry.0 == id).unwrap().1 = true;
+                        let id = table[place].0.id().unwrap();
+                        table[place].0 = PlaceState::Ended(id);
+                        model.iter_mut().find(|entry| entry.0 == id).unwrap().2 = true;
                     }
                 }
                 Step::Claimed(n) => {
                     let place = n % places;
-                    if table[place].id().is_some() {
-                        claimed.push((place, table[place]));
-                        table[place] = PlaceState::Claimed;
+                    if table[place].0.id().is_some() {
+                        claimed.push((place, table[place].0));
+                        table[place].0 = PlaceState::Claimed;
                     }
                 }
                 Step::GoOn => {
                     for (place, state) in claimed.drain(..) {
-                        table[place] = state;
+                        table[place].0 = state;
                     }
                 }
             }
             let mut listed: Vec<(u64, bool)> = table
                 .iter()
+                .map(|(state, _)| state)
                 .chain(claimed.iter().map(|(_, state)| state))
                 .filter_map(|state| Some((state.id()?, matches!(state, PlaceState::Ended(_)))))
                 .collect();
             listed.sort_unstable();
-            prop_assert_eq!(&listed, &model);
+            let expected: Vec<(u64, bool)> = model.iter().map(|it| (it.0, it.2)).collect();
+            prop_assert_eq!(&listed, &expected);
         }
     }
 }
