@@ -4,20 +4,35 @@
 //! A task waits for one other task at most, so that the graph is a forest whose trees grow towards
 //! what all of them wait behind: a task, a lock without an owner, a place in the code; or a ring of
 //! tasks, which is a deadlock.
+//!
+//! A file may come from anywhere, so that more than the module writes is refused before anything is made
+//! of it ([`statements`]), and nothing but printable characters is shown of it.
 
-use anyhow::{anyhow, Result};
+use anyhow::{anyhow, bail, Context, Result};
 use layout::{
     backends::svg::SVGWriter,
     gv::{
-        parser::ast::{AttributeList, Stmt},
-        DotParser, GraphBuilder,
+        parser::ast::{AttributeList, EdgeStmt, Graph as Dot, NodeId, NodeStmt, Stmt},
+        DotParser, GraphBuilder, Lexer, Token,
     },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
+    io::Read,
 };
-use vigil_logic::fmt::Bytes;
+use vigil_logic::{
+    dot::{MAX_TASKS, MAX_TEXT},
+    fmt::Bytes,
+};
+
+/// How many nodes a graph has at most: the tasks, what they wait for in the end, and those that are not
+/// shown.
+const MAX_NODES: usize = 2 * MAX_TASKS + 1;
+
+/// Attributes that a drawing shows, of nodes and of edges.
+const NODE_ATTRIBUTES: &[&str] = &["label", "shape", "color", "style", "fillcolor"];
+const EDGE_ATTRIBUTES: &[&str] = &["label", "color", "style"];
 
 /// What a task waits for.
 #[derive(Clone, Debug)]
@@ -35,6 +50,8 @@ struct Wait {
 struct Node {
     label: String,
     waits_for: Option<Wait>,
+    /// How many nodes stand before it in the file.
+    place: usize,
 }
 
 /// The graph, by the names of its nodes.
@@ -45,6 +62,9 @@ struct Graph {
     order: Vec<String>,
 }
 
+/// The nodes that wait for each node, in the order of the file.
+type Waiters<'a> = BTreeMap<&'a str, Vec<&'a str>>;
+
 /// An attribute's value.
 fn attribute<'a>(attributes: &'a AttributeList, name: &str) -> Option<&'a str> {
     let (_, value) = attributes.iter().find(|(other, _)| other == name)?;
@@ -54,18 +74,83 @@ fn attribute<'a>(attributes: &'a AttributeList, name: &str) -> Option<&'a str> {
 /// A string of the file as it is meant: `&amp;` is `&`. What is not printable ASCII stands as `\xNN`,
 /// because a file may come from anywhere.
 fn plain(text: &str) -> String {
+    escaped(&text.replace("&amp;", "&"), "")
+}
+
+/// A text in which what is not printable ASCII stands as `\xNN`, with `before` in front; newlines stay.
+fn escaped(text: &str, before: &str) -> String {
     let mut plain = String::with_capacity(text.len());
-    for c in text.replace("&amp;", "&").chars() {
+    for c in text.chars() {
         match c {
             ' '..='~' | '\n' => plain.push(c),
             _ => {
                 let mut bytes = [0; 4];
-                let bytes = c.encode_utf8(&mut bytes).as_bytes();
-                let _ = write!(plain, "{}", Bytes(bytes));
+                for &byte in c.encode_utf8(&mut bytes).as_bytes() {
+                    let _ = write!(plain, "{before}{}", Bytes(&[byte]));
+                }
             }
         }
     }
     plain
+}
+
+/// Reads the text of a graph.
+///
+/// # Errors
+///
+/// If it cannot be read, is no text, or is longer than the module's graphs are.
+pub(crate) fn read(from: impl Read) -> Result<String> {
+    let mut bytes = Vec::new();
+    from.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_TEXT {
+        bail!("the graph is longer than {MAX_TEXT} bytes");
+    }
+    String::from_utf8(bytes).context("the graph is no text")
+}
+
+/// The graph as the file has it, if the module may have written such a one.
+fn statements(dot: &str) -> Result<Dot> {
+    if dot.len() > MAX_TEXT {
+        bail!("the graph is longer than {MAX_TEXT} bytes");
+    }
+    // The parser calls itself for each graph in a graph.
+    let mut lexer = Lexer::from_string(dot);
+    let mut depth = 0_usize;
+    loop {
+        match lexer.next_token() {
+            Token::OpenBrace => depth += 1,
+            Token::CloseBrace => depth = depth.saturating_sub(1),
+            Token::EOF | Token::Error(_) => break,
+            _ => {}
+        }
+        if depth > 1 {
+            bail!("the graph has another one in it");
+        }
+    }
+    let parsed = DotParser::new(dot)
+        .process()
+        .map_err(|error| anyhow!("the graph makes no sense: {error}"))?;
+    let mut nodes = BTreeSet::new();
+    let mut waiting = BTreeSet::new();
+    for statement in &parsed.list.list {
+        match statement {
+            Stmt::Node(node) => {
+                nodes.insert(&node.id.name);
+            }
+            Stmt::Edge(edge) => {
+                nodes.insert(&edge.from.name);
+                nodes.extend(edge.to.iter().map(|(to, _)| &to.name));
+                if edge.to.len() != 1 || !waiting.insert(&edge.from.name) {
+                    bail!("a task of the graph waits for more than one");
+                }
+            }
+            Stmt::Attribute(_) | Stmt::SubGraph(_) => {}
+        }
+        if nodes.len() > MAX_NODES {
+            bail!("the graph has more than {MAX_NODES} nodes");
+        }
+    }
+    Ok(parsed)
 }
 
 /// The label among attributes, on one line: what stands below the name in brackets behind it. The
@@ -80,11 +165,8 @@ fn label(attributes: &AttributeList) -> Option<String> {
 
 impl Graph {
     fn parse(dot: &str) -> Result<Self> {
-        let parsed = DotParser::new(dot)
-            .process()
-            .map_err(|error| anyhow!("vigil/waitgraph.dot makes no sense: {error}"))?;
         let mut graph = Self::default();
-        for statement in parsed.list.list {
+        for statement in statements(dot)?.list.list {
             match statement {
                 Stmt::Node(node) => {
                     let label = label(&node.list);
@@ -107,10 +189,16 @@ impl Graph {
     }
 
     fn node(&mut self, name: &str) -> &mut Node {
-        if !self.nodes.contains_key(name) {
+        let place = self.order.len();
+        self.nodes.entry(name.to_owned()).or_insert_with(|| {
             self.order.push(name.to_owned());
-        }
-        self.nodes.entry(name.to_owned()).or_default()
+            Node {
+                // If the file says no more about it.
+                label: plain(name),
+                waits_for: None,
+                place,
+            }
+        })
     }
 
     fn label(&self, name: &str) -> &str {
@@ -139,20 +227,31 @@ impl Graph {
             ring.push(next);
             next = self.next(next)?;
         }
-        let place = |name: &str| self.order.iter().position(|other| other == name);
+        let place = |name: &str| self.nodes.get(name).map(|node| node.place);
         let first = (0..ring.len()).min_by_key(|&index| place(ring[index]))?;
         ring.rotate_left(first);
         Some(ring)
     }
 
-    /// Writes those that wait for a node, each behind what it waits for; nodes of a ring are left out.
-    fn write_waiters(&self, out: &mut String, root: &str, ring: &BTreeSet<&str>) {
-        let mut waiters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    /// Those that wait for each node.
+    fn waiters(&self) -> Waiters<'_> {
+        let mut waiters = Waiters::new();
         for name in &self.order {
             if let Some(next) = self.next(name) {
                 waiters.entry(next).or_default().push(name);
             }
         }
+        waiters
+    }
+
+    /// Writes those that wait for a node, each behind what it waits for; nodes of a ring are left out.
+    fn write_waiters(
+        &self,
+        out: &mut String,
+        waiters: &Waiters<'_>,
+        root: &str,
+        ring: &BTreeSet<&str>,
+    ) {
         // Not by recursion: a chain may be as long as there are tasks.
         let of = |name| waiters.get(name).into_iter().flatten().rev().copied();
         let mut stack: Vec<(&str, usize)> = of(root).map(|name| (name, 1)).collect();
@@ -173,14 +272,19 @@ impl Graph {
 
     fn to_text(&self) -> String {
         let mut out = String::new();
-        let mut rings = BTreeSet::new();
+        let waiters = self.waiters();
+        let mut of_rings = BTreeSet::new();
         for name in &self.order {
+            if of_rings.contains(name.as_str()) {
+                continue;
+            }
             let Some(ring) = self.ring(name) else {
                 continue;
             };
-            if !rings.insert(ring[0]) {
+            if of_rings.contains(ring[0]) {
                 continue;
             }
+            of_rings.extend(ring.iter().copied());
             let _ = writeln!(out, "deadlock of {}:", ring.len());
             let members: BTreeSet<&str> = ring.iter().copied().collect();
             for (index, member) in ring.iter().enumerate() {
@@ -192,13 +296,13 @@ impl Graph {
                 };
                 let (task, next) = (self.label(member), self.label(next));
                 let _ = writeln!(out, "  {task} waits for {lock}{next}");
-                self.write_waiters(&mut out, member, &members);
+                self.write_waiters(&mut out, &waiters, member, &members);
             }
         }
         for name in &self.order {
             if self.next(name).is_none() {
                 let _ = writeln!(out, "{}", self.label(name));
-                self.write_waiters(&mut out, name, &BTreeSet::new());
+                self.write_waiters(&mut out, &waiters, name, &BTreeSet::new());
             }
         }
         if out.is_empty() {
@@ -217,24 +321,57 @@ pub(crate) fn text(dot: &str) -> Result<String> {
     Ok(Graph::parse(dot)?.to_text())
 }
 
+/// The graph for Graphviz: as it is, but for what a terminal would take for a command.
+pub(crate) fn printable(dot: &str) -> String {
+    // A backslash stands as two there.
+    escaped(&dot.replace('\t', "    "), "\\")
+}
+
+/// Leaves of a node its name, as text: it stands for a label.
+fn name_only(node: &mut NodeId) {
+    node.name = plain(&node.name);
+    node.port = None;
+}
+
+/// Keeps the attributes that a drawing shows, as text.
+fn keep(attributes: &mut AttributeList, names: &[&str]) {
+    let list = &mut attributes.list;
+    list.retain(|(name, value)| {
+        let is_shape = name != "shape" || matches!(value.as_str(), "box" | "ellipse" | "plaintext");
+        names.contains(&name.as_str()) && is_shape
+    });
+    for (_, value) in list {
+        *value = plain(value);
+    }
+}
+
 /// The graph as SVG.
 ///
 /// # Errors
 ///
 /// If it cannot be understood.
 pub(crate) fn svg(dot: &str) -> Result<String> {
-    let mut graph = DotParser::new(dot)
-        .process()
-        .map_err(|error| anyhow!("vigil/waitgraph.dot makes no sense: {error}"))?;
+    let mut graph = statements(dot)?;
     for statement in &mut graph.list.list {
-        let attributes = match statement {
-            Stmt::Node(node) => &mut node.list,
-            Stmt::Edge(edge) => &mut edge.list,
-            Stmt::Attribute(_) | Stmt::SubGraph(_) => continue,
-        };
-        for (_, value) in &mut attributes.list {
-            *value = plain(value);
+        match statement {
+            Stmt::Node(NodeStmt { id, list }) => {
+                name_only(id);
+                keep(list, NODE_ATTRIBUTES);
+            }
+            Stmt::Edge(EdgeStmt { from, to, list }) => {
+                name_only(from);
+                to.iter_mut().for_each(|(to, _)| name_only(to));
+                keep(list, EDGE_ATTRIBUTES);
+            }
+            Stmt::Attribute(all) => keep(&mut all.list, &["shape", "rankdir"]),
+            Stmt::SubGraph(_) => {}
         }
+    }
+    let has_nodes = |statement: &Stmt| matches!(statement, Stmt::Node(_) | Stmt::Edge(_));
+    if !graph.list.list.iter().any(has_nodes) {
+        // The layout takes no graph without a node.
+        let nothing = NodeStmt::new(NodeId::new("no task is hung", &None));
+        graph.list.list.push(Stmt::Node(nothing));
     }
     let mut builder = GraphBuilder::new();
     builder.visit_graph(&graph);
@@ -246,6 +383,7 @@ pub(crate) fn svg(dot: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const RING: &str = r#"digraph vigil {
 	label="who waits for whom, 11.624 s after boot";
@@ -285,6 +423,7 @@ mod tests {
     fn nothing() {
         let empty = "digraph vigil {\n\tlabel=\"x\";\n\trankdir=LR;\n\tnode [shape=box];\n}\n";
         assert_eq!(text(empty).unwrap(), "no task is hung\n");
+        assert!(svg(empty).unwrap().contains("no task is hung"));
         assert!(text("digraph {{{").is_err());
     }
 
@@ -320,6 +459,110 @@ mod tests {
             "{svg}"
         );
         assert!(!svg.contains('\u{1b}') && !svg.contains("<b>"), "{svg}");
+    }
+
+    /// Each is refused in one sentence, by each command, before it costs anything.
+    #[test]
+    fn what_is_no_graph_of_the_modules() {
+        let nested = format!("digraph x {{{}", "{".repeat(200_000));
+        let subgraphs = format!("digraph x {{{}", "subgraph a {".repeat(40_000));
+        let long = format!("digraph x {{ a [label=\"{}\"]; }}", "x".repeat(MAX_TEXT));
+        let many: String = (0..=MAX_NODES).map(|n| format!("t{n};")).collect();
+        let many = format!("digraph x {{{many}}}");
+        let chain = format!("digraph x {{ a{} }}", "-> a".repeat(50_000));
+        let two = "digraph x { a -> b; a -> c; }".to_owned();
+        for (dot, says) in [
+            (nested, "another one in it"),
+            (subgraphs, "another one in it"),
+            (long, "longer than 513024 bytes"),
+            (many, "more than 2001 nodes"),
+            (chain, "waits for more than one"),
+            (two, "waits for more than one"),
+            ("digraph x { a \u{1b}[31m }".to_owned(), "makes no sense"),
+            (String::new(), "makes no sense"),
+        ] {
+            for error in [text(&dot).unwrap_err(), svg(&dot).unwrap_err()] {
+                let error = format!("{error:#}");
+                assert!(error.contains(says), "{error}");
+                assert!(error.lines().count() == 1 && !error.contains(char::is_control));
+            }
+        }
+        assert!(read(std::io::repeat(b'x')).is_err());
+        assert!(read(&b"\xff"[..]).is_err());
+    }
+
+    #[test]
+    fn the_longest_ring() {
+        let tasks = MAX_NODES;
+        let edges = (0..tasks).map(|n| format!("t{n} -> t{};", (n + 1) % tasks));
+        let ring = text(&format!("digraph x {{{}}}", edges.collect::<String>())).unwrap();
+        assert!(ring.starts_with(&format!("deadlock of {tasks}:\n")));
+    }
+
+    #[test]
+    fn a_terminal_gets_no_commands() {
+        let dot = "digraph x {\n\ta [label=\"\u{1b}]0;x\u{7}\"];\n}\n";
+        let shown = printable(dot);
+        assert_eq!(
+            shown,
+            "digraph x {\n    a [label=\"\\\\x1b]0;x\\\\x07\"];\n}\n"
+        );
+        assert_eq!(text(&shown).unwrap(), "\\x1b]0;x\\x07\n");
+        assert_eq!(printable(RING), RING.replace('\t', "    "));
+    }
+
+    /// A piece of a file.
+    fn any_piece() -> impl Strategy<Value = String> {
+        let name =
+            || prop::sample::select(vec!["t0", "t1", "t2", "e1", "more", "\"x\u{1b}y\"", "12"]);
+        let value = prop_oneof![
+            "[ -~]{0,8}",
+            ".{0,8}",
+            prop::sample::select(vec!["record", "red", "filled", "99999", "", "\\n", "{{{"])
+                .prop_map(str::to_owned),
+        ];
+        let key = prop::sample::select(vec![
+            "label",
+            "shape",
+            "color",
+            "style",
+            "fillcolor",
+            "width",
+            "fontsize",
+            "rankdir",
+        ]);
+        let attribute = (key, value).prop_map(|(key, value)| {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("[{key}=\"{value}\"]")
+        });
+        let attribute = prop_oneof![Just(String::new()), attribute];
+        prop_oneof![
+            8 => (name(), attribute.clone()).prop_map(|(name, more)| format!("{name} {more};\n")),
+            8 => (name(), name(), attribute.clone())
+                .prop_map(|(from, to, more)| format!("{from} -> {to} {more};\n")),
+            1 => attribute.prop_map(|more| format!("node {more};\n")),
+            1 => ".{0,6}",
+            1 => prop::sample::select(vec!["{", "}", "subgraph x {", "-> t0", "/*", "\"", ":a", "--"])
+                .prop_map(str::to_owned),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is in a file: text and drawing show what is printable, or one sentence says why not.
+        #[test]
+        fn any_file(pieces in prop::collection::vec(any_piece(), 0..12)) {
+            let dot = format!("digraph vigil {{\n{}}}\n", pieces.concat());
+            for shown in [text(&dot), svg(&dot)] {
+                let shown = shown.unwrap_or_else(|error| format!("{error:#}"));
+                let is_shown = |c: char| matches!(c, ' '..='~' | '\n');
+                prop_assert!(shown.chars().all(is_shown), "{shown:?}");
+            }
+        }
+
+        #[test]
+        fn any_text(dot in ".{0,200}") {
+            let _ = (text(&dot), svg(&dot), printable(&dot));
+        }
     }
 
     #[test]

@@ -26,7 +26,10 @@ use crate::{
     watchdog::Watchdog,
 };
 use anyhow::{bail, Context, Result};
-use nix::sys::mman::{mlockall, MlockAllFlags};
+use nix::sys::{
+    mman::{mlockall, MlockAllFlags},
+    resource::{getrlimit, rlim_t, setrlimit, Resource, RLIM_INFINITY},
+};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -288,8 +291,7 @@ pub(crate) fn run(options: Options<'_>) -> Result<()> {
         }
     });
     thread::spawn(move || ask(&tell));
-    // It is to run when memory is short. A privilege that root has.
-    if let Err(error) = mlockall(MlockAllFlags::MCL_CURRENT) {
+    if let Err(error) = lock_memory() {
         print.line(format!("cannot lock memory ({error}): going on without"));
     }
     let mut watchdog = Watchdog::open(options.device, options.timeout)?;
@@ -355,6 +357,25 @@ pub(crate) fn run(options: Options<'_>) -> Result<()> {
     }
 }
 
+/// Keeps the program's memory where it is, for when that of the machine is short: also what it
+/// allocates later, unless a limit could make that fail. A privilege that root has.
+fn lock_memory() -> nix::Result<()> {
+    // Refused without `CAP_SYS_RESOURCE`, unless the limit is that already.
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft);
+    mlockall(what_to_lock(limit))
+}
+
+/// What is locked under a limit (`RLIMIT_MEMLOCK`). What does not fit into it later, the stack of a
+/// thread say, would not be allocated at all, and end the program.
+fn what_to_lock(limit: rlim_t) -> MlockAllFlags {
+    if limit == RLIM_INFINITY {
+        MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE
+    } else {
+        MlockAllFlags::MCL_CURRENT
+    }
+}
+
 /// Stops the device, and says so.
 fn stop(watchdog: Watchdog, device: &Path, print: Printer) -> Result<()> {
     watchdog.stop()?;
@@ -397,6 +418,13 @@ mod tests {
         assert_eq!(guard.decide(secs(4)), withhold);
         guard.seen(secs(5), Seen::Oldest(Vec::new()));
         assert_eq!(guard.decide(secs(5)), Decision::Feed);
+    }
+
+    #[test]
+    fn under_a_limit_only_what_is_there_is_locked() {
+        let future = MlockAllFlags::MCL_FUTURE;
+        assert!(what_to_lock(RLIM_INFINITY).contains(future));
+        assert!(!what_to_lock(8 << 20).contains(future));
     }
 
     #[test]

@@ -35,8 +35,8 @@ use clap::Parser;
 use cli::{Cli, Command};
 use failure::Failure;
 use std::{
-    fs,
-    io::{self, ErrorKind, Read, Write},
+    fs::File,
+    io::{self, ErrorKind, Write},
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -105,18 +105,16 @@ fn run(command: Command) -> Result<bool> {
             let dot = match options.from.as_deref() {
                 None => sources::debugfs("waitgraph.dot")?,
                 Some(path) if path == Path::new("-") => {
-                    let mut text = String::new();
-                    io::stdin()
-                        .read_to_string(&mut text)
-                        .context("cannot read standard input")?;
-                    text
+                    explain::read(io::stdin()).context("cannot read standard input")?
                 }
-                Some(path) => fs::read_to_string(path)
+                Some(path) => File::open(path)
+                    .map_err(Into::into)
+                    .and_then(explain::read)
                     .with_context(|| format!("cannot read {}", path.display()))?,
             };
             let text = match (options.svg, options.dot) {
                 (true, _) => explain::svg(&dot)?,
-                (_, true) => dot,
+                (_, true) => explain::printable(&dot),
                 _ => explain::text(&dot)?,
             };
             out.write_all(text.as_bytes())?;

@@ -11,6 +11,7 @@ use crate::{
 use anyhow::Result;
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     io::Write,
     time::{Duration, Instant},
 };
@@ -55,6 +56,54 @@ impl Gaps {
         self.last = number;
         Arrival::New { lost }
     }
+}
+
+/// What the recent incidents have of the events that are heard after them: those that came about between
+/// the answer that has the number of the last event and the one that has the incidents.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown(BTreeMap<u64, Incident>);
+
+impl Shown {
+    /// These incidents were shown.
+    fn new(recent: Vec<Incident>) -> Self {
+        Self(recent.into_iter().map(|it| (it.id, it)).collect())
+    }
+
+    /// Whether all that an event says was shown with its incident.
+    fn has(&mut self, event: &Event) -> bool {
+        let id = event.incident.id;
+        let Some(shown) = self.0.get(&id) else {
+            return false;
+        };
+        let has = match event.happened {
+            _ if !shown.is_on() => true,
+            Happened::Start => true,
+            Happened::Change => same_but_age(shown, &event.incident),
+            Happened::End => false,
+        };
+        if !has {
+            // What comes after this one is new too.
+            self.0.remove(&id);
+        }
+        has
+    }
+}
+
+/// Whether two messages say the same of an incident, but for its age as of the message.
+fn same_but_age(one: &Incident, other: &Incident) -> bool {
+    let without = |incident: &Incident| Incident {
+        age: None,
+        ..incident.clone()
+    };
+    without(one) == without(other)
+}
+
+/// Where a listener is in the events.
+#[derive(Clone, Debug, Default)]
+struct Position {
+    /// `None`: no event has been heard, nor asked for.
+    gaps: Option<Gaps>,
+    shown: Shown,
 }
 
 /// A line of `--json`. The keys are stable.
@@ -172,9 +221,9 @@ pub(crate) fn run(options: Options, stop: &Stop, out: &mut dyn Write) -> Result<
         .and_then(|limit| Instant::now().checked_add(limit));
     let mut connection = Connection::open()?;
     connection.listen()?;
-    let mut gaps = None;
+    let mut position = Position::default();
     if connection.is_there() {
-        gaps = begin(&mut connection, options, out)?;
+        position = begin(&mut connection, options, out)?;
     } else if options.once {
         connection.ensure_there()?;
     } else if crate::sources::is_loaded() {
@@ -196,27 +245,24 @@ pub(crate) fn run(options: Options, stop: &Stop, out: &mut dyn Write) -> Result<
             None => {}
             // The numbers of the events that still come show how many there were.
             Some(Heard::Overrun) => {}
-            Some(Heard::Came) => gaps = begin(&mut connection, options, out)?,
+            Some(Heard::Came) => position = begin(&mut connection, options, out)?,
             Some(Heard::Gone) => {
-                gaps = None;
+                position = Position::default();
                 Line::Unloaded.write(options.json, out)?;
                 if options.once {
                     return Err(Failure::NotLoaded.into());
                 }
             }
-            Some(Heard::Event(event)) => show(&mut gaps, &event, options.json, out)?,
+            Some(Heard::Event(event)) => show(&mut position, &event, options.json, out)?,
         }
     }
     Ok(())
 }
 
 /// Shows the recent past. Returns from which event on all are heard.
-fn begin(
-    connection: &mut Connection,
-    options: Options,
-    out: &mut dyn Write,
-) -> Result<Option<Gaps>> {
-    // Events are heard already: those up to this number are in the answer to the next request.
+fn begin(connection: &mut Connection, options: Options, out: &mut dyn Write) -> Result<Position> {
+    // Events are heard already: those up to this number are in the answer to the next request, and
+    // some of those behind it may be.
     let answers = connection.state().and_then(|state| {
         let recent = connection.incidents()?;
         Ok((state, recent))
@@ -224,21 +270,27 @@ fn begin(
     let (state, recent) = match answers {
         Ok(answers) => answers,
         // It has gone again: that will be heard.
-        Err(_) if !connection.is_still_there() => return Ok(None),
+        Err(_) if !connection.is_still_there() => return Ok(Position::default()),
         Err(error) => return Err(error),
     };
     let version = &state.version;
     Line::Loaded { version }.write(options.json, out)?;
+    let mut shown = Shown::default();
     if !options.only_new {
         for incident in &recent {
             Line::Recent { incident }.write(options.json, out)?;
         }
+        shown = Shown::new(recent);
     }
-    Ok(Some(Gaps::after(state.events)))
+    Ok(Position {
+        gaps: Some(Gaps::after(state.events)),
+        shown,
+    })
 }
 
-fn show(gaps: &mut Option<Gaps>, event: &Event, json: bool, out: &mut dyn Write) -> Result<()> {
+fn show(position: &mut Position, event: &Event, json: bool, out: &mut dyn Write) -> Result<()> {
     if let Some(number) = event.number {
+        let gaps = &mut position.gaps;
         let gaps = gaps.get_or_insert_with(|| Gaps::after(number.saturating_sub(1)));
         match gaps.arrived(number) {
             Arrival::Known => return Ok(()),
@@ -246,13 +298,16 @@ fn show(gaps: &mut Option<Gaps>, event: &Event, json: bool, out: &mut dyn Write)
             Arrival::New { lost } => Line::Lost { count: lost }.write(json, out)?,
         }
     }
+    if position.shown.has(event) {
+        return Ok(());
+    }
     Line::of(event).write(json, out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incident::{tests::full, Kind};
+    use crate::incident::{tests::full, How, Kind, Nanos};
     use proptest::prelude::*;
 
     fn event(happened: Happened, number: Option<u64>) -> Event {
@@ -265,10 +320,13 @@ mod tests {
 
     fn shown(last: u64, numbers: &[u64]) -> String {
         let mut out = Vec::new();
-        let mut gaps = Some(Gaps::after(last));
+        let mut position = Position {
+            gaps: Some(Gaps::after(last)),
+            shown: Shown::default(),
+        };
         for &number in numbers {
             show(
-                &mut gaps,
+                &mut position,
                 &event(Happened::Start, Some(number)),
                 true,
                 &mut out,
@@ -286,6 +344,48 @@ mod tests {
              {\"event\":\"lost\",\"count\":2}\n\
              {\"event\":\"start\",\"number\":7,\"incident\":{\"id\":5,\"kind\":\"hung-task\"}}\n"
         );
+    }
+
+    /// The state was of event 3. Events 4 to 7 came before the recent incidents were read, and 8 and 9
+    /// after that.
+    #[test]
+    fn what_the_recent_ones_have_is_not_shown_twice() {
+        let of = |id, kind| Incident::new(id, kind);
+        let over = Incident {
+            end: Some(How::Recovered),
+            age: Some(Nanos(9)),
+            ..of(5, Kind::SoftLockup)
+        };
+        let behind = |behind, age| Incident {
+            behind: Some(behind),
+            age: Some(Nanos(age)),
+            ..of(6, Kind::RootCause)
+        };
+        let mut position = Position {
+            gaps: Some(Gaps::after(3)),
+            shown: Shown::new(vec![over.clone(), behind(10, 4)]),
+        };
+        let mut out = Vec::new();
+        for (number, happened, incident) in [
+            (4, Happened::Start, of(5, Kind::SoftLockup)),
+            (5, Happened::Start, behind(1, 2)),
+            (6, Happened::Change, behind(10, 3)),
+            (7, Happened::End, over),
+            (8, Happened::Change, behind(100, 5)),
+            (9, Happened::End, behind(100, 6)),
+        ] {
+            let event = Event {
+                happened,
+                number: Some(number),
+                incident,
+            };
+            show(&mut position, &event, true, &mut out).unwrap();
+        }
+        let lines = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with(r#"{"event":"change","number":8,"#));
+        assert!(lines[1].starts_with(r#"{"event":"end","number":9,"#));
     }
 
     #[test]
