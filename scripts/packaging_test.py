@@ -68,6 +68,21 @@ class Units(unittest.TestCase):
             for command in re.findall(r"^Exec\w+=-?(\S+)", text, re.MULTILINE):
                 self.assertTrue(command.startswith("/usr/"), (unit.name, command))
 
+    def test_an_upgrade_unloads_nothing(self):
+        rules = (PACKAGING / "debian/rules").read_text().replace("\\\n", " ")
+        calls = [line.split()[1:] for line in rules.splitlines() if line.startswith("\tdh_installsystemd ")]
+        options = {}
+        for call in calls:
+            for unit in (word for word in call if not word.startswith("-")):
+                self.assertNotIn(unit, options)
+                options[unit] = call
+        self.assertEqual(set(options), {path.name for path in (PACKAGING / "systemd").iterdir()})
+        for unit, call in options.items():
+            # Without either debhelper stops a unit before an upgrade, and does not start it afterwards.
+            how = "--no-stop-on-upgrade" if unit == "vigil-load.service" else "--restart-after-upgrade"
+            for option in ("-pvigil-tools", "--no-enable", "--no-start", how):
+                self.assertIn(option, call)
+
     def test_settings_have_a_default(self):
         default = (PACKAGING / "examples/default").read_text() + (TOP / "scripts/deb").read_text()
         for unit in (PACKAGING / "systemd").iterdir():
