@@ -29,7 +29,16 @@ use neli::{
     types::{Buffer, GenlBuffer},
     utils::Groups,
 };
-use nix::unistd::{pause, seteuid, Uid};
+use nix::{
+    poll::{poll, PollFd, PollFlags, PollTimeout},
+    sys::socket::{self, AddressFamily, SockFlag, SockProtocol, SockType},
+    unistd::{pause, seteuid, Uid},
+};
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::fd::AsFd,
+};
 
 const FAMILY: &str = "vigil";
 /// `incident-get` and `state-get`.
@@ -239,40 +248,98 @@ fn state() -> Result<()> {
     answers(&socket, false, print)
 }
 
-/// Sends requests with commands, flags and attributes that are made of a number; whatever the kernel
-/// answers is fine.
-fn garbage(seed: u64) -> Result<()> {
-    let mut state = seed | 1;
-    let mut random = move || {
+/// A source of numbers that are the same for the same seed.
+struct Random(u64);
+
+impl Random {
+    /// The next number.
+    fn next(&mut self) -> u64 {
         // xorshift64
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    for _ in 0..300 {
-        let socket = socket()?;
-        let attributes = random() % 4;
-        let attrs: Result<GenlBuffer<u16, Buffer>> = (0..attributes)
-            .map(|_| {
-                let len = random() % 40;
-                let bytes: Vec<u8> = (0..len).map(|_| random() as u8).collect();
-                let kind = AttrTypeBuilder::default()
-                    .nla_type(random() as u16 & 0x1f)
-                    .nla_nested(random() % 4 == 0)
-                    .build()?;
-                Ok(NlattrBuilder::default()
-                    .nla_type(kind)
-                    .nla_payload(Buffer::from(bytes))
-                    .build()?)
-            })
-            .collect();
-        let flags = if random() % 2 == 0 {
-            NlmF::DUMP
-        } else {
-            NlmF::ACK
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// One below `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn bytes(&mut self, len: u64) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+
+    /// An attribute: any type, nested or not, with a length that is mostly that of its value.
+    fn attribute(&mut self, depth: u32) -> Vec<u8> {
+        let value = match self.below(8) {
+            // That of an id, which may be in the table.
+            0 | 1 => self.below(1 << 33).to_ne_bytes().to_vec(),
+            2 if depth < 8 => {
+                let count = self.below(4);
+                (0..count).flat_map(|_| self.attribute(depth + 1)).collect()
+            }
+            _ => {
+                let len = self.below(40);
+                self.bytes(len)
+            }
         };
-        request(&socket, random() as u8 % 8, flags, attrs?)?;
+        let len = match self.below(16) {
+            0 => self.next() as u16,
+            _ => value.len() as u16 + 4,
+        };
+        let kind = match self.below(8) {
+            0 => self.next() as u16,
+            nested => self.below(0x1c) as u16 | u16::from(nested == 1) << 15,
+        };
+        let mut bytes = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    /// A request to a family with each command and flag, whose header is right.
+    fn request(&mut self, family: u16) -> Vec<u8> {
+        let command = match self.below(16) {
+            0 => self.next() as u8,
+            _ => self.below(8) as u8,
+        };
+        let flags = 1 | if self.below(2) == 0 { 4 } else { 0x300 } | (self.next() as u16 & 0x800);
+        let count = self.below(5);
+        let attributes: Vec<u8> = (0..count).flat_map(|_| self.attribute(0)).collect();
+        let mut bytes = (20 + attributes.len() as u32).to_ne_bytes().to_vec();
+        bytes.extend(family.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        // Its number, and the port of the sender, which the kernel fills in.
+        bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend([command, 1, 0, 0]);
+        bytes.extend(attributes);
+        bytes
+    }
+}
+
+/// Sends requests with commands, flags and attributes that are made of a number, and reads a part of the
+/// answers; whatever the kernel answers is fine.
+fn garbage(seed: u64) -> Result<()> {
+    let mut random = Random(seed | 1);
+    let family = family()?;
+    for _ in 0..300 {
+        let mut socket = File::from(socket::socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkGeneric,
+        )?);
+        socket.write_all(&random.request(family))?;
+        // A dump is made while it is read, and given up half read.
+        for _ in 0..random.below(4) {
+            let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut fds, PollTimeout::ZERO)? == 0 {
+                break;
+            }
+            let mut answer = vec![0; 1 << random.below(16)];
+            let _ = socket.read(&mut answer)?;
+        }
     }
     println!("sent");
     Ok(())

@@ -26,6 +26,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("requests_without_sense", requests_without_sense)
             .light()
             .all(),
+        Scenario::new("fuzzed_requests", fuzzed_requests)
+            .light()
+            .all(),
+        Scenario::new("ten_incidents_a_second", ten_incidents_a_second)
+            .light()
+            .all(),
         Scenario::new("a_dump_shows_what_its_sender_may_see", lent_dump)
             .light()
             .all(),
@@ -150,6 +156,21 @@ impl Listener {
             Ok(found.find(|it| it.what().is_ok_and(|what| what == (operation, kind))))
         })
         .with_context(|| self.0.output())
+    }
+
+    /// Waits for the first message after those that were heard `before`.
+    fn wait_after(&self, vm: &Vm, before: &[Message]) -> anyhow::Result<Message> {
+        wait_for(vm, SOON, "another message", || {
+            Ok(self.heard()?.into_iter().nth(before.len()))
+        })
+    }
+
+    /// Sends a signal to a listener that was started with these arguments.
+    fn signal(&self, vm: &Vm, arguments: &str, signal: &str) -> Verdict {
+        vm.sh_ok(&format!(
+            "kill -{signal} $(ps -e -o pid=,args= | sed -n 's|^ *\\([0-9]*\\) /sbin/agent events {arguments}$|\\1|p')"
+        ))?;
+        Ok(())
     }
 
     /// Ensures that it has heard of each event.
@@ -431,12 +452,7 @@ fn slow_listener(cx: &Cx) -> Verdict {
     let vm = guest(cx, ONE_BY_ONE)?;
     let slow = Listener::start(&vm, "", "listen incidents 4096")?;
     let other = Listener::start(&vm, "", "listen incidents")?;
-    let signal = |signal| {
-        vm.sh_ok(&format!(
-            "kill -{signal} $(ps -e -o pid=,args= | sed -n 's|^ *\\([0-9]*\\) /sbin/agent events listen incidents 4096$|\\1|p')"
-        ))
-    };
-    signal("STOP")?;
+    slow.signal(&vm, "listen incidents 4096", "STOP")?;
     let stall = Stall::start(&vm, "mutex count=10")?;
     wait_for(&vm, SOON, "ten starts", || {
         let starts = other
@@ -445,7 +461,7 @@ fn slow_listener(cx: &Cx) -> Verdict {
             .filter(|it| it.operation == START);
         Ok((starts.count() >= 10).then_some(()))
     })?;
-    signal("CONT")?;
+    slow.signal(&vm, "listen incidents 4096", "CONT")?;
     slow.0.wait_output("overrun", SOON)?;
     stall.end(&vm)?;
     wait_for(&vm, SOON, "an end", || {
@@ -470,6 +486,99 @@ fn requests_without_sense(cx: &Cx) -> Verdict {
         vm.sh_ok(&format!("/sbin/agent events garbage {}", seed * 7919))?;
     }
     ensure!(ask(&vm, "", "dump")?.len() == 3);
+    stall.end(&vm)
+}
+
+/// Requests with a right header and random attributes, with each command, of root and of somebody else, while
+/// incidents start and end: the kernel's own checks find nothing, and the family goes on.
+fn fuzzed_requests(cx: &Cx) -> Verdict {
+    let vm = guest(cx, &format!("{ONE_BY_ONE} hung_task_warnings=0"))?;
+    let stall = Stall::start(&vm, "mutex count=20")?;
+    let churn = vm.spawn(&format!(
+        "n=20000; while [ ! -e /tmp/done ]; do
+             n=$((n + 1)); echo \"mutex count=2 secs=4 id=$n\" > {PROVOKE}/run; sleep 1
+         done"
+    ))?;
+    wait_for(&vm, SOON, "the incidents", || {
+        Ok((listed(&vm)?.len() >= 20).then_some(()))
+    })?;
+    for seed in 1..=10 {
+        for prefix in ["", NOBODY] {
+            vm.sh_ok(&format!(
+                "{prefix} /sbin/agent events garbage {}",
+                seed * 104_729
+            ))?;
+        }
+    }
+    vm.sh_ok("touch /tmp/done")?;
+    churn.wait(SOON)?;
+    ensure!(ask(&vm, "", "dump")?.len() >= 20);
+    stall.end(&vm)?;
+    vm.unload()?;
+    vm.load(ONE_BY_ONE)?;
+    ask(&vm, NOBODY, "state")?;
+    Ok(())
+}
+
+/// Ten incidents a second, for a minute: all are counted, a listener that keeps up hears of each from start to
+/// end, and one that does not read sees by the numbers how many it has missed.
+fn ten_incidents_a_second(cx: &Cx) -> Verdict {
+    const BATCHES: usize = 60;
+    const BATCH: usize = 10;
+    let vm = guest(
+        cx,
+        "hung_task_report=mainline hung_task_timeout_secs=1 hung_task_check_interval_secs=1 hung_task_warnings=0",
+    )?;
+    let listener = Listener::start(&vm, "", "listen incidents")?;
+    let slow = Listener::start(&vm, "", "listen incidents 4096")?;
+    slow.signal(&vm, "listen incidents 4096", "STOP")?;
+    // The next ones come when these are found. Those of one check are fewer than it records, and those of five
+    // seconds fewer than there are places.
+    let count = "/proc/sys/vigil/hung_task_detect_count";
+    let stalls = vm.spawn(&format!(
+        "for n in $(seq {BATCHES}); do
+             echo \"mutex count={BATCH} secs=5 id=$((20000 + n))\" > {PROVOKE}/run
+             while [ $(cat {count}) -lt $((n * {BATCH})) ]; do sleep 0.05; done
+         done"
+    ))?;
+    let output = stalls.wait(secs(200))?;
+    ensure!(output.status == 0, "{output:?}");
+    let all = BATCHES * BATCH;
+    wait_for(&vm, SOON, "the ends", || {
+        let heard = listener.heard()?;
+        let of = |operation| heard.iter().filter(|it| it.operation == operation).count();
+        Ok((of(END) == all && of(START) == all).then_some(()))
+    })?;
+    listener.no_gap()?;
+    ensure!(vm.read(count)?.trim() == all.to_string());
+    let table = vm.read("/sys/kernel/debug/vigil/incidents")?;
+    ensure!(
+        table.starts_with(&format!("{all} incidents since load")),
+        "{table}"
+    );
+    slow.signal(&vm, "listen incidents 4096", "CONT")?;
+    slow.0.wait_output("overrun", SOON)?;
+    // By the number of an event that it hears, it knows of all before that.
+    let stall = Stall::start(&vm, "mutex secs=5")?;
+    let last = listener.wait_after(&vm, &listener.heard()?)?;
+    let seen = wait_for(&vm, SOON, "the last start", || {
+        let heard = slow.heard()?;
+        let number = last.number(EVENT)?;
+        let is_last = |it: &&Message| it.number(EVENT).ok() == Some(number);
+        Ok(heard.iter().find(is_last).is_some().then_some(heard))
+    })?;
+    let numbers: Vec<u64> = seen
+        .iter()
+        .map(|it| it.number(EVENT))
+        .collect::<anyhow::Result<_>>()?;
+    ensure!(
+        numbers.is_sorted_by(|a, b| a < b) && (numbers.len() as u64) < last.number(EVENT)?,
+        "{numbers:?}"
+    );
+    let status = Status::read(&vm)?;
+    status.is(key::netlink::LOST, "0")?;
+    let events = status.get(key::netlink::EVENTS)?.to_owned();
+    status.is(key::netlink::SENT, &events)?;
     stall.end(&vm)
 }
 

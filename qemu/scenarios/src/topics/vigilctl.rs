@@ -3,7 +3,7 @@
 //! watchdog devices.
 
 use super::{
-    hung_stall::{wait_for, wait_report, who, Stall, SOON},
+    hung_stall::{wait_for, wait_report, who, Stall, PROVOKE, SOON},
     lockup_stall::{self, Lockup},
 };
 use crate::prelude::*;
@@ -23,6 +23,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .only_on(Arch::X86_64, "QEMU's device is for PCs")
             .all(),
         Scenario::new("guard_softdog", guard_softdog)
+            .needs("CONFIG_SOFT_WATCHDOG=m")
+            .all(),
+        Scenario::new("a_guard_that_is_killed", guard_killed)
+            .needs("CONFIG_SOFT_WATCHDOG=m")
+            .all(),
+        Scenario::new("a_lockup_among_many_hung_tasks", among_many_hung_tasks)
             .needs("CONFIG_SOFT_WATCHDOG=m")
             .all(),
     ]
@@ -391,7 +397,7 @@ fn guarded(vm: &Vm) -> Verdict {
     );
     guard.wait_output("fed again", SOON)?;
     lockup.wait(vm)?;
-    vm.sh_ok("kill -TERM $(cat /tmp/guard.pid)")?;
+    signal_guard(vm, "TERM")?;
     let output = guard.wait(SOON)?;
     ensure!(
         output.status == 0 && output.stdout.ends_with(": stopped\n"),
@@ -401,10 +407,7 @@ fn guarded(vm: &Vm) -> Verdict {
 
     start_guard(vm)?;
     Lockup::start(vm, "irqs_off cpu=1 ms=120000")?;
-    match vm.wait_panic(secs(90)) {
-        Err(Error::Gone { .. }) => Ok(()),
-        other => bail!("no reset: {other:?}"),
-    }
+    reset(vm)
 }
 
 fn guard_i6300esb(cx: &Cx) -> Verdict {
@@ -423,4 +426,157 @@ fn guard_softdog(cx: &Cx) -> Verdict {
     // Its timer is on the CPU that feeds it, which is not to get stuck.
     load_driver(&vm, "softdog.ko")?;
     guarded(&vm)
+}
+
+/// Sends a signal to the guard that was started last.
+fn signal_guard(vm: &Vm, signal: &str) -> Verdict {
+    vm.sh_ok(&format!("kill -{signal} $(cat /tmp/guard.pid)"))?;
+    Ok(())
+}
+
+/// Waits for the reset by a device.
+fn reset(vm: &Vm) -> Verdict {
+    match vm.wait_panic(secs(90)) {
+        Err(Error::Gone { .. }) => Ok(()),
+        other => bail!("no reset: {other:?}"),
+    }
+}
+
+/// All memory of the guard is locked, but for what the kernel maps.
+fn locked(vm: &Vm) -> Verdict {
+    let maps = vm.sh_ok("cat /proc/$(cat /tmp/guard.pid)/smaps")?;
+    let mut name = String::new();
+    for line in maps.lines() {
+        if let Some(flags) = line.strip_prefix("VmFlags:") {
+            let is_kernels = name.ends_with(']') && name.contains("[v");
+            // What cannot be accessed at all: guard pages.
+            let is_used = flags
+                .split(' ')
+                .any(|flag| matches!(flag, "rd" | "wr" | "ex"));
+            ensure!(
+                is_kernels || !is_used || flags.split(' ').any(|flag| flag == "lo"),
+                "{name}: {maps}"
+            );
+        } else if line
+            .split(' ')
+            .next()
+            .is_some_and(|word| word.contains('-'))
+        {
+            line.clone_into(&mut name);
+        }
+    }
+    Ok(())
+}
+
+/// A guard that is killed leaves the device counting, and the next one feeds it in time; stopped by SIGTERM it
+/// stops the device, unless the driver has nowayout. A killed guard that nobody starts again is a reset.
+fn guard_killed(cx: &Cx) -> Verdict {
+    let vm = lockup_stall::guest_of(
+        cx,
+        config(cx, &["watchdog.ko", "softdog.ko"])?,
+        "watchdog_thresh=1",
+    )?;
+    load_driver(&vm, "softdog.ko")?;
+    let killed = |guard: &Job| -> Verdict {
+        let mark = vm.mark()?;
+        signal_guard(&vm, "KILL")?;
+        ensure!(guard.wait(SOON)?.status != 0, "{}", guard.output());
+        vm.wait_log_after(mark, "watchdog did not stop!", SOON)?;
+        Ok(())
+    };
+    let first = start_guard(&vm)?;
+    locked(&vm)?;
+    killed(&first)?;
+    let second = start_guard(&vm)?;
+    vm.sh_ok(&format!("sleep {}", TIMEOUT + 3))?;
+    ensure!(!second.ended(), "{}", second.output());
+    signal_guard(&vm, "TERM")?;
+    let output = second.wait(SOON)?;
+    ensure!(output.stdout.ends_with(": stopped\n"), "{output:?}");
+    vm.sh_ok(&format!("sleep {}", TIMEOUT + 3))?;
+
+    vm.sh_ok("rmmod softdog; taskset 1 insmod /vm/softdog.ko nowayout=1")?;
+    let third = start_guard(&vm)?;
+    signal_guard(&vm, "TERM")?;
+    let output = third.wait(SOON)?;
+    ensure!(
+        output.status == 0
+            && output
+                .stdout
+                .contains("its driver has nowayout: it goes on"),
+        "{output:?}"
+    );
+    let last = start_guard(&vm)?;
+    vm.sh_ok(&format!("sleep {}", TIMEOUT + 3))?;
+    killed(&last)?;
+    reset(&vm)
+}
+
+/// A CPU is stuck, and then more tasks hang than the table of incidents has places: the lockup is listed and
+/// counted all the same, and the device is not fed.
+fn among_many_hung_tasks(cx: &Cx) -> Verdict {
+    const BATCHES: usize = 7;
+    const BATCH: usize = 12;
+    let vm = lockup_stall::guest_of(
+        cx,
+        config(cx, &["watchdog.ko", "softdog.ko"])?,
+        "watchdog_thresh=1 hung_task_report=mainline hung_task_timeout_secs=1 \
+         hung_task_check_interval_secs=1 hung_task_warnings=0",
+    )?;
+    load_driver(&vm, "softdog.ko")?;
+    let guard = vm.spawn_on(
+        0,
+        &format!(
+            "echo $$ > /tmp/guard.pid; exec {VIGILCTL} guard --timeout 120 --limit 30 \
+             --kinds hard-lockup"
+        ),
+    )?;
+    guard.wait_output("reset after", SOON)?;
+    let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=50000")?;
+    let on = |kind: &str| -> anyhow::Result<Vec<Value>> {
+        let listed = json(&vm, "incidents --on --json")?;
+        let listed = listed.as_array().context("no list")?.clone();
+        Ok(listed.into_iter().filter(|it| it["kind"] == kind).collect())
+    };
+    let hard = wait_for(
+        &vm,
+        SOON,
+        "the hard lockup",
+        || Ok(on("hard-lockup")?.pop()),
+    )?;
+    let count = "/proc/sys/vigil/hung_task_detect_count";
+    vm.sh_ok(&format!(
+        "for n in $(seq {BATCHES}); do
+             echo \"mutex count={BATCH} secs=120 id=$((20000 + n))\" > {PROVOKE}/run
+             while [ $(cat {count}) -lt $((n * {BATCH})) ]; do sleep 0.05; done
+         done"
+    ))?;
+    ensure!(lockup.lasts(&vm)?, "the stall was over too early");
+    ensure!(on("hung-task")?.len() == 63);
+    let still = on("hard-lockup")?;
+    ensure!(
+        still.len() == 1 && still[0]["id"] == hard["id"],
+        "{still:?}, not {hard}"
+    );
+    let state = json(&vm, "status --json")?;
+    let kinds = state["state"]["kinds"].as_array().context("no kinds")?;
+    let of = |kind: &str| kinds.iter().find(|it| it["kind"] == kind);
+    let is_on = |kind, number| of(kind).is_some_and(|it| it["on"] == number);
+    // The table has 63 of these tasks.
+    ensure!(
+        is_on("hard-lockup", 1) && is_on("hung-task", BATCHES * BATCH),
+        "{state}"
+    );
+    guard.wait_output("not fed any more", SOON)?;
+    ensure!(
+        guard.output().contains("an incident of kind hard-lockup"),
+        "{}",
+        guard.output()
+    );
+    guard.wait_output("fed again", SOON)?;
+    lockup.wait(&vm)?;
+    signal_guard(&vm, "TERM")?;
+    let output = guard.wait(SOON)?;
+    ensure!(output.stdout.ends_with(": stopped\n"), "{output:?}");
+    Ok(())
 }
