@@ -512,27 +512,35 @@ fn guard_killed(cx: &Cx) -> Verdict {
     reset(&vm)
 }
 
-/// A CPU is stuck, and then more tasks hang than the table of incidents has places: the lockup is listed and
-/// counted all the same, and the device is not fed.
+/// More tasks than the table of incidents has places are found hung while a CPU is stuck: the lockup is
+/// listed and counted all the same, and the device is not fed.
 fn among_many_hung_tasks(cx: &Cx) -> Verdict {
     const BATCHES: usize = 7;
     const BATCH: usize = 12;
     let vm = lockup_stall::guest_of(
         cx,
         config(cx, &["watchdog.ko", "softdog.ko"])?,
-        "watchdog_thresh=1 hung_task_report=mainline hung_task_timeout_secs=1 \
+        "watchdog_thresh=1 hung_task_report=mainline hung_task_timeout_secs=6 \
          hung_task_check_interval_secs=1 hung_task_warnings=0",
     )?;
     load_driver(&vm, "softdog.ko")?;
+    // Nothing that is to go on may wait for the CPU that is to get stuck.
+    vm.sh_ok("taskset -pc 0 $(ps -e -o pid=,comm= | awk '$2 == \"vigild/hung\" { print $1 }')")?;
     let guard = vm.spawn_on(
         0,
         &format!(
-            "echo $$ > /tmp/guard.pid; exec {VIGILCTL} guard --timeout 120 --limit 30 \
+            "echo $$ > /tmp/guard.pid; exec {VIGILCTL} guard --timeout 120 --limit 13 \
              --kinds hard-lockup"
         ),
     )?;
     guard.wait_output("reset after", SOON)?;
-    let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=50000")?;
+    // They fall asleep one after the other, so that no check finds more than it records.
+    vm.sh_ok(&format!(
+        "for n in $(seq {BATCHES}); do
+             echo \"mutex count={BATCH} secs=120 id=$((20000 + n))\" > {PROVOKE}/run; sleep 0.3
+         done"
+    ))?;
+    let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=18000")?;
     let on = |kind: &str| -> anyhow::Result<Vec<Value>> {
         let listed = json(&vm, "incidents --on --json")?;
         let listed = listed.as_array().context("no list")?.clone();
@@ -544,19 +552,22 @@ fn among_many_hung_tasks(cx: &Cx) -> Verdict {
         "the hard lockup",
         || Ok(on("hard-lockup")?.pop()),
     )?;
-    let count = "/proc/sys/vigil/hung_task_detect_count";
+    let all = BATCHES * BATCH;
     vm.sh_ok(&format!(
-        "for n in $(seq {BATCHES}); do
-             echo \"mutex count={BATCH} secs=120 id=$((20000 + n))\" > {PROVOKE}/run
-             while [ $(cat {count}) -lt $((n * {BATCH})) ]; do sleep 0.05; done
-         done"
+        "while [ $(cat /proc/sys/vigil/hung_task_detect_count) -lt {all} ]; do sleep 0.1; done"
     ))?;
+    let (still, hung) = (on("hard-lockup")?, on("hung-task")?);
     ensure!(lockup.lasts(&vm)?, "the stall was over too early");
-    ensure!(on("hung-task")?.len() == 63);
-    let still = on("hard-lockup")?;
+    let id = |it: &Value| it["id"].as_u64().unwrap_or_default();
+    let newest = hung.iter().map(id).max().unwrap_or_default();
     ensure!(
-        still.len() == 1 && still[0]["id"] == hard["id"],
-        "{still:?}, not {hard}"
+        newest >= id(&hard) + 64,
+        "too few tasks were found after it: {newest}, {hard}"
+    );
+    ensure!(
+        still.len() == 1 && id(&still[0]) == id(&hard) && hung.len() == 63,
+        "{still:?}, not {hard}; {} tasks",
+        hung.len()
     );
     let state = json(&vm, "status --json")?;
     let kinds = state["state"]["kinds"].as_array().context("no kinds")?;
@@ -564,7 +575,7 @@ fn among_many_hung_tasks(cx: &Cx) -> Verdict {
     let is_on = |kind, number| of(kind).is_some_and(|it| it["on"] == number);
     // The table has 63 of these tasks.
     ensure!(
-        is_on("hard-lockup", 1) && is_on("hung-task", BATCHES * BATCH),
+        is_on("hard-lockup", 1) && is_on("hung-task", all),
         "{state}"
     );
     guard.wait_output("not fed any more", SOON)?;
