@@ -515,12 +515,12 @@ fn guard_killed(cx: &Cx) -> Verdict {
 /// More tasks than the table of incidents has places are found hung while a CPU is stuck: the lockup is
 /// listed and counted all the same, and the device is not fed.
 fn among_many_hung_tasks(cx: &Cx) -> Verdict {
-    const BATCHES: usize = 7;
-    const BATCH: usize = 12;
+    const BATCHES: usize = 14;
+    const BATCH: usize = 8;
     let vm = lockup_stall::guest_of(
         cx,
         config(cx, &["watchdog.ko", "softdog.ko"])?,
-        "watchdog_thresh=1 hung_task_report=mainline hung_task_timeout_secs=6 \
+        "watchdog_thresh=1 hung_task_report=mainline hung_task_timeout_secs=11 \
          hung_task_check_interval_secs=1 hung_task_warnings=0",
     )?;
     load_driver(&vm, "softdog.ko")?;
@@ -529,7 +529,7 @@ fn among_many_hung_tasks(cx: &Cx) -> Verdict {
     let guard = vm.spawn_on(
         0,
         &format!(
-            "echo $$ > /tmp/guard.pid; exec {VIGILCTL} guard --timeout 120 --limit 13 \
+            "echo $$ > /tmp/guard.pid; exec {VIGILCTL} guard --timeout 120 --limit 14 \
              --kinds hard-lockup"
         ),
     )?;
@@ -537,10 +537,10 @@ fn among_many_hung_tasks(cx: &Cx) -> Verdict {
     // They fall asleep one after the other, so that no check finds more than it records.
     vm.sh_ok(&format!(
         "for n in $(seq {BATCHES}); do
-             echo \"mutex count={BATCH} secs=120 id=$((20000 + n))\" > {PROVOKE}/run; sleep 0.3
+             echo \"mutex count={BATCH} secs=120 id=$((20000 + n))\" > {PROVOKE}/run; sleep 0.2
          done"
     ))?;
-    let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=18000")?;
+    let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=19000")?;
     let on = |kind: &str| -> anyhow::Result<Vec<Value>> {
         let listed = json(&vm, "incidents --on --json")?;
         let listed = listed.as_array().context("no list")?.clone();
