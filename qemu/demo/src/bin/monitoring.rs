@@ -59,7 +59,7 @@ const PURPLE: RGBColor = RGBColor(130, 60, 160);
 /// A metric of one kind of incident.
 const fn of_kind(metric: &'static str, kind: usize) -> Series {
     let (name, label, color) = match kind {
-        0 => ("hung-task", "kind=\"hung-task\"", BLUE),
+        0 => ("root-cause", "kind=\"root-cause\"", BLUE),
         1 => ("soft-lockup", "kind=\"soft-lockup\"", ORANGE),
         _ => ("hard-lockup", "kind=\"hard-lockup\"", PURPLE),
     };
