@@ -22,9 +22,9 @@ Each knob is a file, `/proc/sys/vigil/NAME`. Everybody may read it, only root ma
     echo 30 > /proc/sys/vigil/hung_task_timeout_secs
 
 A valid write is in effect when write(2) returns. An invalid one (not a value, or out of range)
-fails with `EINVAL` and changes nothing. Each write is one whole value. So is what one read(2) into a
-large enough buffer gets; of text that is written meanwhile, a second read at an offset continues in
-the new one, as with mainline's.
+fails with `EINVAL` and changes nothing. Each write is one whole value. So is what one read(2) gets
+into a buffer that is large enough; where text is written meanwhile, a second read at an offset
+continues in the new text, as with mainline's.
 
 Numbers are decimal, or as C writes them: `0x1e` and `036` are 30. Blanks around a value do not
 matter. A word is one of those under \"range\", not abbreviated. A list is words with commas between
