@@ -29,9 +29,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let limit = |factor: f64| Duration::from_secs_f64(minutes() * 60.0 * factor + 400.0);
     vec![
         // RCU notices CPUs that do not run, too.
-        Scenario::new("random", |cx| soak_random::random(cx, minutes()))
-            .limit(limit(1.3))
-            .allow(Splat::RcuStall),
+        Scenario::new("random", |cx| {
+            soak_random::random(cx, minutes(), env::var_os(VARIABLE).is_none())
+        })
+        .limit(limit(1.3))
+        .allow(Splat::RcuStall),
         Scenario::new("quiet", quiet).limit(limit(1.3)),
         Scenario::new("hotplug", hotplug).limit(limit(1.0)),
         Scenario::new("load_and_unload", load_and_unload).limit(limit(1.0)),
