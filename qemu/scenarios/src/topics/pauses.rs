@@ -32,7 +32,7 @@ const HOUR: Duration = secs(3600);
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         row_of("stop_1s", |cx| of(cx, Pause::Stop(secs(1)), 1)).all(),
-        row_of("stop_10s", |cx| of(cx, Pause::Stop(secs(10)), 1)),
+        row_of("stop_10s", |cx| of(cx, Pause::Stop(secs(10)), 1)).all(),
         row_of("stop_60s", |cx| of(cx, Pause::Stop(secs(60)), 1)).all(),
         row_of("stop_again", |cx| of(cx, Pause::Stop(secs(2)), 20)).all(),
         row_of("clocks_stopped", |cx| {
