@@ -254,18 +254,15 @@ void vigil_netlink_free(struct sk_buff *msg)
 }
 
 /*
- * Whether a listener must not get the message. GENL_MCAST_CAP_SYS_ADMIN is checked when a
- * socket joins, against the families that are there at that moment: anybody can join a
- * number before it is this family's. A socket leaves the list of listeners, under the lock
- * that netlink_broadcast_filtered() holds here, before it loses its file.
+ * Whether a listener must not get a message with addresses. GENL_MCAST_CAP_SYS_ADMIN is
+ * checked when a socket joins, against the families that are there at that moment: anybody
+ * can join a number before it is this family's. A socket leaves the list of listeners, under
+ * the lock that netlink_broadcast_filtered() holds here, before it loses its file.
  */
-static int may_not_hear(struct sock *listener, struct sk_buff *msg, void *group)
+static int is_unprivileged(struct sock *listener, struct sk_buff *msg, void *unused)
 {
-	const struct file *file;
+	const struct file *file = listener->sk_socket->file;
 
-	if ((unsigned long)group != VIGIL_NETLINK_INCIDENTS_FULL)
-		return 0;
-	file = listener->sk_socket->file;
 	return !file || !file_ns_capable(file, &init_user_ns, CAP_SYS_ADMIN);
 }
 
@@ -282,10 +279,12 @@ static int may_not_hear(struct sock *listener, struct sk_buff *msg, void *group)
  */
 int vigil_netlink_send(struct sk_buff *msg, enum vigil_netlink_group group)
 {
+	bool is_full = group == VIGIL_NETLINK_INCIDENTS_FULL;
+
 	nlmsg_end(msg, nlmsg_hdr(msg));
 	return genlmsg_multicast_netns_filtered(&family, &init_net, msg, 0, group,
-						GFP_NOWAIT | __GFP_NOWARN, may_not_hear,
-						(void *)(unsigned long)group);
+						GFP_NOWAIT | __GFP_NOWARN,
+						is_full ? is_unprivileged : NULL, NULL);
 }
 
 /**
