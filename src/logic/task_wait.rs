@@ -330,24 +330,21 @@ impl<P: DerefMut<Target = [PendingWait]>> PendingWaits<P> {
     pub fn end_search(&mut self) {
         let (mut kept, mut searched): (usize, usize) = (0, 0);
         for place in 0..self.len {
-            if place == self.searching {
-                searched = kept;
-            }
             let pending = self.waits.get(place).copied().unwrap_or_default();
-            let is_searched = place < self.searching || pending.found.is_some();
-            if is_searched && pending.wait.barrier == 0 {
+            let is_old = place < self.searching;
+            if pending.wait.barrier == 0 && (is_old || pending.found.is_some()) {
                 continue;
             }
             if let Some(place) = self.waits.get_mut(kept) {
                 *place = pending;
                 kept = kept.wrapping_add(1);
             }
+            // Those come first.
+            if is_old {
+                searched = kept;
+            }
         }
-        self.searched = if self.len <= self.searching {
-            kept
-        } else {
-            searched
-        };
+        self.searched = searched;
         self.len = kept;
     }
 
