@@ -35,8 +35,8 @@ pub struct Config {
     pub(crate) boot_limit: Duration,
     pub(crate) qemu_args: Vec<String>,
     pub(crate) console: ConsoleTo,
-    pub(crate) time_is_instructions: bool,
-    pub(crate) instruction_shift: u32,
+    /// An instruction takes 2 to the power of this nanoseconds, if the clocks count instructions.
+    pub(crate) instruction_shift: Option<u32>,
     pub(crate) kdump: bool,
     pub(crate) share_snapshot: bool,
 }
@@ -67,8 +67,7 @@ impl Config {
             boot_limit: Duration::from_secs(90),
             qemu_args: Vec::new(),
             console: ConsoleTo::LogFile,
-            time_is_instructions: false,
-            instruction_shift: 0,
+            instruction_shift: None,
             kdump: false,
             share_snapshot: false,
         }
@@ -136,17 +135,16 @@ impl Config {
     /// Makes the guest's clocks count its instructions, one per nanosecond, and skip idle
     /// time (QEMU's `-icount`). Busy guests are slow; the virtual CPUs run one at a time.
     #[must_use]
-    pub fn time_is_instructions(mut self) -> Self {
-        self.time_is_instructions = true;
-        self
+    pub fn time_is_instructions(self) -> Self {
+        self.instructions_take(0)
     }
 
     /// As [`Config::time_is_instructions`], but an instruction takes 2^`shift` ns: for guests that
     /// are busy for long.
     #[must_use]
     pub fn instructions_take(mut self, shift: u32) -> Self {
-        self.instruction_shift = shift;
-        self.time_is_instructions()
+        self.instruction_shift = Some(shift);
+        self
     }
 
     /// Prepares the guest to leave a crash dump: memory for a crash kernel, that kernel,

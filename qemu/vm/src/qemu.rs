@@ -68,19 +68,18 @@ pub(crate) fn start(config: &Config, start: &Start) -> Result<(Qemu, Sockets, Co
         &format!("guest={},debug-threads=on", commas(&config.name)),
     ]);
     args.words(["-machine", arch.machine()]);
-    let accel = if config.time_is_instructions {
-        None
-    } else {
-        Some(accel::get(arch, &kernel)?)
-    };
-    match accel {
-        Some(accel) => args.words(accel.arguments()),
-        None => {
+    let accel = match config.instruction_shift {
+        Some(shift) => {
             args.words(["-accel", "tcg,thread=single", "-cpu", "max"]);
-            let shift = config.instruction_shift;
             args.words(["-icount", &format!("shift={shift},sleep=off")]);
+            None
         }
-    }
+        None => {
+            let accel = accel::get(arch, &kernel)?;
+            args.words(accel.arguments());
+            Some(accel)
+        }
+    };
     args.words([
         "-smp",
         &config.cpus.to_string(),

@@ -186,7 +186,7 @@ fn snapshots() -> MutexGuard<'static, Snapshots> {
 fn key(config: &Config, artifacts: &Artifacts, arch: Arch) -> Result<Option<Key>, BootError> {
     if !config.share_snapshot
         || config.kdump
-        || config.time_is_instructions
+        || config.instruction_shift.is_some()
         || !config.qemu_args.is_empty()
         || env::var_os("VIGIL_BOOT").is_some_and(|value| !value.is_empty() && value != "0")
     {
