@@ -54,7 +54,7 @@ OPTIONS = {
     "RUST_OVERFLOW_CHECKS": "Rust's overflow checks",
 }
 # Scenarios that have each allocation fail in turn.
-ENUMERATIONS = re.compile(r"fail_nth|each_allocation|fails_once")
+ENUMERATIONS = re.compile(r"fail_nth|^injection::")
 
 
 def results(text):

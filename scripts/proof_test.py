@@ -19,6 +19,7 @@ ok 4 module::insmod_fail_nth
 # no report
 # time: 2.0 s
 not ok 5 b::one
+ok 6 injection::looks
 """
 
 
@@ -32,6 +33,7 @@ class Proof(unittest.TestCase):
                 ("a::three", "skipped", "the kernel has no CONFIG_X"),
                 ("module::insmod_fail_nth", "flaky", "too slow"),
                 ("b::one", "failed", "no report"),
+                ("injection::looks", "passed", ""),
             ],
         )
 
@@ -42,12 +44,12 @@ class Proof(unittest.TestCase):
     def test_document(self):
         config = "CONFIG_KASAN=y\n# CONFIG_UBSAN is not set\n"
         text = proof.document("7.3-debug", "abc", "7.3.4", config, KTAP, "2026-11-26 80 7 94 0\n", "2026-11-27")
-        self.assertIn("**5 scenarios: 1 passed, 1 passed at the second try, 1 failed, 2 skipped.**", text)
+        self.assertIn("**6 scenarios: 2 passed, 1 passed at the second try, 1 failed, 2 skipped.**", text)
         self.assertIn("- `a::two`, `a::three`: the kernel has no CONFIG_X\n", text)
         self.assertIn("**Failed** (1):\n\n- `b::one`: no report\n", text)
         self.assertIn("| `KASAN` | yes |", text)
         self.assertIn("| `UBSAN` | no |", text)
-        self.assertIn("- `module::insmod_fail_nth`: flaky\n", text)
+        self.assertIn("- `module::insmod_fail_nth`: flaky\n- `injection::looks`: passed\n", text)
         self.assertIn("| 2026-11-26 | `scripts/new-cases 80 7` | 94 | 0 |", text)
 
 
