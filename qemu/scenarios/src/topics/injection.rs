@@ -5,29 +5,17 @@
 
 use super::{
     hung_stall::{finish_look, guest, wait_for, wait_report, Stall, PROVOKE, SOON},
-    module::{leaks, nothing_left, number},
+    module::{forget_leaks, have_allocations_fail, no_leaks, nothing_left, number},
 };
 use crate::prelude::*;
 use vigil_logic::knobs::{KnobKind, Max, KNOBS};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("knobs", knobs)
-            .needs("CONFIG_FAILSLAB")
-            .all()
-            .limit(secs(600)),
-        Scenario::new("reads_and_requests", reads_and_requests)
-            .needs("CONFIG_FAILSLAB")
-            .all()
-            .limit(secs(600)),
-        Scenario::new("unload", unload)
-            .needs("CONFIG_FAILSLAB")
-            .all()
-            .limit(secs(600)),
-        Scenario::new("looks", looks)
-            .needs("CONFIG_FAILSLAB")
-            .all()
-            .limit(secs(600)),
+        each_allocation_of("knobs", knobs),
+        each_allocation_of("reads_and_requests", reads_and_requests),
+        each_allocation_of("unload", unload),
+        each_allocation_of("looks", looks),
         Scenario::new("names_taken", names_taken)
             .allow(Splat::Sysctl)
             .all(),
@@ -38,22 +26,20 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+fn each_allocation_of(name: &'static str, run: fn(&Cx) -> Verdict) -> Scenario {
+    Scenario::new(name, run)
+        .needs("CONFIG_FAILSLAB")
+        .all()
+        .limit(secs(600))
+}
+
 const TIMES: &str =
     "hung_task_timeout_secs=2 hung_task_check_interval_secs=1 hung_task_warnings=-1";
 
-/// Has allocations that may wait fail as well. What the kernel has lost by now is forgotten.
+/// Has allocations fail; what leaks from here on is found.
 fn prepare(vm: &Vm) -> Verdict {
-    vm.sh_ok(
-        "cd /sys/kernel/debug
-         for kind in failslab fail_page_alloc; do
-             echo N > $kind/ignore-gfp-wait && echo 0 > $kind/verbose || exit
-         done",
-    )?;
-    if vm.artifacts().kernel_has("CONFIG_DEBUG_KMEMLEAK") {
-        leaks(vm)?;
-        vm.write("/sys/kernel/debug/kmemleak", b"clear")?;
-    }
-    Ok(())
+    have_allocations_fail(vm)?;
+    forget_leaks(vm)
 }
 
 /// Ensures that vigil still finds what is stuck, goes, and has lost no memory.
@@ -65,11 +51,7 @@ fn works_and_goes(vm: &Vm) -> Verdict {
     vm.sh_ok("rmmod vigil_provoke")?;
     vm.unload()?;
     nothing_left(vm)?;
-    if vm.artifacts().kernel_has("CONFIG_DEBUG_KMEMLEAK") {
-        let leaks = leaks(vm)?;
-        ensure!(leaks.is_empty(), "{leaks}");
-    }
-    Ok(())
+    no_leaks(vm)
 }
 
 /// `agent fail-nth` with these arguments; returns how many allocations there were.

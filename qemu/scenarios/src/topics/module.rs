@@ -503,10 +503,39 @@ fn without_debugfs(cx: &Cx) -> Verdict {
 /// Looks for leaks and returns what is found: nothing, if all is well. What was
 /// allocated less than five seconds ago does not count yet, and a first look may
 /// take for lost what was on its way from one place to another.
-pub(super) fn leaks(vm: &Vm) -> anyhow::Result<String> {
+fn leaks(vm: &Vm) -> anyhow::Result<String> {
     Ok(vm.sh_ok(
         "cd /sys/kernel/debug; sleep 6; echo scan > kmemleak; sleep 1; echo scan > kmemleak; cat kmemleak",
     )?)
+}
+
+/// Has allocations fail where the agent asks for it, also those that may wait.
+pub(super) fn have_allocations_fail(vm: &Vm) -> Verdict {
+    vm.sh_ok(
+        "cd /sys/kernel/debug
+         for kind in failslab fail_page_alloc; do
+             echo N > $kind/ignore-gfp-wait && echo 0 > $kind/verbose || exit
+         done",
+    )?;
+    Ok(())
+}
+
+/// Forgets what the kernel itself has lost by now, which is not to be found again; where it looks for leaks.
+pub(super) fn forget_leaks(vm: &Vm) -> Verdict {
+    if vm.artifacts().kernel_has("CONFIG_DEBUG_KMEMLEAK") {
+        leaks(vm)?;
+        vm.write("/sys/kernel/debug/kmemleak", b"clear")?;
+    }
+    Ok(())
+}
+
+/// Ensures that nothing has leaked since; where the kernel looks for leaks.
+pub(super) fn no_leaks(vm: &Vm) -> Verdict {
+    if vm.artifacts().kernel_has("CONFIG_DEBUG_KMEMLEAK") {
+        let leaks = leaks(vm)?;
+        ensure!(leaks.is_empty(), "{leaks}");
+    }
+    Ok(())
 }
 
 /// The number behind `name=` in what the agent says.
@@ -522,13 +551,7 @@ pub(super) fn number(said: &str, name: &str) -> anyhow::Result<u32> {
 /// the same, or nothing of it is there. In the end all works, and nothing leaked.
 fn insmod_fail_nth(cx: &Cx) -> Verdict {
     let vm = cx.boot()?;
-    let kmemleak = vm.artifacts().kernel_has("CONFIG_DEBUG_KMEMLEAK");
-    vm.sh_ok(
-        "cd /sys/kernel/debug
-         for kind in failslab fail_page_alloc; do
-             echo N > $kind/ignore-gfp-wait && echo 0 > $kind/verbose || exit
-         done",
-    )?;
+    have_allocations_fail(&vm)?;
     let fail_nth = |arguments: &str| -> anyhow::Result<Output> {
         let job = vm.spawn(&format!(
             "exec /sbin/agent fail-nth load /vm/vigil.ko {arguments}"
@@ -541,11 +564,7 @@ fn insmod_fail_nth(cx: &Cx) -> Verdict {
     let refused = fail_nth("hung_task_timeout_secs=-5")?;
     ensure!(refused.stdout.contains("EINVAL"), "{refused:?}");
     let before = number(&refused.stdout, "allocations")?;
-    if kmemleak {
-        // What the kernel itself has lost by now is not to be found again.
-        leaks(&vm)?;
-        vm.write("/sys/kernel/debug/kmemleak", b"clear")?;
-    }
+    forget_leaks(&vm)?;
 
     // The loader's own are not what this is about: a sample of them.
     let from = before.saturating_sub(60);
@@ -574,11 +593,7 @@ fn insmod_fail_nth(cx: &Cx) -> Verdict {
     vm.sh_ok("rmmod vigil_provoke")?;
     vm.unload()?;
     nothing_left(&vm)?;
-    if kmemleak {
-        let leaks = leaks(&vm)?;
-        ensure!(leaks.is_empty(), "{leaks}");
-    }
-    Ok(())
+    no_leaks(&vm)
 }
 
 /// In the kernel that saves a dump the module is not loaded, and says so.

@@ -31,24 +31,20 @@ const HOUR: Duration = secs(3600);
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        row_of("stop_1s", |cx| of(cx, Pause::Stop(secs(1)), 1)).all(),
-        row_of("stop_10s", |cx| of(cx, Pause::Stop(secs(10)), 1)).all(),
-        row_of("stop_60s", |cx| of(cx, Pause::Stop(secs(60)), 1)).all(),
-        row_of("stop_again", |cx| of(cx, Pause::Stop(secs(2)), 20)).all(),
+        row_of("stop_1s", |cx| of(cx, Pause::Stop(secs(1)), 1)),
+        row_of("stop_10s", |cx| of(cx, Pause::Stop(secs(10)), 1)),
+        row_of("stop_60s", |cx| of(cx, Pause::Stop(secs(60)), 1)),
+        row_of("stop_again", |cx| of(cx, Pause::Stop(secs(2)), 20)),
         row_of("clocks_stopped", |cx| {
             of(cx, Pause::ClocksStopped(secs(10)), 1)
-        })
-        .all(),
-        row_of("snapshot", |cx| of(cx, Pause::Snapshot(Duration::ZERO), 1)).all(),
-        row_of("an_hour", |cx| of(cx, Pause::Snapshot(HOUR), 1)).all(),
-        row_of("a_day", |cx| of(cx, Pause::Snapshot(HOUR * 24), 1)).all(),
-        row_of("one_cpu", |cx| of(cx, Pause::OneCpu(secs(8)), 1))
-            .only_on(Arch::X86_64, NO_ASKING)
-            .all(),
+        }),
+        row_of("snapshot", |cx| of(cx, Pause::Snapshot(Duration::ZERO), 1)),
+        row_of("an_hour", |cx| of(cx, Pause::Snapshot(HOUR), 1)),
+        row_of("a_day", |cx| of(cx, Pause::Snapshot(HOUR * 24), 1)),
+        row_of("one_cpu", |cx| of(cx, Pause::OneCpu(secs(8)), 1)).only_on(Arch::X86_64, NO_ASKING),
         row_of("one_cpu_again", |cx| of(cx, Pause::OneCpu(secs(2)), 20))
-            .only_on(Arch::X86_64, NO_ASKING)
-            .all(),
-        row_of("eight_on_one", |cx| of(cx, Pause::Shared(secs(30)), 1)).all(),
+            .only_on(Arch::X86_64, NO_ASKING),
+        row_of("eight_on_one", |cx| of(cx, Pause::Shared(secs(30)), 1)),
     ]
 }
 
@@ -57,6 +53,7 @@ fn row_of(name: &'static str, run: fn(&Cx) -> Verdict) -> Scenario {
     Scenario::new(name, run)
         .limit(secs(420))
         .allow(Splat::RcuStall)
+        .all()
 }
 
 /// How a guest is kept from running.

@@ -371,24 +371,25 @@ fn test(cx: &Cx) -> Verdict {
 const TIMEOUT: u32 = 10;
 const LIMIT: u32 = 3;
 
-fn start_guard(vm: &Vm) -> anyhow::Result<Job> {
+/// Starts `guard`.
+fn start_guard_with(vm: &Vm, options: &str) -> anyhow::Result<Job> {
     let job = vm.spawn_on(
         0,
-        &format!(
-            "echo $$ > /tmp/guard.pid; exec {VIGILCTL} guard --timeout {TIMEOUT} --limit {LIMIT} \
-             --kinds hard-lockup,hung-task"
-        ),
+        &format!("echo $$ > /tmp/guard.pid; exec {VIGILCTL} guard {options}"),
     )?;
     job.wait_output("reset after", SOON)?;
     Ok(job)
 }
 
-/// While nothing is wrong the device is fed. A lockup that ends in time, although it lasts longer than
-/// the limit, is no reset. After SIGTERM the device is stopped. A lockup that lasts is a reset.
-fn guarded(vm: &Vm) -> Verdict {
-    let guard = start_guard(vm)?;
-    vm.sh_ok(&format!("sleep {}", TIMEOUT + 3))?;
-    let lockup = Lockup::start(vm, "irqs_off cpu=1 ms=7000")?;
+fn start_guard(vm: &Vm) -> anyhow::Result<Job> {
+    start_guard_with(
+        vm,
+        &format!("--timeout {TIMEOUT} --limit {LIMIT} --kinds hard-lockup,hung-task"),
+    )
+}
+
+/// Waits until a guard feeds the device no more, for a hard lockup, and then again.
+fn pauses_for_hard_lockup(guard: &Job) -> Verdict {
     guard.wait_output("not fed any more", SOON)?;
     ensure!(
         guard.output().contains("an incident of kind hard-lockup"),
@@ -396,14 +397,36 @@ fn guarded(vm: &Vm) -> Verdict {
         guard.output()
     );
     guard.wait_output("fed again", SOON)?;
-    lockup.wait(vm)?;
+    Ok(())
+}
+
+/// Stops the guard that was started last, which stops the device.
+fn stop_guard(vm: &Vm, guard: &Job) -> Verdict {
     signal_guard(vm, "TERM")?;
     let output = guard.wait(SOON)?;
     ensure!(
         output.status == 0 && output.stdout.ends_with(": stopped\n"),
         "{output:?}"
     );
+    Ok(())
+}
+
+/// Lets the time pass after which the device resets the machine.
+fn outlive_timeout(vm: &Vm) -> Verdict {
     vm.sh_ok(&format!("sleep {}", TIMEOUT + 3))?;
+    Ok(())
+}
+
+/// While nothing is wrong the device is fed. A lockup that ends in time, although it lasts longer than
+/// the limit, is no reset. After SIGTERM the device is stopped. A lockup that lasts is a reset.
+fn guarded(vm: &Vm) -> Verdict {
+    let guard = start_guard(vm)?;
+    outlive_timeout(vm)?;
+    let lockup = Lockup::start(vm, "irqs_off cpu=1 ms=7000")?;
+    pauses_for_hard_lockup(&guard)?;
+    lockup.wait(vm)?;
+    stop_guard(vm, &guard)?;
+    outlive_timeout(vm)?;
 
     start_guard(vm)?;
     Lockup::start(vm, "irqs_off cpu=1 ms=120000")?;
@@ -417,15 +440,17 @@ fn guard_i6300esb(cx: &Cx) -> Verdict {
     guarded(&vm)
 }
 
-fn guard_softdog(cx: &Cx) -> Verdict {
-    let vm = lockup_stall::guest_of(
-        cx,
-        config(cx, &["watchdog.ko", "softdog.ko"])?,
-        "watchdog_thresh=1",
-    )?;
+/// A guest with the kernel's own watchdog device; vigil gets these parameters.
+fn guest_with_softdog(cx: &Cx, parameters: &str) -> anyhow::Result<Vm> {
+    let config = config(cx, &["watchdog.ko", "softdog.ko"])?;
+    let vm = lockup_stall::guest_of(cx, config, parameters)?;
     // Its timer is on the CPU that feeds it, which is not to get stuck.
     load_driver(&vm, "softdog.ko")?;
-    guarded(&vm)
+    Ok(vm)
+}
+
+fn guard_softdog(cx: &Cx) -> Verdict {
+    guarded(&guest_with_softdog(cx, "watchdog_thresh=1")?)
 }
 
 /// Sends a signal to the guard that was started last.
@@ -471,12 +496,7 @@ fn locked(vm: &Vm) -> Verdict {
 /// A guard that is killed leaves the device counting, and the next one feeds it in time; stopped by SIGTERM it
 /// stops the device, unless the driver has nowayout. A killed guard that nobody starts again is a reset.
 fn guard_killed(cx: &Cx) -> Verdict {
-    let vm = lockup_stall::guest_of(
-        cx,
-        config(cx, &["watchdog.ko", "softdog.ko"])?,
-        "watchdog_thresh=1",
-    )?;
-    load_driver(&vm, "softdog.ko")?;
+    let vm = guest_with_softdog(cx, "watchdog_thresh=1")?;
     let killed = |guard: &Job| -> Verdict {
         let mark = vm.mark()?;
         signal_guard(&vm, "KILL")?;
@@ -488,12 +508,10 @@ fn guard_killed(cx: &Cx) -> Verdict {
     locked(&vm)?;
     killed(&first)?;
     let second = start_guard(&vm)?;
-    vm.sh_ok(&format!("sleep {}", TIMEOUT + 3))?;
+    outlive_timeout(&vm)?;
     ensure!(!second.ended(), "{}", second.output());
-    signal_guard(&vm, "TERM")?;
-    let output = second.wait(SOON)?;
-    ensure!(output.stdout.ends_with(": stopped\n"), "{output:?}");
-    vm.sh_ok(&format!("sleep {}", TIMEOUT + 3))?;
+    stop_guard(&vm, &second)?;
+    outlive_timeout(&vm)?;
 
     vm.sh_ok("rmmod softdog; taskset 1 insmod /vm/softdog.ko nowayout=1")?;
     let third = start_guard(&vm)?;
@@ -507,7 +525,7 @@ fn guard_killed(cx: &Cx) -> Verdict {
         "{output:?}"
     );
     let last = start_guard(&vm)?;
-    vm.sh_ok(&format!("sleep {}", TIMEOUT + 3))?;
+    outlive_timeout(&vm)?;
     killed(&last)?;
     reset(&vm)
 }
@@ -517,23 +535,14 @@ fn guard_killed(cx: &Cx) -> Verdict {
 fn among_many_hung_tasks(cx: &Cx) -> Verdict {
     const BATCHES: usize = 14;
     const BATCH: usize = 8;
-    let vm = lockup_stall::guest_of(
+    let vm = guest_with_softdog(
         cx,
-        config(cx, &["watchdog.ko", "softdog.ko"])?,
         "watchdog_thresh=1 hung_task_report=mainline hung_task_timeout_secs=11 \
          hung_task_check_interval_secs=1 hung_task_warnings=0",
     )?;
-    load_driver(&vm, "softdog.ko")?;
     // Nothing that is to go on may wait for the CPU that is to get stuck.
     vm.sh_ok("taskset -pc 0 $(ps -e -o pid=,comm= | awk '$2 == \"vigild/hung\" { print $1 }')")?;
-    let guard = vm.spawn_on(
-        0,
-        &format!(
-            "echo $$ > /tmp/guard.pid; exec {VIGILCTL} guard --timeout 120 --limit 14 \
-             --kinds hard-lockup"
-        ),
-    )?;
-    guard.wait_output("reset after", SOON)?;
+    let guard = start_guard_with(&vm, "--timeout 120 --limit 14 --kinds hard-lockup")?;
     // They fall asleep one after the other, so that no check finds more than it records.
     vm.sh_ok(&format!(
         "for n in $(seq {BATCHES}); do
@@ -578,16 +587,7 @@ fn among_many_hung_tasks(cx: &Cx) -> Verdict {
         is_on("hard-lockup", 1) && is_on("hung-task", all),
         "{state}"
     );
-    guard.wait_output("not fed any more", SOON)?;
-    ensure!(
-        guard.output().contains("an incident of kind hard-lockup"),
-        "{}",
-        guard.output()
-    );
-    guard.wait_output("fed again", SOON)?;
+    pauses_for_hard_lockup(&guard)?;
     lockup.wait(&vm)?;
-    signal_guard(&vm, "TERM")?;
-    let output = guard.wait(SOON)?;
-    ensure!(output.stdout.ends_with(": stopped\n"), "{output:?}");
-    Ok(())
+    stop_guard(&vm, &guard)
 }
