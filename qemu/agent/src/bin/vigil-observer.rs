@@ -6,7 +6,8 @@
 //! ```text
 //! chrt -f 99 vigil-observer cpus    a thread bound to each CPU sleeps for 50 ms, again and
 //!     again, and logs each wakeup that is more than half a second late: its CPU did not
-//!     schedule the thread of the highest priority.
+//!     schedule the thread of the highest priority. It prints "watching" when all threads run on
+//!     their CPUs: a CPU that is stuck before that is not seen.
 //! chrt -f 50 vigil-observer tasks   reads the state of all processes twice a second, and
 //!     logs each that has been in D state for a second without a context switch.
 //! ```
@@ -17,7 +18,13 @@ use nix::{
     time::{clock_gettime, ClockId},
     unistd::Pid,
 };
-use std::{collections::HashMap, env, fs, thread, time::Duration};
+use std::{
+    collections::HashMap,
+    env, fs,
+    sync::mpsc::{channel, Sender},
+    thread,
+    time::Duration,
+};
 
 /// Seconds that a CPU's thread sleeps.
 const SLEEP: f64 = 0.05;
@@ -51,9 +58,15 @@ fn now() -> anyhow::Result<f64> {
 
 fn cpus() -> anyhow::Result<()> {
     let all = sched_getaffinity(Pid::from_raw(0))?;
+    let (started, starts) = channel();
     let mut threads = Vec::new();
     for cpu in (0..CpuSet::count()).filter(|&cpu| all.is_set(cpu) == Ok(true)) {
-        threads.push(thread::spawn(move || measure(cpu)));
+        let started = started.clone();
+        threads.push(thread::spawn(move || measure(cpu, started)));
+    }
+    drop(started);
+    if starts.iter().count() == threads.len() {
+        println!("watching");
     }
     for thread in threads {
         thread.join().ok().context("a thread died")??;
@@ -61,11 +74,13 @@ fn cpus() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(cpu: usize) -> anyhow::Result<()> {
+fn measure(cpu: usize, started: Sender<()>) -> anyhow::Result<()> {
     let mut only = CpuSet::new();
     only.set(cpu)?;
     sched_setaffinity(Pid::from_raw(0), &only)?;
     let mut last = now()?;
+    started.send(())?;
+    drop(started);
     loop {
         thread::sleep(Duration::from_secs_f64(SLEEP));
         let time = now()?;

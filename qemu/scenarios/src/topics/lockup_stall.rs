@@ -65,6 +65,14 @@ pub(super) fn load(vm: &Vm, parameters: &str) -> Verdict {
     Ok(vm.load(&format!("{} {parameters}", machine::by_neighbours()))?)
 }
 
+/// Starts `vigil-observer cpus`, and waits until its threads run on their CPUs: what gets stuck
+/// before that is not seen.
+pub(super) fn observe_cpus(vm: &Vm) -> anyhow::Result<Job> {
+    let observer = vm.spawn("exec chrt -f 99 /vm/vigil-observer cpus")?;
+    observer.wait_output("watching", SOON)?;
+    Ok(observer)
+}
+
 /// What one CPU went through.
 #[derive(Clone, Debug)]
 pub(super) struct Span {

@@ -5,7 +5,7 @@
 use super::{
     hung_stall::{headline, wait_for, Stall, SOON},
     lockup_pause::NO_ASKING,
-    lockup_stall::{guest, guest_of, load, loud_guest_of, wait_for_panic, Lockup},
+    lockup_stall::{guest, guest_of, load, loud_guest_of, observe_cpus, wait_for_panic, Lockup},
     reports::panicked,
 };
 use crate::prelude::*;
@@ -469,8 +469,7 @@ fn lock_is_kept(cx: &Cx, kind: &str, parameters: &str) -> Verdict {
     )?;
     let mark = vm.mark()?;
     // Nothing is started while the lock is held: that would take memory.
-    let observer = vm.spawn("exec chrt -f 99 /vm/vigil-observer cpus")?;
-    vm.sh_ok("until pidof vigil-observer; do sleep 1; done")?;
+    let observer = observe_cpus(&vm)?;
     let other = Lockup::start(&vm, "preempt_off cpu=2 ms=8000")?;
     let kept = Lockup::start(&vm, &format!("{kind} cpu=1 ms=20000"))?;
     for found in [

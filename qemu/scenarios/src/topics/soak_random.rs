@@ -9,7 +9,7 @@
 use super::{
     hung_stall::{reports, wait_report, Stall, PROVOKE, SOON},
     lockup_hotplug::coming_and_going,
-    lockup_stall::{load, provoke, unresponsive},
+    lockup_stall::{load, observe_cpus, provoke, unresponsive},
     module::nothing_left,
     soak_judge::{Kind, Pause, Provoked, Record, THRESH},
 };
@@ -402,12 +402,8 @@ impl Run {
             job.kill()?;
             job.wait(SOON)?;
         }
-        for what in [
-            "chrt -f 99 /vm/vigil-observer cpus",
-            "chrt -f 50 /vm/vigil-observer tasks",
-        ] {
-            self.observers.push(self.vm.spawn(&format!("exec {what}"))?);
-        }
+        let tasks = self.vm.spawn("exec chrt -f 50 /vm/vigil-observer tasks")?;
+        self.observers.extend([observe_cpus(&self.vm)?, tasks]);
         Ok(())
     }
 
