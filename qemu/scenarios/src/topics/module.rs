@@ -24,7 +24,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("hundred_times_idle", hundred_times_idle)
             .core()
             .limit(secs(900)),
-        Scenario::new("hundred_times_in_use", hundred_times_in_use).limit(secs(900)),
+        Scenario::new("twenty_times_in_use", |cx| in_use(cx, 20)).limit(secs(400)),
+        Scenario::new("hundred_times_in_use", |cx| in_use(cx, 100))
+            .limit(secs(900))
+            .all(),
         Scenario::new("files_held_open", files_held_open),
         Scenario::new("load_fails_cleanly", load_fails_cleanly).core(),
         Scenario::new("without_unexported_functions", without_unexported_functions)
@@ -323,10 +326,10 @@ fn hundred_times_idle(cx: &Cx) -> Verdict {
     Ok(())
 }
 
-/// With tasks in the table each time (on a kernel that is slow, fewer times), while others
-/// write to the knobs and read the status all the time, and find them there or not. No
-/// reference to a task stays behind: all memory of the tasks is free in the end.
-fn hundred_times_in_use(cx: &Cx) -> Verdict {
+/// Loaded and unloaded so many times (fewer on a kernel that is slow), with tasks in the table
+/// each time, while others write to the knobs and read the status all the time, and find them there
+/// or not. No reference to a task stays behind: all memory of the tasks is free in the end.
+fn in_use(cx: &Cx, times: u32) -> Verdict {
     let vm = cx.boot()?;
     vm.insmod("vigil_provoke.ko", "")?;
     let tasks = || -> anyhow::Result<u64> {
@@ -353,7 +356,7 @@ fn hundred_times_in_use(cx: &Cx) -> Verdict {
     )?;
     load_and_unload(
         &vm,
-        100 / machine::slowdown(),
+        times / machine::slowdown(),
         "hung_task_timeout_secs=1 hung_task_check_interval_secs=1",
     )?;
     ensure!(!writers.ended(), "the writers ended: {}", writers.output());
