@@ -29,6 +29,11 @@ const BETWEEN: Duration = Duration::from_millis(300);
 
 const HOUR: Duration = secs(3600);
 
+/// Why clocks are not put on by hours on a kernel that is never idle. Tasks were seen there that
+/// were runnable and did not get to run for ten seconds, which is a hung task for whoever waits for them,
+/// and after a day `pick_next_entity()` found none, and crashed.
+const CHARGED: &str = "the scheduler charges all of the time to the task that runs";
+
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         row_of("stop_1s", |cx| of(cx, Pause::Stop(secs(1)), 1)),
@@ -39,8 +44,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             of(cx, Pause::ClocksStopped(secs(10)), 1)
         }),
         row_of("snapshot", |cx| of(cx, Pause::Snapshot(Duration::ZERO), 1)),
-        row_of("an_hour", |cx| of(cx, Pause::Snapshot(HOUR), 1)),
-        row_of("a_day", |cx| of(cx, Pause::Snapshot(HOUR * 24), 1)),
+        row_of("an_hour", |cx| of(cx, Pause::Snapshot(HOUR), 1)).not_with("CONFIG_KASAN", CHARGED),
+        row_of("a_day", |cx| of(cx, Pause::Snapshot(HOUR * 24), 1))
+            .not_with("CONFIG_KASAN", CHARGED),
         row_of("one_cpu", |cx| of(cx, Pause::OneCpu(secs(8)), 1)).only_on(Arch::X86_64, NO_ASKING),
         row_of("one_cpu_again", |cx| of(cx, Pause::OneCpu(secs(2)), 20))
             .only_on(Arch::X86_64, NO_ASKING),
