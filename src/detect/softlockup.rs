@@ -25,7 +25,8 @@ use crate::{
             self,
             Sample,
             Softlockup,
-            SoftlockupState, //
+            SoftlockupState,
+            StopMachineWait, //
         }, //
     },
     report::{
@@ -73,6 +74,9 @@ pub(super) struct CpuSoftlockup {
     touches_by_tasks: Atomic<u32>,
     /// Whether the incident of the present soft lockup is recorded, and has to end.
     recorded: Atomic<bool>,
+    /// Whether another CPU was stuck when this one was last found waiting in `stop_machine()`, since the
+    /// stop work ran.
+    other_was_stuck: Atomic<bool>,
     /// For how many nanoseconds its timer interrupt has stayed away since the stop work ran last, at
     /// most in a row: interrupts were off, or its host did not run it.
     irqs_off: Atomic<u64>,
@@ -110,6 +114,7 @@ impl CpuSoftlockup {
             touches: Atomic::new(0),
             touches_by_tasks: Atomic::new(0),
             recorded: Atomic::new(false),
+            other_was_stuck: Atomic::new(false),
             irqs_off: Atomic::new(0),
             usage: CpuUsage::new(),
             irqs: IrqSnapshot::new(),
@@ -143,6 +148,7 @@ impl CpuSoftlockup {
     /// Process context on the CPU, while the timer does not run.
     pub(super) fn reset(&self, ctx: &LockupCtx, cpu: u32, now: u64) {
         self.recorded.store(false, Relaxed);
+        self.other_was_stuck.store(false, Relaxed);
         self.irqs_off.store(0, Relaxed);
         self.save(SoftlockupState::new(now, cpu::steal_ns(cpu)));
         self.touches.store(ctx.touches.softlockup(cpu), Relaxed);
@@ -195,6 +201,7 @@ impl CpuSoftlockup {
     /// The CPU schedules again, if it did not.
     fn end(&self, heartbeat: &CpuHeartbeat) {
         self.irqs_off.store(0, Relaxed);
+        self.other_was_stuck.store(false, Relaxed);
         if heartbeat.has_softlockup.load(Relaxed) {
             heartbeat.has_softlockup.store(false, Relaxed);
             heartbeat.is_waiting.store(false, Relaxed);
@@ -202,15 +209,25 @@ impl CpuSoftlockup {
     }
 
     /// Whether this CPU waits in `stop_machine()` for another CPU that is stuck: that one is to be
-    /// reported, and not all that wait for it. For one threshold it gets the benefit of the doubt.
+    /// reported, and not all that wait for it.
     fn waits_in_stop_machine(
+        &self,
         ctx: &LockupCtx,
         lockup: &Softlockup,
         threshold: u64,
         irq: &HardirqCtx<'_>,
     ) -> bool {
-        (lockup.duration < threshold.saturating_mul(2) || ctx.other_cpu_stuck(irq.cpu()))
-            && stacktrace::interrupted_is_in(irq, c"multi_cpu_stop")
+        if !stacktrace::interrupted_is_in(irq, c"multi_cpu_stop") {
+            return false;
+        }
+        let other_stuck = ctx.other_cpu_stuck(irq.cpu());
+        let wait = StopMachineWait {
+            duration: lockup.duration,
+            other_stuck,
+            other_was_stuck: self.other_was_stuck.load(Relaxed),
+        };
+        self.other_was_stuck.store(other_stuck, Relaxed);
+        wait.is_excused(threshold)
     }
 
     /// Checks for a soft lockup and reports it: the rest of `watchdog_timer_fn()`. Returns when the
@@ -268,7 +285,7 @@ impl CpuSoftlockup {
             self.save(state);
             return due;
         };
-        if Self::waits_in_stop_machine(ctx, &lockup, threshold, irq) {
+        if self.waits_in_stop_machine(ctx, &lockup, threshold, irq) {
             state.restart_threshold(&sample);
             self.save(state);
             return state.due(sample.steal, threshold);

@@ -159,3 +159,24 @@ impl SoftlockupState {
 pub fn thresholds(duration: u64, threshold: u64) -> u64 {
     duration.checked_div(threshold).unwrap_or(0)
 }
+
+/// What is known of a CPU that waits in `stop_machine()`: not it is to be reported, but the CPU that it
+/// waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopMachineWait {
+    /// Nanoseconds since its stop work ran.
+    pub duration: u64,
+    /// Whether another CPU is known to be stuck now.
+    pub other_stuck: bool,
+    /// Whether another one was when it was checked last, a threshold ago.
+    pub other_was_stuck: bool,
+}
+
+impl StopMachineWait {
+    /// Whether it is not reported for another threshold. It gets the benefit of the doubt for one at
+    /// first, since the other CPU is found stuck only then, and for one after it has seen another CPU stuck:
+    /// that one may have recovered a moment ago, and `stop_machine()` go on in the next.
+    pub fn is_excused(&self, threshold: u64) -> bool {
+        self.duration < threshold.saturating_mul(2) || self.other_stuck || self.other_was_stuck
+    }
+}

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use vigil_logic::{
     pause::{grace, guest_paused_edge, overrun, OnTimeHistory, PauseEvidence},
     sample_period::{sample_period, NUM_SAMPLE_PERIODS},
-    softlockup::{threshold, thresholds, Sample, Softlockup, SoftlockupState},
+    softlockup::{threshold, thresholds, Sample, Softlockup, SoftlockupState, StopMachineWait},
     NSEC_PER_SEC,
 };
 
@@ -737,4 +737,40 @@ proptest! {
             prop_assert!(!early || state.check(&sample, threshold).is_none());
         }
     }
+}
+
+/// A CPU waits in `stop_machine()` and is checked each threshold. Returns after how many thresholds it
+/// is reported; `stuck`: whether another CPU is stuck at the first check, the second, and so on.
+fn reported_in_stop_machine(stuck: impl IntoIterator<Item = bool>) -> Option<u64> {
+    let threshold = threshold(1);
+    let mut other_was_stuck = false;
+    for (other_stuck, checks) in stuck.into_iter().zip(1..) {
+        let wait = StopMachineWait {
+            duration: checks * threshold + MS,
+            other_stuck,
+            other_was_stuck,
+        };
+        if !wait.is_excused(threshold) {
+            return Some(checks);
+        }
+        other_was_stuck = other_stuck;
+    }
+    None
+}
+
+#[test]
+fn who_waits_in_stop_machine_is_not_reported_for_another() {
+    // As long as another one is stuck.
+    assert_eq!(reported_in_stop_machine([true; 100]), None);
+    // The other one is found stuck only at its second check.
+    assert_eq!(reported_in_stop_machine([false, true, true]), None);
+    // It has recovered just before the check, and this one has not gone on yet.
+    assert_eq!(reported_in_stop_machine([true, true, true, false]), None);
+    // But what does not go on for a threshold after that is stuck itself.
+    assert_eq!(
+        reported_in_stop_machine([true, true, true, false, false]),
+        Some(5)
+    );
+    // As is one that waits while no other is stuck.
+    assert_eq!(reported_in_stop_machine([false; 10]), Some(2));
 }
