@@ -24,7 +24,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         scenario("hard_lockup", hard_lockup),
         scenario("soft_lockup", soft_lockup).all(),
         scenario("hung_task", hung_task).all(),
-        scenario("host_dump", host_dump).limit(secs(300)),
+        scenario("host_dump", host_dump).limit(secs(300)).all(),
         scenario("names_the_culprit", names_the_culprit)
             .only_on(Arch::X86_64, NO_ASKING)
             .limit(secs(300))

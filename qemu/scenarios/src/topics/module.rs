@@ -21,9 +21,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .light(),
         Scenario::new("load_message_and_status", load_message_and_status).core(),
         Scenario::new("unload_while_it_reports", unload_while_it_reports),
-        Scenario::new("hundred_times_idle", hundred_times_idle)
+        Scenario::new("twenty_times_idle", |cx| idle(cx, 20))
             .core()
-            .limit(secs(900)),
+            .limit(secs(400)),
+        Scenario::new("hundred_times_idle", |cx| idle(cx, 100))
+            .limit(secs(900))
+            .all(),
         Scenario::new("twenty_times_in_use", |cx| in_use(cx, 20)).limit(secs(400)),
         Scenario::new("hundred_times_in_use", |cx| in_use(cx, 100))
             .limit(secs(900))
@@ -313,10 +316,10 @@ fn load_and_unload(vm: &Vm, times: u32, parameters: &str) -> Verdict {
     nothing_left(vm)
 }
 
-fn hundred_times_idle(cx: &Cx) -> Verdict {
+fn idle(cx: &Cx, times: u32) -> Verdict {
     let vm = cx.boot()?;
     let mark = vm.mark()?;
-    load_and_unload(&vm, 100, "")?;
+    load_and_unload(&vm, times, "")?;
     let log = vm.dmesg_after(mark)?;
     let bad: Vec<&LogLine> = log
         .iter()

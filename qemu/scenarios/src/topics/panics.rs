@@ -34,7 +34,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("knob_written_later", knob_written_later),
         Scenario::new("printk_lock_is_kept", |cx| {
             lock_is_kept(cx, "printk_lock", "")
-        }),
+        })
+        .all(),
         Scenario::new("printk_lock_is_kept_without_unexported", |cx| {
             lock_is_kept(cx, "printk_lock", "use_unexported=0")
         })
