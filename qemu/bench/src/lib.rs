@@ -12,5 +12,6 @@ mod guest;
 pub mod parts;
 pub mod render;
 pub mod results;
+mod trace;
 
 pub use guest::counting;

@@ -10,12 +10,20 @@
 use crate::{
     guest,
     results::{Bound, Cell, Measured, Outcome, Spread, Table},
+    trace::{cost_of_event, Event, Instance},
 };
 use anyhow::{ensure, Context, Result};
-use regex::Regex;
 use vigil_vm::{Arch, Artifacts, Vm};
 
-const INSTANCES: &str = "/sys/kernel/tracing/instances";
+const EXPIRE_ENTRY: &str = "timer/hrtimer_expire_entry";
+
+const EVENTS: [&str; 5] = [
+    EXPIRE_ENTRY,
+    "timer/hrtimer_expire_exit",
+    "irq_vectors/local_timer_entry",
+    "irq_vectors/local_timer_exit",
+    "sched/sched_switch",
+];
 
 /// Guest time of one measurement.
 const SECONDS: u32 = 40;
@@ -85,22 +93,13 @@ pub fn measure(vm: &Vm, seconds: u32) -> Result<Measured> {
 fn all(vm: &Vm, cpus: u32, seconds: u32) -> Result<(u64, Vec<PartCosts>)> {
     // For each CPU.
     let kib = if cpus > 2 { 256 } else { 8192 };
-    for (instance, events) in [
-        ("a", "timer/hrtimer_expire_entry timer/hrtimer_expire_exit irq_vectors/local_timer_entry irq_vectors/local_timer_exit sched/sched_switch"),
-        ("b", "timer/hrtimer_expire_entry"),
-    ] {
-        vm.sh_ok(&format!(
-            "mkdir {INSTANCES}/{instance} && cd {INSTANCES}/{instance} && echo 0 > tracing_on &&
-             echo x86-tsc > trace_clock && echo {kib} > buffer_size_kb &&
-             echo 'prev_comm ~ \"migration/*\" || next_comm ~ \"migration/*\"' > events/sched/sched_switch/filter"
-        ))?;
-        // The first instance records each event first: see `cost_of_event`.
-        for event in events.split(' ') {
-            vm.sh_ok(&format!("echo 1 > {INSTANCES}/{instance}/events/{event}/enable"))?;
-        }
-    }
-    let event = cost_of_event(vm)?;
-    vm.sh_ok(&format!("echo 0 > {INSTANCES}/b/events/enable"))?;
+    let stoppers = "prev_comm ~ \"migration/*\" || next_comm ~ \"migration/*\"";
+    let filters = [("sched/sched_switch", stoppers)];
+    // The first instance records each event first: see `cost_of_event`.
+    let all = Instance::new(vm, "a", kib, &EVENTS, &filters)?;
+    let again = Instance::new(vm, "b", kib, &[EXPIRE_ENTRY], &[])?;
+    let event = cost_of_event(&all, &again, "hrtimer_expire_entry")?;
+    again.remove()?;
     let mut heartbeats = Vec::new();
     for (_, vigil, _) in MODES {
         let in_tree = u8::from(vigil.is_none());
@@ -110,72 +109,16 @@ fn all(vm: &Vm, cpus: u32, seconds: u32) -> Result<(u64, Vec<PartCosts>)> {
         if let Some(parameters) = vigil {
             vm.load(&format!("watchdog_thresh=1 {parameters}"))?;
         }
-        let events = record(vm, "a", seconds)?;
+        vm.sh_ok("sleep 2")?;
+        let events = all.record(seconds)?;
         heartbeats.push(PartCosts::of(&events, event, cpus, seconds)?);
         if vigil.is_some() {
             vm.unload()?;
         }
     }
-    vm.sh_ok(&format!(
-        "echo 0 > {INSTANCES}/a/events/enable; rmdir {INSTANCES}/a {INSTANCES}/b
-         sysctl -q kernel.watchdog_thresh=10 kernel.soft_watchdog=1"
-    ))?;
+    all.remove()?;
+    vm.sh_ok("sysctl -q kernel.watchdog_thresh=10 kernel.soft_watchdog=1")?;
     Ok((event, heartbeats))
-}
-
-/// An event: CPU, stamp, name, the rest.
-struct Event {
-    cpu: u32,
-    stamp: u64,
-    name: String,
-    rest: String,
-}
-
-/// Records for so many seconds.
-fn record(vm: &Vm, instance: &str, seconds: u32) -> Result<Vec<Event>> {
-    let text = vm.sh_ok(&format!(
-        "cd {INSTANCES} && echo > {instance}/trace && sleep 2 && echo 1 > {instance}/tracing_on &&
-         sleep {seconds} && echo 0 > {instance}/tracing_on && cat {instance}/trace"
-    ))?;
-    parse(&text)
-}
-
-fn parse(text: &str) -> Result<Vec<Event>> {
-    let form = Regex::new(r"(?m)\[(\d+)\] +\S+ +(\d+): (\w+): (.*)$")?;
-    let mut events = Vec::new();
-    for part in form.captures_iter(text) {
-        events.push(Event {
-            cpu: part[1].parse()?,
-            stamp: part[2].parse()?,
-            name: part[3].to_owned(),
-            rest: part[4].to_owned(),
-        });
-    }
-    ensure!(!events.is_empty(), "nothing was recorded: {text}");
-    Ok(events)
-}
-
-/// What recording one event takes: two instances record the same one, one after
-/// the other.
-fn cost_of_event(vm: &Vm) -> Result<u64> {
-    vm.sh_ok(&format!(
-        "cd {INSTANCES} && echo 1 > a/tracing_on && echo 1 > b/tracing_on && sleep 10 &&
-         echo 0 > a/tracing_on && echo 0 > b/tracing_on"
-    ))?;
-    let read = |instance| -> Result<Vec<Event>> {
-        let mut events = parse(&vm.sh_ok(&format!("cat {INSTANCES}/{instance}/trace"))?)?;
-        events.retain(|event| event.name == "hrtimer_expire_entry");
-        Ok(events)
-    };
-    let (first, second) = (read("a")?, read("b")?);
-    let mut costs: Vec<u64> = Vec::new();
-    for event in &second {
-        let twin = first
-            .iter()
-            .find(|twin| twin.cpu == event.cpu && twin.rest == event.rest);
-        costs.extend(twin.and_then(|twin| event.stamp.checked_sub(twin.stamp)));
-    }
-    median(&costs)
 }
 
 /// Instructions of each part of each heartbeat.
