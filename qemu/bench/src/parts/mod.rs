@@ -8,6 +8,7 @@ pub mod looks;
 pub mod nmis;
 pub mod reports;
 pub mod size;
+pub mod wakeups;
 
 use crate::results::Outcome;
 use anyhow::Result;
@@ -35,6 +36,7 @@ const fn part(name: &'static str, run: fn(&Artifacts) -> Result<Outcome>) -> Par
 /// All of them, in the order of the document.
 pub const ALL: &[Part] = &[
     part("heartbeat", heartbeat::run),
+    part("wakeups", wakeups::run),
     part("looks", looks::run),
     part("size", size::run),
     part("reports", reports::run),

@@ -16,11 +16,23 @@ const TEMPLATE: &str = include_str!("template.md");
 
 /// Why a bound does not hold, by its id: it stands beside the figure, and the command does not
 /// fail.
-const REASONS: &[(&str, &str)] = &[(
-    "size: cpu",
-    "most of the per-CPU variables are the snapshot of what a CPU ran when it took one of vigil's NMIs, by which the report of \
-     a hard lockup names what a CPU that answers no more was doing; it has to be there before",
-)];
+const REASONS: &[(&str, &str)] = &[
+    (
+        "wakeups: heartbeat",
+        "the timer of vigil's heartbeat expires a sample period after its last expiry, without slack, and begins when the module \
+         is loaded: it has a phase of its own, and meets the in-tree watchdog's interrupt by chance only",
+    ),
+    (
+        "wakeups: other threads",
+        "`vigild/info0` and `vigild/info1` each look every 10 s whether a knob asks for something, and run with whichever detector; \
+         a CPU that is stuck cannot wake them, and nobody says that `kernel.kernel_sys_info` was written",
+    ),
+    (
+        "size: cpu",
+        "most of the per-CPU variables are the snapshot of what a CPU ran when it took one of vigil's NMIs, by which the report of \
+         a hard lockup names what a CPU that answers no more was doing; it has to be there before",
+    ),
+];
 
 /// The parts of the template, in its order.
 pub fn parts_of(template: &str) -> Vec<&str> {
