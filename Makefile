@@ -105,7 +105,7 @@ help:
 ##   package-trial   follow docs/install.md in a clean Debian, from the packages to their removal
 ##   bench           cost and lateness, beside the in-tree detectors, a quarter of an hour; writes
 ##                   docs/benchmarks.md; PART="heartbeat looks" measures these parts only and
-##                   keeps the others, PART=--render none; parts: heartbeat, wakeups, looks, size,
+##                   keeps the others, PART=--render none; parts: heartbeat, wakeups, workloads, looks, size,
 ##                   reports, causes, lateness, and nmis with KERNEL=arm64-nmi; the page of other kernels is in out/KERNEL/bench
 ##   monitoring-plot provoke stalls in a guest, and plot vigilctl's metrics meanwhile: writes
 ##                   docs/monitoring.svg

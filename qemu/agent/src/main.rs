@@ -31,6 +31,7 @@ mod listen;
 mod port;
 mod priority;
 mod threads;
+mod work;
 
 use anyhow::Context;
 use port::Port;
@@ -51,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Some(("events", rest)) => return events::main(rest),
         Some(("fail-nth", rest)) => return fail_nth::main(rest),
         Some(("threads", rest)) => return threads::main(rest),
+        Some(("work", rest)) => return work::main(rest),
         _ => {}
     }
     let cpus = Cpus::bind_agent().context("cannot bind the agent to a CPU")?;

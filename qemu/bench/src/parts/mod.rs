@@ -9,6 +9,7 @@ pub mod nmis;
 pub mod reports;
 pub mod size;
 pub mod wakeups;
+pub mod workloads;
 
 use crate::results::Outcome;
 use anyhow::Result;
@@ -37,6 +38,7 @@ const fn part(name: &'static str, run: fn(&Artifacts) -> Result<Outcome>) -> Par
 pub const ALL: &[Part] = &[
     part("heartbeat", heartbeat::run),
     part("wakeups", wakeups::run),
+    part("workloads", workloads::run),
     part("looks", looks::run),
     part("size", size::run),
     part("reports", reports::run),
