@@ -73,17 +73,20 @@ pub(crate) fn run_time(vm: &Vm, comm: &str) -> Result<u64> {
     run_time_of(vm, pid_of(vm, comm)?)
 }
 
+/// The first number of each line, such as the run time in `schedstat`.
+pub(crate) fn first_numbers(text: &str) -> Result<Vec<u64>> {
+    let first = |line: &str| line.split_whitespace().next().unwrap_or_default().parse();
+    let numbers: Result<Vec<u64>, _> = text.lines().map(first).collect();
+    numbers.with_context(|| text.to_owned())
+}
+
 /// What a thread runs for each time that it wakes, over so many seconds, in nanoseconds: for one that
 /// wakes once a second.
 pub(crate) fn each_second(vm: &Vm, pid: u32, seconds: u32) -> Result<Vec<u64>> {
     let text = vm.sh_ok(&format!(
         "i=0; while [ $i -le {seconds} ]; do cat /proc/{pid}/schedstat; sleep 1; i=$((i + 1)); done"
     ))?;
-    let so_far: Result<Vec<u64>, _> = text
-        .lines()
-        .map(|line| line.split_whitespace().next().unwrap_or_default().parse())
-        .collect();
-    let so_far = so_far.with_context(|| text.clone())?;
+    let so_far = first_numbers(&text)?;
     let spent = so_far
         .windows(2)
         .map(|pair| pair[1].saturating_sub(pair[0]));

@@ -8,6 +8,8 @@ use vigil_vm::Vm;
 
 const INSTANCES: &str = "/sys/kernel/tracing/instances";
 
+const EXPIRE_ENTRY: &str = "timer/hrtimer_expire_entry";
+
 /// A tracing instance of a guest. It records between [`Self::start`] and [`Self::stop`].
 pub(crate) struct Instance<'a> {
     vm: &'a Vm,
@@ -78,14 +80,9 @@ impl<'a> Instance<'a> {
         self.stop()
     }
 
-    /// Its events cost nothing any more.
-    pub(crate) fn disable(&self) -> Result<()> {
-        self.sh("echo 0 > events/enable").map(drop)
-    }
-
-    /// Takes it away.
+    /// Takes it away: its events cost nothing any more.
     pub(crate) fn remove(self) -> Result<()> {
-        self.disable()?;
+        self.sh("echo 0 > events/enable")?;
         let name = self.name;
         self.vm.sh_ok(&format!("rmdir {INSTANCES}/{name}"))?;
         Ok(())
@@ -118,23 +115,38 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Event>> {
     Ok(events)
 }
 
-/// By how much the time-stamp counter grows while one event is recorded: `second` records an event
-/// of `name` behind `first`, which was made before it.
-pub(crate) fn cost_of_event(
-    first: &Instance<'_>,
-    second: &Instance<'_>,
-    name: &str,
-) -> Result<u64> {
+/// Makes an instance for what heartbeats are made of: the interrupts of the local timer, the timers
+/// that expire, and the runs of the CPUs' stoppers. `kib` as for [`Instance::new`]. Returns as well by
+/// how much the time-stamp counter grows while one event is recorded.
+pub(crate) fn of_heartbeats(vm: &Vm, kib: u32) -> Result<(Instance<'_>, u64)> {
+    let events = [
+        EXPIRE_ENTRY,
+        "timer/hrtimer_expire_exit",
+        "irq_vectors/local_timer_entry",
+        "irq_vectors/local_timer_exit",
+        "sched/sched_switch",
+    ];
+    let stoppers = "prev_comm ~ \"migration/*\" || next_comm ~ \"migration/*\"";
+    let all = Instance::new(vm, "a", kib, &events, &[("sched/sched_switch", stoppers)])?;
+    // Made later, it records an event behind the first one.
+    let again = Instance::new(vm, "b", kib, &[EXPIRE_ENTRY], &[])?;
+    let cost = cost_of_event(&all, &again)?;
+    again.remove()?;
+    Ok((all, cost))
+}
+
+/// By how much the time-stamp counter grows while one event is recorded: `second` records
+/// [`EXPIRE_ENTRY`] behind `first`, which was made before it.
+fn cost_of_event(first: &Instance<'_>, second: &Instance<'_>) -> Result<u64> {
     first.start()?;
     second.start()?;
     first.vm.sh_ok("sleep 10")?;
-    let (first, mut second) = (first.stop()?, second.stop()?);
-    second.retain(|event| event.name == name);
+    let (first, second) = (first.stop()?, second.stop()?);
     let mut costs: Vec<u64> = Vec::new();
     for event in &second {
-        let twin = first
-            .iter()
-            .find(|twin| twin.name == name && twin.cpu == event.cpu && twin.rest == event.rest);
+        let twin = first.iter().find(|twin| {
+            twin.name == event.name && twin.cpu == event.cpu && twin.rest == event.rest
+        });
         costs.extend(twin.and_then(|twin| event.stamp.checked_sub(twin.stamp)));
     }
     Ok(Spread::of_counts(&costs)?.median as u64)

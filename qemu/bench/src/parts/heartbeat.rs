@@ -10,20 +10,10 @@
 use crate::{
     guest,
     results::{Bound, Cell, Measured, Outcome, Spread, Table},
-    trace::{cost_of_event, Event, Instance},
+    trace::{self, Event},
 };
 use anyhow::{ensure, Context, Result};
 use vigil_vm::{Arch, Artifacts, Vm};
-
-const EXPIRE_ENTRY: &str = "timer/hrtimer_expire_entry";
-
-const EVENTS: [&str; 5] = [
-    EXPIRE_ENTRY,
-    "timer/hrtimer_expire_exit",
-    "irq_vectors/local_timer_entry",
-    "irq_vectors/local_timer_exit",
-    "sched/sched_switch",
-];
 
 /// Guest time of one measurement.
 const SECONDS: u32 = 40;
@@ -93,13 +83,7 @@ pub fn measure(vm: &Vm, seconds: u32) -> Result<Measured> {
 fn all(vm: &Vm, cpus: u32, seconds: u32) -> Result<(u64, Vec<PartCosts>)> {
     // For each CPU.
     let kib = if cpus > 2 { 256 } else { 8192 };
-    let stoppers = "prev_comm ~ \"migration/*\" || next_comm ~ \"migration/*\"";
-    let filters = [("sched/sched_switch", stoppers)];
-    // The first instance records each event first: see `cost_of_event`.
-    let all = Instance::new(vm, "a", kib, &EVENTS, &filters)?;
-    let again = Instance::new(vm, "b", kib, &[EXPIRE_ENTRY], &[])?;
-    let event = cost_of_event(&all, &again, "hrtimer_expire_entry")?;
-    again.remove()?;
+    let (all, event) = trace::of_heartbeats(vm, kib)?;
     let mut heartbeats = Vec::new();
     for (_, vigil, _) in MODES {
         let in_tree = u8::from(vigil.is_none());

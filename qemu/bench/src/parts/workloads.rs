@@ -16,7 +16,7 @@
 use crate::{
     guest,
     results::{Bound, Cell, Measured, Outcome, Spread, Table},
-    trace::{cost_of_event, Event, Instance},
+    trace::{self, Event, Instance},
 };
 use anyhow::{ensure, Context, Result};
 use vigil_vm::{Arch, Artifacts, Vm};
@@ -64,16 +64,6 @@ const KINDS: [Kind; 4] = [
         name: "I/O-bound: `O_DIRECT` reads of 4 KiB from a virtio disk",
         command: "io 60000 /dev/vda",
     },
-];
-
-const EXPIRE_ENTRY: &str = "timer/hrtimer_expire_entry";
-
-const EVENTS: [&str; 5] = [
-    EXPIRE_ENTRY,
-    "timer/hrtimer_expire_exit",
-    "irq_vectors/local_timer_entry",
-    "irq_vectors/local_timer_exit",
-    "sched/sched_switch",
 ];
 
 pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
@@ -223,11 +213,7 @@ impl Kind {
         let script = format!("{thread}; {}; {thread}", self.script());
         let (output, events) = instance.while_alone(&script)?;
         vm.unload()?;
-        let words: Result<Vec<u64>, _> = output
-            .lines()
-            .map(|line| line.split_whitespace().next().unwrap_or_default().parse())
-            .collect();
-        let numbers: Option<[u64; 3]> = words.with_context(|| output.clone())?.try_into().ok();
+        let numbers: Option<[u64; 3]> = guest::first_numbers(&output)?.try_into().ok();
         let [before, run, after] = numbers.with_context(|| format!("not three lines: {output}"))?;
         let heartbeats = Heartbeats::of(&events, event_cost);
         let looks = after - before;
@@ -239,12 +225,7 @@ impl Kind {
 
 /// What vigil's own code takes, in percent of each kind of work.
 fn traced(vm: &Vm) -> Result<Vec<f64>> {
-    let stoppers = "prev_comm ~ \"migration/*\" || next_comm ~ \"migration/*\"";
-    let filters = [("sched/sched_switch", stoppers)];
-    let all = Instance::new(vm, "a", 16384, &EVENTS, &filters)?;
-    let again = Instance::new(vm, "b", 8192, &[EXPIRE_ENTRY], &[])?;
-    let event_cost = cost_of_event(&all, &again, "hrtimer_expire_entry")?;
-    again.remove()?;
+    let (all, event_cost) = trace::of_heartbeats(vm, 16384)?;
     let own = KINDS.iter().map(|kind| kind.own_code(vm, &all, event_cost));
     let own = own.collect::<Result<Vec<f64>>>()?;
     all.remove()?;
@@ -311,7 +292,6 @@ impl Heartbeats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace;
 
     #[test]
     fn only_what_is_vigils_is_added_up() {
