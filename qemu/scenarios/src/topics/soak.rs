@@ -4,10 +4,8 @@
 use super::{
     hung_stall::{wait_report, Stall, MAINLINE},
     lockup_hotplug::{coming_and_going, each_is_watched, torture},
-    lockup_stall::{
-        guest, guest_of, hard_in_time, load, observe_cpus, provoke, soft_in_time, Words,
-    },
-    soak_judge::{Host, Judgement, Kind, Record, THRESH, TIMEOUT},
+    lockup_stall::{guest, guest_of, hard_in_time, load, provoke, soft_in_time, Words},
+    soak_judge::{observe, Host, Judgement, Kind, Record, THRESH, TIMEOUT},
     soak_random,
 };
 use crate::prelude::*;
@@ -247,10 +245,7 @@ fn quiet(cx: &Cx) -> Verdict {
     }
     let script = |name: &str| format!("{LOAD}\n{name}");
     vm.sh_ok(&script("prepare"))?;
-    let observers = [
-        observe_cpus(&vm)?,
-        vm.spawn("exec chrt -f 50 /vm/vigil-observer tasks")?,
-    ];
+    let observers = observe(&vm)?;
 
     let mut hosts = Hosts::new(&vm)?;
     let from = vm.uptime()?;

@@ -11,7 +11,7 @@
 //!   it in D state without a context switch since long enough before the report.
 
 use super::{
-    lockup_stall::Words,
+    lockup_stall::{observe_cpus, Words},
     reports::{log_of, Report},
 };
 use crate::prelude::*;
@@ -46,6 +46,12 @@ const LATE_LOOK: f64 = 0.8;
 
 /// How long after its end a report on what was provoked may come.
 const LATE_REPORT: f64 = 1.0;
+
+/// Starts the observers of CPUs and of tasks.
+pub(super) fn observe(vm: &Vm) -> anyhow::Result<[Job; 2]> {
+    let tasks = vm.spawn("exec chrt -f 50 /vm/vigil-observer tasks")?;
+    Ok([observe_cpus(vm)?, tasks])
+}
 
 /// The observer's thread on that CPU did not run from `from` to `to`.
 #[derive(Clone, Copy, Debug)]

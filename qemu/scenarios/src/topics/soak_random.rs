@@ -9,9 +9,9 @@
 use super::{
     hung_stall::{reports, wait_report, Stall, PROVOKE, SOON},
     lockup_hotplug::coming_and_going,
-    lockup_stall::{load, observe_cpus, provoke, unresponsive},
+    lockup_stall::{load, provoke, unresponsive},
     module::nothing_left,
-    soak_judge::{Kind, Pause, Provoked, Record, THRESH},
+    soak_judge::{observe, Kind, Pause, Provoked, Record, THRESH},
 };
 use crate::prelude::*;
 use std::{
@@ -402,8 +402,7 @@ impl Run {
             job.kill()?;
             job.wait(SOON)?;
         }
-        let tasks = self.vm.spawn("exec chrt -f 50 /vm/vigil-observer tasks")?;
-        self.observers.extend([observe_cpus(&self.vm)?, tasks]);
+        self.observers.extend(observe(&self.vm)?);
         Ok(())
     }
 
