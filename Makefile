@@ -103,7 +103,7 @@ help:
 ##   header-trial    build the module by DKMS against a tree without the kernel's sources, and run
 ##                   scenarios with it that depend on that; T=NAME others
 ##   package-trial   follow docs/install.md in a clean Debian, from the packages to their removal
-##   bench           cost and lateness, beside the in-tree detectors, a quarter of an hour; writes
+##   bench           cost and lateness, beside the in-tree detectors; writes
 ##                   docs/benchmarks.md; PART="heartbeat looks" measures these parts only and
 ##                   keeps the others, PART=--render none; parts: heartbeat, wakeups, workloads, looks, size,
 ##                   reports, causes, lateness, and nmis with KERNEL=arm64-nmi; the page of other kernels is in out/KERNEL/bench
