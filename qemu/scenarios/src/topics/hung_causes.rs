@@ -399,7 +399,8 @@ fn more_roots(cx: &Cx) -> Verdict {
         vm.wait_log_after(mark, &format!("^vigil: {root}.*longest chain 1$"), SOON)
             .with_context(|| what.to_owned())?;
         finish_look(&vm)?;
-        let log = first_check(&vm, mark)?;
+        // Not only the first report's: a check may fall between two victims' timeouts.
+        let log = vm.dmesg_after(mark)?;
         for line in lines {
             let line = line.replace("{holder}", &holder);
             let line = Regex::new(&format!(r"^vigil:   \S+ for \S+ s, for {line}$"))?;
