@@ -98,6 +98,12 @@ impl Scenario {
         self
     }
 
+    /// Counts instructions, so that it does not matter how fast its guest is, which has the lowest
+    /// priority (`Config::low_priority`): it runs without a slot, on what the others leave.
+    pub(crate) fn counts_instructions(self) -> Self {
+        self.idle()
+    }
+
     /// Has a guest of two CPUs that sleeps for more than half of the time, as guests with
     /// hung tasks do: it takes the slot of [`SlotClass::Waiting`].
     pub(crate) fn light(mut self) -> Self {

@@ -37,6 +37,7 @@ pub struct Config {
     pub(crate) console: ConsoleTo,
     /// An instruction takes 2 to the power of this nanoseconds, if the clocks count instructions.
     pub(crate) instruction_shift: Option<u32>,
+    pub(crate) low_priority: bool,
     pub(crate) kdump: bool,
     pub(crate) share_snapshot: bool,
 }
@@ -68,6 +69,7 @@ impl Config {
             qemu_args: Vec::new(),
             console: ConsoleTo::LogFile,
             instruction_shift: None,
+            low_priority: false,
             kdump: false,
             share_snapshot: false,
         }
@@ -144,6 +146,14 @@ impl Config {
     #[must_use]
     pub fn instructions_take(mut self, shift: u32) -> Self {
         self.instruction_shift = Some(shift);
+        self
+    }
+
+    /// Runs the guest with the lowest priority (`nice -n 19`): for guests whose results do not
+    /// depend on how fast they are.
+    #[must_use]
+    pub fn low_priority(mut self) -> Self {
+        self.low_priority = true;
         self
     }
 

@@ -161,7 +161,13 @@ pub(crate) fn start(config: &Config, start: &Start) -> Result<(Qemu, Sockets, Co
     }
 
     let program = arch.program();
-    let mut command = Command::new(program);
+    let mut command = if config.low_priority {
+        let mut command = Command::new("nice");
+        command.args(["-n", "19", program]);
+        command
+    } else {
+        Command::new(program)
+    };
     let to = |file: &File| file.try_clone().map(Stdio::from);
     command
         .args(&args.words)

@@ -14,23 +14,30 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("heartbeat", heartbeat_of_both)
             .only_on(Arch::X86_64, "its clock for tracing counts instructions")
             .needs("CONFIG_SOFTLOCKUP_DETECTOR")
-            .not_with("CONFIG_PREEMPT_RT", "bounds are for the other kernels"),
+            .not_with("CONFIG_PREEMPT_RT", "bounds are for the other kernels")
+            .counts_instructions()
+            .limit(LIMIT),
         Scenario::new("looks", looks_at_30000)
             .needs("CONFIG_DETECT_HUNG_TASK")
-            .not_with("CONFIG_PREEMPT_RT", "with rtlocks each check scans"),
+            .not_with("CONFIG_PREEMPT_RT", "with rtlocks each check scans")
+            .counts_instructions()
+            .limit(LIMIT),
     ]
 }
+
+/// So long may one take, with the lowest priority.
+const LIMIT: Duration = secs(600);
 
 /// A heartbeat takes no more instructions than the in-tree one, and at most a twentieth more where
 /// it looks for hard lockups as well.
 fn heartbeat_of_both(cx: &Cx) -> Verdict {
-    let vm = cx.boot_with(counting(cx.config()))?;
+    let vm = cx.boot_with(counting(cx.config()).low_priority())?;
     hold(&heartbeat::measure(&vm, 20)?, 2)
 }
 
 /// A look at 30,000 idle threads takes at most a hundredth of khungtaskd's pass.
 fn looks_at_30000(cx: &Cx) -> Verdict {
-    let vm = cx.boot_with(counting(cx.config()).mem_mib(2048))?;
+    let vm = cx.boot_with(counting(cx.config()).mem_mib(2048).low_priority())?;
     hold(&looks::measure(&vm, &[30_000])?, 1)
 }
 
