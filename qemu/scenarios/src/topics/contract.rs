@@ -20,7 +20,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("status_output_and_options", status_output_and_options),
         Scenario::new("bad_kernel_is_125", bad_kernel_is_125),
         Scenario::new("vanished_guest_is_125", vanished_guest_is_125),
-        Scenario::new("timeout_is_124", timeout_is_124),
+        Scenario::new("timeout_is_124", timeout_is_124).idle(),
         Scenario::new("panic_is_123", panic_is_123),
         Scenario::new("killed_runner_leaves_nothing", killed_runner_leaves_nothing),
         Scenario::new("interactive_shell", interactive_shell),

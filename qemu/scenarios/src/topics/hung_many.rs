@@ -10,7 +10,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("sum_is_off", sum_is_off).light(),
         Scenario::new("one_of_20000", one_of_20000)
             .not_with("CONFIG_PREEMPT_RT", "with rtlocks each check scans")
-            .limit(secs(480)),
+            .limit(secs(480))
+            .all(),
         Scenario::new("thousands_are_stuck", thousands_are_stuck),
         Scenario::new("cost_of_10000", cost_of_10000)
             .not_with("CONFIG_KASAN", "each access is checked")

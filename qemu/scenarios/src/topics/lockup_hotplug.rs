@@ -107,7 +107,7 @@ fn loaded_meanwhile(cx: &Cx) -> Verdict {
     let cpus = vm.spawn(&torture(1000))?;
     for parameters in ["watchdog_thresh=1", "watchdog_thresh=1 use_stopper=0"] {
         vm.sh_ok(&format!(
-            "i=0; while [ $i -lt 10 ]; do insmod /vm/vigil.ko {parameters} && rmmod vigil || exit; i=$((i + 1)); done"
+            "i=0; while [ $i -lt 5 ]; do insmod /vm/vigil.ko {parameters} && rmmod vigil || exit; i=$((i + 1)); done"
         ))?;
     }
     ensure!(

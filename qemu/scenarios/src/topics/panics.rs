@@ -472,7 +472,7 @@ fn lock_is_kept(cx: &Cx, kind: &str, parameters: &str) -> Verdict {
     // Nothing is started while the lock is held: that would take memory.
     let observer = observe_cpus(&vm)?;
     let other = Lockup::start(&vm, "preempt_off cpu=2 ms=8000")?;
-    let kept = Lockup::start(&vm, &format!("{kind} cpu=1 ms=20000"))?;
+    let kept = Lockup::start(&vm, &format!("{kind} cpu=1 ms=15000"))?;
     for found in [
         "Watchdog detected hard LOCKUP on cpu 1",
         "BUG: soft lockup - CPU#2",
