@@ -8,6 +8,7 @@ pub mod looks;
 pub mod nmis;
 pub mod reports;
 pub mod size;
+pub mod timeouts;
 pub mod wakeups;
 pub mod workloads;
 
@@ -40,6 +41,7 @@ pub const ALL: &[Part] = &[
     part("wakeups", wakeups::run),
     part("workloads", workloads::run),
     part("looks", looks::run),
+    part("timeouts", timeouts::run),
     part("size", size::run),
     part("reports", reports::run),
     part("causes", causes::run),

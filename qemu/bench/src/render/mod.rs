@@ -28,6 +28,22 @@ const REASONS: &[(&str, &str)] = &[
          a CPU that is stuck cannot wake them, and nobody says that `kernel.kernel_sys_info` was written",
     ),
     (
+        "timeouts: idle",
+        "two looks in a timeout scan all tasks, since the sum of the run queues may be off for good; a scan takes twice khungtaskd's \
+         pass, since it goes by PID, where it can go on later. And there are sixteen looks, so that a report is late by a sixteenth of a \
+         timeout at most, where khungtaskd's is by a whole one",
+    ),
+    (
+        "timeouts: blocked",
+        "each of sixteen looks checks every blocked task, so that its report is late by a sixteenth of a timeout at most, where \
+         khungtaskd's is by a whole one; and two of them scan all tasks",
+    ),
+    (
+        "timeouts: busy",
+        "with a task on a run queue besides vigil's thread the sum of the run queues may miss a blocked one, so that no report is late by \
+         more than an eighth of a timeout only if each third look scans all tasks",
+    ),
+    (
         "size: cpu",
         "most of the per-CPU variables are the snapshot of what a CPU ran when it took one of vigil's NMIs, by which the report of \
          a hard lockup names what a CPU that answers no more was doing; it has to be there before",
