@@ -4,6 +4,7 @@
 pub mod causes;
 pub mod heartbeat;
 pub mod lateness;
+pub mod load;
 pub mod looks;
 pub mod nmis;
 pub mod reports;
@@ -44,6 +45,7 @@ pub const ALL: &[Part] = &[
     part("timeouts", timeouts::run),
     part("size", size::run),
     part("reports", reports::run),
+    part("load", load::run),
     part("causes", causes::run),
     part("lateness", lateness::run),
     Part {
