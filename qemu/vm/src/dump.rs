@@ -176,8 +176,8 @@ impl Vm {
         Ok(fs::rename(&written, file)?)
     }
 
-    /// Waits for the guest to panic, `limit` at most, and for its dump. The guest is
-    /// gone afterwards.
+    /// Waits for the guest to panic, `limit` at most, and for its dump. Each of the crash kernel's steps
+    /// may take as long, if that is longer than usual: for slow guests. The guest is gone afterwards.
     ///
     /// # Errors
     ///
@@ -215,7 +215,8 @@ impl Vm {
         self.panic_is_awaited();
         pass("panic");
 
-        self.until(START_LIMIT, || said(&console, "started").is_some())
+        let start_limit = limit.max(START_LIMIT);
+        self.until(start_limit, || said(&console, "started").is_some())
             .map_err(|how| {
                 let tail = console.tail(TAIL);
                 if crash_kernel(&console).is_none() {
@@ -228,7 +229,8 @@ impl Vm {
         pass("capture kernel up");
 
         let end = || said(&console, "done").or_else(|| said(&console, "failed"));
-        self.until(CAPTURE_LIMIT, || end().is_some())
+        let capture_limit = limit.max(CAPTURE_LIMIT);
+        self.until(capture_limit, || end().is_some())
             .map_err(|how| {
                 let tail = console.tail(TAIL);
                 let said = format!("it came to no end: {how}; the console ends with:\n{tail}");
@@ -239,7 +241,7 @@ impl Vm {
             return Err(DumpError::CaptureFailed { said });
         }
         // QEMU writes the file, and has written all of it once it has ended.
-        let ended = self.until(CAPTURE_LIMIT, || false);
+        let ended = self.until(capture_limit, || false);
         if !self.ended() {
             let how = ended.err().unwrap_or_default();
             return Err(DumpError::Incomplete {
