@@ -19,8 +19,12 @@ const CRASHKERNEL: &str = "crashkernel=128M";
 
 /// From so many CPUs on an emulated guest does not calibrate its delay loop. Each CPU would
 /// compare the TSC with ticks, again and again, while it shares the host's processors with the
-/// others: a guest of 48 does not boot in two minutes.
+/// others: a guest of 48 does not boot in two minutes. Where the clocks count instructions, it
+/// is tens of millions of them for each CPU, one after the other.
 const MANY_CPUS: u32 = 8;
+
+/// How often the TSC counts in a second where the clocks count instructions, however long one takes.
+const COUNTING_TSC_HZ: u64 = 1_000_000_000;
 
 /// The configuration of a guest. Every setting has a default.
 #[derive(Clone, Debug)]
@@ -265,8 +269,13 @@ impl Config {
         }
         if arch == Arch::X86_64 {
             words.push("tsc=reliable".to_owned());
-            if accel == Some(Accel::Tcg) && self.cpus >= MANY_CPUS {
-                words.extend(loops_per_jiffy(artifacts, accel::emulated_tsc_hz()));
+            let tsc_hz = match accel {
+                Some(Accel::Tcg) => accel::emulated_tsc_hz(),
+                Some(Accel::Kvm) => None,
+                None => Some(COUNTING_TSC_HZ),
+            };
+            if self.cpus >= MANY_CPUS {
+                words.extend(loops_per_jiffy(artifacts, tsc_hz));
             }
         }
         // identify_cpu() empties the boot CPU's feature bits for a moment, and
@@ -315,8 +324,9 @@ mod tests {
         assert!(has(64, Arch::X86_64, Some(Accel::Tcg)));
         assert!(!has(4, Arch::X86_64, Some(Accel::Tcg)));
         assert!(!has(64, Arch::X86_64, Some(Accel::Kvm)));
-        // One virtual CPU runs at a time.
-        assert!(!has(64, Arch::X86_64, None));
+        // The clocks count instructions.
+        assert!(has(64, Arch::X86_64, None));
+        assert!(!has(2, Arch::X86_64, None));
         assert!(!has(64, Arch::Aarch64, Some(Accel::Tcg)));
         assert_eq!(
             loops_per_jiffy(&artifacts, Some(2_596_132_000)).as_deref(),
