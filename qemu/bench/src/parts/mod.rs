@@ -2,6 +2,7 @@
 //! The measurements.
 
 pub mod causes;
+pub mod dump;
 pub mod heartbeat;
 pub mod lateness;
 pub mod load;
@@ -48,6 +49,7 @@ pub const ALL: &[Part] = &[
     part("load", load::run),
     part("causes", causes::run),
     part("lateness", lateness::run),
+    part("dump", dump::run),
     Part {
         name: "nmis",
         run: nmis::run,
