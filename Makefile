@@ -106,7 +106,7 @@ help:
 ##   bench           cost and lateness, beside the in-tree detectors; writes
 ##                   docs/benchmarks.md; PART="heartbeat looks" measures these parts only and
 ##                   keeps the others, PART=--render none; parts: heartbeat, wakeups, workloads, looks,
-##                   timeouts, size, reports, load, causes, lateness, dump, and nmis with KERNEL=arm64-nmi;
+##                   timeouts, size, reports, load, causes, lateness, dump, cpus, and nmis with KERNEL=arm64-nmi;
 ##                   the page of other kernels is in out/KERNEL/bench
 ##   monitoring-plot provoke stalls in a guest, and plot vigilctl's metrics meanwhile: writes
 ##                   docs/monitoring.svg

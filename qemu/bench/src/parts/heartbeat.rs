@@ -20,7 +20,7 @@ const SECONDS: u32 = 40;
 
 /// Who has a heartbeat, with which parameters of vigil, and how many thousandths of the in-tree one it
 /// may take.
-const MODES: [(&str, Option<&str>, f64); 3] = [
+pub(super) const MODES: [(&str, Option<&str>, f64); 3] = [
     ("in-tree, soft lockups", None, 1.0),
     // Medians differ by a few instructions from run to run.
     ("vigil, soft lockups", Some("nmi_watchdog=0"), 1.002),
@@ -77,6 +77,14 @@ pub fn measure(vm: &Vm, seconds: u32) -> Result<Measured> {
         tables: vec![table],
         plots: Vec::new(),
     })
+}
+
+/// What recording an event takes, and a heartbeat in each of [`MODES`] on so many CPUs, in instructions:
+/// interrupt and stopper together.
+pub(super) fn totals(vm: &Vm, cpus: u32, seconds: u32) -> Result<(u64, Vec<u64>)> {
+    let (event, heartbeats) = all(vm, cpus, seconds)?;
+    let totals: Result<Vec<u64>> = heartbeats.iter().map(PartCosts::total).collect();
+    Ok((event, totals?))
 }
 
 /// The heartbeats of each mode, and what recording an event takes.

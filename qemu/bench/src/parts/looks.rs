@@ -14,7 +14,7 @@ use vigil_vm::{Artifacts, Job, Vm};
 const THREADS: [u32; 5] = [100, 1_000, 10_000, 30_000, 100_000];
 
 /// Seconds, and so looks, of one measurement.
-const SECONDS: u32 = 12;
+pub(super) const SECONDS: u32 = 12;
 
 /// From so many threads on the bound holds: a look without a scan takes the same for any number.
 const BOUND_FROM: u32 = 30_000;
@@ -104,7 +104,7 @@ pub fn measure(vm: &Vm, threads: &[u32]) -> Result<Measured> {
 }
 
 /// How many threads there are.
-fn count(vm: &Vm) -> Result<u32> {
+pub(super) fn count(vm: &Vm) -> Result<u32> {
     let text = vm.sh_ok("cut -d/ -f2 /proc/loadavg | cut -d' ' -f1")?;
     text.trim().parse().context("/proc/loadavg")
 }
@@ -114,7 +114,7 @@ fn spread(all: Vec<u64>) -> Result<Spread> {
 }
 
 /// What vigil's thread takes for a look, with or without the run queues' counts.
-fn vigil(vm: &Vm, use_run_queues: u32) -> Result<Spread> {
+pub(super) fn vigil(vm: &Vm, use_run_queues: u32) -> Result<Spread> {
     vm.load(&format!(
         "hung_task_timeout_secs=1000 hung_task_check_interval_secs=1 use_run_queues={use_run_queues}"
     ))?;

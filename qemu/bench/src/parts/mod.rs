@@ -2,6 +2,7 @@
 //! The measurements.
 
 pub mod causes;
+pub mod cpus;
 pub mod dump;
 pub mod heartbeat;
 pub mod lateness;
@@ -50,6 +51,7 @@ pub const ALL: &[Part] = &[
     part("causes", causes::run),
     part("lateness", lateness::run),
     part("dump", dump::run),
+    part("cpus", cpus::run),
     Part {
         name: "nmis",
         run: nmis::run,

@@ -14,7 +14,7 @@ use vigil_vm::{Artifacts, LogLine};
 const TASKS: [u32; 3] = [1, 10, 1_000];
 
 /// Bytes a second at 115,200 baud: a start bit, eight bits and a stop bit each.
-const CONSOLE: f64 = 11_520.0;
+pub(super) const CONSOLE: f64 = 11_520.0;
 
 /// Who reports.
 const MODES: [(&str, Option<&str>); 3] = [
@@ -93,6 +93,6 @@ pub(super) fn run(_: &Artifacts) -> Result<Outcome> {
 }
 
 /// Bytes of a line on a serial console: its stamp in front, and the line's end as two characters.
-fn on_console(line: &LogLine) -> usize {
+pub(super) fn on_console(line: &LogLine) -> usize {
     format!("[{:12.6}] {}\r\n", line.time, line.text).len()
 }
