@@ -37,7 +37,7 @@ const STATUS: &str = "/sys/kernel/debug/vigil/status";
 /// A guest.
 struct Machine {
     name: &'static str,
-    /// Whether each CPU runs a loop.
+    /// Whether each CPU runs a loop, from the first look on.
     is_busy: bool,
     /// An instruction takes 2 to the power of this nanoseconds. The clock of an idle guest skips to its
     /// next timer; busy CPUs execute all that fits into two minutes.
@@ -114,7 +114,8 @@ impl Machine {
 
     /// Makes the tasks, loads vigil, and prints what [`Seen::parse`] reads. All of it in one script: while
     /// the harness waits for an answer an idle guest's clock may go on by many seconds. Half a timeout
-    /// after khungtaskd's last pass vigil is loaded; then nothing of the two comes at the same time.
+    /// after khungtaskd's last pass vigil is loaded; then nothing of the two comes at the same time. Loops
+    /// begin after that: beside them insmod takes as long as several looks.
     fn script(&self, blocked: u32, in_tree_pid: u32) -> String {
         let (make, end) = match blocked {
             0 => (String::new(), String::new()),
@@ -146,19 +147,19 @@ impl Machine {
              sysctl -q kernel.hung_task_timeout_secs=1; sleep 3
              sysctl -q kernel.hung_task_timeout_secs={TIMEOUT}; sleep {half}
              {make}
-             {busy}
              khungtaskd
              insmod /vm/vigil.ko
-             now; next=$((now + {INTERVAL} / 2))
+             now; next=$((now + {INTERVAL} / 3))
              pid=$(ps -e -o pid=,comm= | awk '$2 == \"{vigil}\" {{ print $1 }}')
+             {busy}
              for look in $(seq {LOOKS}); do
                  sleep_until $next; next=$((next + {INTERVAL}))
                  read run rest < /proc/$pid/schedstat; echo $run
                  sed -n -e 's/^{checks}: //p' -e 's/^{scans}: //p' -e 's/^{hung}: //p' {STATUS}
              done
              khungtaskd
-             rmmod vigil
              [ -z \"$loops\" ] || kill $loops
+             rmmod vigil
              {end}",
             half = TIMEOUT / 2,
             vigil = guest::VIGIL,
