@@ -67,14 +67,14 @@ pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
         "bytes of the file",
         "instructions of the system call",
         "of these, of the module's own function",
-        "nanoseconds of it in which both CPUs are idle",
-        "interrupts that another CPU asks for",
+        "nanoseconds in which both CPUs are idle",
+        "interrupts of the other CPU",
         "the longest of them",
-        "longest run of the stopper",
+        "longest run of its stopper",
     ];
     let caption = format!(
-        "Median (least, most) of {ROUNDS} times; the last three of the CPU on which it does not run. What recording an event \
-         takes, {event_cost} instructions, is taken off."
+        "Median (least, most) of {ROUNDS} times, the last two in instructions. What recording an event takes, {event_cost} \
+         instructions, is taken off."
     );
     let mut table = Table::new(caption, columns);
     for module in MODULES {
@@ -90,11 +90,17 @@ pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
             unloads.push(Step::of(&events, &UNLOAD, EXIT, event_cost).context("unloading")?);
         }
         for (name, steps) in [("load", loads), ("unload", unloads)] {
-            println!("{name} {module}: {steps:?}");
-            table.row(
-                cells(format!("{name} {module}"), bytes, &steps)?,
-                Vec::new(),
+            let name = format!("{name} {module}");
+            let median = |span: &dyn Fn(&Step) -> Span| {
+                let all: Vec<u64> = steps.iter().map(|step| span(step).instructions).collect();
+                anyhow::Ok(Spread::of_counts(&all)?.median)
+            };
+            println!(
+                "{name}: {} instructions, {} of its own function",
+                median(&|step| step.whole)?,
+                median(&|step| step.own)?
             );
+            table.row(cells(name, bytes, &steps)?, Vec::new());
         }
     }
     instance.remove()?;
