@@ -434,7 +434,7 @@ fn listeners_come_and_go(cx: &Cx) -> Verdict {
     }
     ensure!(vm.sh("/sbin/agent events state")?.status != 0);
     // The first check is not to find the task before the listener has joined.
-    vm.load(&format!("{ONE_BY_ONE} hung_task_timeout_secs=0"))?;
+    vm.load("hung_task_report=mainline hung_task_timeout_secs=0 hung_task_check_interval_secs=1")?;
     let again = Listener::start(&vm, "", "listen incidents")?;
     vm.set_knob("hung_task_timeout_secs", 2)?;
     let start = again.wait(&vm, START, HUNG_TASK)?;
