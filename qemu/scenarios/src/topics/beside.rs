@@ -85,7 +85,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("documented_files", documented_files)
             .needs(SOFT)
             .light(),
-        Scenario::new("boot_words", boot_words).needs(SOFT).light(),
+        Scenario::new("boot_words", boot_words)
+            .needs(SOFT)
+            .light()
+            .all(),
         Scenario::new("sched_ext_is_asked", sched_ext_is_asked).needs("CONFIG_SCHED_CLASS_EXT"),
     ]
 }

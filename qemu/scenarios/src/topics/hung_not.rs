@@ -15,7 +15,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .light(),
         Scenario::new("slow_disk", slow_disk)
             .needs("CONFIG_BLK_DEV_NULL_BLK=m")
-            .light(),
+            .idle(),
     ]
 }
 

@@ -21,13 +21,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .light(),
         Scenario::new("load_message_and_status", load_message_and_status).core(),
         Scenario::new("unload_while_it_reports", unload_while_it_reports),
-        Scenario::new("twenty_times_idle", |cx| idle(cx, 20))
+        Scenario::new("ten_times_idle", |cx| idle(cx, 10))
             .core()
             .limit(secs(400)),
         Scenario::new("hundred_times_idle", |cx| idle(cx, 100))
             .limit(secs(900))
             .all(),
-        Scenario::new("twenty_times_in_use", |cx| in_use(cx, 20)).limit(secs(400)),
+        Scenario::new("ten_times_in_use", |cx| in_use(cx, 10)).limit(secs(400)),
         Scenario::new("hundred_times_in_use", |cx| in_use(cx, 100))
             .limit(secs(900))
             .all(),
@@ -366,11 +366,7 @@ fn in_use(cx: &Cx, times: u32) -> Verdict {
         if met.status == 0 {
             break;
         }
-        ensure!(
-            more < 3 * times,
-            "they never met the module: {}",
-            met.stdout
-        );
+        ensure!(more < 20, "they never met the module: {}", met.stdout);
         load_and_unload(&vm, 1, parameters)?;
     }
     ensure!(!writers.ended(), "the writers ended: {}", writers.output());

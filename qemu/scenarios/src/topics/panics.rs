@@ -40,10 +40,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             lock_is_kept(cx, "printk_lock", "use_unexported=0")
         })
         .all(),
-        Scenario::new("console_hangs", |cx| lock_is_kept(cx, "console_hang", "")).not_with(
-            "CONFIG_PREEMPT_RT",
-            "a console's lines are printed by a thread there",
-        ),
+        Scenario::new("console_hangs", |cx| lock_is_kept(cx, "console_hang", ""))
+            .not_with(
+                "CONFIG_PREEMPT_RT",
+                "a console's lines are printed by a thread there",
+            )
+            .all(),
         Scenario::new("zone_lock_is_kept", |cx| lock_is_kept(cx, "zone_lock", ""))
             .not_with("CONFIG_PREEMPT_RT", SLEEPS)
             .all(),
