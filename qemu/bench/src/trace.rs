@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kernel's trace events, stamped with the time-stamp counter, in instances of their own.
 
-use crate::{guest, results::Spread};
+use crate::{
+    guest,
+    results::{Outcome, Spread},
+};
 use anyhow::{ensure, Result};
 use regex::Regex;
-use vigil_vm::Vm;
+use vigil_vm::{Arch, Artifacts, Vm};
 
 const INSTANCES: &str = "/sys/kernel/tracing/instances";
 
 const EXPIRE_ENTRY: &str = "timer/hrtimer_expire_entry";
+
+/// The outcome of a part that counts instructions by the stamps of events, where they do not.
+pub(crate) fn left_out(artifacts: &Artifacts) -> Result<Option<Outcome>> {
+    let why = "only the tracing clock of x86-64 counts instructions";
+    Ok((artifacts.arch()? != Arch::X86_64).then(|| Outcome::LeftOut(why.to_owned())))
+}
 
 /// A tracing instance of a guest. It records between [`Self::start`] and [`Self::stop`].
 pub(crate) struct Instance<'a> {

@@ -12,12 +12,12 @@ use super::{
 use crate::{
     guest::{self, each_second, pid_of, PROVOKE},
     results::{Bound, Cell, Measured, Outcome, Spread, Table},
-    trace::{Event, Instance},
+    trace::{self, Event, Instance},
 };
 use anyhow::{ensure, Context, Result};
 use std::time::{Duration, Instant};
 use vigil_klog::{Finding, Log};
-use vigil_vm::{Arch, Artifacts, BootError, Vm};
+use vigil_vm::{Artifacts, BootError, Vm};
 
 /// How many CPUs a guest has, and its memory in MiB.
 const GUESTS: [(u32, u32); 4] = [(2, 1024), (16, 1024), (64, 2048), (MANY, 4096)];
@@ -69,9 +69,8 @@ const LIMIT: Duration = Duration::from_secs(7200);
 const MANY_LIMIT: Duration = Duration::from_secs(1800);
 
 pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
-    if artifacts.arch()? != Arch::X86_64 {
-        let why = "only the tracing clock of x86-64 counts instructions";
-        return Ok(Outcome::LeftOut(why.to_owned()));
+    if let Some(left_out) = trace::left_out(artifacts)? {
+        return Ok(left_out);
     }
     let mut tables = Tables::new();
     for (cpus, mib) in GUESTS {
@@ -473,7 +472,6 @@ impl Spent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace;
 
     #[test]
     fn the_caller_and_the_hotplug_threads_are_counted() {

@@ -9,11 +9,12 @@
 use crate::{
     guest::{self, PROVOKE},
     results::{Cell, Measured, Outcome, Table},
+    trace,
 };
 use anyhow::{Context, Result};
 use regex::Regex;
 use std::{fs, time::Duration};
-use vigil_vm::{Arch, Artifacts, LogLine};
+use vigil_vm::{Artifacts, LogLine};
 
 /// What the kernel must have been built with to leave a dump.
 const NEEDS: &str = "CONFIG_CRASH_DUMP";
@@ -91,9 +92,8 @@ pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
     if !artifacts.kernel_has(NEEDS) {
         return Ok(Outcome::LeftOut(format!("the kernel has no {NEEDS}")));
     }
-    if artifacts.arch()? != Arch::X86_64 {
-        let why = "only the tracing clock of x86-64 counts instructions";
-        return Ok(Outcome::LeftOut(why.to_owned()));
+    if let Some(left_out) = trace::left_out(artifacts)? {
+        return Ok(left_out);
     }
     let mut table = Table::new(
         "Seconds of the guest.",

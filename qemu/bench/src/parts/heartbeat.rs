@@ -13,7 +13,7 @@ use crate::{
     trace::{self, Event},
 };
 use anyhow::{ensure, Context, Result};
-use vigil_vm::{Arch, Artifacts, Vm};
+use vigil_vm::{Artifacts, Vm};
 
 /// Guest time of one measurement.
 const SECONDS: u32 = 40;
@@ -27,12 +27,11 @@ pub(super) const MODES: [(&str, Option<&str>, f64); 3] = [
     ("vigil, soft and hard lockups", Some(""), 1.05),
 ];
 
-pub(super) fn run(_: &Artifacts) -> Result<Outcome> {
-    let vm = guest::boot(guest::counting_for("heartbeat"))?;
-    if vm.arch() != Arch::X86_64 {
-        let why = "only the tracing clock of x86-64 counts instructions";
-        return Ok(Outcome::LeftOut(why.to_owned()));
+pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
+    if let Some(left_out) = trace::left_out(artifacts)? {
+        return Ok(left_out);
     }
+    let vm = guest::boot(guest::counting_for("heartbeat"))?;
     measure(&vm, SECONDS).map(Outcome::Measured)
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 use anyhow::{ensure, Context, Result};
 use std::{collections::BTreeMap, fs, time::Duration};
-use vigil_vm::{Arch, Artifacts};
+use vigil_vm::Artifacts;
 
 /// The modules, with their default settings.
 const MODULES: [&str; 2] = ["vigil_provoke", "vigil"];
@@ -33,16 +33,15 @@ const UNLOAD: [&str; 1] = ["NR 176 "];
 const CALLS: &str = "id == 175 || id == 176 || id == 313";
 
 pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
+    if let Some(left_out) = trace::left_out(artifacts)? {
+        return Ok(left_out);
+    }
     let vm = guest::boot(
         guest::counting_for(NAME)
             .cpus(2)
             .boot_limit(Duration::from_secs(3600))
             .limit(Duration::from_secs(7200)),
     )?;
-    if vm.arch() != Arch::X86_64 {
-        let why = "only the tracing clock of x86-64 counts instructions";
-        return Ok(Outcome::LeftOut(why.to_owned()));
-    }
     let (heartbeats, event_cost) = trace::of_heartbeats(&vm, 1024)?;
     heartbeats.remove()?;
     let events = [

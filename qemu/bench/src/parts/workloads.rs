@@ -19,7 +19,7 @@ use crate::{
     trace::{self, Event, Instance},
 };
 use anyhow::{ensure, Context, Result};
-use vigil_vm::{Arch, Artifacts, Vm};
+use vigil_vm::{Artifacts, Vm};
 
 /// An instruction takes 2 to the power of this nanoseconds.
 const SHIFT: u32 = 3;
@@ -67,6 +67,9 @@ const KINDS: [Kind; 4] = [
 ];
 
 pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
+    if let Some(left_out) = trace::left_out(artifacts)? {
+        return Ok(left_out);
+    }
     let driver = artifacts.file("load/virtio_blk.ko");
     let config = guest::counting_for("workloads")
         .instructions_take(SHIFT)
@@ -79,10 +82,6 @@ pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
             "virtio-blk-pci,drive=disk,ioeventfd=off",
         ]);
     let vm = guest::boot(config)?;
-    if vm.arch() != Arch::X86_64 {
-        let why = "only the tracing clock of x86-64 counts instructions";
-        return Ok(Outcome::LeftOut(why.to_owned()));
-    }
     // A program's memory is laid out the same way each time.
     vm.sh_ok("sysctl -q kernel.randomize_va_space=0")?;
     if driver.is_some() {
