@@ -13,7 +13,7 @@ use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("warnings_are_for_causes", warnings_are_for_causes).idle(),
+        Scenario::new("warnings_are_for_causes", warnings_are_for_causes).light(),
         Scenario::new(
             "warnings_run_out_and_come_back",
             warnings_run_out_and_come_back,

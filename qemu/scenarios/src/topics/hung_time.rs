@@ -11,7 +11,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("timeout_plus_interval", timeout_plus_interval)
             .core()
             .light(),
-        Scenario::new("timeout_20", timeout_20).idle(),
+        Scenario::new("timeout_20", timeout_20).light(),
         Scenario::new("changes_take_effect_at_once", changes_take_effect_at_once).light(),
         Scenario::new("again_after_each_timeout", again_after_each_timeout).light(),
     ]
