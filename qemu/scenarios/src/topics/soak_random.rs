@@ -369,6 +369,8 @@ struct Run {
     observers: Vec<Job>,
     provoked: Vec<Provoked>,
     pauses: Vec<Pause>,
+    /// Programs listen.
+    listened: bool,
     rt: bool,
 }
 
@@ -390,6 +392,7 @@ impl Run {
             observers: Vec::new(),
             provoked: Vec::new(),
             pauses: Vec::new(),
+            listened: false,
             rt,
         };
         run.observe()?;
@@ -457,10 +460,10 @@ impl Run {
                 Ok(())
             }
             Step::Reload { parameters } => {
-                self.vm.unload()?;
+                self.unload()?;
                 nothing_left(&self.vm)?;
                 load(&self.vm, parameters)?;
-                self.vm.unload()?;
+                self.unload()?;
                 nothing_left(&self.vm)?;
                 load(&self.vm, BASE)
             }
@@ -494,6 +497,23 @@ impl Run {
                 killed,
                 during,
             } => self.listeners(*count, *killed, during),
+        }
+    }
+
+    /// Unloads the module. A listener that has just come, or has just heard of a load, asks for the
+    /// recent incidents, and a family whose answer is half read keeps its module (`netlink_dump_start()`).
+    /// The first is what rmmod says if it was so before it began, the other one if only since.
+    fn unload(&self) -> Verdict {
+        let end = Instant::now() + SOON * machine::slowdown();
+        loop {
+            let rmmod = self.vm.sh("rmmod vigil")?;
+            let is_asked = ["is in use", "temporarily unavailable"]
+                .iter()
+                .any(|words| self.listened && rmmod.stdout.contains(words));
+            if rmmod.status == 0 || !is_asked || Instant::now() >= end {
+                return Ok(rmmod.ok().map(drop)?);
+            }
+            thread::sleep(Duration::from_millis(100));
         }
     }
 
@@ -625,6 +645,7 @@ impl Run {
         for job in jobs.drain(..(killed as usize).min(jobs.len())) {
             job.kill()?;
         }
+        self.listened = true;
         self.take(during)?;
         for job in &jobs {
             if matches!(during, Step::Hung { .. }) {
@@ -635,6 +656,7 @@ impl Run {
             job.kill()?;
             job.wait(SOON)?;
         }
+        self.listened = false;
         Ok(())
     }
 }
