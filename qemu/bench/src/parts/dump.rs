@@ -22,9 +22,6 @@ const NEEDS: &str = "CONFIG_CRASH_DUMP";
 /// Real time until the panic, and for each step after it: CPU 1 spins for billions of instructions.
 const PANIC_LIMIT: Duration = Duration::from_secs(1800);
 
-/// Real time of a guest.
-const LIMIT: Duration = Duration::from_secs(7200);
-
 /// The dump's port takes a buffer when it is given one, not when the host gets to it: the guest spins
 /// until then, and its clock counts that.
 const QEMU_ARGS: [&str; 2] = ["-global", "virtio-serial-pci.ioeventfd=off"];
@@ -156,8 +153,7 @@ impl Kind {
         let config = guest::counting_for("dump")
             .kdump()
             .qemu_args(QEMU_ARGS)
-            .boot_limit(PANIC_LIMIT)
-            .limit(LIMIT);
+            .boot_limit(PANIC_LIMIT);
         let vm = guest::boot(config)?;
         vm.arm_kdump(FIRST_PROGRAM)?;
         vm.insmod("vigil_provoke.ko", "")?;

@@ -39,8 +39,7 @@ pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
     let vm = guest::boot(
         guest::counting_for(NAME)
             .cpus(2)
-            .boot_limit(Duration::from_secs(3600))
-            .limit(Duration::from_secs(7200)),
+            .boot_limit(Duration::from_secs(3600)),
     )?;
     let (heartbeats, event_cost) = trace::of_heartbeats(&vm, 1024)?;
     heartbeats.remove()?;

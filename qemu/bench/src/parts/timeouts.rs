@@ -89,8 +89,7 @@ impl Machine {
             .instructions_take(self.shift)
             .cpus(CPUS)
             .mem_mib(1024)
-            .boot_limit(Duration::from_secs(3600))
-            .limit(Duration::from_secs(7200));
+            .boot_limit(Duration::from_secs(3600));
         let vm = guest::boot(config)?;
         vm.insmod("vigil_provoke.ko", "")?;
         let in_tree_pid = pid_of(&vm, guest::IN_TREE)?;
