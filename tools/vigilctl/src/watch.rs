@@ -269,7 +269,10 @@ fn begin(connection: &mut Connection, options: Options, out: &mut dyn Write) -> 
     });
     let (state, recent) = match answers {
         Ok(answers) => answers,
-        // It has gone again: that will be heard.
+        // It is going, or has gone again: that will be heard.
+        Err(error) if matches!(error.downcast_ref(), Some(Failure::NotLoaded)) => {
+            return Ok(Position::default());
+        }
         Err(_) if !connection.is_still_there() => return Ok(Position::default()),
         Err(error) => return Err(error),
     };

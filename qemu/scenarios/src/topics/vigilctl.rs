@@ -112,7 +112,7 @@ impl Watch {
 }
 
 /// Without the module each command says so. A watch that began then hears of the load, of a soft lockup
-/// and its end, of the unload, and of another load. The other commands show the same incident. Knobs
+/// and its end, of the unload, and of another load, as does one that began while it went. The other commands show the same incident. Knobs
 /// are read and set, and a bad value's range is said. To others than root no addresses are shown.
 fn watch(cx: &Cx) -> Verdict {
     let vm = cx.boot_with(config(cx, &[])?)?;
@@ -183,6 +183,30 @@ fn watch(cx: &Cx) -> Verdict {
         let loads = lines.iter().filter(|line| line["event"] == "loaded");
         Ok((loads.count() == 2).then_some(()))
     })?;
+    while_it_goes(&vm)
+}
+
+/// While the module waits for a CPU that is stuck, so that it can go, there is its family still, and
+/// the kernel refuses a dump: to whoever asks then it is not loaded, and a watch hears the rest.
+fn while_it_goes(vm: &Vm) -> Verdict {
+    let stall = Lockup::start(vm, "irqs_off cpu=1 ms=10000")?;
+    let rmmod = vm.spawn_on(0, "exec rmmod vigil")?;
+    let state = || vm.sh("cat /sys/module/vigil/initstate");
+    wait_for(vm, SOON, "the module to be going", || {
+        Ok((state()?.stdout == "going\n").then_some(()))
+    })?;
+    let watch = Watch::start(vm)?;
+    let not_loaded = "the module vigil is not loaded";
+    fails(vm, &format!("{VIGILCTL} incidents"), 3, not_loaded)?;
+    let state = state()?;
+    ensure!(
+        stall.lasts(vm)? && state.stdout == "going\n",
+        "asked too late: {state:?}"
+    );
+    rmmod.wait(SOON)?.ok()?;
+    watch.wait(vm, "the unload", |line| line["event"] == "unloaded")?;
+    vm.load("")?;
+    watch.wait(vm, "the load", |line| line["event"] == "loaded")?;
     Ok(())
 }
 

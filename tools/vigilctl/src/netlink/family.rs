@@ -293,7 +293,14 @@ impl Connection {
         let id = self.family()?.id;
         let mut message = GenlMessage::from_payload(request);
         message.set_resolved_family_id(id);
-        let answers = self.ask(message.into(), dump)?;
+        let answers = self.ask(message.into(), dump);
+        let answers = match answers.as_ref().err().and_then(errno_of) {
+            // A dump keeps the module, and one that is going cannot be kept (`netlink_dump_start()`).
+            Some(Errno::EPROTONOSUPPORT) => return Err(Failure::NotLoaded.into()),
+            // There is no such family any more, or what was asked for is not there.
+            Some(Errno::ENOENT) if !self.is_still_there() => return Err(Failure::NotLoaded.into()),
+            _ => answers?,
+        };
         Ok(answers
             .into_iter()
             .filter_map(|answer| match answer {
