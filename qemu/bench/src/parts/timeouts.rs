@@ -115,6 +115,10 @@ impl Machine {
     /// the harness waits for an answer an idle guest's clock may go on by many seconds. Half a timeout
     /// after khungtaskd's last pass vigil is loaded; then nothing of the two comes at the same time. Loops
     /// begin after that: beside them insmod takes as long as several looks.
+    ///
+    /// Each look is asked for two thirds of an interval after it is expected. An interval begins with the look
+    /// before, and the kernel's timer wheel ends one of 7.5 s up to 64 jiffies late: the last look may be
+    /// 15 times that late, which is half an interval.
     fn script(&self, blocked: u32, in_tree_pid: u32) -> String {
         let (make, end) = match blocked {
             0 => (String::new(), String::new()),
@@ -148,7 +152,7 @@ impl Machine {
              {make}
              khungtaskd
              insmod /vm/vigil.ko
-             now; next=$((now + {INTERVAL} / 3))
+             now; next=$((now + 2 * {INTERVAL} / 3))
              pid=$(ps -e -o pid=,comm= | awk '$2 == \"{vigil}\" {{ print $1 }}')
              {busy}
              for look in $(seq {LOOKS}); do
