@@ -82,7 +82,8 @@ help:
 ##                   SEED=N random steps alone, STEPS=3..17 these of them
 ##   pauses          stop guests in all ways with all panic knobs on; writes the tables of
 ##                   docs/virtual-machines.md; T=NAME for some of them
-##   proof           write docs/proof.md from the results of make test-all KERNEL=7.3-debug
+##   proof           write docs/proof.md from the results of make test-all KERNEL=7.3-debug,
+##                   and of make test KERNEL=7.3-debug-rcu if there are any
 ##   vm              a root shell in a guest; modules are under /vm, not loaded
 ##   vm SCRIPT=FILE  run a shell script as root in a guest; the last line is
 ##                   "vm: exit status N": the script's own, or 123 the kernel
@@ -118,7 +119,8 @@ help:
 ##
 ## KERNEL is 7.3-cloud, 7.3, 7.3-rt, 7.2-cloud, 7.2 or 7.2-rt; 7.3-arm64 for the stock
 ## kernel of arm64; or one that is built here from the same sources: 7.3-debug with the
-## kernel's debugging options, arm64-nmi for arm64 with pseudo-NMIs.
+## kernel's debugging options, 7.3-debug-rcu with short grace periods as well, arm64-nmi for
+## arm64 with pseudo-NMIs.
 ## Set-up needs git, make, and root (or sub-uids and mmdebstrap); it is cached
 ## in ~/.cache/vigil, or in VIGIL_CACHE.
 
@@ -203,11 +205,10 @@ monitoring-plot: artifacts
 pauses:
 	@scripts/pauses $(KERNEL) $(out) $(T)
 
-# From what make test-all KERNEL=7.3-debug has left.
+# From what make test-all KERNEL=7.3-debug has left, and make test KERNEL=7.3-debug-rcu.
 .PHONY: proof
 proof:
-	@scripts/in-root python3 -B scripts/proof.py docs/proof.md "$$(git describe --always --dirty --exclude '*')" \
-		$(out) out/new-cases.txt
+	@scripts/in-root python3 -B scripts/proof.py docs/proof.md $(out) out/new-cases.txt out/7.3-debug-rcu
 
 .PHONY: soak
 soak: artifacts

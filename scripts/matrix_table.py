@@ -25,7 +25,7 @@ CPU got stuck, and what it had. `make matrix KERNELS="7.2-cloud 7.2"` does so fo
 COLUMNS = ["kernel", "release", "built", "load, unload", "hung task", "soft lockup", "hard lockup", "run on"]
 SCENARIOS = ["load_and_unload", "hung_task", "soft_lockup", "hard_lockup"]
 # Rows of other kernels follow, in the order of their names.
-ORDER = ["7.3-cloud", "7.3", "7.3-rt", "7.2-cloud", "7.2", "7.2-rt", "7.3-arm64", "7.3-debug", "arm64-nmi"]
+ORDER = ["7.3-cloud", "7.3", "7.3-rt", "7.2-cloud", "7.2", "7.2-rt", "7.3-arm64", "7.3-debug", "7.3-debug-rcu", "arm64-nmi"]
 LONGEST = 160
 
 

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Write what a whole run on a kernel with debugging options showed, from what it left.
 
-    proof.py DOCUMENT COMMIT FOLDER [NEW_CASES]
+    proof.py DOCUMENT FOLDER [NEW_CASES [OTHER...]]
 
-FOLDER is out/KERNEL, with results.ktap, config and release; NEW_CASES is what scripts/new-cases has
-noted of its runs. All of DOCUMENT is written.
+FOLDER is out/KERNEL, with results.ktap, commit, config and release; NEW_CASES is what scripts/new-cases has
+noted of its runs; OTHER are folders such as FOLDER, of kernels that check more on fewer scenarios, and are
+left out if they have no results. All of DOCUMENT is written.
 """
 
+import dataclasses
 import datetime
 import pathlib
 import re
@@ -106,22 +108,72 @@ def cases(text):
     return rows
 
 
-def document(name, commit, release, config, ktap, new_cases, date):
-    """The whole text."""
-    tests = results(ktap)
-    count = {was: sum(test[1] == was for test in tests) for was in ("passed", "flaky", "failed", "skipped")}
-    lines = [HEAD.format(name=name)]
-    lines += [
-        f"Kernel {release}, vigil at {commit}, {date}: **{len(tests)} scenarios: {count['passed']} passed, {count['flaky']} passed "
-        f"at the second try, {count['failed']} failed, {count['skipped']} skipped.**"
+@dataclasses.dataclass
+class Run:
+    """A run of the suite: what `make` calls the kernel, and what scripts/test has left."""
+
+    name: str
+    commit: str
+    release: str
+    config: str
+    ktap: str
+    date: str
+
+    @classmethod
+    def of(cls, folder):
+        """What a folder has; None without results."""
+        ktap = folder / "results.ktap"
+        if not ktap.is_file():
+            return None
+        date = datetime.datetime.fromtimestamp(ktap.stat().st_mtime, datetime.timezone.utc).strftime("%Y-%m-%d")
+        commit, release = read(folder / "commit").strip(), read(folder / "release").strip()
+        return cls(folder.name, commit, release, read(folder / "config"), read(ktap), date)
+
+    def tests(self):
+        """Its tests."""
+        return results(self.ktap)
+
+    def summary(self):
+        """A line with how many there were of which outcome."""
+        tests = self.tests()
+        count = {was: sum(test[1] == was for test in tests) for was in ("passed", "flaky", "failed", "skipped")}
+        return (
+            f"Kernel {self.release}, vigil at {self.commit}, {self.date}: **{len(tests)} scenarios: {count['passed']} passed, "
+            f"{count['flaky']} passed at the second try, {count['failed']} failed, {count['skipped']} skipped.**"
+        )
+
+
+def outcomes(tests, skipped="Skipped"):
+    """What did not pass at the first try, and what was skipped."""
+    return [
+        *listed(tests, "failed", "Failed"),
+        *listed(tests, "flaky", "Passed at the second try, the first of which says"),
+        *listed(tests, "skipped", skipped),
     ]
-    lines += listed(tests, "failed", "Failed")
-    lines += listed(tests, "flaky", "Passed at the second try, the first of which says")
-    lines += listed(tests, "skipped", "Skipped")
-    lines += ["", "## What the kernel checks", "", "| option | has it | finds |", "|---|---|---|", *options(config)]
+
+
+def other_run(run, main_run):
+    """A part for a run on another kernel: what it checks besides, and what it skipped besides."""
+    ours, theirs = (set(re.findall(r"^CONFIG_(\w+)=y$", one.config, re.MULTILINE)) for one in (run, main_run))
+    more = [f"`{name}`: {what}" for name, what in OPTIONS.items() if name in ours - theirs]
+    known = {(name, was) for name, was, _ in main_run.tests()}
+    tests = [test for test in run.tests() if test[1] != "skipped" or test[:2] not in known]
+    return [
+        "", f"## With {', '.join(more) or 'the same options'}", "", f"`make test KERNEL={run.name}`.", "", run.summary(),
+        *outcomes(tests, "Skipped, and not above"),
+    ]
+
+
+def document(run, new_cases, others=()):
+    """The whole text."""
+    tests = run.tests()
+    lines = [HEAD.format(name=run.name), run.summary(), *outcomes(tests)]
+    lines += ["", "## What the kernel checks", "", "| option | has it | finds |", "|---|---|---|", *options(run.config)]
     lines += ["", "## Failing allocations, one after the other", ""]
     enumerated = [f"- `{test}`: {was}" for test, was, _ in tests if ENUMERATIONS.search(test)]
     lines += enumerated or ["None of this run's scenarios."]
+    for other in others:
+        lines += other_run(other, run)
     lines += ["", "## New cases for the property tests", ""]
     rows = cases(new_cases)
     if rows:
@@ -131,25 +183,21 @@ def document(name, commit, release, config, ktap, new_cases, date):
     return "\n".join(lines) + "\n"
 
 
-def main(path, commit, folder, new_cases=None):
+def read(file):
+    """A file's text; none of one that is not there."""
+    file = pathlib.Path(file)
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+
+
+def main(path, folder, new_cases="", *others):
     """Writes the document; the status is 1 without results, or with a failed one."""
-    folder = pathlib.Path(folder)
-
-    def read(file):
-        file = pathlib.Path(file)
-        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-
-    ktap = folder / "results.ktap"
-    if not ktap.is_file():
-        print(f"{ktap} is not there: run make test-all KERNEL={folder.name} first", file=sys.stderr)
+    run = Run.of(pathlib.Path(folder))
+    if not run:
+        print(f"{folder} has no results: run make test-all KERNEL={pathlib.Path(folder).name} first", file=sys.stderr)
         return 1
-    date = datetime.datetime.fromtimestamp(ktap.stat().st_mtime, datetime.timezone.utc).strftime("%Y-%m-%d")
-    text = document(
-        folder.name, commit, read(folder / "release").strip(), read(folder / "config"), read(ktap),
-        read(new_cases) if new_cases else "", date,
-    )
-    pathlib.Path(path).write_text(text, encoding="utf-8")
-    return int(any(was == "failed" for _, was, _ in results(read(ktap))))
+    others = [other for other in map(Run.of, map(pathlib.Path, others)) if other]
+    pathlib.Path(path).write_text(document(run, read(new_cases), others), encoding="utf-8")
+    return int(any(was == "failed" for one in (run, *others) for _, was, _ in one.tests()))
 
 
 if __name__ == "__main__":
