@@ -127,6 +127,29 @@ pub(crate) struct PanicControl {
     generation: Atomic<u32>,
     /// The console's log level before a request made it verbose; -1: none has.
     console_level: Atomic<i32>,
+    /// How many are switching the detector of soft lockups off, and that of hard ones.
+    softlockup_ends: Atomic<u32>,
+    hardlockup_ends: Atomic<u32>,
+}
+
+/// Detectors of lockups are being switched off for as long as this value lives, which may be long: it takes
+/// each CPU, also one that is stuck. No finding of theirs makes a panic meanwhile, though other CPUs still
+/// check it.
+pub(crate) struct DetectorsEnd<'a> {
+    panic: &'a PanicControl,
+    softlockup: bool,
+    hardlockup: bool,
+}
+
+impl Drop for DetectorsEnd<'_> {
+    fn drop(&mut self) {
+        if self.softlockup {
+            self.panic.softlockup_ends.fetch_sub(1, Relaxed);
+        }
+        if self.hardlockup {
+            self.panic.hardlockup_ends.fetch_sub(1, Relaxed);
+        }
+    }
 }
 
 impl PanicControl {
@@ -144,6 +167,30 @@ impl PanicControl {
             request: Atomic::new(0),
             generation: Atomic::new(0),
             console_level: Atomic::new(-1),
+            softlockup_ends: Atomic::new(0),
+            hardlockup_ends: Atomic::new(0),
+        }
+    }
+
+    /// The detectors of soft lockups, of hard lockups, or both, are about to be switched off. A request
+    /// that they have made is cancelled with the next poll; to cancel it at once is up to the caller.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    pub(crate) fn detectors_end(&self, softlockup: bool, hardlockup: bool) -> DetectorsEnd<'_> {
+        // Full ordering: whoever cancels a request after this cancels it for good. A CPU that has asked
+        // the policy before asks it again before it panics.
+        if softlockup {
+            self.softlockup_ends.fetch_add(1, Full);
+        }
+        if hardlockup {
+            self.hardlockup_ends.fetch_add(1, Full);
+        }
+        DetectorsEnd {
+            panic: self,
+            softlockup,
+            hardlockup,
         }
     }
 
@@ -153,7 +200,8 @@ impl PanicControl {
         let is_detected = match cause {
             Cause::HungTask => self.knobs.get(Knob::HungTaskTimeoutSecs) != 0,
             // The detectors for these cancel the request themselves when they are switched off.
-            Cause::SoftLockup | Cause::HardLockup | Cause::UnresponsiveCpu => true,
+            Cause::SoftLockup => self.softlockup_ends.load(Relaxed) == 0,
+            Cause::HardLockup | Cause::UnresponsiveCpu => self.hardlockup_ends.load(Relaxed) == 0,
         };
         let limit = if is_detected {
             self.knobs.get_u64(cause.panic_knob())

@@ -122,11 +122,15 @@ impl LockupDetector {
             change(&mut config);
             (!config.is_same(&installed, |cpu| self.ctx.in_mask(cpu))).then_some(config)
         };
-        if changed().is_some() {
+        let _ends = changed().map(|config| {
             // The administrator is at work, so that no panic is needed to save the machine; and a CPU
-            // that is stuck may keep this from coming to its end.
-            self.ctx.panic.cancel_cpu_request();
-        }
+            // that is stuck may keep this from coming to its end. CPUs that are still watched meanwhile
+            // find that one again, which makes a panic if the detector is to stay.
+            let panic = &self.ctx.panic;
+            let ends = panic.detectors_end(!config.softlockup(), !config.hardlockup());
+            panic.cancel_cpu_request();
+            ends
+        });
         let mut instance = self.instance.lock();
         // Compared again under the lock: another writer may have been faster, or have failed.
         match changed() {
@@ -199,7 +203,10 @@ impl LockupDetector {
     ///
     /// Process context.
     pub(crate) fn unloading(&self) {
-        self.ctx.panic.cancel_cpu_request();
+        let panic = &self.ctx.panic;
+        // For good.
+        core::mem::forget(panic.detectors_end(true, true));
+        panic.cancel_cpu_request();
     }
 
     /// The frequency of CPUs may have changed: counters whose period does not fit any more are

@@ -18,6 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("delay", delay).core(),
         Scenario::new("delay_of_the_others", delay_of_the_others).all(),
         Scenario::new("called_off", called_off).all(),
+        Scenario::new("called_off_while_stuck", called_off_while_stuck).all(),
         Scenario::new("called_off_for_a_task", called_off_for_a_task).all(),
         Scenario::new("only_one", only_one),
         Scenario::new("lock_of_the_stuck_cpu", lock_of_the_stuck_cpu)
@@ -230,6 +231,36 @@ fn called_off(cx: &Cx) -> Verdict {
     load(&vm, "watchdog_thresh=1 hardlockup_panic=1")?;
     Lockup::start(&vm, "irqs_off cpu=1 ms=30000")?;
     panicked(&vm.wait_panic(SOON)?, "Hard LOCKUP")?;
+    Ok(())
+}
+
+/// The detector is switched off, or the module unloaded, while a CPU is stuck, which either waits for. The
+/// CPUs that are still watched meanwhile find the stuck one again, and do not ask for its panic again.
+fn called_off_while_stuck(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        4,
+        "watchdog_thresh=1 hardlockup_panic=1 panic_delay_ms=3000",
+    )?;
+    for way in ["echo 0 > /proc/sys/vigil/watchdog", "rmmod vigil"] {
+        let mark = vm.mark()?;
+        let stall = Lockup::start(&vm, "irqs_off cpu=1 ms=12000")?;
+        vm.wait_log_after(mark, &delayed("3000"), SOON)?;
+        let job = vm.spawn_on(0, way)?;
+        vm.wait_log_after(mark, &pattern(messages::PANIC_CANCELLED), SOON)?;
+        let early = job.ended() || !stall.lasts(&vm)?;
+        ensure!(!early, "nothing is stuck any more: {}", job.output());
+        stall.wait(&vm)?;
+        job.wait(SOON)?.ok()?;
+        let asked = Regex::new(&delayed("3000"))?;
+        let lines = vm.dmesg_after(mark)?;
+        let asked = lines.iter().filter(|line| asked.is_match(&line.text));
+        let asked = asked.count();
+        ensure!(asked == 1, "{way}: a panic was asked for {asked} times");
+        if way != "rmmod vigil" {
+            vm.set_knob("watchdog", 1)?;
+        }
+    }
     Ok(())
 }
 
