@@ -131,9 +131,14 @@ impl SysctlOps for SysctlHandler {
                 .reconfigure(|config| config.set(knob.id, value));
         }
         let is_changed = self.knobs.set_from_text(knob.id, text)?;
-        if is_changed && knob.selects_hung_tasks() {
-            // The next check decides anew, by the new rules.
-            self.hung.panic.cancel_for(Cause::HungTask);
+        if is_changed {
+            // Decided anew, by what holds now: of hung tasks by the next check, of CPUs by the next report.
+            for cause in Cause::ALL {
+                let is_hung_task = cause == Cause::HungTask && knob.selects_hung_tasks();
+                if is_hung_task || knob.id == cause.panic_knob() {
+                    self.hung.panic.cancel_for(cause);
+                }
+            }
         }
         if knob.kind != KnobKind::Counter {
             for control in &self.controls {

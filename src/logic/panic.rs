@@ -101,6 +101,14 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::HungTask,
+        Self::SoftLockup,
+        Self::HardLockup,
+        Self::UnresponsiveCpu,
+    ];
+
     /// The knob that says from which magnitude on a finding asks for a panic.
     pub fn panic_knob(self) -> Knob {
         match self {
