@@ -507,6 +507,7 @@ impl TrackedTasks {
             incident::table::set_hung_tasks(alone, oldest);
         }
         if let Some(causes) = &mut self.causes {
+            let mut is_cut_short = false;
             if is_complete {
                 let now = self.clock.now().unpaused;
                 let table = &self.table;
@@ -529,11 +530,13 @@ impl TrackedTasks {
                     if is_changed {
                         *due = 0;
                     }
-                    !is_changed && !control.should_stop() && !ctx.suspended()
+                    is_cut_short = is_changed || control.should_stop() || ctx.suspended();
+                    !is_cut_short
                 });
             }
             causes.end();
-            if is_complete && hung == 0 {
+            // Those that the next check has still to end are remembered.
+            if is_complete && hung == 0 && !is_cut_short {
                 // With what it remembers: all of it has ended.
                 self.causes = None;
                 incident::table::set_root_causes(0, 0);
