@@ -178,6 +178,7 @@ static_assert!(CpuContext::Idle as u32 == ffi::vigil_cpu_context_VIGIL_IN_IDLE);
 /// # Context
 ///
 /// Any, NMI included.
+#[inline(never)] // The C part's copy is not to lie on the stack below whoever uses it in an NMI.
 pub(crate) fn snapshot(cpu: u32) -> Option<Snapshot> {
     if !cpu::possible(cpu) {
         return None;
