@@ -11,6 +11,21 @@ use core::slice;
 /// No kernel's BTF is as long. Debian's has 7 MiB.
 const MAX_LEN: usize = 256 << 20;
 
+/// A layout by the source of the kernel, which the module was built with, or by the running kernel's BTF:
+/// the first that is known of what is more certain. A module loads only into the release that it was
+/// built for, unless symbols have CRCs (`same_magic()` in `kernel/module/version.c`); and the structures
+/// that are read by layout are private, so that no CRC need change with them.
+pub(crate) fn layout<T>(
+    source: impl FnOnce() -> Option<T>,
+    btf: impl FnOnce() -> Option<T>,
+) -> Option<T> {
+    if cfg!(CONFIG_MODVERSIONS) {
+        btf().or_else(source)
+    } else {
+        source().or_else(btf)
+    }
+}
+
 /// Finds the running kernel's BTF; `None` if it has none (`CONFIG_DEBUG_INFO_BTF`).
 ///
 /// # Context

@@ -17,14 +17,14 @@ use crate::logic::blocker::{
 use core::mem::MaybeUninit;
 use kernel::task::Task;
 
-/// Has [`rt_mutex_wait()`] read the waiters of real-time mutexes, if their layout is known from the
-/// source of the kernel, which the module was built with, or else from the running kernel's BTF.
+/// Has [`rt_mutex_wait()`] read the waiters of real-time mutexes, if their layout is known
+/// ([`btf::layout`]).
 ///
 /// # Context
 ///
 /// As [`Ksyms::lookup`]. To be called before the first [`rt_mutex_wait()`], and once.
 pub(crate) fn find_rt_waiter(ksyms: &Ksyms) {
-    if let Some(offsets) = waiter_of_source().or_else(|| waiter_of_btf(ksyms)) {
+    if let Some(offsets) = btf::layout(waiter_of_source, || waiter_of_btf(ksyms)) {
         // SAFETY: The offsets are those of this kernel's `struct rt_mutex_waiter`. Nothing reads
         // them yet, by the caller's promise.
         unsafe { ffi::vigil_set_rt_waiter_offsets(&raw const offsets) };

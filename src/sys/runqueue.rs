@@ -61,12 +61,13 @@ impl RunQueues {
             return Err(Unreadable::NoOffsets);
         }
         let address = ksyms.lookup(c"runqueues").ok_or(Unreadable::NoSymbol)?;
-        let from_source = offsets_of_source().map(|offsets| (offsets, Layout::Source));
-        let (offsets, layout) = from_source
-            .or_else(|| Some((offsets_of_btf(ksyms)?, Layout::Btf)))
-            .ok_or(Unreadable::NoOffsets)?;
-        // INVARIANT: The symbol table says so. A module loads only into the kernel whose tree it
-        // was built against (vermagic), whose sources gave the offsets; or that kernel itself did.
+        let (offsets, layout) = btf::layout(
+            || Some((offsets_of_source()?, Layout::Source)),
+            || Some((offsets_of_btf(ksyms)?, Layout::Btf)),
+        )
+        .ok_or(Unreadable::NoOffsets)?;
+        // INVARIANT: The symbol table says so. The running kernel's BTF gave the offsets, or the source
+        // that the module was built with, which is that of the kernel whose release it loads into.
         Ok(Self {
             address,
             offsets,
