@@ -212,14 +212,16 @@ impl TimerCallback for CpuWatchdog {
             .in_tree_hardlockups
             .store(reports.hardlockups, Relaxed);
         let state = cpu_hardlockup.recover(&ctx.pending_hits);
-        self.print_recovery(state, now, before);
-        cpu_hardlockup.end_incident(self.cpu);
 
+        // At once: other CPUs remember a few times only, and lines may take seconds.
         let flag = cpu::guest_paused_here(irq);
         let guest_paused = pause::guest_paused_edge(self.guest_paused.load(Relaxed), flag);
         self.guest_paused.store(flag, Relaxed);
         let overrun = pause::overrun(now, self.expires.load(Relaxed), period);
         let paused = self.paused_ns(now, overrun, state, guest_paused);
+        self.print_recovery(state, now, before);
+        cpu_hardlockup.end_incident(self.cpu);
+
         if overrun == 0 {
             heartbeat.record_on_time(now, period);
         }
