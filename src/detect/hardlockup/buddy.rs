@@ -191,18 +191,19 @@ fn observe(
     now: u64,
     spinning: bool,
 ) -> Observation {
-    let done = ctx.nmi().map(|nmi| nmi.done(target.cpu));
-    // The CPU that sent the NMI may not have stored yet which NMIs count.
+    // The CPU that sent the NMI may not have stored yet which NMIs count. In this order: the count that is
+    // read is not older than the one that it is compared with.
     let stored = match state {
         State::NmiSent(at) => target.cpu_hardlockup.nmi_sent_ts.load(Acquire) == at,
         _ => true,
     };
+    let nmis_before = target.cpu_hardlockup.nmis_before.load(Acquire);
+    let done = ctx.nmi().map(|nmi| nmi.done(target.cpu));
     Observation {
         now,
         hrtimer_ts: target.heartbeat.hrtimer_ts.load(Acquire),
         counts_from: target.counts_from,
-        nmi_acked: stored
-            && done.is_some_and(|done| done != target.cpu_hardlockup.nmis_before.load(Relaxed)),
+        nmi_acked: stored && done.is_some_and(|done| done != nmis_before),
         spinning,
         late_acks: target.cpu_hardlockup.late_acks.load(Relaxed),
         can_send_nmi: done.is_some(),
