@@ -193,8 +193,9 @@ impl CpuSoftlockup {
     /// The stopper thread of the CPU, or process context on it: it schedules.
     fn end_incident(&self, cpu: u32) {
         if self.recorded.load(Relaxed) {
-            self.recorded.store(false, Relaxed);
-            incident::table::softlockup_ended(cpu);
+            let has_ended = incident::table::softlockup_ended(cpu);
+            // Else the next stop work finds the place that was written all the time.
+            self.recorded.store(!has_ended, Relaxed);
         }
     }
 

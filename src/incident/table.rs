@@ -228,34 +228,36 @@ fn cpu_ended(kind: ListedKind, cpu: u32) {
     }
 }
 
-/// The soft lockup of a CPU has ended.
+/// The soft lockup of a CPU has ended. Returns false if its place was written all the time, so that it may
+/// be on still.
 ///
 /// # Context
 ///
 /// Any.
 #[cold]
 #[inline(never)]
-pub(crate) fn softlockup_ended(cpu: u32) {
+pub(crate) fn softlockup_ended(cpu: u32) -> bool {
     cpu_ended(ListedKind::SoftLockup, cpu);
     let is_it = |word, _| word == kind_word(ListedKind::SoftLockup, cpu);
-    TABLE.end(is_it, How::Recovered, log_clock(), None, tell);
+    TABLE.end(is_it, How::Recovered, log_clock(), None, tell)
 }
 
-/// The hard lockup of a CPU has ended, or the time in which it did not run.
+/// The hard lockup of a CPU has ended, or the time in which it did not run. Returns as
+/// [`softlockup_ended`].
 ///
 /// # Context
 ///
 /// Any.
 #[cold]
 #[inline(never)]
-pub(crate) fn hardlockup_ended(cpu: u32) {
+pub(crate) fn hardlockup_ended(cpu: u32) -> bool {
     cpu_ended(ListedKind::HardLockup, cpu);
     cpu_ended(ListedKind::UnresponsiveCpu, cpu);
     let is_it = |word, _| {
         word == kind_word(ListedKind::HardLockup, cpu)
             || word == kind_word(ListedKind::UnresponsiveCpu, cpu)
     };
-    TABLE.end(is_it, How::Recovered, log_clock(), None, tell);
+    TABLE.end(is_it, How::Recovered, log_clock(), None, tell)
 }
 
 /// A hung task is hung no more. `key`: of the task. `age`: for how long it was blocked, in nanoseconds.

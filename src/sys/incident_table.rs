@@ -216,26 +216,30 @@ impl Place {
     }
 
     /// Claims the place if it has an incident that is on and for which `is_it` returns true. Returns its id
-    /// too. `None` also if the place stays claimed.
-    fn claim_on(&self, is_it: impl Fn(u64, &Self) -> bool) -> Option<(Claim<'_>, u64)> {
+    /// too.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the place stays claimed.
+    fn claim_on(&self, is_it: impl Fn(u64, &Self) -> bool) -> Result<Option<(Claim<'_>, u64)>> {
         for _ in 0..CLAIMS {
             let state = self.state();
             match state {
-                PlaceState::Free | PlaceState::Ended(_) => return None,
+                PlaceState::Free | PlaceState::Ended(_) => return Ok(None),
                 PlaceState::Claimed => (),
                 PlaceState::On(id) => {
                     // What is read belongs to this id if the place can be claimed in this state.
                     if !is_it(id, self) {
-                        return None;
+                        return Ok(None);
                     }
                     if let Some(claim) = self.claim(state) {
-                        return Some((claim, id));
+                        return Ok(Some((claim, id)));
                     }
                 }
             }
             core::hint::spin_loop();
         }
-        None
+        Err(EBUSY)
     }
 
     /// The state, after a moment if the place is claimed.
@@ -436,7 +440,8 @@ impl IncidentTable {
 
     /// Calls `change` for each incident that is on and for whose kind and CPU ([`kind_word`]) and key `is_it`
     /// returns true, with its place claimed. `change` returns which event that is, if any. After
-    /// that `tell` is called with the incident.
+    /// that `tell` is called with the incident. Returns false if a place stayed claimed, so that it may have
+    /// such an incident still.
     ///
     /// [`kind_word`]: crate::logic::incident_table::kind_word
     fn change(
@@ -444,10 +449,13 @@ impl IncidentTable {
         is_it: impl Fn(u64, u64) -> bool,
         mut change: impl FnMut(&mut Listed, &Place) -> Option<EventKind>,
         tell: impl Fn(EventKind, u64, &Listed),
-    ) {
+    ) -> bool {
+        let mut is_complete = true;
         for place in &self.places {
             let is_it = |_, place: &Place| is_it(place.word(KIND_WORD), place.word(KEY_WORD));
-            let Some((claim, id)) = place.claim_on(is_it) else {
+            let claimed = place.claim_on(is_it);
+            is_complete &= claimed.is_ok();
+            let Ok(Some((claim, id))) = claimed else {
                 continue;
             };
             let Some(mut listed) = place.listed() else {
@@ -466,11 +474,12 @@ impl IncidentTable {
                 tell(kind, id, &listed);
             }
         }
+        is_complete
     }
 
     /// Ends the incidents that are on and for whose kind and CPU, and key, `is_it` returns true. `now`: on
     /// the clock that stamps the log. `age`: how long they have lasted, in nanoseconds; `None`: since they
-    /// began.
+    /// began. Returns false if a place was written all the time, and may have such an incident still.
     ///
     /// # Context
     ///
@@ -482,7 +491,7 @@ impl IncidentTable {
         now: u64,
         age: Option<u64>,
         tell: impl Fn(EventKind, u64, &Listed),
-    ) {
+    ) -> bool {
         let end = |listed: &mut Listed, _: &Place| {
             listed.end = Some(End {
                 how,
@@ -491,7 +500,7 @@ impl IncidentTable {
             });
             Some(EventKind::End)
         };
-        self.change(is_it, end, tell);
+        self.change(is_it, end, tell)
     }
 
     /// Says how many tasks wait behind the incidents for whose kind and CPU, and key, `is_it` returns true.
@@ -561,7 +570,8 @@ impl IncidentTable {
         tell: impl Fn(EventKind, u64, &Listed),
     ) {
         let mut places = self.places.iter();
-        let Some((claim, _)) = places.find_map(|place| place.claim_on(|found, _| found == id))
+        let Some((claim, _)) =
+            places.find_map(|place| place.claim_on(|found, _| found == id).ok().flatten())
         else {
             return;
         };

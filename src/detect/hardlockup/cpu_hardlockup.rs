@@ -138,13 +138,20 @@ impl CpuHardlockup {
     }
 
     /// An incident of this CPU has been recorded. Its next timer interrupt ends it, also one that has
-    /// come between the claim of the report and here: that is then ended by the one after it.
+    /// come between the claim of the report and here: that is then ended by the one after it. If there
+    /// is none any more, since the CPU is not watched by now, it is over. `is_active`: whether the CPU is
+    /// watched.
     ///
     /// # Context
     ///
     /// Any, NMI included.
-    pub(super) fn recorded(&self) {
-        self.has_incident.store(true, Release);
+    pub(super) fn recorded(&self, cpu: u32, is_active: impl FnOnce() -> bool) {
+        // Full ordering, as where the CPU says that it is not watched any more: either that sees the
+        // incident, or it is seen here.
+        self.has_incident.xchg(true, Full);
+        if !is_active() {
+            self.end_incident(cpu);
+        }
     }
 
     /// Ends the incidents of this CPU, if there are any: it takes timer interrupts.
@@ -155,8 +162,12 @@ impl CpuHardlockup {
     pub(in crate::detect) fn end_incident(&self, cpu: u32) {
         // A plain store could overwrite, unseen, what `recorded()` stores in between: that incident
         // would stay on.
-        if self.has_incident.load(Relaxed) && self.has_incident.xchg(false, Full) {
-            incident::table::hardlockup_ended(cpu);
+        if self.has_incident.load(Relaxed)
+            && self.has_incident.xchg(false, Full)
+            && !incident::table::hardlockup_ended(cpu)
+        {
+            // The next timer interrupt finds the place that was written all the time.
+            self.has_incident.store(true, Release);
         }
     }
 

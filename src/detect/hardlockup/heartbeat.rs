@@ -147,6 +147,33 @@ impl Drop for Reporting<'_> {
     }
 }
 
+/// The same for a report that the CPU gives in its own NMI, where it answers no other CPU's.
+pub(super) struct ReportingInNmi<'a> {
+    heartbeat: &'a CpuHeartbeat,
+    /// The NMI may have come into a report of the timer interrupt.
+    before: u64,
+}
+
+impl<'a> ReportingInNmi<'a> {
+    /// Begins. `heartbeat` is that of the calling CPU.
+    ///
+    /// # Context
+    ///
+    /// NMI, with `now` from a clock that may be read there.
+    pub(super) fn begin(heartbeat: &'a CpuHeartbeat, now: u64) -> Self {
+        let before = heartbeat.report_since.load(Relaxed);
+        heartbeat.report_since.store(now.max(1), Release);
+        Self { heartbeat, before }
+    }
+}
+
+impl Drop for ReportingInNmi<'_> {
+    /// The CPU is as stuck as it was: its heartbeat is not renewed.
+    fn drop(&mut self) {
+        self.heartbeat.report_since.store(self.before, Release);
+    }
+}
+
 /// The report of a CPU goes on, of which each part has an end: it may take another
 /// [`REPORT_LOCK_TIMEOUT_NS`](crate::report::report_lock::REPORT_LOCK_TIMEOUT_NS).
 ///

@@ -15,7 +15,8 @@ use super::{
     heartbeat::{
         report_goes_on,
         CpuHeartbeat,
-        Reporting, //
+        Reporting,
+        ReportingInNmi, //
     }, //
 };
 use crate::{
@@ -55,7 +56,10 @@ use crate::{
         touch::touch_nmi_watchdog, //
     }, //
 };
-use kernel::sync::atomic::Relaxed;
+use kernel::sync::atomic::{
+    Acquire,
+    Relaxed, //
+};
 
 /// After how many nanoseconds a report is tried again that could not be given.
 pub(super) const RETRY_NS: u64 = 20_000_000;
@@ -67,6 +71,14 @@ pub(super) struct Target<'a> {
     pub(super) cpu_hardlockup: &'a CpuHardlockup,
     /// Since when its heartbeat counts at the earliest.
     pub(super) counts_from: u64,
+}
+
+impl Target<'_> {
+    /// An incident of the CPU has been recorded.
+    fn recorded(&self) {
+        let is_active = || self.heartbeat.active.load(Acquire);
+        self.cpu_hardlockup.recorded(self.cpu, is_active);
+    }
 }
 
 /// The incident of a hard lockup, with what an NMI that confirmed it has found on the CPU.
@@ -193,7 +205,10 @@ pub(super) fn report_hardlockup(
     // The initiator of a panic is at its report, which takes what it takes, unless it answers nothing.
     if ctx.panic.is_initiator(target.cpu) {
         if evidence == Evidence::NoAnswer {
-            ctx.panic.take_over_from(target.cpu);
+            // In its own NMI it answers no other: it has the time that a report may take.
+            if !ctx.is_reporting(target.cpu, now) {
+                ctx.panic.take_over_from(target.cpu);
+            }
             return now.saturating_add(RETRY_NS);
         }
         // To be checked again from the start: it may stop running in the middle.
@@ -217,6 +232,13 @@ pub(super) fn report_hardlockup(
     let mut guard = ctx.hardlockup_lock.try_acquire(now);
     let waits = dump.all_cpus || !ctx.panic.is_wanted(cause, 1);
     if kernel_panic::in_progress() || (guard.is_none() && waits) {
+        if matches!(state, State::NmiSent(_)) {
+            // Checked from the start then. Were the CPU to recover as it is, its NMI would seem to have
+            // found no answer, and the CPU to have been stopped: nothing would be said of the lockup.
+            target
+                .cpu_hardlockup
+                .transition(&ctx.pending_hits, state, State::Healthy);
+        }
         return now.saturating_add(RETRY_NS);
     }
     // Of several CPUs one reports, and none if the stuck CPU is back.
@@ -236,7 +258,7 @@ pub(super) fn report_hardlockup(
     ctx.hardlockups.fetch_add(1, Relaxed);
     let mut session = ctx.report_session(me, dump);
     session.add(Finding::new(cause), now, || hardlockup_incident(&lockup));
-    target.cpu_hardlockup.recorded();
+    target.recorded();
     if !ctx.touches.are_counted() {
         session.warn_touches_not_counted();
     }
@@ -259,7 +281,9 @@ pub(super) fn report_unresponsive(
     now: u64,
 ) {
     if ctx.panic.is_initiator(target.cpu) {
-        ctx.panic.take_over_from(target.cpu);
+        if !ctx.is_reporting(target.cpu, now) {
+            ctx.panic.take_over_from(target.cpu);
+        }
         return;
     }
     if kernel_panic::in_progress()
@@ -275,7 +299,7 @@ pub(super) fn report_unresponsive(
     session.add(Finding::new(Cause::UnresponsiveCpu), now, || {
         incident::new(IncidentKind::UnresponsiveCpu, target.cpu, age)
     });
-    target.cpu_hardlockup.recorded();
+    target.recorded();
     hardlockup::print_unresponsive(target.cpu, age);
     // No *_sys_info is asked for, which is what the answer would matter for.
     session.end(|| false);
@@ -334,7 +358,11 @@ pub(super) fn ask_policy_again_in_nmi(ctx: &LockupCtx, cpu: u32, now: u64, nmi: 
     if !ctx.panic.would_panic(Cause::HardLockup, 1) {
         return;
     }
-    let age = ctx.heartbeat(cpu).map_or(0, |heartbeat| heartbeat.age(now));
+    let Some(heartbeat) = ctx.heartbeat(cpu) else {
+        return;
+    };
+    let _reporting = ReportingInNmi::begin(heartbeat, now);
+    let age = heartbeat.age(now);
     let lockup = Hardlockup::by_own_nmi(cpu, age);
     nmi::take_snapshot(nmi);
     let mut session = ctx.report_session(cpu, DumpOptions::NONE);
@@ -365,6 +393,7 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
     if !cpu_hardlockup.claim_report(&ctx.pending_hits, state, Evidence::PerfNmi) {
         return;
     }
+    let _reporting = ReportingInNmi::begin(heartbeat, now);
     let lockup = Hardlockup::by_own_nmi(cpu, heartbeat.age(now));
     nmi::take_snapshot(nmi);
     ctx.hardlockups.fetch_add(1, Relaxed);
@@ -373,7 +402,7 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
     session.add(Finding::new(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
     });
-    cpu_hardlockup.recorded();
+    cpu_hardlockup.recorded(cpu, || heartbeat.active.load(Acquire));
     let chain = chain_of(ctx, &lockup, &session, now);
     lockup.print_in_nmi(&session, chain.as_ref(), nmi);
     // Without a panic the stacks of the other CPUs are not worth the wait in an NMI.
