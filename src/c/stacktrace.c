@@ -5,8 +5,8 @@
  * The kernel's own functions are not used to print the stack of a CPU on x86:
  * for each line they touch the watchdogs of the CPU that prints, which is the
  * stuck one (printk_stack_address()). The in-tree detectors would wait for
- * another threshold, again and again, and so would vigil. Besides, the stuck CPU
- * would wait for printk_cpu_sync in its NMI.
+ * another threshold, again and again. Besides, the stuck CPU would wait for
+ * printk_cpu_sync in its NMI.
  */
 #include <linux/cpumask.h>
 #include <linux/cred.h>

@@ -24,6 +24,10 @@ static DEFINE_PER_CPU(unsigned int, task_touches);
 /* When the last touch came. */
 static DEFINE_PER_CPU(u64, touched_at);
 static u64 all_touched_at;
+/* The functions that print stacks; empty where they are not known. */
+static struct {
+	unsigned long start, end;
+} stack_printers[VIGIL_NR_STACK_PRINTERS];
 
 /*
  * By the stack. (An interrupt of user mode runs on the task's; no report of a
@@ -36,10 +40,41 @@ static bool is_by_task(struct pt_regs *regs)
 }
 NOKPROBE_SYMBOL(is_by_task);
 
+/*
+ * Whether a function that prints stacks called the one that is probed.
+ *
+ * Of the architectures that vigil knows only x86 touches the watchdogs there, for
+ * each line (printk_stack_address()). The return address is on top of the stack:
+ * the kprobe is at the function's entry.
+ */
+static bool is_by_stack_printer(struct pt_regs *regs)
+{
+#ifdef CONFIG_X86
+	unsigned long caller = READ_ONCE_NOCHECK(*(unsigned long *)kernel_stack_pointer(regs));
+	unsigned int i;
+
+	/* A return address may be behind the end of the function. */
+	for (i = 0; i < VIGIL_NR_STACK_PRINTERS; i++) {
+		if (caller > stack_printers[i].start && caller <= stack_printers[i].end)
+			return true;
+	}
+#endif
+	return false;
+}
+NOKPROBE_SYMBOL(is_by_stack_printer);
+
+/*
+ * A stack that is printed in an interrupt or NMI asks for no time: it is that of
+ * another CPU's request, of which there may be more than one in a threshold (RCU's
+ * stall warnings, sysrq-l, khungtaskd's hung_task_all_cpu_backtrace), and the CPU
+ * is as stuck as before. A task may print many, and asks for the time it takes.
+ */
 static void count_touch(unsigned int __percpu *touches, struct pt_regs *regs)
 {
 	if (is_by_task(regs))
 		raw_cpu_inc(task_touches);
+	else if (is_by_stack_printer(regs))
+		return;
 	raw_cpu_write(touched_at, ktime_get_mono_fast_ns());
 	/* A CPU that sees the count sees the time. */
 	smp_wmb();
@@ -88,6 +123,20 @@ static struct kprobe touch_probes[VIGIL_NR_TOUCHES] = {
 		.pre_handler = count_hardlockup_touch,
 	},
 };
+
+/**
+ * vigil_touch_set_stack_printer() - say where a function is that prints stacks
+ * @nr: which one, below VIGIL_NR_STACK_PRINTERS
+ * @start: its first address
+ * @end: the address behind it; equal to @start if it is not known
+ *
+ * Context: while no function is probed.
+ */
+void vigil_touch_set_stack_printer(unsigned int nr, unsigned long start, unsigned long end)
+{
+	stack_printers[nr].start = start;
+	stack_printers[nr].end = end;
+}
 
 /**
  * vigil_touch_name() - get the name of a function
@@ -152,8 +201,8 @@ unsigned int vigil_softlockup_touches(unsigned int cpu)
  * vigil_task_touches() - count the touches that no report makes
  * @cpu: a possible CPU
  *
- * The stack in a report of the in-tree detectors touches the watchdogs in their
- * timer interrupt, or in an NMI. Code that asks for time is mostly that of a task.
+ * A report of the in-tree detectors touches the watchdogs in their timer
+ * interrupt, or in an NMI. Code that asks for time is mostly that of a task.
  *
  * Context: any, NMI included.
  * Return: the count of the touches of either detector by tasks, or for all CPUs;

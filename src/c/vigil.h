@@ -454,6 +454,10 @@ enum vigil_touch {
 	VIGIL_NR_TOUCHES,
 };
 
+/* How many functions that print stacks there are at most. */
+#define VIGIL_NR_STACK_PRINTERS	3U
+
+void vigil_touch_set_stack_printer(unsigned int nr, unsigned long start, unsigned long end);
 const char *vigil_touch_name(enum vigil_touch touch);
 int vigil_touch_probe(enum vigil_touch touch);
 void vigil_touch_unprobe(unsigned int touches);

@@ -11,6 +11,7 @@ use kernel::bindings::{pt_regs, task_struct, vfsmount};
 pub const VIGIL_STACK_DEPTH: u32 = 18;
 pub const VIGIL_SNAPSHOT_DEPTH: u32 = 32;
 pub const VIGIL_WAIT_REGS: u32 = 15;
+pub const VIGIL_NR_STACK_PRINTERS: u32 = 3;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct sk_buff {
@@ -625,6 +626,13 @@ pub const vigil_touch_VIGIL_TOUCH_ALL_SOFTLOCKUP_WATCHDOGS: vigil_touch = 2;
 pub const vigil_touch_VIGIL_TOUCH_NMI_WATCHDOG: vigil_touch = 3;
 pub const vigil_touch_VIGIL_NR_TOUCHES: vigil_touch = 4;
 pub type vigil_touch = kernel::ffi::c_uint;
+unsafe extern "C" {
+    pub fn vigil_touch_set_stack_printer(
+        nr: kernel::ffi::c_uint,
+        start: kernel::ffi::c_ulong,
+        end: kernel::ffi::c_ulong,
+    );
+}
 unsafe extern "C" {
     pub fn vigil_touch_name(touch: vigil_touch) -> *const kernel::ffi::c_char;
 }

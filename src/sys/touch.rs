@@ -15,8 +15,18 @@ use super::{
 };
 use kernel::{
     prelude::*,
+    str::CStr,
     sync::atomic::Atomic, //
 };
+
+/// The functions of x86 that print stacks, of which one touches the watchdogs for each line:
+/// `printk_stack_address()`, where the compiler has not put it into its only caller, else that one,
+/// or where that was put. What they call in an interrupt or NMI is no touch.
+const STACK_PRINTERS: [&CStr; ffi::VIGIL_NR_STACK_PRINTERS as usize] = [
+    c"printk_stack_address",
+    c"__show_trace_log_lvl",
+    c"show_trace_log_lvl",
+];
 
 /// Resets the in-tree lockup detectors of this CPU, because long output follows.
 ///
@@ -57,7 +67,8 @@ pub(crate) struct TouchProbes {
 
 impl TouchProbes {
     /// Registers the kprobes that the kernel accepts; none if `use_unexported` (the module
-    /// parameter) is not set, or another one lives.
+    /// parameter) is not set, or another one lives. Where none of [`STACK_PRINTERS`] is found, a
+    /// stack that is printed is a touch.
     ///
     /// # Context
     ///
@@ -69,6 +80,14 @@ impl TouchProbes {
             probed: Default::default(),
             all_disarmed: ksyms.lookup(c"kprobes_all_disarmed"),
         };
+        if this.single.is_some() {
+            for (nr, function) in (0..ffi::VIGIL_NR_STACK_PRINTERS).zip(STACK_PRINTERS) {
+                let range = ksyms.lookup_range(function);
+                // SAFETY: `nr` is below the header's constant. Nothing is probed: no other value
+                // lives, and this one has not begun.
+                unsafe { ffi::vigil_touch_set_stack_printer(nr, range.start, range.end) };
+            }
+        }
         for (probed, touch) in this.probed.iter_mut().zip(0..TOUCHES) {
             // SAFETY: `touch` is one of the header's constants, and not probed: nobody else may.
             // INVARIANT: Set if the kprobe is registered.
@@ -105,8 +124,8 @@ impl TouchProbes {
         unsafe { ffi::vigil_softlockup_touches(irq.cpu()) }
     }
 
-    /// Returns how often either detector was touched by tasks, which the stack in a report of the
-    /// in-tree detectors never does; wraps.
+    /// Returns how often either detector was touched by tasks, which a report of the in-tree
+    /// detectors never does; wraps.
     ///
     /// # Context
     ///
@@ -195,6 +214,14 @@ mod tests {
         assert_eq!(touches.each().count(), touches.probed.len());
         assert_eq!(touches.softlockup(u32::MAX), 0);
         assert_eq!(touches.hardlockup(u32::MAX), 0);
+    }
+
+    /// One of them is there on each kernel that touches while it prints stacks.
+    #[test]
+    fn stack_printers_are_found() {
+        let ksyms = Ksyms::resolve(true);
+        let mut found = STACK_PRINTERS.iter().map(|name| ksyms.lookup_range(name));
+        assert_eq!(found.any(|range| !range.is_empty()), cfg!(CONFIG_X86));
     }
 
     /// The module's own kprobes count, where the kernel has the functions.

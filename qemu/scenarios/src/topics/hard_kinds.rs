@@ -7,7 +7,8 @@ use super::{
     lockup_pause::NO_ASKING,
     lockup_stall::{
         counts, grace, guest, guest_of, hard_in_time, hard_well_formed, in_tree, loud_guest_of,
-        provoke, recovered, unresponsive, with_64_cpus, Lockup, Outcome, Words, MANY_CPUS,
+        provoke, recovered, soft_in_time, unresponsive, with_64_cpus, Lockup, Outcome, Words,
+        MANY_CPUS,
     },
     reports::panicked,
 };
@@ -16,6 +17,14 @@ use crate::prelude::*;
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("touched_once", touched_once).needs("CONFIG_SOFTLOCKUP_DETECTOR"),
+        Scenario::new("stacks_are_no_touches", stacks_are_no_touches)
+            .needs("CONFIG_SOFTLOCKUP_DETECTOR")
+            .only_on(Arch::X86_64, NO_TOUCH),
+        Scenario::new("rcu_stalls_are_no_touches", rcu_stalls_are_no_touches)
+            .needs("CONFIG_SOFTLOCKUP_DETECTOR")
+            .only_on(Arch::X86_64, NO_TOUCH)
+            .allow(Splat::RcuStall)
+            .all(),
         Scenario::new("two_cpus", two_cpus).core(),
         Scenario::new("every_cpu_of_four", every_cpu_of_four),
         Scenario::new("while_stacks_are_printed", while_stacks_are_printed)
@@ -41,6 +50,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .only_on(Arch::X86_64, "NMIs do not say who sent them"),
     ]
 }
+
+/// Why what prints stacks is tried on one architecture.
+const NO_TOUCH: &str = "what prints a stack touches no watchdog";
 
 /// Long enough for a report with a threshold of 1 s, and for a second one that
 /// must not come.
@@ -454,5 +466,78 @@ fn touched_once(cx: &Cx) -> Verdict {
         (5.0..6.1 + grace()).contains(&after),
         "reported {after} s after the touch"
     );
+    Ok(())
+}
+
+/// CPU 1 has one report on a hard lockup, in time for this threshold, although its stack was printed
+/// by an NMI of others less than a threshold before.
+fn found_between_stacks(vm: &Vm, ms: u32, thresh: f64) -> Verdict {
+    let mark = vm.mark()?;
+    let outcome = provoke(vm, &format!("irqs_off cpu=1 ms={ms}"))?;
+    let words = &outcome.words;
+    ensure!(
+        words.hard.len() == 1 && words.soft.is_empty() && words.not_run.is_empty(),
+        "{words:#?}"
+    );
+    hard_in_time(&words.hard[0], outcome.span()?, thresh, 0)?;
+    let reported = words.hard[0].time;
+    let stacks = stacks_of_cpu_1(&vm.dmesg_after(mark)?);
+    ensure!(
+        stacks
+            .iter()
+            .any(|time| (reported - thresh..reported).contains(time)),
+        "no stack of others before {reported}: {stacks:?}"
+    );
+    Ok(())
+}
+
+/// When the stack of CPU 1 was printed.
+fn stacks_of_cpu_1(lines: &[LogLine]) -> Vec<f64> {
+    let stacks = lines
+        .iter()
+        .filter(|line| line.facility == 0 && line.text.starts_with("NMI backtrace for cpu 1"));
+    stacks.map(|line| line.time).collect()
+}
+
+/// What prints the stack of a stuck CPU touches its watchdogs, for each line
+/// (`printk_stack_address()`), and asks for no time: somebody who wants it more often than the
+/// threshold hides no lockup, hard or soft.
+fn stacks_are_no_touches(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    let asks = vm.spawn_on(
+        0,
+        "while :; do echo l > /proc/sysrq-trigger; sleep 0.5; done",
+    )?;
+    found_between_stacks(&vm, LONG, 1.0)?;
+    let mark = vm.mark()?;
+    let outcome = provoke(&vm, "preempt_off cpu=1 ms=7000")?;
+    asks.kill()?;
+    let reports = outcome.words.only_soft(1)?;
+    let stacks = stacks_of_cpu_1(&vm.dmesg_after(mark)?);
+    ensure!(reports.len() == 3, "{reports:#?}, stacks at {stacks:?}");
+    soft_in_time(&reports[0], outcome.span()?, 1.0)?;
+    ensure!(stacks.len() >= 5, "only {stacks:?}");
+    Ok(())
+}
+
+/// The same of the kernel's warnings that RCU waits for the CPU, which come every 9 s here: three
+/// times `rcu_cpu_stall_timeout`.
+fn rcu_stalls_are_no_touches(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=10")?;
+    vm.write(
+        "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout",
+        b"3",
+    )?;
+    // RCU's threads are not to be woken on the CPU that is stuck. Some cannot be moved.
+    vm.sh_ok(
+        "for task in /proc/[0-9]*; do
+            case $(cat $task/comm) in rcu_*) taskset -pc 0 ${task#/proc/} ;; esac
+        done
+        true",
+    )?;
+    // Each that ends needs a grace period.
+    let busy = vm.spawn_on(0, "while :; do (:); sleep 0.2; done")?;
+    found_between_stacks(&vm, 28_000, 10.0)?;
+    busy.kill()?;
     Ok(())
 }
