@@ -8,10 +8,7 @@ use super::hardlockup::{
         CpuHardlockup,
         PendingHits, //
     },
-    heartbeat::{
-        CpuHeartbeat,
-        InTreeReports, //
-    }, //
+    heartbeat::CpuHeartbeat, //
 };
 use crate::{
     knobs::Knobs,
@@ -118,8 +115,8 @@ pub(crate) struct LockupCtx {
     lock_stack: Atomic<u64>,
     /// Whether there is a hypervisor, which may not run a CPU.
     pub(super) has_hypervisor: bool,
-    /// The counts of reports that the in-tree detectors keep, of soft and of hard lockups.
-    in_tree_counts: [Option<&'static Atomic<i32>>; 2],
+    /// The count of reports that the in-tree detector of soft lockups keeps.
+    in_tree_softlockups: Option<&'static Atomic<i32>>,
     heartbeats: Buffer<CpuHeartbeat>,
     cpu_hardlockups: Buffer<CpuHardlockup>,
     pub(super) pending_hits: PendingHits,
@@ -168,7 +165,7 @@ impl LockupCtx {
             smp_calls: SmpCalls::find(&ksyms),
             lock_stack: Atomic::new(0),
             has_hypervisor: cpu::has_hypervisor(),
-            in_tree_counts: ksyms.in_tree_reports(),
+            in_tree_softlockups: ksyms.in_tree_softlockups(),
             heartbeats: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHeartbeat::new()))?,
             cpu_hardlockups: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHardlockup::new()))?,
             pending_hits: PendingHits::new(),
@@ -287,19 +284,16 @@ impl LockupCtx {
         self.backtracer.nmi()
     }
 
-    /// How many reports the in-tree detectors have given on soft and on hard lockups. The stack in such
-    /// a report is a touch (`printk_stack_address()`), by which nobody asks for time.
+    /// How many soft lockups the in-tree detector has reported, each time in the timer interrupt of
+    /// the stuck CPU. What that prints may touch the watchdogs there (a serial console does, and the
+    /// wait for other CPUs' stacks), by which nobody asks for time.
     ///
     /// # Context
     ///
     /// Any, NMI included.
-    pub(super) fn in_tree_reports(&self) -> InTreeReports {
-        let read = |count: Option<&Atomic<i32>>| count.map_or(0, |count| count.load(Relaxed));
-        let [softlockups, hardlockups] = self.in_tree_counts.map(read);
-        InTreeReports {
-            softlockups,
-            hardlockups,
-        }
+    pub(super) fn in_tree_softlockups(&self) -> i32 {
+        self.in_tree_softlockups
+            .map_or(0, |count| count.load(Relaxed))
     }
 
     /// Whether an NMI can be sent to a CPU.

@@ -262,7 +262,7 @@ impl CpuSoftlockup {
             self.touches.store(touches, Relaxed);
             let by_tasks = ctx.touches.by_tasks(cpu);
             let asks_for_time = self.touches_by_tasks.xchg(by_tasks, Relaxed) != by_tasks;
-            // Otherwise the touch is the stack in a report of the in-tree detector.
+            // Otherwise the touch is part of a report of the in-tree detector.
             touched = asks_for_time || !timer.in_tree_reported;
         }
         let sample = Sample {

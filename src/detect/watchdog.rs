@@ -203,14 +203,9 @@ impl TimerCallback for CpuWatchdog {
         let before = heartbeat.hrtimer_ts.load(Relaxed);
         // Seen before the state is taken back, which `recover()` does with full ordering.
         heartbeat.hrtimer_ts.store(now, Release);
-        let reports = ctx.in_tree_reports();
-        let in_tree_reported = heartbeat.in_tree_softlockups.load(Relaxed) != reports.softlockups;
-        heartbeat
-            .in_tree_softlockups
-            .store(reports.softlockups, Relaxed);
-        heartbeat
-            .in_tree_hardlockups
-            .store(reports.hardlockups, Relaxed);
+        let reports = ctx.in_tree_softlockups();
+        let in_tree_reported = heartbeat.in_tree_softlockups.load(Relaxed) != reports;
+        heartbeat.in_tree_softlockups.store(reports, Relaxed);
         let state = cpu_hardlockup.recover(&ctx.pending_hits);
 
         // At once: other CPUs remember a few times only, and lines may take seconds.
@@ -303,8 +298,8 @@ impl cpuhp::Callbacks for Watchdogs {
         let now = monotonic();
         let watchdog = timer.data();
         watchdog.reset(now);
-        cpu_hardlockup.reset(now, buddy::touches(ctx, cpu), ctx.touches.by_tasks(cpu));
-        heartbeat.reset(now, ctx.in_tree_reports());
+        cpu_hardlockup.reset(now, buddy::touches(ctx, cpu));
+        heartbeat.reset(now, ctx.in_tree_softlockups());
         // The timer first, so that no CPU checks the heartbeat of one whose timer does not run yet.
         let at = now.saturating_add(ctx.sample_period());
         watchdog.expires.store(at, Relaxed);

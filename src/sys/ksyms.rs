@@ -193,20 +193,17 @@ impl Ksyms {
         }
     }
 
-    /// Returns how many reports the in-tree detectors have given, on soft and on hard lockups, if
-    /// the kernel counts them.
+    /// Returns how many soft lockups the in-tree detector has reported, if the kernel counts them.
     ///
     /// # Context
     ///
     /// As [`Ksyms::lookup`].
-    pub(crate) fn in_tree_reports(&self) -> [Option<&'static Atomic<i32>>; 2] {
-        [c"softlockup_count", c"hardlockup_count"].map(|symbol| {
-            let count = self.lookup(symbol)? as *mut i32;
-            // SAFETY: `kernel/watchdog.c` has both as `static unsigned int`, and a variable of the
-            // kernel is valid for ever ([`Ksyms::lookup`] finds none of a module). The kernel writes
-            // it with plain increments, which this may read as one before or after.
-            Some(unsafe { Atomic::from_ptr(count) })
-        })
+    pub(crate) fn in_tree_softlockups(&self) -> Option<&'static Atomic<i32>> {
+        let count = self.lookup(c"softlockup_count")? as *mut i32;
+        // SAFETY: `kernel/watchdog.c` has it as `static unsigned int`, and a variable of the kernel
+        // is valid for ever ([`Ksyms::lookup`] finds none of a module). The kernel writes it with
+        // plain increments, which this may read as one before or after.
+        Some(unsafe { Atomic::from_ptr(count) })
     }
 
     /// Reads a `long` or `unsigned long` variable of the kernel; `None` if there is none of that

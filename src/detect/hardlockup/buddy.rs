@@ -6,7 +6,6 @@
 
 use super::{
     super::lockup_ctx::LockupCtx,
-    cpu_hardlockup::CpuHardlockup,
     heartbeat::CpuHeartbeat,
     report::{
         ask_policy_again,
@@ -113,14 +112,9 @@ pub(in crate::detect) fn check_next_cpus(
         }
         let touches = touches(ctx, other);
         if cpu_hardlockup.touches.load(Acquire) != touches {
-            let by_tasks = ctx.touches.by_tasks(other);
-            let asks_for_time = cpu_hardlockup.touches_by_tasks.load(Relaxed) != by_tasks;
-            // In this order: another CPU that checks this one sees the new counts with their time.
-            if asks_for_time || !is_in_tree_stack(ctx, heartbeat, cpu_hardlockup) {
-                let at = ctx.touches.touched_at(other).min(now);
-                cpu_hardlockup.touch_ts.store(at, Relaxed);
-            }
-            cpu_hardlockup.touches_by_tasks.store(by_tasks, Relaxed);
+            // In this order: another CPU that checks this one sees the new count with its time.
+            let at = ctx.touches.touched_at(other).min(now);
+            cpu_hardlockup.touch_ts.store(at, Relaxed);
             cpu_hardlockup.touches.store(touches, Release);
         }
         let target = Target {
@@ -151,22 +145,6 @@ pub(in crate::detect) fn check_next_cpus(
         }
     }
     check_at
-}
-
-/// Whether a touch that no task has made is the stack in a report of the in-tree detector: it has given
-/// one since the CPU's last timer interrupt, for which no touch was passed over yet. (The kernel counts a
-/// stuck CPU again and again, and reports it once.)
-///
-/// Where no NMI can be sent, a CPU that is stuck prints no stack.
-fn is_in_tree_stack(
-    ctx: &LockupCtx,
-    heartbeat: &CpuHeartbeat,
-    cpu_hardlockup: &CpuHardlockup,
-) -> bool {
-    let reports = ctx.in_tree_reports().hardlockups;
-    ctx.can_send_nmi()
-        && heartbeat.in_tree_hardlockups.load(Relaxed) != reports
-        && cpu_hardlockup.in_tree_reports.xchg(reports, Relaxed) != reports
 }
 
 /// How often the watchdog of a CPU has been touched; wraps.

@@ -46,10 +46,6 @@ pub(in crate::detect) struct CpuHardlockup {
     pub(super) nmi_sent_ts: Atomic<u64>,
     /// How often its watchdog had been touched when it was checked last.
     pub(super) touches: Atomic<u32>,
-    /// How often by tasks.
-    pub(super) touches_by_tasks: Atomic<u32>,
-    /// The count of in-tree reports for which a touch was passed over.
-    pub(super) in_tree_reports: Atomic<i32>,
     /// [`Evidence::pack`] of the last report on it.
     evidence: Atomic<u32>,
     /// When it was found touched: its time counts from then at the earliest.
@@ -67,17 +63,14 @@ impl CpuHardlockup {
             late_acks: Atomic::new(0),
             nmi_sent_ts: Atomic::new(0),
             touches: Atomic::new(0),
-            touches_by_tasks: Atomic::new(0),
-            in_tree_reports: Atomic::new(0),
             evidence: Atomic::new(0),
             touch_ts: Atomic::new(0),
             has_incident: Atomic::new(false),
         }
     }
 
-    /// The CPU is about to be watched. `touches`, `by_tasks`: as they are now.
-    pub(in crate::detect) fn reset(&self, now: u64, touches: u32, by_tasks: u32) {
-        self.touches_by_tasks.store(by_tasks, Relaxed);
+    /// The CPU is about to be watched. `touches`: as they are now.
+    pub(in crate::detect) fn reset(&self, now: u64, touches: u32) {
         self.state.store(State::Healthy.pack(), Relaxed);
         self.touch_ts.store(now, Relaxed);
         self.touches.store(touches, Release);

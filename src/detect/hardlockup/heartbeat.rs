@@ -20,13 +20,6 @@ use crate::{
     }, //
 };
 
-/// How many reports the in-tree detectors have given.
-#[derive(Clone, Copy)]
-pub(in crate::detect) struct InTreeReports {
-    pub(in crate::detect) softlockups: i32,
-    pub(in crate::detect) hardlockups: i32,
-}
-
 /// What a CPU writes about itself, for the CPUs that check it. All times in nanoseconds on the
 /// monotonic clock.
 #[repr(align(64))]
@@ -35,9 +28,8 @@ pub(in crate::detect) struct CpuHeartbeat {
     pub(in crate::detect) hrtimer_ts: Atomic<u64>,
     /// When its timer interrupt came on time: [`OnTimeHistory`].
     on_time: [Atomic<u64>; 3],
-    /// How many reports the in-tree detectors had given at that interrupt.
+    /// How many soft lockups the in-tree detector had reported at that interrupt.
     pub(in crate::detect) in_tree_softlockups: Atomic<i32>,
-    pub(in crate::detect) in_tree_hardlockups: Atomic<i32>,
     /// Whether it is watched.
     pub(in crate::detect) active: Atomic<bool>,
     /// Whether it has a soft lockup that was reported.
@@ -54,7 +46,6 @@ impl CpuHeartbeat {
         Self {
             hrtimer_ts: Atomic::new(0),
             in_tree_softlockups: Atomic::new(0),
-            in_tree_hardlockups: Atomic::new(0),
             on_time: core::array::from_fn(|_| Atomic::new(0)),
             active: Atomic::new(false),
             has_softlockup: Atomic::new(false),
@@ -63,11 +54,10 @@ impl CpuHeartbeat {
         }
     }
 
-    /// The CPU is about to be watched. `reports`: as they are now.
-    pub(in crate::detect) fn reset(&self, now: u64, reports: InTreeReports) {
+    /// The CPU is about to be watched. `in_tree_softlockups`: as they are now.
+    pub(in crate::detect) fn reset(&self, now: u64, in_tree_softlockups: i32) {
         self.hrtimer_ts.store(now, Relaxed);
-        self.in_tree_softlockups.store(reports.softlockups, Relaxed);
-        self.in_tree_hardlockups.store(reports.hardlockups, Relaxed);
+        self.in_tree_softlockups.store(in_tree_softlockups, Relaxed);
         self.report_since.store(0, Relaxed);
         self.has_softlockup.store(false, Relaxed);
         self.is_waiting.store(false, Relaxed);
