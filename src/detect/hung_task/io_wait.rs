@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Waits in which the kernel wakes up now and then, or in which others make the progress: what
-//! [`Wait`] a tracked task is in. The rule is in [`crate::logic::hung_task::check`].
+//! [`Wait`] a tracked task is in. The rules are in [`crate::logic::hung_task::check`] and
+//! [`crate::logic::hung_task::io_wait`].
 
 use crate::{
     logic::{
-        hung_task::check::{
-            Heartbeat,
-            Wait, //
+        hung_task::{
+            check::{
+                Heartbeat,
+                Wait, //
+            },
+            io_wait::LongIo, //
         },
         incident::Stack,
         NSEC_PER_SEC, //
     },
     sys::{
+        kallsyms::Symbol,
         ksyms::Ksyms,
         lock_words::read_word,
         stacktrace,
@@ -28,13 +33,14 @@ use kernel::{
 
 /// The functions that call `blk_wait_io()`, which is inline, and `blk_io_schedule()`, which leaves no
 /// frame of its own, and those that do the same by themselves.
-const HEARTBEAT: [&CStr; 8] = [
+const HEARTBEAT: [&CStr; 9] = [
     c"bio_await",
     c"submit_bio_wait",
     c"blk_execute_rq",
     c"blkdev_direct_IO",
     c"__blockdev_direct_IO",
     c"__iomap_dio_rw",
+    c"disk_zone_wplugs_worker",
     c"io_wq_put_and_exit",
     c"io_wq_exit_workers",
 ];
@@ -94,11 +100,31 @@ impl IoWaits {
         if is_near(&self.writeback) {
             Wait::Writeback(writeback::pages_written(task).map(|written| key(&stack, written)))
         } else if self.heartbeat.iter().any(is_near) {
-            Wait::Heartbeat(key(&stack, task::io_done(task)))
+            if is_long(near) {
+                Wait::LongIo
+            } else {
+                Wait::Heartbeat(key(&stack, task::io_done(task)))
+            }
         } else {
             Wait::Ordinary
         }
     }
+}
+
+/// Whether a wait with a heartbeat is for I/O that is long by nature.
+///
+/// By names and not by addresses: a caller may be in a module, loaded at any time, and the compiler
+/// makes variants of static functions.
+// A symbol's text is not part of the caller's stack frame.
+#[inline(never)]
+fn is_long(near: &[usize]) -> bool {
+    let mut long = LongIo::default();
+    for &address in near {
+        if !long.add(Symbol::of_return(address).bytes()) {
+            break;
+        }
+    }
+    long.is_long()
 }
 
 /// One number for a stack and a count.

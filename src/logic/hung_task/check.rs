@@ -137,8 +137,10 @@ pub struct Tracked {
 ///
 /// In a wait for block I/O the kernel wakes up now and then, each half of *its own*
 /// `hung_task_timeout_secs`, and sleeps again, so that its detector does not complain
-/// (`blk_wait_io()`, `blk_io_schedule()`, `io_wq_exit_workers()`). Such a context switch is no
-/// progress, and the age of the sleep goes on. Writeback is the other way round: as long as the device
+/// (`blk_wait_io()`, `blk_io_schedule()`). Such a context switch is no progress, and the age of the
+/// sleep goes on, if it waits for a read, a write or a flush. What is long by nature, a discard for
+/// example, is what the kernel has the wake-ups for, and is never hung:
+/// [`io_wait`](super::io_wait) tells them apart. Writeback is the other way round: as long as the device
 /// writes pages, who waits for it is not hung, woken or not. The kernel wakes it for progress only, each
 /// half of its timeout, also for what is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -151,6 +153,9 @@ pub enum Wait {
     /// A wait with such a heartbeat. The number stands for where the task waits and for the I/O that
     /// it has done so far.
     Heartbeat(u64),
+    /// A wait for I/O that is long by nature, which is never hung, as in mainline. Whether the kernel
+    /// wakes it, and how often, makes no difference: its timeout may be 0, or longer than vigil's.
+    LongIo,
     /// A wait for writeback. The number stands for where it waits and for the pages that the device
     /// has written so far; `None` if the device is not known.
     Writeback(Option<u64>),
@@ -228,7 +233,10 @@ impl Tracked {
             return Outcome::Awake;
         }
         let switched = sample.switch_count != self.last_switch_count;
-        let is_looked_at = matches!(self.wait, Wait::Ordinary | Wait::Heartbeat(_));
+        let is_looked_at = matches!(
+            self.wait,
+            Wait::Ordinary | Wait::Heartbeat(_) | Wait::LongIo
+        );
         if switched || !is_looked_at {
             let wait = wait();
             let goes_on = match (self.wait, wait) {
@@ -250,9 +258,9 @@ impl Tracked {
                 self.woken = now;
             }
         }
-        if !sample.may_hang() || !self.may_hang {
-            // It was frozen, or is still: that does not add to the age. (A task can only become
-            // killable, or cease to be, by running.)
+        if !sample.may_hang() || !self.may_hang || self.wait == Wait::LongIo {
+            // It was frozen, or is still, or waits for what is long by nature: that does not add to
+            // the age. (A task can only become killable, or cease to be, by running.)
             self.may_hang = sample.may_hang();
             self.last_switch_time = now;
             self.reported_age = 0;
@@ -296,7 +304,11 @@ impl Tracked {
 
     /// Whether the task is hung at the time `now`, reported, ignored, or not.
     pub fn is_hung(&self, sample: &TaskSample, now: u64, timeout: u64) -> bool {
-        self.same_sleep(sample) && sample.may_hang() && self.may_hang && self.age(now) >= timeout
+        self.same_sleep(sample)
+            && sample.may_hang()
+            && self.may_hang
+            && self.wait != Wait::LongIo
+            && self.age(now) >= timeout
     }
 
     /// When the task's next report is due if it does not wake. A check at that time keeps the

@@ -5,6 +5,7 @@
 
 pub mod causes;
 pub mod check;
+pub mod io_wait;
 pub mod rules;
 pub mod scan_policy;
 pub mod table;

@@ -1133,3 +1133,46 @@ fn writeback_that_makes_progress_is_not_hung() {
     assert_eq!(check(155, 12, None), Waiting);
     assert_eq!(check(156, 12, None), Outcome::Hung { first: true });
 }
+
+/// A discard is not hung, with the kernel's wake-ups or without; what it does before and after counts
+/// as ever.
+#[test]
+fn what_is_long_by_nature_is_not_hung() {
+    for period in [0, 2, 5, 60] {
+        let heartbeat = Heartbeat {
+            period: period * SEC,
+            interval: SEC,
+        };
+        let mut tracked = Tracked::new(&at(D, 10), 100 * SEC);
+        let mut check = |now: u64, switches, wait| {
+            let sample = at(D, switches);
+            let outcome =
+                tracked.check_wait(&sample, now * SEC, 8 * SEC, heartbeat, || wait, || false);
+            assert_eq!(
+                tracked.is_hung(&sample, now * SEC, 8 * SEC),
+                matches!(outcome, Outcome::Hung { .. } | StillHung)
+            );
+            assert!(tracked.due(8 * SEC) > now * SEC || outcome != Waiting);
+            (outcome, tracked.is_hung(&sample, (now + 8) * SEC, 8 * SEC))
+        };
+        let woken = |now: u64| (now - 100).checked_div(period).unwrap_or(0);
+        for now in 101..200 {
+            assert_eq!(
+                check(now, 10 + woken(now), Wait::LongIo),
+                (Waiting, false),
+                "{period} {now}"
+            );
+        }
+        // It goes on to read.
+        for now in 200..208 {
+            assert_eq!(check(now, 70, Wait::Heartbeat(7)), (Waiting, true));
+        }
+        assert_eq!(
+            check(208, 70, Wait::Heartbeat(7)),
+            (Outcome::Hung { first: true }, true)
+        );
+        // And to discard once more.
+        assert_eq!(check(209, 71, Wait::LongIo), (Waiting, false));
+        assert_eq!(check(230, 71, Wait::LongIo), (Waiting, false));
+    }
+}
