@@ -167,7 +167,9 @@ impl CpuActivity {
     /// Any, NMI included.
     #[inline(never)]
     pub(crate) fn of_snapshot(calls: &SmpCalls, cpu: u32) -> Option<Self> {
-        let snapshot = nmi::snapshot(cpu)?;
+        // Not moved out: there would be another copy on the stack, of an NMI perhaps.
+        let snapshot = nmi::snapshot(cpu);
+        let snapshot = snapshot.as_ref()?;
         Some(Self::new(
             calls,
             cpu,
