@@ -20,6 +20,10 @@ use crate::{
     }, //
 };
 
+/// How long a report in an NMI may take, in nanoseconds. It waits for the lines of other CPUs and for their
+/// stacks, two seconds each, and for the answers of those that the CPU waits for, half a second.
+const NMI_REPORT_NS: u64 = 10_000_000_000;
+
 /// What a CPU writes about itself, for the CPUs that check it. All times in nanoseconds on the
 /// monotonic clock.
 #[repr(align(64))]
@@ -38,6 +42,8 @@ pub(in crate::detect) struct CpuHeartbeat {
     pub(in crate::detect) is_waiting: Atomic<bool>,
     /// Since when it gives a report, on itself or on another CPU; 0: it does not.
     report_since: Atomic<u64>,
+    /// Since when it gives one on itself in its own NMI; 0: it does not.
+    nmi_report_since: Atomic<u64>,
 }
 
 impl CpuHeartbeat {
@@ -51,6 +57,7 @@ impl CpuHeartbeat {
             has_softlockup: Atomic::new(false),
             is_waiting: Atomic::new(false),
             report_since: Atomic::new(0),
+            nmi_report_since: Atomic::new(0),
         }
     }
 
@@ -59,6 +66,7 @@ impl CpuHeartbeat {
         self.hrtimer_ts.store(now, Relaxed);
         self.in_tree_softlockups.store(in_tree_softlockups, Relaxed);
         self.report_since.store(0, Relaxed);
+        self.nmi_report_since.store(0, Relaxed);
         self.has_softlockup.store(false, Relaxed);
         self.is_waiting.store(false, Relaxed);
     }
@@ -91,6 +99,17 @@ impl CpuHeartbeat {
         previous_mark.store(new.previous_mark, Release);
         mark.store(new.mark, Release);
         latest.store(new.latest, Release);
+    }
+
+    /// Whether the CPU gives a report in its own NMI, and has not for so long that it seems to have stopped
+    /// in the middle.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, with `now` from a clock that may be read there.
+    pub(super) fn is_reporting_in_nmi(&self, now: u64) -> bool {
+        let since = self.nmi_report_since.load(Acquire);
+        since != 0 && now.saturating_sub(since) < NMI_REPORT_NS
     }
 
     /// Whether the CPU has been giving a report for less than `limit_ns`.
@@ -137,12 +156,9 @@ impl Drop for Reporting<'_> {
     }
 }
 
-/// The same for a report that the CPU gives in its own NMI, where it answers no other CPU's.
-pub(super) struct ReportingInNmi<'a> {
-    heartbeat: &'a CpuHeartbeat,
-    /// The NMI may have come into a report of the timer interrupt.
-    before: u64,
-}
+/// The CPU gives a report in its own NMI, where it answers no other CPU's, for as long as this value
+/// lives.
+pub(super) struct ReportingInNmi<'a>(&'a CpuHeartbeat);
 
 impl<'a> ReportingInNmi<'a> {
     /// Begins. `heartbeat` is that of the calling CPU.
@@ -151,16 +167,15 @@ impl<'a> ReportingInNmi<'a> {
     ///
     /// NMI, with `now` from a clock that may be read there.
     pub(super) fn begin(heartbeat: &'a CpuHeartbeat, now: u64) -> Self {
-        let before = heartbeat.report_since.load(Relaxed);
-        heartbeat.report_since.store(now.max(1), Release);
-        Self { heartbeat, before }
+        heartbeat.nmi_report_since.store(now.max(1), Release);
+        Self(heartbeat)
     }
 }
 
 impl Drop for ReportingInNmi<'_> {
     /// The CPU is as stuck as it was: its heartbeat is not renewed.
     fn drop(&mut self) {
-        self.heartbeat.report_since.store(self.before, Release);
+        self.0.nmi_report_since.store(0, Release);
     }
 }
 

@@ -205,8 +205,8 @@ pub(super) fn report_hardlockup(
     // The initiator of a panic is at its report, which takes what it takes, unless it answers nothing.
     if ctx.panic.is_initiator(target.cpu) {
         if evidence == Evidence::NoAnswer {
-            // In its own NMI it answers no other: it has the time that a report may take.
-            if !ctx.is_reporting(target.cpu, now) {
+            // In its own NMI it answers no other.
+            if !target.heartbeat.is_reporting_in_nmi(now) {
                 ctx.panic.take_over_from(target.cpu);
             }
             return now.saturating_add(RETRY_NS);
@@ -281,7 +281,7 @@ pub(super) fn report_unresponsive(
     now: u64,
 ) {
     if ctx.panic.is_initiator(target.cpu) {
-        if !ctx.is_reporting(target.cpu, now) {
+        if !target.heartbeat.is_reporting_in_nmi(now) {
             ctx.panic.take_over_from(target.cpu);
         }
         return;
