@@ -22,6 +22,10 @@ fn is_long<'a>(stack: impl IntoIterator<Item = &'a str>) -> bool {
 /// whether the wait is long by nature.
 const STACKS: &[(bool, &str)] = &[
     // Discard, secure erase, zeroes; as gcc has them for Debian, and as others may.
+    (
+        true,
+        "bio_await bio_submit_or_kill blkdev_common_ioctl blkdev_ioctl __x64_sys_ioctl",
+    ),
     (true, "bio_await submit_bio_wait blkdev_common_ioctl blkdev_ioctl"),
     (true, "bio_await submit_bio_wait bio_submit_or_kill blk_ioctl_discard blkdev_ioctl"),
     (true, "bio_await submit_bio_wait blk_ioctl_discard.isra.0 blkdev_common_ioctl"),

@@ -16,6 +16,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("slow_disk", slow_disk)
             .needs("CONFIG_BLK_DEV_NULL_BLK=m")
             .idle(),
+        Scenario::new("long_discard", long_discard)
+            .needs("CONFIG_SCSI_DEBUG=m")
+            .idle(),
+        Scenario::new("long_passthrough", long_passthrough)
+            .needs("CONFIG_SCSI_DEBUG=m")
+            .idle(),
     ]
 }
 
@@ -216,5 +222,115 @@ fn slow_disk(cx: &Cx) -> Verdict {
     for job in [stuck, other] {
         job.wait(SOON)?;
     }
+    Ok(())
+}
+
+/// A guest with a SCSI disk at `/dev/sda` that discards, and takes seven seconds for each command; the
+/// kernel's own detector is silent, and vigil's timeout is two seconds.
+fn guest_with_scsi_disk(cx: &Cx) -> anyhow::Result<Vm> {
+    let artifacts = Artifacts::from_env()?;
+    // Each after what it needs; any but the last may be built in.
+    let modules = ["scsi_common", "scsi_mod", "sd_mod", "scsi_debug"];
+    let stock = modules
+        .into_iter()
+        .filter_map(|name| artifacts.stock_module(&format!("{name}.ko")));
+    let vm = cx.boot_with(cx.config().files(stock))?;
+    vm.sh_ok(&format!(
+        "for module in {}; do
+             ! test -e /vm/$module.ko || insmod /vm/$module.ko || exit
+         done
+         insmod /vm/scsi_debug.ko dev_size_mb=8 delay=1 lbpu=1 || exit
+         ! test -e {KERNELS}_warnings || echo 0 > {KERNELS}_warnings",
+        modules[..3].join(" ")
+    ))?;
+    wait_for(&vm, SOON, "a disk", || {
+        let size = vm.sh("test -b /dev/sda && cat /sys/block/sda/size")?;
+        Ok((size.stdout.trim() == "16384").then_some(()))
+    })?;
+    let hz = [100, 250, 300, 1000]
+        .into_iter()
+        .find(|hz| artifacts.kernel_has(&format!("CONFIG_HZ={hz}")))
+        .context("which HZ?")?;
+    let delay = format!("echo {} > /sys/bus/pseudo/drivers/scsi_debug/delay", 7 * hz);
+    // Refused while the disk is busy: its probe goes on for a moment.
+    wait_for(&vm, SOON, "a longer delay", || {
+        Ok((vm.sh(&delay)?.status == 0).then_some(()))
+    })?;
+    vm.load("hung_task_timeout_secs=2 hung_task_check_interval_secs=1")?;
+    Ok(vm)
+}
+
+/// The kernel's own knobs.
+const KERNELS: &str = "/proc/sys/kernel/hung_task";
+
+/// Sets the kernel's own timeout: it wakes each half of it who waits for block I/O.
+fn set_kernels_timeout(vm: &Vm, secs: u32) -> anyhow::Result<String> {
+    Ok(vm.sh_ok(&format!(
+        "! test -e {KERNELS}_timeout_secs || echo {secs} > {KERNELS}_timeout_secs"
+    ))?)
+}
+
+/// Waits until the process of this name, which the job runs, sleeps in this function of the kernel.
+fn wait_asleep(vm: &Vm, job: &Job, name: &str, function: &str) -> Verdict {
+    let stack = format!("cat /proc/$(pidof {name})/stack");
+    wait_for(vm, SOON, function, || {
+        ensure!(!job.ended(), "{name} has ended: {}", job.output());
+        Ok(vm.sh(&stack)?.stdout.contains(function).then_some(()))
+    })
+}
+
+/// Reads from that disk: that is hung, although the kernel wakes it.
+fn slow_read_is_hung(vm: &Vm) -> Verdict {
+    set_kernels_timeout(vm, 2)?;
+    let mark = vm.mark()?;
+    let read = vm.spawn("exec dd if=/dev/sda of=/dev/null bs=4k count=1 iflag=direct")?;
+    vm.wait_log_after(mark, "INFO: task dd:", SOON)?;
+    read.wait(SOON)?;
+    Ok(())
+}
+
+/// Who waits for a discard is not hung, whether the kernel wakes it meanwhile or not; who reads, from
+/// the same disk for as long, is.
+fn long_discard(cx: &Cx) -> Verdict {
+    let vm = guest_with_scsi_disk(cx)?;
+    slow_read_is_hung(&vm)?;
+    let mark = vm.mark()?;
+    for secs in [2, 0] {
+        set_kernels_timeout(&vm, secs)?;
+        let began = vm.uptime()?;
+        let discard = vm.spawn("exec blkdiscard -l 1048576 /dev/sda")?;
+        wait_asleep(&vm, &discard, "blkdiscard", "bio_await")?;
+        ensure!(discard.wait(SOON)?.status == 0);
+        let lasted = vm.uptime()? - began;
+        ensure!(lasted > 6.0, "the discard took {lasted} s only");
+        finish_look(&vm)?;
+        let reported = reported(&vm, mark)?;
+        ensure!(
+            reported.is_empty(),
+            "reported while it discarded, with {secs} s: {reported:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Who waits for passthrough requests, as with `SG_IO`, is not hung; who reads from the same disk for
+/// as long is.
+fn long_passthrough(cx: &Cx) -> Verdict {
+    let vm = guest_with_scsi_disk(cx)?;
+    slow_read_is_hung(&vm)?;
+    let mark = vm.mark()?;
+    let began = vm.uptime()?;
+    let rescan = vm.spawn("echo 1 | tee /sys/block/sda/device/rescan")?;
+    wait_asleep(&vm, &rescan, "tee", "blk_execute_rq")?;
+    wait_for(&vm, SOON, "a long command", || {
+        Ok((vm.uptime()? - began > 6.0).then_some(()))
+    })?;
+    finish_look(&vm)?;
+    ensure!(!rescan.ended(), "it was to take long: {}", rescan.output());
+    let reported = reported(&vm, mark)?;
+    ensure!(
+        reported.is_empty(),
+        "reported while it rescans: {reported:?}"
+    );
     Ok(())
 }
