@@ -21,7 +21,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .idle(),
         Scenario::new("long_passthrough", long_passthrough)
             .needs("CONFIG_SCSI_DEBUG=m")
-            .idle(),
+            .idle()
+            .all(),
     ]
 }
 
