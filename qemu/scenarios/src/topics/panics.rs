@@ -244,7 +244,8 @@ fn called_off_while_stuck(cx: &Cx) -> Verdict {
     )?;
     for way in ["echo 0 > /proc/sys/vigil/watchdog", "rmmod vigil"] {
         let mark = vm.mark()?;
-        let stall = Lockup::start(&vm, "irqs_off cpu=1 ms=12000")?;
+        let ms = 12_000 * machine::slowdown();
+        let stall = Lockup::start(&vm, &format!("irqs_off cpu=1 ms={ms}"))?;
         vm.wait_log_after(mark, &delayed("3000"), SOON)?;
         let job = vm.spawn_on(0, way)?;
         vm.wait_log_after(mark, &pattern(messages::PANIC_CANCELLED), SOON)?;

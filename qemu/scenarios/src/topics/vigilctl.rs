@@ -189,7 +189,8 @@ fn watch(cx: &Cx) -> Verdict {
 /// While the module waits for a CPU that is stuck, so that it can go, there is its family still, and
 /// the kernel refuses a dump: to whoever asks then it is not loaded, and a watch hears the rest.
 fn while_it_goes(vm: &Vm) -> Verdict {
-    let stall = Lockup::start(vm, "irqs_off cpu=1 ms=10000")?;
+    let ms = 10_000 * machine::slowdown();
+    let stall = Lockup::start(vm, &format!("irqs_off cpu=1 ms={ms}"))?;
     let rmmod = vm.spawn_on(0, "exec rmmod vigil")?;
     let state = || vm.sh("cat /sys/module/vigil/initstate");
     wait_for(vm, SOON, "the module to be going", || {
