@@ -41,7 +41,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .core()
             // What the kernel says when it has no memory for a trace event. The module goes without.
             .allow(Splat::TraceEvent)
-            .limit(secs(240)),
+            .limit(secs(480)),
     ]
 }
 
