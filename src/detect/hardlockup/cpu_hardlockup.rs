@@ -4,6 +4,7 @@
 //! CPU reports a lockup is settled here, by one compare-and-exchange ([`CpuHardlockup::transition`]).
 //! Each lies on cache lines of its own.
 
+use super::heartbeat::CpuHeartbeat;
 use crate::{
     incident,
     logic::hardlockup::state::State,
@@ -132,17 +133,16 @@ impl CpuHardlockup {
 
     /// An incident of this CPU has been recorded. Its next timer interrupt ends it, also one that has
     /// come between the claim of the report and here: that is then ended by the one after it. If there
-    /// is none any more, since the CPU is not watched by now, it is over. `is_active`: whether the CPU is
-    /// watched.
+    /// is none any more, since the CPU is not watched by now, it is over.
     ///
     /// # Context
     ///
     /// Any, NMI included.
-    pub(super) fn recorded(&self, cpu: u32, is_active: impl FnOnce() -> bool) {
+    pub(super) fn recorded(&self, cpu: u32, heartbeat: &CpuHeartbeat) {
         // Full ordering, as where the CPU says that it is not watched any more: either that sees the
         // incident, or it is seen here.
         self.has_incident.xchg(true, Full);
-        if !is_active() {
+        if !heartbeat.active.load(Acquire) {
             self.end_incident(cpu);
         }
     }

@@ -56,10 +56,7 @@ use crate::{
         touch::touch_nmi_watchdog, //
     }, //
 };
-use kernel::sync::atomic::{
-    Acquire,
-    Relaxed, //
-};
+use kernel::sync::atomic::Relaxed;
 
 /// After how many nanoseconds a report is tried again that could not be given.
 pub(super) const RETRY_NS: u64 = 20_000_000;
@@ -74,10 +71,12 @@ pub(super) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// An incident of the CPU has been recorded.
-    fn recorded(&self) {
-        let is_active = || self.heartbeat.active.load(Acquire);
-        self.cpu_hardlockup.recorded(self.cpu, is_active);
+    /// The CPU, which is the initiator of a panic, answers nothing: panics in its place, unless it gives its
+    /// report in its own NMI, where it answers no other.
+    fn take_over(&self, ctx: &LockupCtx, now: u64) {
+        if !self.heartbeat.is_reporting_in_nmi(now) {
+            ctx.panic.take_over_from(self.cpu);
+        }
     }
 }
 
@@ -205,10 +204,7 @@ pub(super) fn report_hardlockup(
     // The initiator of a panic is at its report, which takes what it takes, unless it answers nothing.
     if ctx.panic.is_initiator(target.cpu) {
         if evidence == Evidence::NoAnswer {
-            // In its own NMI it answers no other.
-            if !target.heartbeat.is_reporting_in_nmi(now) {
-                ctx.panic.take_over_from(target.cpu);
-            }
+            target.take_over(ctx, now);
             return now.saturating_add(RETRY_NS);
         }
         // To be checked again from the start: it may stop running in the middle.
@@ -258,7 +254,7 @@ pub(super) fn report_hardlockup(
     ctx.hardlockups.fetch_add(1, Relaxed);
     let mut session = ctx.report_session(me, dump);
     session.add(Finding::new(cause), now, || hardlockup_incident(&lockup));
-    target.recorded();
+    target.cpu_hardlockup.recorded(target.cpu, target.heartbeat);
     if !ctx.touches.are_counted() {
         session.warn_touches_not_counted();
     }
@@ -281,9 +277,7 @@ pub(super) fn report_unresponsive(
     now: u64,
 ) {
     if ctx.panic.is_initiator(target.cpu) {
-        if !target.heartbeat.is_reporting_in_nmi(now) {
-            ctx.panic.take_over_from(target.cpu);
-        }
+        target.take_over(ctx, now);
         return;
     }
     if kernel_panic::in_progress()
@@ -299,7 +293,7 @@ pub(super) fn report_unresponsive(
     session.add(Finding::new(Cause::UnresponsiveCpu), now, || {
         incident::new(IncidentKind::UnresponsiveCpu, target.cpu, age)
     });
-    target.recorded();
+    target.cpu_hardlockup.recorded(target.cpu, target.heartbeat);
     hardlockup::print_unresponsive(target.cpu, age);
     // No *_sys_info is asked for, which is what the answer would matter for.
     session.end(|| false);
@@ -402,7 +396,7 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
     session.add(Finding::new(Cause::HardLockup), now, || {
         hardlockup_incident(&lockup)
     });
-    cpu_hardlockup.recorded(cpu, || heartbeat.active.load(Acquire));
+    cpu_hardlockup.recorded(cpu, heartbeat);
     let chain = chain_of(ctx, &lockup, &session, now);
     lockup.print_in_nmi(&session, chain.as_ref(), nmi);
     // Without a panic the stacks of the other CPUs are not worth the wait in an NMI.

@@ -270,10 +270,12 @@ fn begin(connection: &mut Connection, options: Options, out: &mut dyn Write) -> 
     let (state, recent) = match answers {
         Ok(answers) => answers,
         // It is going, or has gone again: that will be heard.
-        Err(error) if matches!(error.downcast_ref(), Some(Failure::NotLoaded)) => {
+        Err(error)
+            if matches!(error.downcast_ref(), Some(Failure::NotLoaded))
+                || !connection.is_still_there() =>
+        {
             return Ok(Position::default());
         }
-        Err(_) if !connection.is_still_there() => return Ok(Position::default()),
         Err(error) => return Err(error),
     };
     let version = &state.version;

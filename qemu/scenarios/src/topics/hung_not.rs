@@ -139,25 +139,33 @@ fn frozen_tasks(cx: &Cx) -> Verdict {
     Ok(())
 }
 
-/// A guest with an ext4 at `/mnt`, on the first of two disks that take so many nanoseconds for each
-/// request, two at a time.
-fn guest_with_disks(cx: &Cx, request_ns: u32) -> anyhow::Result<Vm> {
+/// A guest with these modules of the kernel's. Each but the last, which may have parameters, is loaded, after what
+/// it needs; and may be built in.
+fn guest_with_modules(cx: &Cx, modules: &[&str]) -> anyhow::Result<Vm> {
     let artifacts = Artifacts::from_env()?;
-    // Each after what it needs; any but the disk's may be built in.
-    let modules = ["crc16", "mbcache", "jbd2", "ext4", "configfs"];
     let stock = modules
-        .into_iter()
-        .chain(["null_blk"])
+        .iter()
         .filter_map(|name| artifacts.stock_module(&format!("{name}.ko")));
     let vm = cx.boot_with(cx.config().files(stock))?;
+    let needed = &modules[..modules.len() - 1];
     vm.sh_ok(&format!(
         "for module in {}; do
              ! test -e /vm/$module.ko || insmod /vm/$module.ko || exit
-         done
-         insmod /vm/null_blk.ko nr_devices=2 gb=1 memory_backed=1 queue_mode=2 irqmode=2 no_sched=1 \
+         done",
+        needed.join(" ")
+    ))?;
+    Ok(vm)
+}
+
+/// A guest with an ext4 at `/mnt`, on the first of two disks that take so many nanoseconds for each
+/// request, two at a time.
+fn guest_with_disks(cx: &Cx, request_ns: u32) -> anyhow::Result<Vm> {
+    let modules = ["crc16", "mbcache", "jbd2", "ext4", "configfs", "null_blk"];
+    let vm = guest_with_modules(cx, &modules)?;
+    vm.sh_ok(&format!(
+        "insmod /vm/null_blk.ko nr_devices=2 gb=1 memory_backed=1 queue_mode=2 irqmode=2 no_sched=1 \
              completion_nsec={request_ns} hw_queue_depth=2 submit_queues=1 &&
-         mke2fs /dev/nullb0 8000 && mkdir /mnt && mount -t ext4 /dev/nullb0 /mnt",
-        modules.join(" ")
+         mke2fs /dev/nullb0 8000 && mkdir /mnt && mount -t ext4 /dev/nullb0 /mnt"
     ))?;
     Ok(vm)
 }
@@ -229,20 +237,10 @@ fn slow_disk(cx: &Cx) -> Verdict {
 /// A guest with a SCSI disk at `/dev/sda` that discards, and takes seven seconds for each command; the
 /// kernel's own detector is silent, and vigil's timeout is two seconds.
 fn guest_with_scsi_disk(cx: &Cx) -> anyhow::Result<Vm> {
-    let artifacts = Artifacts::from_env()?;
-    // Each after what it needs; any but the last may be built in.
-    let modules = ["scsi_common", "scsi_mod", "sd_mod", "scsi_debug"];
-    let stock = modules
-        .into_iter()
-        .filter_map(|name| artifacts.stock_module(&format!("{name}.ko")));
-    let vm = cx.boot_with(cx.config().files(stock))?;
+    let vm = guest_with_modules(cx, &["scsi_common", "scsi_mod", "sd_mod", "scsi_debug"])?;
     vm.sh_ok(&format!(
-        "for module in {}; do
-             ! test -e /vm/$module.ko || insmod /vm/$module.ko || exit
-         done
-         insmod /vm/scsi_debug.ko dev_size_mb=8 delay=1 lbpu=1 || exit
-         ! test -e {KERNELS}_warnings || echo 0 > {KERNELS}_warnings",
-        modules[..3].join(" ")
+        "insmod /vm/scsi_debug.ko dev_size_mb=8 delay=1 lbpu=1 || exit
+         ! test -e {KERNELS}_warnings || echo 0 > {KERNELS}_warnings"
     ))?;
     wait_for(&vm, SOON, "a disk", || {
         let size = vm.sh("test -b /dev/sda && cat /sys/block/sda/size")?;
@@ -250,7 +248,7 @@ fn guest_with_scsi_disk(cx: &Cx) -> anyhow::Result<Vm> {
     })?;
     let hz = [100, 250, 300, 1000]
         .into_iter()
-        .find(|hz| artifacts.kernel_has(&format!("CONFIG_HZ={hz}")))
+        .find(|hz| vm.artifacts().kernel_has(&format!("CONFIG_HZ={hz}")))
         .context("which HZ?")?;
     let delay = format!("echo {} > /sys/bus/pseudo/drivers/scsi_debug/delay", 7 * hz);
     // Refused while the disk is busy: its probe goes on for a moment.
