@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Say how deep the stack of a module's entry points is, and hold it to limits.
+"""Say how much stack a module's functions and its entry points take, and hold it to limits.
 
-    objdump -dr --no-show-raw-insn MODULE | stack_depth.py ENTRY=BYTES...
+    objdump -dr --no-show-raw-insn MODULE | stack_depth.py LOCALS [ENTRY=BYTES...]
 
-ENTRY is part of the name of a function that the kernel calls. Its depth is that of its own stack frame, return
+No function may have more than LOCALS bytes of local variables, but for those that run once, at load. ENTRY is part of the name of a function that the kernel calls. Its depth is that of its own stack frame, return
 address included, and of the deepest chain of functions of the module that it calls directly. What is called by a
 pointer, and what the kernel's functions take that it calls, comes on top. For x86-64.
 """
@@ -22,13 +22,16 @@ BRANCH = re.compile(r"\t(?:call|jmp) +[0-9a-f]+ <([^>+]+)>")
 RELOCATION = re.compile(r"R_X86_64_(?:PLT32|PC32)\t([^\s+-]+)(?:([+-])0x([0-9a-f]+))?$")
 # The return address.
 CALL = 8
+# The module's init, in Rust and in C.
+ONCE = re.compile(r"6Module4init|init_module")
 
 
 @dataclasses.dataclass
 class Function:
-    """A function: its stack frame, and what it calls: names, or section and offset."""
+    """A function: its stack frame, local variables in it, and what it calls: names, or section and offset."""
 
     frame: int = CALL
+    locals: int = 0
     calls: set = dataclasses.field(default_factory=set)
 
 
@@ -53,7 +56,9 @@ def functions(lines):
             found[name].frame += CALL * bool(PUSH.search(line))
             size = int(taken[1], 16) if (taken := SUB.search(line)) else 0
             # A large number is negative: the other way round.
-            found[name].frame += size if size < 1 << 20 else 0
+            size = size if size < 1 << 20 else 0
+            found[name].locals = max(found[name].locals, size)
+            found[name].frame += size
             if branch := BRANCH.search(line):
                 found[name].calls.add((branch[1], 0))
     for function in found.values():
@@ -84,11 +89,15 @@ def deepest(found, entry):
     return walk(entry, frozenset())
 
 
-def main(limits):
-    """Prints what is too deep; the status is 1 then, and if there is no such function."""
+def main(most_locals, *limits):
+    """Prints what is too large or too deep; the status is 1 then, and if there is no such function."""
     sys.setrecursionlimit(10000)
     found = functions(sys.stdin)
     status = 0
+    for name, function in found.items():
+        if function.locals > int(most_locals) and not ONCE.search(name):
+            print(f"{name} has {function.locals} bytes of local variables, more than {most_locals}")
+            status = 1
     for limit in limits:
         entry, most = limit.rsplit("=", 1)
         entries = [name for name in found if entry in name]
@@ -105,4 +114,4 @@ def main(limits):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

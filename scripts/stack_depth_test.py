@@ -49,9 +49,15 @@ class StackDepth(unittest.TestCase):
         # A function that calls itself is counted once.
         self.assertEqual(stack_depth.deepest(found, "middle"), (264, ("middle",)))
 
+    def test_locals(self):
+        text = TEXT + "0000000000000060 <init_module>:\n  60:\tsub    $0x1000,%rsp\n"
+        for most, expected in ("512", (0, "")), ("511", (1, "leaf has 512 bytes of local variables, more than 511\n")):
+            with unittest.mock.patch("sys.stdin", io.StringIO(text)), contextlib.redirect_stdout(io.StringIO()) as out:
+                self.assertEqual((stack_depth.main(most), out.getvalue()), expected)
+
     def said(self, *limits):
         with unittest.mock.patch("sys.stdin", io.StringIO(TEXT)), contextlib.redirect_stdout(io.StringIO()) as out:
-            return stack_depth.main(limits), out.getvalue()
+            return stack_depth.main("512", *limits), out.getvalue()
 
     def test_limits(self):
         self.assertEqual(self.said("entry=568", "leaf=520"), (0, ""))
