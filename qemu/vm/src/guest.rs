@@ -33,6 +33,13 @@ const RECEIVE_LIMIT: Duration = Duration::from_millis(100);
 /// emulation is slow.
 pub(crate) const ANSWER: Duration = Duration::from_secs(60);
 
+/// What x86 kernels say that do not use the APIC's timer: `setup_boot_APIC_clock()`.
+const NO_TIMER: [&str; 3] = [
+    "APIC timer disabled",
+    "Disabling APIC timer",
+    "disabling apic timer",
+];
+
 /// The running guest.
 #[derive(Debug)]
 pub(crate) struct Guest {
@@ -185,11 +192,21 @@ impl Guest {
         })
     }
 
+    /// Waits for the agent. A guest whose kernel has found no use for the APIC's timer is not up: its
+    /// timers have the resolution of jiffies, and all of them need CPU 0, so that nothing says anything
+    /// of that one. It happens where a busy host disturbs the kernel's measuring.
     pub(crate) fn wait_hello(&self, limit: Duration) -> Result<(), BootError> {
         match self.wait("the agent", limit, |state| state.hello.take()) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(reason)) => Err(BootError::new(reason)),
-            Err(error) => Err(self.not_up(error)),
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Err(BootError::new(reason)),
+            Err(error) => return Err(self.not_up(error)),
+        }
+        self.sync_log(ANSWER).map_err(|error| self.not_up(error))?;
+        let log = &self.channel.lock().log;
+        let is_it = |text: &str| NO_TIMER.iter().any(|words| text.contains(words));
+        match log.lines.iter().find(|line| is_it(&line.text)) {
+            Some(line) => Err(BootError::new(format!("the guest says: {}", line.text))),
+            None => Ok(()),
         }
     }
 

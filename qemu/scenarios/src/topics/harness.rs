@@ -20,6 +20,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("nmi_arrives", nmi_arrives).only_on(Arch::X86_64, "QEMU sends NMIs"),
         Scenario::new("panic_is_seen", panic_is_seen),
         Scenario::new("userspace", userspace),
+        Scenario::new("no_apic_timer", no_apic_timer).only_on(Arch::X86_64, "it is x86's timer"),
         Scenario::new("own_limit", own_limit).idle(),
     ]
 }
@@ -35,6 +36,16 @@ fn large_output(cx: &Cx) -> Verdict {
     );
     ensure!(output.stdout.ends_with("x\nend\n"), "the end is missing");
     Ok(())
+}
+
+/// A guest without the timer on which all scenarios count does not come up.
+fn no_apic_timer(cx: &Cx) -> Verdict {
+    let config = cx.config().append("nolapic_timer");
+    match cx.boot_with(config) {
+        Err(error) if error.reason.contains("APIC timer") => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => bail!("it has come up"),
+    }
 }
 
 fn jobs_at_once(cx: &Cx) -> Verdict {
