@@ -114,7 +114,8 @@ impl Machine {
     /// Makes the tasks, loads vigil, and prints what [`Seen::parse`] reads. All of it in one script: while
     /// the harness waits for an answer an idle guest's clock may go on by many seconds. Half a timeout
     /// after khungtaskd's last pass vigil is loaded; then nothing of the two comes at the same time. Loops
-    /// begin after that: beside them insmod takes as long as several looks.
+    /// begin after that: beside them insmod takes as long as several looks. vigil's thread is looked for by
+    /// its name alone: of a busy guest's 1,000 blocked tasks ps would read for most of an interval.
     ///
     /// Each look is asked for two thirds of an interval after it is expected. An interval begins with the look
     /// before, and the kernel's timer wheel ends one of 7.5 s up to 64 jiffies late: the last look may be
@@ -153,11 +154,11 @@ impl Machine {
              khungtaskd
              insmod /vm/vigil.ko
              now; next=$((now + 2 * {INTERVAL} / 3))
-             pid=$(ps -e -o pid=,comm= | awk '$2 == \"{vigil}\" {{ print $1 }}')
+             thread=$(grep -lsx {vigil} /proc/[0-9]*/comm) || [ -n \"$thread\" ]
              {busy}
              for look in $(seq {LOOKS}); do
                  sleep_until $next; next=$((next + {INTERVAL}))
-                 read run rest < /proc/$pid/schedstat; echo $run
+                 read run rest < ${{thread%/comm}}/schedstat; echo $run
                  sed -n -e 's/^{checks}: //p' -e 's/^{scans}: //p' -e 's/^{hung}: //p' {STATUS}
              done
              khungtaskd
