@@ -40,10 +40,30 @@ fn heartbeat_of_both(cx: &Cx) -> Verdict {
     hold(&heartbeat::measure(&vm, 20)?, 2)
 }
 
-/// A look at 30,000 idle threads takes at most a hundredth of khungtaskd's pass.
+/// The most instructions that an RCU read section of a scan may take: 1.5 million, and those of the
+/// tasks that are read before the clock is read again. A scan of 30,000 threads takes more.
+const LONGEST_RCU_SECTION: u64 = 1_600_000;
+
+/// A look at 30,000 idle threads takes at most a hundredth of khungtaskd's pass, and a scan of them
+/// more than one RCU read section.
 fn looks_at_30000(cx: &Cx) -> Verdict {
     let vm = cx.boot_with(config(cx).mem_mib(2048))?;
-    hold(&looks::measure(&vm, &[30_000])?, 1)
+    hold(&looks::measure(&vm, &[30_000])?, 1)?;
+    // The threads are there still.
+    vm.load("hung_task_timeout_secs=1000 hung_task_check_interval_secs=1 use_run_queues=0")?;
+    vm.sh_ok("sleep 3")?;
+    let status = Status::read(&vm)?;
+    ensure!(
+        status.number(key::hung_task::FULL_SCANS)? > 0
+            && status.number(key::hung_task::SCANNED_TASKS)? >= 30_000,
+        "{status}"
+    );
+    let longest = status.number(key::hung_task::LONGEST_RCU_SECTION_NS)?;
+    ensure!(
+        longest <= LONGEST_RCU_SECTION,
+        "{longest} instructions in an RCU read section"
+    );
+    Ok(())
 }
 
 /// Fails if there are not so many bounds, or one does not hold.
