@@ -23,6 +23,11 @@ const REASONS: &[(&str, &str)] = &[
          is loaded: it has a phase of its own, and meets the in-tree watchdog's interrupt by chance only",
     ),
     (
+        "wakeups: hung tasks",
+        "a look that is to scan all tasks asks the run queues once more some milliseconds later if another thread runs, such as one \
+         that woke at the same tick: that one sleeps by then, mostly, and a wake-up is cheaper than a scan",
+    ),
+    (
         "wakeups: other threads",
         "`vigild/info0` and `vigild/info1` each look every 10 s whether a knob asks for something, and run with whichever detector; \
          a CPU that is stuck cannot wake them, and nobody says that `kernel.kernel_sys_info` was written",
