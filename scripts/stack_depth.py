@@ -4,7 +4,9 @@
 
     objdump -dr --no-show-raw-insn MODULE | stack_depth.py LOCALS [ENTRY=BYTES...]
 
-No function may have more than LOCALS bytes of local variables, but for those that run once, at load. ENTRY is part of the name of a function that the kernel calls. Its depth is that of its own stack frame, return
+No function may have more than LOCALS bytes of local variables, but for those that run once, at load.
+
+ENTRY is part of the name of a function that the kernel calls. Its depth is that of its own stack frame, return
 address included, and of the deepest chain of functions of the module that it calls directly. What is called by a
 pointer, and what the kernel's functions take that it calls, comes on top. For x86-64.
 """

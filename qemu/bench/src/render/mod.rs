@@ -24,7 +24,7 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "wakeups: hung tasks",
-        "a look that is to scan all tasks asks the run queues once more some milliseconds later if another thread runs, such as one \
+        "a look that is to scan all tasks asks the run queues again some milliseconds later if another thread runs, such as one \
          that woke at the same tick: that one sleeps by then, mostly, and a wake-up is cheaper than a scan",
     ),
     (
