@@ -218,8 +218,6 @@ fn write(fault: &Fault, path: &str, value: &str) -> Result<()> {
 }
 
 fn read(fault: &Fault, path: &str) -> Result<()> {
-    // Without the figures, some of which change by themselves.
-    let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
     let whole = words(&fs::read_to_string(path)?);
     fault.each(1, 1, |fault, nth| {
         let (result, left) = fault.during(nth, || fs::read_to_string(path).map_err(errno))?;
@@ -228,6 +226,20 @@ fn read(fault: &Fault, path: &str) -> Result<()> {
         }
         Ok((name(result), left))
     })
+}
+
+/// A file without its figures, some of which change by themselves, and without the space that pads
+/// them: 74.0 s is `74 s` there, and a little later `74.1 s`.
+fn words(text: &str) -> String {
+    let is_figure = |c: char| c.is_ascii_digit() || c == '.';
+    let of_line = |line: &str| {
+        let words = line.split_whitespace();
+        words
+            .map(|word| word.replace(is_figure, ""))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    text.lines().map(of_line).collect::<Vec<_>>().join("\n")
 }
 
 fn dump(fault: &Fault) -> Result<()> {
@@ -316,4 +328,18 @@ impl Traces {
 fn unload() -> anyhow::Result<()> {
     let name = CString::new(MODULE)?;
     delete_module(&name, DeleteModuleFlags::O_NONBLOCK).context("cannot unload the module")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn figures_do_not_count() {
+        let text = "it is now [122.008094]\nID 4  still on, 74 s              0\n";
+        let later = "it is now [131.1]\nID 4  still on, 83.2 s            0\n";
+        assert_eq!(words(text), words(later));
+        assert_ne!(words(text), words("it is now [122.008094]\n"));
+        assert_ne!(words(text), words(&text.replace("on", "off")));
+    }
 }
