@@ -29,7 +29,7 @@ const TRACING: &str = "/sys/kernel/tracing";
 /// The callbacks that perf calls for an overflow.
 const CALLBACKS: [(&str, &str); 2] = [
     ("in-tree", "watchdog_overflow_callback"),
-    ("vigil", "overflowed"),
+    ("vigil", "overflow_handler"),
 ];
 
 pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
@@ -86,7 +86,7 @@ pub(super) fn run(artifacts: &Artifacts) -> Result<Outcome> {
 /// How often each callback was called on all CPUs, and the microseconds in it.
 fn profile(vm: &Vm) -> Result<BTreeMap<String, (f64, f64)>> {
     vm.sh_ok(&format!(
-        "cd {TRACING}; echo overflowed:mod:vigil > set_ftrace_filter
+        "cd {TRACING}; echo overflow_handler:mod:vigil > set_ftrace_filter
          echo watchdog_overflow_callback >> set_ftrace_filter"
     ))?;
     let busy = [0, 1].map(|cpu| vm.spawn_on(cpu, "while :; do :; done"));
