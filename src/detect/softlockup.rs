@@ -89,6 +89,8 @@ pub(super) struct CpuSoftlockup {
 pub(super) struct TimerSample {
     /// Now, on the monotonic clock.
     pub(super) now: u64,
+    /// The interrupt before, on the same clock.
+    pub(super) before: u64,
     /// For how many nanoseconds the CPU was stopped.
     pub(super) paused: u64,
     /// By how many nanoseconds the interrupt came late ([`crate::logic::pause::overrun`]).
@@ -279,6 +281,27 @@ impl CpuSoftlockup {
             self.save(state);
             return due;
         }
+        // Copies: what is referred to has to be in memory.
+        self.check_late(ctx, TimerSample { ..*timer }, Sample { ..sample }, state, irq)
+    }
+
+    /// Goes on with [`CpuSoftlockup::check`] where the stop work has not run for long. `state`: with the
+    /// sample taken into account.
+    #[inline(never)]
+    fn check_late(
+        &self,
+        ctx: &LockupCtx,
+        timer: TimerSample,
+        sample: Sample,
+        mut state: SoftlockupState,
+        irq: &HardirqCtx<'_>,
+    ) -> u64 {
+        let now = sample.now;
+        let threshold = ctx.softlockup_threshold();
+        if timer.stop_work_ran {
+            state.stop_work_ran_since(timer.before.saturating_add(sample.paused));
+        }
+        let due = state.due(sample.steal, threshold);
         if let Some(secs) = state.nearly(&sample, threshold) {
             ctx.ksyms().scx_softlockup(secs, irq);
         }

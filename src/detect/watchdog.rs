@@ -236,6 +236,7 @@ impl TimerCallback for CpuWatchdog {
         if ctx.softlockup_enabled() {
             let sample = TimerSample {
                 now,
+                before,
                 paused,
                 overrun,
                 // A CPU that was reported as a hard lockup is not reported again as a soft one when

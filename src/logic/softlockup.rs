@@ -101,6 +101,13 @@ impl SoftlockupState {
         }
     }
 
+    /// The stop work has run since `time`, of which its time stamp need not know: if the machine was
+    /// stopped between reading the clock and storing the stamp, the interrupt in which the pause was
+    /// found had the stamp before. After [`SoftlockupState::update`]; `time` without pauses.
+    pub fn stop_work_ran_since(&mut self, time: u64) {
+        self.touch_ts = self.touch_ts.max(time);
+    }
+
     /// Checks for a soft lockup, after [`SoftlockupState::update`] with the same sample.
     /// `threshold` in nanoseconds. Changes nothing: once it is certain that the report can be
     /// given, [`SoftlockupState::restart_threshold`] begins the next threshold.

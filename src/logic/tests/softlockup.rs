@@ -231,6 +231,37 @@ fn a_half_written_state() {
     }
 }
 
+/// The machine is stopped while the stop work is about to store the time that it has read.
+#[test]
+fn a_pause_before_the_stamp_is_stored() {
+    let threshold = 20 * SEC;
+    let mut soft = SoftlockupState::new(0, 0);
+    let end_of_pause = 101 * SEC;
+    soft.update(&Sample {
+        paused: 100 * SEC,
+        ..sample(end_of_pause)
+    });
+    // What the stop work read before, and the next interrupt finds.
+    let stored = SoftlockupState::new(SEC, 0);
+    let next = sample(end_of_pause + 4 * SEC);
+    let mut soft = stored;
+    assert_eq!(check(&mut soft, &next, threshold), stuck(104 * SEC));
+    let mut soft = stored;
+    soft.update(&next);
+    soft.stop_work_ran_since(end_of_pause);
+    assert_eq!(soft.check(&next, threshold), None);
+    let due = end_of_pause + threshold + 1;
+    assert_eq!(soft.due(0, threshold), due);
+    assert_eq!(
+        check(&mut soft, &sample(due), threshold),
+        stuck(threshold + 1)
+    );
+    // A later stamp stays.
+    let mut soft = SoftlockupState::new(due, 0);
+    soft.stop_work_ran_since(end_of_pause);
+    assert_eq!(soft.touch_ts, due);
+}
+
 #[test]
 fn whole_thresholds() {
     assert_eq!(thresholds(0, 20), 0);
