@@ -43,6 +43,28 @@ int vigil_is_console_locked(void)
 }
 
 /**
+ * vigil_has_legacy_console() - tell whether there is a console that is written by whoever
+ *	has a line to print, and not by a thread of its own
+ *
+ * Context: any, NMI included.
+ */
+int vigil_has_legacy_console(void)
+{
+	struct console *console;
+	int cookie, found = 0;
+
+	cookie = console_srcu_read_lock();
+	for_each_console_srcu(console) {
+		short flags = console_srcu_read_flags(console);
+
+		if ((flags & CON_ENABLED) && !(flags & CON_NBCON))
+			found = 1;
+	}
+	console_srcu_read_unlock(cookie);
+	return found;
+}
+
+/**
  * vigil_printk_defer() - have this CPU's lines stored only, if another one has the console
  * @flags: set to what vigil_printk_defer_end() needs
  *

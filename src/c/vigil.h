@@ -276,6 +276,7 @@ int vigil_printk_cpu_sync_try_get(unsigned long *flags);
 void vigil_printk_cpu_sync_put(int locked, unsigned long flags);
 void vigil_print_modules(void);
 int vigil_is_console_locked(void);
+int vigil_has_legacy_console(void);
 int vigil_printk_defer(unsigned long *flags);
 void vigil_printk_defer_end(int deferred, unsigned long flags);
 

@@ -2,13 +2,14 @@
 
 //! What the kernel's own detectors are set to, read from their variables.
 
-use crate::sys::ksyms::Ksyms;
+use crate::{
+    detect::in_tree_softlockup::WATCHDOG_SOFTOCKUP_ENABLED,
+    sys::ksyms::Ksyms, //
+};
 use core::fmt;
 
 /// `WATCHDOG_HARDLOCKUP_ENABLED` of `include/linux/nmi.h`, a bit of `watchdog_enabled`.
 const WATCHDOG_HARDLOCKUP_ENABLED: usize = 1;
-/// `WATCHDOG_SOFTOCKUP_ENABLED` of `include/linux/nmi.h`, spelled so there.
-const WATCHDOG_SOFTOCKUP_ENABLED: usize = 2;
 
 /// State of one of them.
 #[derive(Clone, Copy)]

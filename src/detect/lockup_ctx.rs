@@ -2,13 +2,16 @@
 
 //! What the lockup detectors of all CPUs share.
 
-use super::hardlockup::{
-    backend::Backends,
-    cpu_hardlockup::{
-        CpuHardlockup,
-        PendingHits, //
+use super::{
+    hardlockup::{
+        backend::Backends,
+        cpu_hardlockup::{
+            CpuHardlockup,
+            PendingHits, //
+        },
+        heartbeat::CpuHeartbeat, //
     },
-    heartbeat::CpuHeartbeat, //
+    in_tree_softlockup::InTreeSoftlockup, //
 };
 use crate::{
     knobs::Knobs,
@@ -115,8 +118,7 @@ pub(crate) struct LockupCtx {
     lock_stack: Atomic<u64>,
     /// Whether there is a hypervisor, which may not run a CPU.
     pub(super) has_hypervisor: bool,
-    /// The count of reports that the in-tree detector of soft lockups keeps.
-    in_tree_softlockups: Option<&'static Atomic<i32>>,
+    pub(super) in_tree_softlockup: InTreeSoftlockup,
     heartbeats: Buffer<CpuHeartbeat>,
     cpu_hardlockups: Buffer<CpuHardlockup>,
     pub(super) pending_hits: PendingHits,
@@ -165,7 +167,7 @@ impl LockupCtx {
             smp_calls: SmpCalls::find(&ksyms),
             lock_stack: Atomic::new(0),
             has_hypervisor: cpu::has_hypervisor(),
-            in_tree_softlockups: ksyms.in_tree_softlockups(),
+            in_tree_softlockup: InTreeSoftlockup::find(&ksyms),
             heartbeats: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHeartbeat::new()))?,
             cpu_hardlockups: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHardlockup::new()))?,
             pending_hits: PendingHits::new(),
@@ -282,18 +284,6 @@ impl LockupCtx {
     /// How an NMI is sent to a CPU, where that can be done.
     pub(super) fn nmi(&self) -> Option<&NmiSender> {
         self.backtracer.nmi()
-    }
-
-    /// How many soft lockups the in-tree detector has reported, each time in the timer interrupt of
-    /// the stuck CPU. What that prints may touch the watchdogs there (a serial console does, and the
-    /// wait for other CPUs' stacks), by which nobody asks for time.
-    ///
-    /// # Context
-    ///
-    /// Any, NMI included.
-    pub(super) fn in_tree_softlockups(&self) -> i32 {
-        self.in_tree_softlockups
-            .map_or(0, |count| count.load(Relaxed))
     }
 
     /// Whether an NMI can be sent to a CPU.

@@ -19,6 +19,7 @@ use crate::{
             Incident,
             IncidentKind, //
         },
+        in_tree_softlockup,
         incident_table::Details,
         panic::Cause,
         softlockup::{
@@ -52,6 +53,7 @@ use crate::{
         context::HardirqCtx,
         cpu,
         panic as kernel_panic,
+        printk,
         smp,
         stacktrace,
         stopper::StopWork,
@@ -233,6 +235,35 @@ impl CpuSoftlockup {
         wait.is_excused(threshold)
     }
 
+    /// Whether a report has to wait for one of the in-tree detector: until when at the longest.
+    ///
+    /// Consoles whose drivers print for whoever has a line to print do that on this CPU, and some, as
+    /// that of a serial port, touch its watchdogs meanwhile. The in-tree detector takes that for
+    /// somebody who asks for time: with a report of this one in each of its thresholds it would not give
+    /// any. So it goes first where it is to panic, and this one is not.
+    #[inline(never)]
+    fn in_tree_turn(
+        &self,
+        ctx: &LockupCtx,
+        state: &SoftlockupState,
+        timer: &TimerSample,
+        threshold: u64,
+    ) -> Option<u64> {
+        let thresh = ctx.in_tree_softlockup.panic_thresh()?;
+        // With a longer threshold it starts anew at the first report, and goes before the next.
+        let is_first = !self.recorded.load(Relaxed);
+        if timer.in_tree_reported
+            || is_first && softlockup::threshold(thresh) > threshold
+            || ctx.panic.would_panic(Cause::SoftLockup, u64::MAX)
+            || !printk::has_legacy_console()
+        {
+            return None;
+        }
+        let next = timer.now.saturating_add(ctx.sample_period());
+        let end = state.end_of_in_tree_turn(in_tree_softlockup::needs(thresh));
+        (timer.now < end).then_some(next.min(end))
+    }
+
     /// Checks for a soft lockup and reports it: the rest of `watchdog_timer_fn()`. Returns when the
     /// next report is due. `heartbeat`: of this CPU.
     ///
@@ -309,6 +340,10 @@ impl CpuSoftlockup {
             self.save(state);
             return due;
         };
+        if let Some(at) = self.in_tree_turn(ctx, &state, &timer, threshold) {
+            self.save(state);
+            return at;
+        }
         if self.waits_in_stop_machine(ctx, &lockup, threshold, irq) {
             state.restart_threshold(&sample);
             self.save(state);

@@ -203,7 +203,7 @@ impl TimerCallback for CpuWatchdog {
         let before = heartbeat.hrtimer_ts.load(Relaxed);
         // Seen before the state is taken back, which `recover()` does with full ordering.
         heartbeat.hrtimer_ts.store(now, Release);
-        let reports = ctx.in_tree_softlockups();
+        let reports = ctx.in_tree_softlockup.reports();
         let in_tree_reported = heartbeat.in_tree_softlockups.load(Relaxed) != reports;
         heartbeat.in_tree_softlockups.store(reports, Relaxed);
         let state = cpu_hardlockup.recover(&ctx.pending_hits);
@@ -300,7 +300,7 @@ impl cpuhp::Callbacks for Watchdogs {
         let watchdog = timer.data();
         watchdog.reset(now);
         cpu_hardlockup.reset(now, buddy::touches(ctx, cpu));
-        heartbeat.reset(now, ctx.in_tree_softlockups());
+        heartbeat.reset(now, ctx.in_tree_softlockup.reports());
         // The timer first, so that no CPU checks the heartbeat of one whose timer does not run yet.
         let at = now.saturating_add(ctx.sample_period());
         watchdog.expires.store(at, Relaxed);

@@ -27,6 +27,7 @@ pub mod event;
 pub mod fmt;
 pub mod hardlockup;
 pub mod hung_task;
+pub mod in_tree_softlockup;
 pub mod incident;
 pub mod incident_table;
 pub mod inherit;

@@ -147,6 +147,12 @@ impl SoftlockupState {
         self.steal_at_report = sample.steal;
     }
 
+    /// When the in-tree detector, which needs so many nanoseconds, has surely found the CPU stuck too,
+    /// unless only that one's watchdog was touched.
+    pub fn end_of_in_tree_turn(&self, needs: u64) -> u64 {
+        self.report_ts.max(self.touch_ts).saturating_add(needs)
+    }
+
     /// When the next report is due if nothing changes, in nanoseconds on the monotonic clock.
     /// `steal` as in [`Sample`].
     ///

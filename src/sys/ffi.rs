@@ -393,6 +393,9 @@ unsafe extern "C" {
     pub fn vigil_is_console_locked() -> kernel::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn vigil_has_legacy_console() -> kernel::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn vigil_printk_defer(flags: *mut kernel::ffi::c_ulong) -> kernel::ffi::c_int;
 }
 unsafe extern "C" {

@@ -66,6 +66,17 @@ pub(crate) fn is_console_locked() -> bool {
     unsafe { ffi::vigil_is_console_locked() != 0 }
 }
 
+/// Returns whether there is a console that is written by whoever has a line to print, and not by a thread
+/// of its own (`CON_NBCON`).
+///
+/// # Context
+///
+/// Any, NMI included.
+pub(crate) fn has_legacy_console() -> bool {
+    // SAFETY: The list of consoles may be read under its SRCU lock in any context.
+    unsafe { ffi::vigil_has_legacy_console() != 0 }
+}
+
 /// Has all that is logged from now on printed on the console, for a panic that follows. Returns the
 /// console's log level before.
 ///

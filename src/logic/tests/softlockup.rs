@@ -7,6 +7,7 @@ mod common;
 
 use proptest::prelude::*;
 use vigil_logic::{
+    in_tree_softlockup,
     pause::{grace, guest_paused_edge, overrun, OnTimeHistory, PauseEvidence},
     sample_period::{sample_period, NUM_SAMPLE_PERIODS},
     softlockup::{threshold, thresholds, Sample, Softlockup, SoftlockupState, StopMachineWait},
@@ -439,6 +440,28 @@ proptest! {
             };
             prop_assert_eq!(verdict, expected);
         }
+    }
+
+    /// Mainline's detector has given a report when its turn ends, whenever its interrupts come, whether
+    /// its stopper ran last or it was touched.
+    #[test]
+    fn mainline_reports_in_its_turn(
+        last in 0..1000 * SEC,
+        thresh in 1..=60u64,
+        phase in 0.0..1.0,
+        touched: bool,
+    ) {
+        let period = sample_period(thresh);
+        let mut model = Mainline::new(last, i128::from(2 * thresh), 1 << 30);
+        let mut now = last + (phase * period as f64) as u64;
+        let mut touched = touched;
+        while model.timer(now, touched).is_none() {
+            touched = false;
+            now += period;
+        }
+        let end = SoftlockupState::new(last, 0).end_of_in_tree_turn(in_tree_softlockup::needs(thresh));
+        prop_assert!(now <= end, "{now} {end}");
+        prop_assert!(end - now <= 3 * period + (2 << 30), "{now} {end}");
     }
 
     /// Beside mainline with its unit of 2^30 ns and the same interrupts: since the stopper ran or
