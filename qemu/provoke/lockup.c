@@ -93,7 +93,8 @@ struct lockup {
 	atomic_t left;
 	/* Not part of the stall: ipi_wait's target, spinlock's time-keeper. */
 	unsigned int other;
-	raw_spinlock_t lock;
+	raw_spinlock_t *lock;
+	raw_spinlock_t own_lock;
 	int lock_held;
 	bool counting;
 	struct hrtimer unlock;
@@ -200,7 +201,7 @@ static void lockup_show(struct seq_file *m, struct prov_stall *s)
 			seq_putc(m, '-');
 	}
 	/* For a test, which compares it with what a report says. */
-	seq_printf(m, " lock=%lx\n", (unsigned long)&((struct lockup *)s->priv)->lock);
+	seq_printf(m, " lock=%lx\n", (unsigned long)((struct lockup *)s->priv)->lock);
 }
 
 /* The making of a stall */
@@ -705,14 +706,16 @@ static noinline void prov_flaps(struct prov_thread *t)
  * It is released by a timer in hardirq context, on a CPU that is not part of
  * the stall: a task there might itself have to wait for a victim, for example
  * to flush its TLB. Two such stalls at once could be each the prison of the
- * other's timer, so there is only one at a time.
+ * other's timer, so there is only one at a time. And one lock, in the same place
+ * each time.
  */
 static atomic_t spinlock_in_use;
+static DEFINE_RAW_SPINLOCK(spinlock_lock);
 
 static void spinlock_unlock(struct lockup *l)
 {
 	if (xchg(&l->lock_held, 0))
-		arch_spin_unlock(&l->lock.raw_lock);
+		arch_spin_unlock(&l->lock->raw_lock);
 }
 
 static enum hrtimer_restart spinlock_timer(struct hrtimer *timer)
@@ -740,7 +743,7 @@ static int spinlock_prepare(struct prov_stall *s)
 {
 	struct lockup *l = s->priv;
 
-	raw_spin_lock_init(&l->lock);
+	l->lock = &spinlock_lock;
 	hrtimer_setup(&l->unlock, spinlock_timer, CLOCK_MONOTONIC,
 		      HRTIMER_MODE_REL_PINNED_HARD);
 	return lockup_prepare(s);
@@ -760,8 +763,8 @@ static int spinlock_stage(struct prov_stall *s)
 	if (atomic_cmpxchg(&spinlock_in_use, 0, 1))
 		return -EBUSY;
 	s->staged = true;
-	/* Nobody else knows it yet, so it is free. */
-	arch_spin_lock(&l->lock.raw_lock);
+	/* Whoever waited for the one before has it for a moment. */
+	arch_spin_lock(&l->lock->raw_lock);
 	WRITE_ONCE(l->lock_held, 1);
 	return smp_call_function_single(l->other, spinlock_arm, l, 1);
 }
@@ -782,9 +785,9 @@ static noinline void prov_spinlock(struct prov_thread *t)
 
 	preempt_disable();
 	if (lockup_begin(t)) {
-		raw_spin_lock(&l->lock);
+		raw_spin_lock(l->lock);
 		lockup_end(t);
-		raw_spin_unlock(&l->lock);
+		raw_spin_unlock(l->lock);
 	}
 	preempt_enable();
 }
@@ -796,9 +799,9 @@ static noinline void prov_spinlock_irqsave(struct prov_thread *t)
 
 	preempt_disable();
 	if (lockup_begin(t)) {
-		raw_spin_lock_irqsave(&l->lock, flags);
+		raw_spin_lock_irqsave(l->lock, flags);
 		lockup_end(t);
-		raw_spin_unlock_irqrestore(&l->lock, flags);
+		raw_spin_unlock_irqrestore(l->lock, flags);
 	}
 	preempt_enable();
 }
@@ -863,9 +866,9 @@ static noinline void prov_lock_holder(struct prov_thread *t)
 	struct lockup *l = t->stall->priv;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&l->lock, flags);
+	raw_spin_lock_irqsave(l->lock, flags);
 	lockup_spin_through(t);
-	raw_spin_unlock_irqrestore(&l->lock, flags);
+	raw_spin_unlock_irqrestore(l->lock, flags);
 }
 
 static void lock_held_occupy(struct prov_thread *t)
@@ -888,7 +891,8 @@ static int lock_held_prepare(struct prov_stall *s)
 {
 	struct lockup *l = s->priv;
 
-	raw_spin_lock_init(&l->lock);
+	raw_spin_lock_init(&l->own_lock);
+	l->lock = &l->own_lock;
 	return lockup_prepare(s);
 }
 

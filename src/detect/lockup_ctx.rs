@@ -452,6 +452,21 @@ impl LockupCtx {
         }
     }
 
+    /// A lockup of the CPU is over: no report refers to its stack any more, which is not in the report of
+    /// its next lockup, perhaps.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    #[inline(never)]
+    pub(super) fn forget_stack(&self, cpu: u32) {
+        let shown = self.lock_stack.load(Relaxed);
+        if shown / LOCK_KEYS == u64::from(cpu) {
+            // Another CPU may have printed its own.
+            let _ = self.lock_stack.cmpxchg(shown, 0, Relaxed);
+        }
+    }
+
     /// How it is found out what CPUs wait for.
     ///
     /// # Context

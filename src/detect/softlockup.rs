@@ -166,8 +166,9 @@ impl CpuSoftlockup {
     /// # Context
     ///
     /// Process context, once the timer has stopped.
-    pub(super) fn clear(&self, ctx: &LockupCtx, cpu: u32) {
+    pub(super) fn clear(&self, ctx: &LockupCtx, cpu: u32, heartbeat: &CpuHeartbeat) {
         self.end_incident(cpu);
+        self.end(ctx, cpu, heartbeat);
         self.irqs.clear(&ctx.irq_counts);
     }
 
@@ -204,12 +205,13 @@ impl CpuSoftlockup {
     }
 
     /// The CPU schedules again, if it did not.
-    fn end(&self, heartbeat: &CpuHeartbeat) {
+    fn end(&self, ctx: &LockupCtx, cpu: u32, heartbeat: &CpuHeartbeat) {
         self.irqs_off.store(0, Relaxed);
         self.other_was_stuck.store(false, Relaxed);
         if heartbeat.has_softlockup.load(Relaxed) {
             heartbeat.has_softlockup.store(false, Relaxed);
             heartbeat.is_waiting.store(false, Relaxed);
+            ctx.forget_stack(cpu);
         }
     }
 
@@ -282,7 +284,7 @@ impl CpuSoftlockup {
         let period = ctx.sample_period();
         if timer.stop_work_ran {
             self.irqs.clear(&ctx.irq_counts);
-            self.end(heartbeat);
+            self.end(ctx, cpu, heartbeat);
         } else if now.saturating_sub(self.touch_ts.load(Relaxed)) >= period {
             self.irqs.take(&ctx.irq_counts, cpu, now);
         }

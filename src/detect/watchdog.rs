@@ -178,7 +178,10 @@ impl CpuWatchdog {
         match state {
             // Its perf NMI has found it stuck, and no report was given.
             State::PerfHit => report::report_over(&self.ctx, self.cpu, age),
-            State::Reported | State::Unresponsive => print_recovered(self.cpu, age),
+            State::Reported | State::Unresponsive => {
+                self.ctx.forget_stack(self.cpu);
+                print_recovered(self.cpu, age);
+            }
             State::Healthy | State::NmiSent(_) => (),
         }
     }
@@ -331,11 +334,12 @@ impl cpuhp::Callbacks for Watchdogs {
         }
         if heartbeat.active.xchg(false, Full) {
             timer.stop();
-            timer.data().softlockup.clear(ctx, cpu);
+            timer.data().softlockup.clear(ctx, cpu, heartbeat);
             if let Some(cpu_hardlockup) = ctx.cpu_hardlockup(cpu) {
                 cpu_hardlockup.recover(&ctx.pending_hits);
                 cpu_hardlockup.end_incident(cpu);
             }
+            ctx.forget_stack(cpu);
             // While the counters are reprogrammed nobody has called the panic off: the timers that
             // execute it are about to run again.
             if ctx.none_active() && !self.is_reprogramming.load(Relaxed) {

@@ -28,6 +28,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .only_on(Arch::X86_64, NO_ASKING)
             .not_with("CONFIG_KASAN", NOT_SURE)
             .all(),
+        Scenario::new(
+            "own_stack_after_another_is_gone",
+            own_stack_after_another_is_gone,
+        )
+        .only_on(Arch::X86_64, NO_ASKING),
         Scenario::new("two_at_once", two_at_once)
             .only_on(Arch::X86_64, NO_ASKING)
             .not_with("CONFIG_KASAN", NOT_SURE)
@@ -216,6 +221,34 @@ fn five_behind_one_lock(cx: &Cx) -> Verdict {
             "CPU {waiter} is not said to be where CPU {with_stack:?} is: {lines:#?}"
         );
     }
+    Ok(())
+}
+
+/// CPU 1 is taken offline as soon as it has what it spun for, before its timer interrupt has come
+/// again. Then CPU 2 spins for the same lock in the same place: its report has its stack.
+fn own_stack_after_another_is_gone(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 4, "watchdog_thresh=1")?;
+    let ms = MS * machine::slowdown();
+    let spin = |cpu: u32| Lockup::start(&vm, &format!("spinlock cpu={cpu} target=3 ms={ms}"));
+    let mark = vm.mark()?;
+    let first = spin(1)?;
+    vm.wait_log_after(mark, "BUG: soft lockup - CPU#1 stuck", secs(60))?;
+    let offline = vm.spawn_on(0, "echo 0 > /sys/devices/system/cpu/cpu1/online")?;
+    first.wait(&vm)?;
+    offline.wait(secs(60))?.ok()?;
+    let mark = vm.mark()?;
+    spin(2)?.wait(&vm)?;
+    let log = vm.dmesg_after(mark)?;
+    let words = Words::of(&log)?;
+    let reports = words.soft.iter();
+    let stacks = reports
+        .filter(|report| report.mentions("prov_spinlock+0x"))
+        .count();
+    ensure!(
+        !words.soft.is_empty() && stacks == words.soft.len(),
+        "{stacks} stacks in {} reports",
+        words.soft.len()
+    );
     Ok(())
 }
 
