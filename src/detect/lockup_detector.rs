@@ -122,7 +122,7 @@ impl LockupDetector {
             change(&mut config);
             (!config.is_same(&installed, |cpu| self.ctx.in_mask(cpu))).then_some(config)
         };
-        let _ends = changed().map(|config| {
+        let end = |config: &LockupConfig<'a>| {
             // The administrator is at work, so that no panic is needed to save the machine; and a CPU
             // that is stuck may keep this from coming to its end. CPUs that are still watched meanwhile
             // find that one again, which makes a panic if the detector is to stay.
@@ -130,11 +130,16 @@ impl LockupDetector {
             let ends = panic.detectors_end(!config.softlockup(), !config.hardlockup());
             panic.cancel_cpu_request();
             ends
-        });
+        };
+        // Another writer may hold the lock until a stuck CPU answers.
+        let _ends = changed().as_ref().map(end);
         let mut instance = self.instance.lock();
         // Compared again under the lock: another writer may have been faster, or have failed.
         match changed() {
-            Some(config) => self.install(&mut instance, &config),
+            Some(config) => {
+                let _ends = end(&config);
+                self.install(&mut instance, &config)
+            }
             None => Ok(()),
         }
     }
