@@ -1094,6 +1094,7 @@ static int __init prov_init(void)
 	debugfs_create_file("block_me_killable", 0200, prov_dir, NULL,
 			    &block_me_killable_fops);
 	debugfs_create_file("spin_me", 0200, prov_dir, NULL, &spin_me_fops);
+	prov_delay_init(prov_dir);
 	prov_misc_init(prov_dir);
 	prov_nmi_init(prov_dir);
 	prov_paused_init(prov_dir);
@@ -1109,6 +1110,7 @@ static void __exit prov_exit(void)
 	 * work queue goes only after every run of a time-out.
 	 */
 	debugfs_remove(prov_dir);
+	prov_delay_exit();
 	prov_misc_exit();
 	prov_nmi_exit();
 	prov_paused_exit();

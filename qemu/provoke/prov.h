@@ -191,6 +191,10 @@ struct dentry;
 /* The console of console_hang. */
 void prov_lockup_exit(void);
 
+/* The file "delay". */
+void prov_delay_init(struct dentry *dir);
+void prov_delay_exit(void);
+
 /* The files "rq_off" and "stop_machine". */
 void prov_misc_init(struct dentry *dir);
 void prov_misc_exit(void);

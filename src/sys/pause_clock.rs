@@ -86,6 +86,11 @@ impl PauseClock {
     /// Process context. Not while another [`PauseClockGuard`] of the same clock lives.
     pub(crate) fn start(self: Arc<Self>) -> PauseClockGuard {
         self.last.store(monotonic(), Release);
+        self.start_timer()
+    }
+
+    /// As [`start`](Self::start), but what came since the last pause was accounted may be one, too.
+    fn start_timer(self: Arc<Self>) -> PauseClockGuard {
         let period = self.period();
         PauseClockGuard {
             _handle: HrTimerPointer::start(self.clone(), period),
@@ -179,7 +184,7 @@ impl PauseClockGuard {
         // The interrupt writes no more once the handle is dropped.
         drop(_handle);
         clock.account_pause();
-        clock.start()
+        clock.start_timer()
     }
 }
 

@@ -600,6 +600,8 @@ impl TrackedTasks {
         };
         stats.scans.add(1);
         stats.full_scans.add(u64::from(mode == ScanMode::Full));
+        // Before the first time that a task may get: what is stopped later than that is a pause.
+        self.clock.start();
         let mut not_tracked: u64 = 0;
         let mut may_expand = true;
         let mut wrapped = self.resume_pid == 0;

@@ -2,7 +2,7 @@
 //! A virtual machine that its host does not run for a while: time goes on for
 //! it, but nothing was hung in that time.
 
-use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, Stall, SOON};
+use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, Delay, Stall, SOON};
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -10,6 +10,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         // The kernel's own detectors are fooled by the pause.
         Scenario::new("a_minute_with_timeout_10", a_minute_with_timeout_10)
             .light()
+            .allow(Splat::RcuStall),
+        Scenario::new("in_the_first_scan", in_the_first_scan)
+            .light()
+            .needs("CONFIG_FUNCTION_TRACER")
             .allow(Splat::RcuStall),
     ]
 }
@@ -67,6 +71,35 @@ fn a_minute_with_timeout_10(cx: &Cx) -> Verdict {
     ensure!(
         (57_000_000_000..62_000_000_000).contains(&paused),
         "{status}"
+    );
+    Ok(())
+}
+
+/// The machine is stopped while vigil is at the scan that finds its first task, which was blocked
+/// already: that task is reported when it was blocked for 10 s of time that the machine ran.
+fn in_the_first_scan(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        "hung_task_timeout_secs=10 hung_task_check_interval_secs=1 watchdog=0",
+    )?;
+    // The scan has its CPU to itself for as long as the machine is stopped.
+    vm.sh_ok("[ ! -e /proc/sys/kernel/watchdog ] || sysctl -q kernel.watchdog=0")?;
+    wait_for(&vm, SOON, "no task to be watched", || {
+        Ok((Status::read(&vm)?.number(key::hung_task::TRACKED_TASKS)? == 0).then_some(()))
+    })?;
+    let scan = Delay::of_next(&vm, "vigil_scan_tasks", PAUSE)?;
+    let mark = vm.mark()?;
+    let stuck = Stall::start(&vm, "mutex")?;
+    scan.wait_begun()?;
+    vm.freeze()?;
+    cx.sleep_yielding_slot(PAUSE);
+    vm.thaw()?;
+    scan.wait_over()?;
+    let line = wait_report(&vm, mark, stuck.victim())?;
+    let ran = line.time - stuck.after - PAUSE.as_secs_f64();
+    ensure!(
+        (9.0..14.0).contains(&ran),
+        "reported when the machine had run for {ran} s"
     );
     Ok(())
 }

@@ -356,6 +356,34 @@ pub(super) fn finish_look(vm: &Vm) -> Verdict {
     })
 }
 
+/// One call of a function by vigil's thread for hung tasks that takes long
+/// (`qemu/provoke/delay.c`).
+pub(super) struct Delay<'a>(&'a Vm);
+
+impl<'a> Delay<'a> {
+    /// Of the next call: `time` of the guest's clock.
+    pub(super) fn of_next(vm: &'a Vm, function: &str, time: Duration) -> anyhow::Result<Self> {
+        let delay = format!("{function} {} vigild/hung", time.as_millis());
+        vm.write(&format!("{PROVOKE}/delay"), delay.as_bytes())?;
+        Ok(Self(vm))
+    }
+
+    pub(super) fn wait_begun(&self) -> Verdict {
+        self.wait("delaying")
+    }
+
+    pub(super) fn wait_over(&self) -> Verdict {
+        self.wait("over")
+    }
+
+    fn wait(&self, state: &str) -> Verdict {
+        wait_for(self.0, SOON, &format!("the delay to be {state}"), || {
+            let now = self.0.read(&format!("{PROVOKE}/delay"))?;
+            Ok((now.trim_end() == state).then_some(()))
+        })
+    }
+}
+
 /// Whether the kernel has khungtaskd.
 pub(super) fn has_khungtaskd(vm: &Vm) -> bool {
     vm.artifacts().kernel_has("CONFIG_DETECT_HUNG_TASK")
