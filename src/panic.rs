@@ -538,7 +538,7 @@ impl PanicControl {
                 self.print_refusal(refusal(policy));
             }
             Policy::Panic => {
-                self.console_verbose();
+                self.console_verbose(request);
                 match request.cause {
                     Cause::HardLockup => kernel_panic::panic_hard_lockup(),
                     cause => kernel_panic::panic(message(cause)),
@@ -562,7 +562,7 @@ impl PanicControl {
                 self.print_refusal(refusal(policy));
             }
             Policy::Panic => {
-                self.console_verbose();
+                self.console_verbose(request);
                 kernel_panic::nmi_panic(message(request.cause), nmi);
             }
         }
@@ -574,10 +574,22 @@ impl PanicControl {
     /// # Context
     ///
     /// Any, NMI included.
-    pub(crate) fn console_verbose(&self) {
+    pub(crate) fn console_verbose(&self, request: PanicRequest) {
         let before = printk::console_verbose();
         // The first one counts.
         let _ = self.console_level.cmpxchg(-1, before, Full);
+        // Full ordering: whoever has cancelled the request has seen the level, or is seen here.
+        if !self.stands(request) {
+            self.restore_console();
+        }
+    }
+
+    /// Undoes [`PanicControl::console_verbose`], if that was called.
+    fn restore_console(&self) {
+        let level = self.console_level.xchg(-1, Full);
+        if level >= 0 {
+            printk::restore_console(level);
+        }
     }
 
     /// Whether a CPU is the initiator: what it seems to be stuck in is its report.
@@ -639,10 +651,7 @@ impl PanicControl {
     pub(crate) fn cancel(&self, request: PanicRequest) {
         if self.replace(request, 0) {
             printk::emerg(format_args!("{PANIC_CANCELLED}"));
-            let level = self.console_level.xchg(-1, Full);
-            if level >= 0 {
-                printk::restore_console(level);
-            }
+            self.restore_console();
         }
     }
 }

@@ -227,8 +227,8 @@ impl<'a> HungTaskReport<'a> {
                 self.session.set_culprit(&culprit);
             }
         }
-        if self.session.is_fatal() && !was_fatal {
-            self.env.panic.console_verbose();
+        if !was_fatal {
+            self.session.console_verbose();
         }
         self.session.ksyms().trace_hang(found.task);
         let knobs = self.env.knobs;

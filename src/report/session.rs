@@ -254,6 +254,13 @@ impl<'a> ReportSession<'a> {
         !self.is_fatal() && self.panic.would_panic(cause, magnitude)
     }
 
+    /// Has the console print everything if this report ends in a panic.
+    pub(crate) fn console_verbose(&self) {
+        if let Some(request) = self.decision.request {
+            self.panic.console_verbose(request);
+        }
+    }
+
     /// Cancels the panic in which this report ends.
     pub(crate) fn cancel(&mut self) {
         if let Some(request) = self.decision.request.take() {

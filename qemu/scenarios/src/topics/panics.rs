@@ -3,7 +3,7 @@
 //! nothing on the way can keep it from coming. (What comes after it: `kdump`.)
 
 use super::{
-    hung_stall::{headline, wait_for, Stall, SOON},
+    hung_stall::{headline, wait_for, Delay, Stall, SOON},
     lockup_pause::NO_ASKING,
     lockup_stall::{guest, guest_of, load, loud_guest_of, observe_cpus, wait_for_panic, Lockup},
     reports::panicked,
@@ -20,6 +20,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("called_off", called_off).all(),
         Scenario::new("called_off_while_stuck", called_off_while_stuck).all(),
         Scenario::new("called_off_for_a_task", called_off_for_a_task).all(),
+        Scenario::new("called_off_before_the_report", called_off_before_the_report)
+            .needs("CONFIG_FUNCTION_TRACER"),
         Scenario::new("only_one", only_one),
         Scenario::new("lock_of_the_stuck_cpu", lock_of_the_stuck_cpu)
             .needs(ZONE)
@@ -296,6 +298,27 @@ fn called_off_for_a_task(cx: &Cx) -> Verdict {
     vm.load("hung_task_timeout_secs=2 hung_task_panic=1")?;
     Stall::start(&vm, "mutex")?;
     panicked(&vm.wait_panic(SOON)?, "hung_task: blocked tasks")?;
+    Ok(())
+}
+
+/// A panic for a hung task is called off in the moment before the console is to print everything for it:
+/// the console stays as it was.
+fn called_off_before_the_report(cx: &Cx) -> Verdict {
+    let vm = guest(
+        cx,
+        2,
+        "hung_task_timeout_secs=2 hung_task_panic=1 panic_delay_ms=20000 watchdog=0",
+    )?;
+    let mark = vm.mark()?;
+    let verbose = Delay::of_next(&vm, "console_verbose", secs(4))?;
+    let stall = Stall::start(&vm, "mutex")?;
+    verbose.wait_begun()?;
+    vm.set_knob("hung_task_panic", 0)?;
+    vm.wait_log_after(mark, &pattern(messages::PANIC_CANCELLED), SOON)?;
+    verbose.wait_over()?;
+    vm.wait_log_after(mark, &headline(Some(stall.victim())), SOON)?;
+    let quiet = vm.read("/proc/sys/kernel/printk")?;
+    ensure!(quiet.starts_with("1\t"), "the console stays at {quiet}");
     Ok(())
 }
 
