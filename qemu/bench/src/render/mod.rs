@@ -49,6 +49,11 @@ const REASONS: &[(&str, &str)] = &[
          more than an eighth of a timeout only if each third look scans all tasks",
     ),
     (
+        "nmis",
+        "on arm64 each access to an atomic of the kernel crate is the call of a function, fourteen here, where the in-tree callback has an \
+         instruction; and vigil's reads the clock, as the in-tree one does on x86 alone, to know an NMI that comes too early",
+    ),
+    (
         "size: cpu",
         "most of the per-CPU variables are the snapshot of what a CPU ran when it took one of vigil's NMIs, by which the report of \
          a hard lockup names what a CPU that answers no more was doing; it has to be there before",
