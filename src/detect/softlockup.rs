@@ -15,11 +15,11 @@ use super::{
 use crate::{
     incident,
     logic::{
+        in_tree_softlockup,
         incident::{
             Incident,
             IncidentKind, //
         },
-        in_tree_softlockup,
         incident_table::Details,
         panic::Cause,
         softlockup::{
@@ -315,7 +315,13 @@ impl CpuSoftlockup {
             return due;
         }
         // Copies: what is referred to has to be in memory.
-        self.check_late(ctx, TimerSample { ..*timer }, Sample { ..sample }, state, irq)
+        self.check_late(
+            ctx,
+            TimerSample { ..*timer },
+            Sample { ..sample },
+            state,
+            irq,
+        )
     }
 
     /// Goes on with [`CpuSoftlockup::check`] where the stop work has not run for long. `state`: with the
