@@ -121,6 +121,12 @@ impl Lockup {
         Ok(line_of(&active, self.id).is_some())
     }
 
+    /// Ends it before its time.
+    pub(super) fn end(&self, vm: &Vm) -> Verdict {
+        vm.write(&format!("{PROVOKE}/end"), self.id.to_string().as_bytes())?;
+        Ok(())
+    }
+
     /// Waits for its end.
     pub(super) fn wait(&self, vm: &Vm) -> anyhow::Result<Vec<Span>> {
         wait_for(vm, SOON, "the end of a stall", || {
