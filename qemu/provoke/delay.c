@@ -89,20 +89,7 @@ static int delay_show(struct seq_file *m, void *v)
 	seq_printf(m, "%s\n", delay_names[READ_ONCE(delay_state)]);
 	return 0;
 }
-
-static int delay_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, delay_show, NULL);
-}
-
-static const struct file_operations delay_fops = {
-	.owner = THIS_MODULE,
-	.open = delay_open,
-	.read = seq_read,
-	.write = delay_write,
-	.llseek = seq_lseek,
-	.release = single_release,
-};
+DEFINE_SHOW_STORE_ATTRIBUTE(delay);
 
 void prov_delay_init(struct dentry *dir)
 {

@@ -941,20 +941,7 @@ static int run_show(struct seq_file *m, void *unused)
 			run_line(m, &prov_parts[p].kinds[i]);
 	return 0;
 }
-
-static int run_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, run_show, NULL);
-}
-
-static const struct file_operations run_fops = {
-	.owner = THIS_MODULE,
-	.open = run_open,
-	.read = seq_read,
-	.write = run_write,
-	.llseek = seq_lseek,
-	.release = single_release,
-};
+DEFINE_SHOW_STORE_ATTRIBUTE(run);
 
 static void active_line(struct seq_file *m, struct prov_stall *s)
 {

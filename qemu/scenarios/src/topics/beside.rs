@@ -114,12 +114,10 @@ fn in_tree_late(thresh: u32) -> f64 {
 /// that: no thread of the console does (`N` in `/proc/consoles`).
 fn has_legacy_console(vm: &Vm) -> anyhow::Result<bool> {
     let consoles = vm.read("/proc/consoles")?;
-    let flags = consoles
+    let mut flags = consoles
         .lines()
         .filter_map(|line| line.split(['(', ')']).nth(1));
-    Ok(flags
-        .into_iter()
-        .any(|flags| flags.contains('E') && !flags.contains('N')))
+    Ok(flags.any(|flags| flags.contains('E') && !flags.contains('N')))
 }
 
 /// There is a panic for a soft lockup, not later than after `most` seconds, with this threshold and
