@@ -314,7 +314,8 @@ impl CpuSoftlockup {
             self.save(state);
             return due;
         }
-        // Copies: what is referred to has to be in memory.
+        // Field by field: passed as a whole these are put into memory by each interrupt, early ones
+        // included, which `bounds::heartbeat` does not allow.
         self.check_late(
             ctx,
             TimerSample { ..*timer },
