@@ -412,7 +412,7 @@ status_keys! {
         FULL_SCANS full_scans: "Of the scans, those through all tasks";
         SCANNED_TASKS scanned_tasks: "Tasks looked at in scans";
         LONGEST_RCU_SECTION_NS longest_rcu_section_ns: "Longest RCU read section of a scan";
-        PAUSED_NS paused_ns: "Time that the machine did not run while tasks were tracked";
+        PAUSED_NS paused_ns: "Time that the machine did not run while tasks were tracked, and up to a second before each pause";
         RUN_QUEUE_COUNTS run_queue_counts: "1 if the run queues' counts of sleepers are used to skip scans";
         RUN_QUEUE_COUNTS_ERROR run_queue_counts_error: "Why they are not used, or `none`";
         RUN_QUEUE_LAYOUT run_queue_layout: "What their layout is known from: `source`, which the module was built with; `btf`, the running kernel's; or `none`";

@@ -42,8 +42,8 @@ pub(crate) struct PauseRule {
     pub(crate) period_ns: u64,
     /// Whether the next interrupt is overdue so many nanoseconds after the last one.
     pub(crate) overdue: fn(u64) -> bool,
-    /// How long the machine did not run in a gap of so many nanoseconds between two interrupts; 0
-    /// unless the second one was overdue.
+    /// How many of so many nanoseconds between two interrupts are taken for a pause; 0 unless the
+    /// second one was overdue.
     pub(crate) paused_ns: fn(u64) -> u64,
 }
 

@@ -17,6 +17,10 @@ use super::{
 use crate::prelude::*;
 use regex::Regex;
 use vigil_klog::{HungTask, Message, SoftLockup};
+use vigil_logic::{
+    pause_clock::{PERIOD_NS, SLACK_NS},
+    NSEC_PER_SEC,
+};
 
 /// Seconds; both kinds of detectors are set to it.
 pub(super) const THRESH: f64 = 1.0;
@@ -95,6 +99,21 @@ pub(super) struct Pause {
     pub(super) frozen: bool,
     pub(super) from: f64,
     pub(super) to: f64,
+    /// For at least so many seconds between these times.
+    pub(super) least: f64,
+}
+
+impl Pause {
+    /// How much of it is between these times.
+    fn within(&self, from: f64, to: f64) -> f64 {
+        (self.to.min(to) - self.from.max(from)).max(0.0)
+    }
+
+    /// Whether it is no part of a hung task's age: see `src/logic/pause_clock.rs`.
+    fn is_seen(&self) -> bool {
+        let longest_unseen = (PERIOD_NS + SLACK_NS) as f64 / NSEC_PER_SEC as f64;
+        !self.frozen && self.cpu.is_none() && self.least > longest_unseen
+    }
 }
 
 /// All that is known of a run.
@@ -172,27 +191,47 @@ impl Record {
 
     /// For how long the machine, or this CPU of it, did not run between these times; for the
     /// observer also programs.
-    fn paused(&self, cpu: Option<u32>, from: f64, to: f64, observer: bool) -> f64 {
+    fn paused(&self, cpu: u32, from: f64, to: f64, observer: bool) -> f64 {
         let pauses = self.pauses.iter();
         pauses
-            .filter(|pause| pause.cpu.is_none() || pause.cpu == cpu)
+            .filter(|pause| pause.cpu.is_none_or(|paused| paused == cpu))
             .filter(|pause| observer || !pause.frozen)
-            .map(|pause| (pause.to.min(to) - pause.from.max(from)).max(0.0))
+            .map(|pause| pause.within(from, to))
             .sum()
+    }
+
+    /// How much of the time between these is no part of a hung task's age.
+    fn not_aged(&self, from: f64, to: f64) -> f64 {
+        let pauses = self.pauses.iter().filter(|pause| pause.is_seen());
+        pauses.map(|pause| pause.within(from, to)).sum()
     }
 
     /// What the run had stuck that this report is about, for so long that it is due.
     fn provoked(&self, kinds: &[Kind], id: u32, time: f64, least: f64) -> Option<String> {
-        let cpu = (kinds != [Kind::Hung]).then_some(id);
+        let paused = |from: f64| match kinds {
+            [Kind::Hung] => self.not_aged(from, time),
+            _ => self.paused(id, from, time, false),
+        };
         let found = self.provoked.iter().find(|provoked| {
             kinds.contains(&provoked.kind)
                 && provoked.id == id
-                && time - provoked.from - self.paused(cpu, provoked.from, time, false) >= least
+                && time - provoked.from - paused(provoked.from) >= least
                 && time <= provoked.to + LATE_REPORT
         })?;
         Some(format!(
             "provoked from [{:.3}] to [{:.3}]",
             found.from, found.to
+        ))
+    }
+
+    /// For how long the run had this task hung until `time`.
+    fn hung_since(&self, pid: u32, time: f64) -> Option<String> {
+        let is_it = |provoked: &&Provoked| provoked.kind == Kind::Hung && provoked.id == pid;
+        let from = self.provoked.iter().find(is_it)?.from;
+        let paused = self.not_aged(from, time);
+        Some(format!(
+            "hung since [{from:.3}], for {:.3} s, {paused:.3} s of pauses among them",
+            time - from
         ))
     }
 
@@ -268,11 +307,12 @@ impl Record {
             facts.extend(report.lines.iter().find(is_blocker).cloned());
             let mut reasons = Vec::new();
             let pid = report.task.pid;
+            facts.extend(self.hung_since(pid, report.time));
             reasons.extend(self.provoked(&[Kind::Hung], pid, report.time, TIMEOUT - CLOCKS));
             let seen = self.sleeps.iter().rev().find(|sleep| {
                 sleep.pid == report.task.pid
                     && (report.time - LATE_LOOK..report.time + LATE_LOOK).contains(&sleep.at)
-                    && sleep.since + self.paused(None, sleep.since, report.time, true)
+                    && sleep.since + self.not_aged(sleep.since, report.time)
                         <= report.time - TIMEOUT + LATE_LOOK
             });
             if let Some(sleep) = seen {
@@ -374,7 +414,7 @@ impl Record {
     /// not over yet. With `ran`, without the time in which the CPU did not run.
     fn gap(&self, cpu: u32, time: f64, least: f64, ran: bool) -> Vec<String> {
         let paused = |from: f64| match ran {
-            true => self.paused(Some(cpu), from, time, true),
+            true => self.paused(cpu, from, time, true),
             false => 0.0,
         };
         let covers = |gap: &&Gap| {
@@ -493,6 +533,7 @@ mod tests {
             frozen: false,
             from: 8.5,
             to: 9.5,
+            least: 0.9,
         };
         let soft = [(10.0, 0, SOFT), (10.0, 0, OURS)];
         assert_eq!(judged(&soft, &[of(Kind::Soft, 8.0)], &[]), [1]);
@@ -514,6 +555,26 @@ mod tests {
         };
         assert_eq!(judged(&seen, &[], &[frozen]), [0]);
         assert_eq!(judged(&soft, &[of(Kind::Soft, 8.0)], &[frozen]), [1]);
+
+        let hung = [
+            (10.0, 0, "INFO: task dd:1 blocked for more than 2 seconds."),
+            (10.0, 0, "vigil: task dd:1 last ran at [4.9]"),
+        ];
+        let long = Pause {
+            from: 5.5,
+            to: 8.5,
+            least: 2.9,
+            ..pause(None)
+        };
+        let of_one_cpu = Pause {
+            cpu: Some(1),
+            ..long
+        };
+        assert_eq!(judged(&hung, &[of(Kind::Hung, 5.0)], &[long]), [1]);
+        assert_eq!(judged(&hung, &[of(Kind::Hung, 5.2)], &[long]), [0]);
+        assert_eq!(judged(&hung, &[of(Kind::Hung, 5.2)], &[of_one_cpu]), [1]);
+        // One that is too short to be seen counts.
+        assert_eq!(judged(&hung, &[of(Kind::Hung, 8.0)], &[pause(None)]), [1]);
     }
 
     #[test]

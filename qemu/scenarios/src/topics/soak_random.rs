@@ -481,14 +481,14 @@ impl Run {
                     "cd /sys/power; [ -e pm_test ] || exit 0
                      echo freezer > pm_test && echo freeze > state && echo none > pm_test",
                 )?;
-                self.paused(None, true, from)
+                self.paused(None, true, from, 0)
             }
             Step::PauseVm { ms } => {
                 let from = self.vm.uptime()?;
                 self.vm.freeze()?;
                 thread::sleep(Duration::from_millis(u64::from(*ms)));
                 self.vm.thaw()?;
-                self.paused(None, false, from)
+                self.paused(None, false, from, *ms)
             }
             Step::PauseCpu { cpu, ms } => self.pause_cpu(*cpu, *ms),
             Step::Knob { name, bytes } => self.knob(name, bytes),
@@ -517,14 +517,15 @@ impl Run {
         }
     }
 
-    /// Notes that the machine, one CPU of it, or programs have not run since `from`.
-    fn paused(&mut self, cpu: Option<u32>, frozen: bool, from: f64) -> Verdict {
+    /// Notes that the machine, one CPU of it, or programs have not run since `from`, for at least `ms`.
+    fn paused(&mut self, cpu: Option<u32>, frozen: bool, from: f64, ms: u32) -> Verdict {
         let to = self.vm.uptime()?;
         self.pauses.push(Pause {
             cpu,
             frozen,
             from,
             to,
+            least: f64::from(ms) / 1000.0,
         });
         Ok(())
     }
@@ -601,7 +602,7 @@ impl Run {
                 .with_context(|| format!("missed after {:?}", begun.elapsed()))?;
         }
         drop(frozen);
-        self.paused(Some(cpu), false, from)?;
+        self.paused(Some(cpu), false, from, ms)?;
         busy.kill()?;
         busy.wait(SOON)?;
         Ok(())
