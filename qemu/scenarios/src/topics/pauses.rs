@@ -30,8 +30,10 @@ const BETWEEN: Duration = Duration::from_millis(300);
 const HOUR: Duration = secs(3600);
 
 /// Why clocks are not put on by hours on a kernel that is never idle. Tasks were seen there that
-/// were runnable and did not get to run for ten seconds, which is a hung task for whoever waits for them,
-/// and after a day `pick_next_entity()` found none, and crashed.
+/// were runnable and did not get to run for ten seconds, which is a hung task for whoever waits for them.
+///
+/// No kernel bears a day of it: `pick_task_fair()` finds none then and follows a null pointer, with or
+/// without vigil.
 const CHARGED: &str = "the scheduler charges all of the time to the task that runs";
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -45,7 +47,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         }),
         row_of("snapshot", |cx| of(cx, Pause::Snapshot(Duration::ZERO), 1)),
         row_of("an_hour", |cx| of(cx, Pause::Snapshot(HOUR), 1)).not_with("CONFIG_KASAN", CHARGED),
-        row_of("a_day", |cx| of(cx, Pause::Snapshot(HOUR * 24), 1))
+        row_of("eight_hours", |cx| of(cx, Pause::Snapshot(HOUR * 8), 1))
             .not_with("CONFIG_KASAN", CHARGED),
         row_of("one_cpu", |cx| of(cx, Pause::OneCpu(secs(8)), 1)).only_on(Arch::X86_64, NO_ASKING),
         row_of("one_cpu_again", |cx| of(cx, Pause::OneCpu(secs(2)), 20))
