@@ -41,22 +41,37 @@ const CONSOLE_DRAIN: Duration = Duration::from_secs(5);
 
 const SCRIPTS: &str = "/run/vigil-jobs";
 
-/// The running jobs.
+/// A job that has not ended.
+enum Job {
+    /// Its shell does not run yet: on a CPU that is stuck that may take a while.
+    Starting,
+    /// It was killed before.
+    Killed,
+    /// The leader of its process group.
+    Running(Pid),
+}
+
+/// The jobs that have not ended.
 pub(crate) struct Jobs {
     cpus: Cpus,
-    /// The leader of each job's process group, by the job's number.
-    leaders: Mutex<HashMap<u32, Pid>>,
+    /// By their numbers.
+    jobs: Mutex<HashMap<u32, Job>>,
 }
 
 impl Jobs {
     pub(crate) fn new(cpus: Cpus) -> Self {
         Self {
             cpus,
-            leaders: Mutex::default(),
+            jobs: Mutex::default(),
         }
     }
 
-    /// Runs a script to its end.
+    /// Notes a job that is to be run: from now on it can be killed.
+    pub(crate) fn add(&self, job: u32) {
+        self.jobs().insert(job, Job::Starting);
+    }
+
+    /// Runs a script to its end. The job was [added](Self::add).
     pub(crate) fn run(
         &self,
         agent: &Port,
@@ -83,13 +98,17 @@ impl Jobs {
         Ok(())
     }
 
-    /// Kills a job's process group.
+    /// Kills a job's process group, or has it killed as soon as there is one.
     pub(crate) fn kill(&self, job: u32) -> anyhow::Result<()> {
-        let leader = self.leaders().get(&job).copied();
-        if let Some(leader) = leader {
-            killpg(leader, Signal::SIGKILL).context("cannot kill the job")?;
+        let mut jobs = self.jobs();
+        match jobs.get_mut(&job) {
+            Some(Job::Running(leader)) => kill_group(*leader),
+            Some(job) => {
+                *job = Job::Killed;
+                Ok(())
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn run_for_harness(
@@ -168,17 +187,23 @@ impl Jobs {
         // Unlike the agent, it may be killed when memory runs out.
         let _ = fs::write(format!("/proc/{}/oom_score_adj", child.id()), "0");
         let leader = Pid::from_raw(i32::try_from(child.id())?);
-        self.leaders().insert(job, leader);
+        if let Some(Job::Killed) = self.jobs().insert(job, Job::Running(leader)) {
+            kill_group(leader)?;
+        }
         Ok(child)
     }
 
-    fn leaders(&self) -> MutexGuard<'_, HashMap<u32, Pid>> {
-        self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn jobs(&self) -> MutexGuard<'_, HashMap<u32, Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn forget(&self, job: u32) {
-        self.leaders().remove(&job);
+        self.jobs().remove(&job);
     }
+}
+
+fn kill_group(leader: Pid) -> anyhow::Result<()> {
+    killpg(leader, Signal::SIGKILL).context("cannot kill the job")
 }
 
 /// `/bin/sh SCRIPT` in a process group of its own.

@@ -77,6 +77,10 @@ fn dispatch(agent: &Arc<Port>, cpus: Cpus, incoming: &mpsc::Receiver<(ToGuest, V
     for (request, blob) in incoming {
         let agent = Arc::clone(agent);
         let jobs = Arc::clone(&jobs);
+        // Before whatever is asked of the job later.
+        if let ToGuest::Run { job, .. } = request {
+            jobs.add(job);
+        }
         thread::spawn(move || {
             let done = match request {
                 ToGuest::Run { job, sink, cpu } => jobs.run(&agent, job, sink, cpu, &blob),

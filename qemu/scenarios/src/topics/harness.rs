@@ -66,6 +66,12 @@ fn jobs_at_once(cx: &Cx) -> Verdict {
     ensure!(!endless.ended(), "the endless job ended");
     endless.kill()?;
     ensure!(endless.wait(secs(10))?.status == 128 + 9, "not killed");
+    // Most of these are killed before they run.
+    for _ in 0..8 {
+        let job = vm.spawn("exec sleep 1000")?;
+        job.kill()?;
+        ensure!(job.wait(secs(10))?.status == 128 + 9, "not killed");
+    }
     vm.sh_ok("! pidof sleep")?;
     Ok(())
 }
