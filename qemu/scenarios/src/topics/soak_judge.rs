@@ -200,10 +200,12 @@ impl Record {
             .sum()
     }
 
-    /// How much of the time between these is no part of a hung task's age.
+    /// How much of the time between these is surely no part of a hung task's age.
     fn not_aged(&self, from: f64, to: f64) -> f64 {
         let pauses = self.pauses.iter().filter(|pause| pause.is_seen());
-        pauses.map(|pause| pause.within(from, to)).sum()
+        pauses
+            .map(|pause| pause.within(from, to).min(pause.least))
+            .sum()
     }
 
     /// What the run had stuck that this report is about, for so long that it is due.
@@ -571,8 +573,8 @@ mod tests {
             ..long
         };
         assert_eq!(judged(&hung, &[of(Kind::Hung, 5.0)], &[long]), [1]);
-        assert_eq!(judged(&hung, &[of(Kind::Hung, 5.2)], &[long]), [0]);
-        assert_eq!(judged(&hung, &[of(Kind::Hung, 5.2)], &[of_one_cpu]), [1]);
+        assert_eq!(judged(&hung, &[of(Kind::Hung, 5.3)], &[long]), [0]);
+        assert_eq!(judged(&hung, &[of(Kind::Hung, 5.3)], &[of_one_cpu]), [1]);
         // One that is too short to be seen counts.
         assert_eq!(judged(&hung, &[of(Kind::Hung, 8.0)], &[pause(None)]), [1]);
     }
