@@ -191,10 +191,10 @@ impl Record {
 
     /// For how long the machine, or this CPU of it, did not run between these times; for the
     /// observer also programs.
-    fn paused(&self, cpu: u32, from: f64, to: f64, observer: bool) -> f64 {
+    fn paused(&self, cpu: Option<u32>, from: f64, to: f64, observer: bool) -> f64 {
         let pauses = self.pauses.iter();
         pauses
-            .filter(|pause| pause.cpu.is_none_or(|paused| paused == cpu))
+            .filter(|pause| pause.cpu.is_none() || pause.cpu == cpu)
             .filter(|pause| observer || !pause.frozen)
             .map(|pause| pause.within(from, to))
             .sum()
@@ -212,7 +212,7 @@ impl Record {
     fn provoked(&self, kinds: &[Kind], id: u32, time: f64, least: f64) -> Option<String> {
         let paused = |from: f64| match kinds {
             [Kind::Hung] => self.not_aged(from, time),
-            _ => self.paused(id, from, time, false),
+            _ => self.paused(Some(id), from, time, false),
         };
         let found = self.provoked.iter().find(|provoked| {
             kinds.contains(&provoked.kind)
@@ -314,7 +314,7 @@ impl Record {
             let seen = self.sleeps.iter().rev().find(|sleep| {
                 sleep.pid == report.task.pid
                     && (report.time - LATE_LOOK..report.time + LATE_LOOK).contains(&sleep.at)
-                    && sleep.since + self.not_aged(sleep.since, report.time)
+                    && sleep.since + self.paused(None, sleep.since, report.time, true)
                         <= report.time - TIMEOUT + LATE_LOOK
             });
             if let Some(sleep) = seen {
@@ -416,7 +416,7 @@ impl Record {
     /// not over yet. With `ran`, without the time in which the CPU did not run.
     fn gap(&self, cpu: u32, time: f64, least: f64, ran: bool) -> Vec<String> {
         let paused = |from: f64| match ran {
-            true => self.paused(cpu, from, time, true),
+            true => self.paused(Some(cpu), from, time, true),
             false => 0.0,
         };
         let covers = |gap: &&Gap| {
@@ -575,6 +575,10 @@ mod tests {
         assert_eq!(judged(&hung, &[of(Kind::Hung, 5.0)], &[long]), [1]);
         assert_eq!(judged(&hung, &[of(Kind::Hung, 5.3)], &[long]), [0]);
         assert_eq!(judged(&hung, &[of(Kind::Hung, 5.3)], &[of_one_cpu]), [1]);
+        let seen = "vigil-observer: dd:1 has been in D state for 2.0 s, in folio_wait_bit_common";
+        let seen = [hung[0], hung[1], (10.1, 1, seen)];
+        assert_eq!(judged(&seen, &[], &[]), [1]);
+        assert_eq!(judged(&seen, &[], &[frozen]), [0]);
         // One that is too short to be seen counts.
         assert_eq!(judged(&hung, &[of(Kind::Hung, 8.0)], &[pause(None)]), [1]);
     }
