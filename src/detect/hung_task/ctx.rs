@@ -101,7 +101,7 @@ pub(crate) struct Stats {
     pub(crate) not_tracked: Counter,
     /// The longest RCU read section of a scan, in nanoseconds.
     pub(crate) longest_rcu_section_ns: Counter,
-    /// For how long the machine did not run while tasks were tracked, in nanoseconds.
+    /// How much of the time in which tasks were tracked was taken for pauses, in nanoseconds.
     pub(crate) paused_ns: Counter,
 }
 

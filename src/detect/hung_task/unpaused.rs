@@ -77,7 +77,7 @@ impl UnpausedClock {
         self.guard = None;
     }
 
-    /// For how long the machine did not run while the timer ran, in nanoseconds.
+    /// How much of the time in which the timer ran was taken for pauses, in nanoseconds.
     pub(super) fn paused_ns(&self) -> u64 {
         self.clock.paused_ns()
     }

@@ -32,8 +32,7 @@ const HOUR: Duration = secs(3600);
 /// Why clocks are not put on by hours on a kernel that is never idle. Tasks were seen there that
 /// were runnable and did not get to run for ten seconds, which is a hung task for whoever waits for them.
 ///
-/// A day of it no kernel is sure to bear: `pick_task_fair()` finds none then and follows a null pointer,
-/// with or without vigil.
+/// After a day `pick_task_fair()` may find none and follow a null pointer, with or without vigil.
 const CHARGED: &str = "the scheduler charges all of the time to the task that runs";
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
