@@ -8,7 +8,7 @@ use crate::{
     failure::Failure,
     incident::{Happened, Kind},
     metrics::Snapshot,
-    netlink::{Connection, Heard},
+    netlink::{Heard, Listener},
     signals::Stop,
     sources, style,
 };
@@ -390,8 +390,7 @@ fn counted(stall: Stall) -> Result<(u64, u64)> {
 }
 
 fn watch(stall: Stall, cpu: usize, provoke: &Provoke, stop: &Stop) -> Result<Seen> {
-    let mut connection = Connection::open()?;
-    connection.listen()?;
+    let mut listener = Listener::open()?;
     let mut kmsg = Kmsg::open()?;
     let before = counted(stall)?;
     if stop.is_set() {
@@ -402,8 +401,8 @@ fn watch(stall: Stall, cpu: usize, provoke: &Provoke, stop: &Stop) -> Result<See
     let (mut lines, mut id) = (Vec::new(), None);
     let end = Instant::now() + LIMIT;
     while !seen.all() && Instant::now() < end && !stop.is_set() {
-        if connection.is_there() {
-            if let Some(Heard::Event(event)) = connection.hear(Duration::from_millis(200))? {
+        if listener.is_there() {
+            if let Some(Heard::Event(event)) = listener.hear(Duration::from_millis(200))? {
                 let is_kind = event.incident.kind == stall.kind()
                     || (stall == Stall::Hung && event.incident.kind == Kind::RootCause);
                 let name = event.incident.task.as_ref();

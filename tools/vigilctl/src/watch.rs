@@ -4,7 +4,7 @@
 use crate::{
     failure::Failure,
     incident::{Event, Happened, Incident},
-    netlink::{Connection, Heard},
+    netlink::{Connection, Heard, Listener},
     signals::Stop,
     style,
 };
@@ -219,13 +219,12 @@ pub(crate) fn run(options: Options, stop: &Stop, out: &mut dyn Write) -> Result<
     let end = options
         .limit
         .and_then(|limit| Instant::now().checked_add(limit));
-    let mut connection = Connection::open()?;
-    connection.listen()?;
+    let mut listener = Listener::open()?;
     let mut position = Position::default();
-    if connection.is_there() {
-        position = begin(&mut connection, options, out)?;
+    if listener.is_there() {
+        position = begin(listener.connection(), options, out)?;
     } else if options.once {
-        connection.ensure_there()?;
+        listener.connection().ensure_there()?;
     } else if crate::sources::is_loaded() {
         // It may be about to come, or never.
         let _ = writeln!(
@@ -241,11 +240,11 @@ pub(crate) fn run(options: Options, stop: &Stop, out: &mut dyn Write) -> Result<
         }
         // A signal may come just before the wait, which it does not end then.
         let limit = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
-        match connection.hear(limit)? {
+        match listener.hear(limit)? {
             None => {}
             // The numbers of the events that still come show how many there were.
             Some(Heard::Overrun) => {}
-            Some(Heard::Came) => position = begin(&mut connection, options, out)?,
+            Some(Heard::Came) => position = begin(listener.connection(), options, out)?,
             Some(Heard::Gone) => {
                 position = Position::default();
                 Line::Unloaded.write(options.json, out)?;

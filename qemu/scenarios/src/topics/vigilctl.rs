@@ -14,6 +14,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         // A CPU is stuck for as long as it takes to ask.
         Scenario::new("watch", watch).allow(Splat::RcuStall),
+        Scenario::new("a_watch_that_is_slow", slow_watch),
         Scenario::new("of_hung_tasks", of_hung_tasks)
             .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
             .light()
@@ -209,6 +210,45 @@ fn while_it_goes(vm: &Vm) -> Verdict {
     watch.wait(vm, "the unload", |line| line["event"] == "unloaded")?;
     vm.load("")?;
     watch.wait(vm, "the load", |line| line["event"] == "loaded")?;
+    Ok(())
+}
+
+/// A watch whose buffer was full goes on, and says how many events it has lost.
+fn slow_watch(cx: &Cx) -> Verdict {
+    let vm = cx.boot_with(config(cx, &[])?)?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    vm.load("hung_task_report=mainline hung_task_timeout_secs=2 hung_task_check_interval_secs=1")?;
+    // So short for who may not have more.
+    vm.sh_ok("echo 4096 | tee /proc/sys/net/core/rmem_default > /proc/sys/net/core/rmem_max")?;
+    let job = vm.spawn(&format!(
+        "echo $$ > /tmp/watch.pid; exec {AS_NOBODY} {VIGILCTL} watch --json"
+    ))?;
+    let watch = Watch(job);
+    watch.wait(&vm, "the load", |line| line["event"] == "loaded")?;
+    let signal = |signal| vm.sh_ok(&format!("kill -{signal} $(cat /tmp/watch.pid)"));
+    signal("STOP")?;
+    let stall = Stall::start(&vm, "mutex count=10")?;
+    wait_for(&vm, SOON, "ten incidents", || {
+        let listed = json(&vm, "incidents --json")?;
+        Ok((listed.as_array().map_or(0, Vec::len) >= 10).then_some(()))
+    })?;
+    signal("CONT")?;
+    let heard = |event: &str| -> anyhow::Result<usize> {
+        let lines = watch.lines()?;
+        Ok(lines.iter().filter(|line| line["event"] == event).count())
+    };
+    watch.event(&vm, "start", "hung-task")?;
+    stall.end(&vm)?;
+    watch.event(&vm, "end", "hung-task")?;
+    let starts = heard("start")?;
+    ensure!(
+        starts < 10 && heard("lost")? > 0 && !watch.0.ended(),
+        "{}",
+        watch.0.output()
+    );
+    // It hears what comes and goes, too.
+    vm.unload()?;
+    watch.wait(&vm, "the unload", |line| line["event"] == "unloaded")?;
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A socket that speaks to the family, which comes and goes with the module.
+//! Sockets that speak to the family, which comes and goes with the module.
 
 use super::message::{Message, FAMILY, GROUP, GROUP_FULL};
 use crate::{
@@ -23,6 +23,10 @@ use netlink_sys::{protocols::NETLINK_GENERIC, Socket, SocketAddr};
 use nix::{
     errno::Errno,
     poll::{poll, PollFd, PollFlags, PollTimeout},
+    sys::socket::{
+        setsockopt,
+        sockopt::{RcvBuf, RcvBufForce},
+    },
 };
 use std::{
     collections::VecDeque,
@@ -67,13 +71,33 @@ enum Either {
     Vigil(Message),
 }
 
-/// A socket.
+/// A socket for requests.
 pub(crate) struct Connection {
     socket: Socket,
     family: Option<Family>,
     sequence: u32,
-    /// Events that came while an answer was awaited.
-    early: VecDeque<Heard>,
+}
+
+/// A socket for events, beside one for requests: the kernel drops an answer, too, to a socket whose
+/// buffer was full, until all that is in it was read (`NETLINK_S_CONGESTED`).
+pub(crate) struct Listener {
+    connection: Connection,
+    socket: Socket,
+    /// What was read, and not yet returned.
+    heard: VecDeque<Heard>,
+}
+
+/// Opens a socket on which nothing waits.
+fn open() -> Result<Socket> {
+    let mut socket = Socket::new(NETLINK_GENERIC).context("cannot open a netlink socket")?;
+    socket.bind_auto().context("cannot bind a netlink socket")?;
+    socket
+        .connect(&SocketAddr::new(0, 0))
+        .context("cannot connect a netlink socket")?;
+    socket
+        .set_non_blocking(true)
+        .context("cannot make a netlink socket non-blocking")?;
+    Ok(socket)
 }
 
 impl Connection {
@@ -83,19 +107,10 @@ impl Connection {
     ///
     /// If the kernel refuses one.
     pub(crate) fn open() -> Result<Self> {
-        let mut socket = Socket::new(NETLINK_GENERIC).context("cannot open a netlink socket")?;
-        socket.bind_auto().context("cannot bind a netlink socket")?;
-        socket
-            .connect(&SocketAddr::new(0, 0))
-            .context("cannot connect a netlink socket")?;
-        socket
-            .set_non_blocking(true)
-            .context("cannot make a netlink socket non-blocking")?;
         let mut this = Self {
-            socket,
+            socket: open()?,
             family: None,
             sequence: 0,
-            early: VecDeque::new(),
         };
         this.resolve()?;
         Ok(this)
@@ -118,11 +133,6 @@ impl Connection {
     pub(crate) fn ensure_there(&self) -> Result<(), Failure> {
         self.family()?;
         Ok(())
-    }
-
-    /// Whether the family is there.
-    pub(crate) fn is_there(&self) -> bool {
-        self.family.is_some()
     }
 
     fn family(&self) -> Result<&Family, Failure> {
@@ -156,60 +166,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Begins to hear of events, and of the family's coming and going. With kernel addresses, if the
-    /// caller may see them.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel refuses.
-    pub(crate) fn listen(&mut self) -> Result<()> {
-        // A privilege; without it the buffer is as long as net.core.rmem_max allows.
-        let _ = nix::sys::socket::setsockopt(
-            &self.socket,
-            nix::sys::socket::sockopt::RcvBufForce,
-            &RECEIVE_BUFFER,
-        );
-        self.socket
-            .add_membership(NOTIFY_GROUP)
-            .context("cannot listen to the netlink controller")?;
-        // It may have come before.
-        self.resolve()?;
-        self.join()
-    }
-
-    /// Joins the group of events, if the family is there.
-    fn join(&mut self) -> Result<()> {
-        match self.try_join() {
-            // It has gone meanwhile, which will be heard.
-            Err(_) if !self.is_still_there() => Ok(()),
-            joined => joined,
-        }
-    }
-
     /// Whether the family that is known is still that of the module. Looks it up.
     pub(crate) fn is_still_there(&mut self) -> bool {
         let known = self.family.take().map(|family| family.id);
         let found = self.resolve().is_ok();
         let id = self.family.as_ref().map(|family| family.id);
         found && id.is_some() && id == known
-    }
-
-    fn try_join(&mut self) -> Result<()> {
-        let Some(family) = &self.family else {
-            return Ok(());
-        };
-        let group = |name| {
-            let mut groups = family.groups.iter();
-            groups.find(|(group, _)| group == name).map(|&(_, id)| id)
-        };
-        let full = group(GROUP_FULL).is_some_and(|id| self.socket.add_membership(id).is_ok());
-        if !full {
-            let id = group(GROUP).context("the netlink family vigil has no group for incidents")?;
-            self.socket
-                .add_membership(id)
-                .context("cannot join the group of vigil's events")?;
-        }
-        Ok(())
     }
 
     /// The state.
@@ -253,42 +215,6 @@ impl Connection {
             .with_context(|| format!("there is no incident {id} among the recent ones"))
     }
 
-    /// Waits for something, for no longer than this. `Ok(None)`: nothing came, or a signal did.
-    ///
-    /// # Errors
-    ///
-    /// If the socket does not work.
-    pub(crate) fn hear(&mut self, limit: Duration) -> Result<Option<Heard>> {
-        if self.early.is_empty() {
-            if !self.wait(limit)? {
-                return Ok(None);
-            }
-            self.receive(None)?;
-        }
-        let heard = self.early.pop_front();
-        if matches!(heard, Some(Heard::Came)) {
-            self.resolve()?;
-            self.join()?;
-        }
-        if matches!(heard, Some(Heard::Gone)) {
-            self.family = None;
-        }
-        if matches!(heard, Some(Heard::Overrun)) {
-            self.catch_up()?;
-        }
-        Ok(heard)
-    }
-
-    /// That the family has come or gone may be among the messages that were dropped.
-    fn catch_up(&mut self) -> Result<()> {
-        let known = self.family.clone();
-        self.resolve()?;
-        let id = |family: &Option<Family>| family.as_ref().map(|family| family.id);
-        let missing = missing(id(&known), id(&self.family), &self.early);
-        self.early.extend(missing);
-        Ok(())
-    }
-
     fn ask_family(&mut self, request: Message, dump: bool) -> Result<Vec<Message>> {
         let id = self.family()?.id;
         let mut message = GenlMessage::from_payload(request);
@@ -327,71 +253,42 @@ impl Connection {
                     ANSWER.as_secs()
                 ));
             }
-            if !self.wait(left)? {
-                continue;
-            }
-            if self.receive(Some((dump, &mut answers)))? {
+            if wait(&self.socket, left)? && self.receive(dump, &mut answers)? {
                 return Ok(answers);
             }
         }
     }
 
-    /// Whether something can be read, within this time.
-    fn wait(&self, limit: Duration) -> Result<bool> {
-        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, limit) {
-            Ok(ready) => Ok(ready > 0),
-            Err(Errno::EINTR) => Ok(false),
-            Err(error) => Err(error).context("cannot wait for a netlink message"),
-        }
-    }
-
-    /// Reads what is there: events go to `early`, answers to the last request to the list. Returns
-    /// whether the answer is complete.
-    fn receive(&mut self, mut answers: Option<(bool, &mut Vec<Either>)>) -> Result<bool> {
-        let bytes = match self.socket.recv_from_full() {
-            Ok((bytes, _)) => bytes,
-            Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {
-                self.early.push_back(Heard::Overrun);
-                return Ok(false);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
-            Err(error) => return Err(error).context("cannot read a netlink message"),
+    /// Reads what is there of the answers to the last request. Returns whether that was all.
+    fn receive(&self, dump: bool, answers: &mut Vec<Either>) -> Result<bool> {
+        let Some(bytes) = read(&self.socket)? else {
+            return Ok(false);
         };
         let mut complete = false;
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<Any>::deserialize(rest)
-                .map_err(|error| anyhow::anyhow!("a netlink message makes no sense: {error}"))?;
-            let length = message.header.length as usize;
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-            let is_answer = message.header.sequence_number == self.sequence;
+        for message in messages(&bytes)? {
+            // The answer to a request that was given up.
+            if message.header.sequence_number != self.sequence {
+                continue;
+            }
             match message.payload {
-                NetlinkPayload::Error(error) if is_answer && answers.is_some() => {
+                NetlinkPayload::Error(error) => {
                     if error.code.is_some() {
                         return Err(Refused(error.to_io()).into());
                     }
                     complete = true;
                 }
-                NetlinkPayload::Done(done) if is_answer => {
+                NetlinkPayload::Done(done) => {
                     if done.code < 0 {
                         let error = io::Error::from_raw_os_error(-done.code);
                         return Err(Refused(error).into());
                     }
                     complete = true;
                 }
-                NetlinkPayload::InnerMessage(Any(id, Some(either))) => {
-                    match (&mut answers, message.header.sequence_number) {
-                        (Some((dump, answers)), _) if is_answer => {
-                            answers.push(either);
-                            complete |= !*dump;
-                        }
-                        _ => self.take_event(id, either),
-                    }
+                NetlinkPayload::InnerMessage(Any(_, Some(either))) => {
+                    answers.push(either);
+                    complete |= !dump;
                 }
-                NetlinkPayload::InnerMessage(Any(_, None)) if is_answer && answers.is_some() => {
+                NetlinkPayload::InnerMessage(Any(_, None)) => {
                     return Err(anyhow::anyhow!("the kernel's answer makes no sense"));
                 }
                 _ => {}
@@ -399,28 +296,183 @@ impl Connection {
         }
         Ok(complete)
     }
+}
 
-    fn take_event(&mut self, id: u16, either: Either) {
-        match either {
-            Either::Vigil(Message::Event(event))
-                if self.family.as_ref().is_some_and(|family| family.id == id) =>
-            {
-                self.early.push_back(Heard::Event(event));
-            }
-            Either::Ctrl(ctrl) if is_of_vigil(&ctrl) => match ctrl.cmd {
-                GenlCtrlCmd::NewFamily => self.early.push_back(Heard::Came),
-                GenlCtrlCmd::DelFamily => self.early.push_back(Heard::Gone),
-                _ => {}
-            },
-            _ => {}
+impl Listener {
+    /// Begins to hear of events, if the module is loaded, and of its family's coming and going. With kernel
+    /// addresses, if the caller may see them.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub(crate) fn open() -> Result<Self> {
+        let socket = open()?;
+        // A privilege; without it the buffer is as long as net.core.rmem_max allows.
+        setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER)
+            .or_else(|_| setsockopt(&socket, RcvBuf, &RECEIVE_BUFFER))
+            .context("cannot set the buffer of a netlink socket")?;
+        socket
+            .add_membership(NOTIFY_GROUP)
+            .context("cannot listen to the netlink controller")?;
+        let mut this = Self {
+            // It may have come before.
+            connection: Connection::open()?,
+            socket,
+            heard: VecDeque::new(),
+        };
+        this.join()?;
+        Ok(this)
+    }
+
+    /// What to ask by.
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Whether the family is there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.connection.family.is_some()
+    }
+
+    /// Joins the group of events, if the family is there.
+    fn join(&mut self) -> Result<()> {
+        match self.try_join() {
+            // It has gone meanwhile, which will be heard.
+            Err(_) if !self.connection.is_still_there() => Ok(()),
+            joined => joined,
         }
+    }
+
+    fn try_join(&mut self) -> Result<()> {
+        let Some(family) = &self.connection.family else {
+            return Ok(());
+        };
+        let group = |name| {
+            let mut groups = family.groups.iter();
+            groups.find(|(group, _)| group == name).map(|&(_, id)| id)
+        };
+        let full = group(GROUP_FULL).is_some_and(|id| self.socket.add_membership(id).is_ok());
+        if !full {
+            let id = group(GROUP).context("the netlink family vigil has no group for incidents")?;
+            self.socket
+                .add_membership(id)
+                .context("cannot join the group of vigil's events")?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something, for no longer than this. `Ok(None)`: nothing came, or a signal did.
+    ///
+    /// # Errors
+    ///
+    /// If the socket does not work.
+    pub(crate) fn hear(&mut self, limit: Duration) -> Result<Option<Heard>> {
+        if self.heard.is_empty() && wait(&self.socket, limit)? {
+            self.receive()?;
+        }
+        let heard = self.heard.pop_front();
+        match heard {
+            Some(Heard::Came) => {
+                self.connection.resolve()?;
+                self.join()?;
+            }
+            Some(Heard::Gone) => self.connection.family = None,
+            Some(Heard::Overrun) => self.catch_up()?,
+            Some(Heard::Event(_)) | None => {}
+        }
+        Ok(heard)
+    }
+
+    /// That the family has come or gone may be among the messages that were dropped.
+    fn catch_up(&mut self) -> Result<()> {
+        // It may also be among those that were in the buffer before.
+        while wait(&self.socket, Duration::ZERO)? {
+            self.receive()?;
+        }
+        let known = self.connection.family.clone();
+        self.connection.resolve()?;
+        let id = |family: &Option<Family>| family.as_ref().map(|family| family.id);
+        let missing = missing(id(&known), id(&self.connection.family), &self.heard);
+        self.heard.extend(missing);
+        Ok(())
+    }
+
+    /// Reads what is there.
+    fn receive(&mut self) -> Result<()> {
+        let bytes = match read(&self.socket) {
+            Err(error) if is_overrun(&error) => {
+                self.heard.push_back(Heard::Overrun);
+                return Ok(());
+            }
+            bytes => bytes?,
+        };
+        for message in messages(&bytes.unwrap_or_default())? {
+            let NetlinkPayload::InnerMessage(Any(id, Some(either))) = message.payload else {
+                continue;
+            };
+            match either {
+                Either::Vigil(Message::Event(event))
+                    if (self.connection.family.as_ref()).is_some_and(|family| family.id == id) =>
+                {
+                    self.heard.push_back(Heard::Event(event));
+                }
+                Either::Ctrl(ctrl) if is_of_vigil(&ctrl) => match ctrl.cmd {
+                    GenlCtrlCmd::NewFamily => self.heard.push_back(Heard::Came),
+                    GenlCtrlCmd::DelFamily => self.heard.push_back(Heard::Gone),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
+/// Whether something can be read, within this time.
+fn wait(socket: &Socket, limit: Duration) -> Result<bool> {
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, limit) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(error) => Err(error).context("cannot wait for a netlink message"),
+    }
+}
+
+/// What can be read at once, if anything.
+fn read(socket: &Socket) -> Result<Option<Vec<u8>>> {
+    match socket.recv_from_full() {
+        Ok((bytes, _)) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+        Err(error) => Err(error).context("cannot read a netlink message"),
+    }
+}
+
+/// Whether the error is that messages were dropped.
+fn is_overrun(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.and_then(io::Error::raw_os_error) == Some(Errno::ENOBUFS as i32)
+}
+
+/// The messages in what was read.
+fn messages(bytes: &[u8]) -> Result<Vec<NetlinkMessage<Any>>> {
+    let mut messages = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let message = NetlinkMessage::<Any>::deserialize(rest)
+            .map_err(|error| anyhow::anyhow!("a netlink message makes no sense: {error}"))?;
+        let length = message.header.length as usize;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
 /// What was not heard of a family that had the first number, and has the second one now.
-fn missing(was: Option<u16>, is: Option<u16>, early: &VecDeque<Heard>) -> Vec<Heard> {
+fn missing(was: Option<u16>, is: Option<u16>, heard: &VecDeque<Heard>) -> Vec<Heard> {
     let is_news = |heard: &&Heard| matches!(heard, Heard::Came | Heard::Gone);
-    let last = early.iter().rev().find(is_news);
+    let last = heard.iter().rev().find(is_news);
     match (was, is, last) {
         _ if was == is => Vec::new(),
         (_, Some(_), Some(Heard::Came)) | (_, None, Some(Heard::Gone)) => Vec::new(),
@@ -549,8 +601,8 @@ mod tests {
 
     #[test]
     fn what_an_overrun_hid() {
-        let missing = |was, is, early: Vec<Heard>| -> Vec<&str> {
-            let names = missing(was, is, &early.into())
+        let missing = |was, is, heard: Vec<Heard>| -> Vec<&str> {
+            let names = missing(was, is, &heard.into())
                 .into_iter()
                 .map(|heard| match heard {
                     Heard::Came => "came",

@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! message.rs   what a message says      GenlMessage<Message>
-//! family.rs    a socket and the family  requests, events, the family's coming and going
+//! family.rs    sockets, and the family  requests, events, the family's coming and going
 //! ```
 
 mod family;
 mod message;
 
-pub(crate) use family::{Connection, Heard};
+pub(crate) use family::{Connection, Heard, Listener};
