@@ -578,6 +578,7 @@ fn guard_killed(cx: &Cx) -> Verdict {
     ensure!(!second.ended(), "{}", second.output());
     stop_guard(&vm, &second)?;
     outlive_timeout(&vm)?;
+    without_modprobe(&vm)?;
 
     vm.sh_ok("rmmod softdog; taskset 1 insmod /vm/softdog.ko nowayout=1")?;
     let third = start_guard(&vm)?;
@@ -594,6 +595,25 @@ fn guard_killed(cx: &Cx) -> Verdict {
     outlive_timeout(&vm)?;
     killed(&last)?;
     reset(&vm)
+}
+
+/// A guard of a machine without the module does not have the kernel run modprobe, for which it would wait.
+fn without_modprobe(vm: &Vm) -> Verdict {
+    vm.unload()?;
+    vm.sh_ok(
+        "printf '#!/bin/sh\necho \"$@\" >> /tmp/asked\n' > /tmp/modprobe; chmod +x /tmp/modprobe
+         echo /tmp/modprobe > /proc/sys/kernel/modprobe",
+    )?;
+    let guard = start_guard(vm)?;
+    guard.wait_output("is not loaded: fed whatever happens", SOON)?;
+    let asked = || vm.sh_ok("sort /tmp/asked 2> /dev/null | grep -c vigil || true");
+    let before = asked()?;
+    vm.sh_ok("sleep 4")?;
+    let after = asked()?;
+    ensure!(before == after, "{before} and then {after}");
+    stop_guard(vm, &guard)?;
+    vm.load("watchdog_thresh=1")?;
+    Ok(())
 }
 
 /// More tasks than the table of incidents has places are found hung while a CPU is stuck: the lockup is
