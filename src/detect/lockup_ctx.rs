@@ -359,14 +359,19 @@ impl LockupCtx {
             .is_some_and(|heartbeat| heartbeat.is_reporting(now, REPORT_LOCK_TIMEOUT_NS))
     }
 
-    /// Whether another watched CPU took a timer interrupt on time from `from` until before `to`.
+    /// The heartbeats of other CPUs that took a timer interrupt on time from `from` until before `to`.
+    fn others_on_time(&self, me: u32, from: u64, to: u64) -> impl Iterator<Item = &CpuHeartbeat> {
+        (0..cpu::nr_cpu_ids())
+            .filter(move |&other| other != me)
+            .filter_map(|other| self.heartbeat(other))
+            .filter(move |heartbeat| heartbeat.on_time().any_within(from, to))
+    }
+
+    /// Whether another CPU took a timer interrupt on time from `from` until before `to`: the machine ran
+    /// then. That CPU need not be watched any more, as when it was the first to be disabled by
+    /// whoever waits for `me` now.
     pub(super) fn other_cpu_on_time(&self, me: u32, from: u64, to: u64) -> bool {
-        (0..cpu::nr_cpu_ids()).any(|other| {
-            other != me
-                && self.heartbeat(other).is_some_and(|heartbeat| {
-                    heartbeat.active.load(Relaxed) && heartbeat.on_time().any_within(from, to)
-                })
-        })
+        self.others_on_time(me, from, to).next().is_some()
     }
 
     /// Whether no other watched CPU has taken a timer interrupt of late: each takes one in a sample
@@ -378,7 +383,9 @@ impl LockupCtx {
     pub(super) fn no_other_cpu_alive(&self, me: u32, now: u64) -> bool {
         let period = self.sample_period();
         let of_late = period.saturating_add(period / 4);
-        !self.other_cpu_on_time(me, now.saturating_sub(of_late), now)
+        !self
+            .others_on_time(me, now.saturating_sub(of_late), now)
+            .any(|heartbeat| heartbeat.active.load(Relaxed))
     }
 
     /// The watched CPUs that are known to be stuck now: reported, or about to be.

@@ -29,6 +29,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("again_after_each_threshold", again_after_each_threshold).light(),
         Scenario::new("not_later_than_in_tree", not_later_than_in_tree),
         Scenario::new("interrupts_off", interrupts_off),
+        Scenario::new(
+            "interrupts_off_while_a_knob_is_written",
+            knob_written_meanwhile,
+        ),
         Scenario::new("waiting_in_stop_machine", waiting_in_stop_machine),
         Scenario::new("not_one", not_one),
         Scenario::new("stand_in_for_the_stopper", stand_in_for_the_stopper)
@@ -481,6 +485,25 @@ fn busiest_interrupts(cx: &Cx) -> Verdict {
     ensure!(
         !is_storm(all_timer, &span),
         "a storm before, but none of three"
+    );
+    Ok(())
+}
+
+/// A knob is written while a CPU has interrupts off: the other CPU is the first to be disabled for that, and
+/// its interrupts of before still say that the machine ran.
+fn knob_written_meanwhile(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=4 nmi_watchdog=0")?;
+    let mark = vm.mark()?;
+    let stall = Lockup::start(&vm, "irqs_off cpu=1 ms=14000")?;
+    // Three of its sample periods.
+    vm.sh_on(0, "sleep 5")?.ok()?;
+    let write = vm.spawn_on(0, "echo 3 > /proc/sys/vigil/watchdog_thresh")?;
+    stall.wait(&vm)?;
+    write.wait(SOON)?.ok()?;
+    let words = Words::of(&vm.dmesg_after(mark)?)?;
+    ensure!(
+        words.soft.len() == 1 && words.soft[0].cpu == 1,
+        "{words:#?}"
     );
     Ok(())
 }
