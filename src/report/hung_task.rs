@@ -140,6 +140,8 @@ pub(crate) struct HungTaskReport<'a> {
     session: ReportSession<'a>,
     /// Whether `hung_task_warnings` allowed a report when this one began.
     had_warnings: bool,
+    /// Whether a report was due, printed or not.
+    due: bool,
     /// Whether a task was printed.
     printed: bool,
     /// Whether a task was printed that waits for I/O.
@@ -166,6 +168,7 @@ impl<'a> HungTaskReport<'a> {
                 DumpOptions::NONE,
             ),
             had_warnings: env.knobs.get(Knob::HungTaskWarnings) != 0,
+            due: false,
             printed: false,
             waits_for_io: Cell::new(false),
             recorded: 0,
@@ -211,6 +214,7 @@ impl<'a> HungTaskReport<'a> {
         is_new: bool,
         culprit: impl FnOnce() -> Option<Culprit>,
     ) -> bool {
+        self.due = true;
         let was_fatal = self.session.is_fatal();
         let record = found.first && self.recorded < MAX_RECORDED && !was_fatal;
         self.recorded = self.recorded.saturating_add(u32::from(record));
@@ -349,10 +353,11 @@ impl<'a> HungTaskReport<'a> {
     ///
     /// Process context, may sleep.
     pub(crate) fn end(mut self, is_stopping: bool, is_outdated: bool) -> Option<PanicRequest> {
-        if !self.printed {
+        let Env { knobs, panic, .. } = self.env;
+        let asked = DumpOptions::read_sys_info(knobs, Cause::HungTask);
+        if !self.printed && !(self.due && asked.mask() != 0) {
             return None;
         }
-        let Env { knobs, panic, .. } = self.env;
         // The knob may have been cleared while the tasks were printed.
         if is_stopping || is_outdated || !panic.is_wanted(Cause::HungTask, u64::MAX) {
             self.session.cancel();
@@ -367,14 +372,14 @@ impl<'a> HungTaskReport<'a> {
         let is_fatal = self.session.is_fatal();
         // As in check_hung_uninterruptible_tasks(): without warnings left, and without a panic,
         // only what hung_task_sys_info asks for is shown.
-        let dump = if self.had_warnings || is_fatal {
+        let dump = if (self.printed && self.had_warnings) || is_fatal {
             let dump = DumpOptions::read(knobs, Cause::HungTask);
             DumpOptions {
                 sys_info: dump.sys_info.map(|mask| mask | SYS_INFO_LOCKS as usize),
                 ..dump
             }
         } else {
-            DumpOptions::read_sys_info(knobs, Cause::HungTask)
+            asked
         };
         // The thread may take locks itself if no panic is waited for.
         let mask = dump.mask();

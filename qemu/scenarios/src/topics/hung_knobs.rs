@@ -285,6 +285,12 @@ fn more_is_shown(cx: &Cx) -> Verdict {
             );
         }
     }
+    // As in mainline also without warnings.
+    let mark = vm.mark()?;
+    vm.set_knob("hung_task_warnings", 0)?;
+    vm.set_knob("hung_task_sys_info", "mem")?;
+    vm.wait_log_after(mark, added[1], SOON)?;
+    ensure!(reports(&vm.dmesg_after(mark)?)?.is_empty(), "with a report");
     Ok(())
 }
 
