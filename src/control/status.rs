@@ -175,7 +175,8 @@ impl StatusFile {
         let (ctx, stats) = (&*self.hung, &self.hung.stats);
         let timeout = ctx.knobs.get_u64(Knob::HungTaskTimeoutSecs);
         let interval = check::interval(timeout, ctx.knobs.get_u64(Knob::HungTaskCheckIntervalSecs));
-        w.put_bool(key::ENABLED, interval.is_some())?;
+        let is_judged = !kernel_panic::died_or_panicking();
+        w.put_bool(key::ENABLED, interval.is_some() && is_judged)?;
         w.put(key::TIMEOUT_S, &timeout)?;
         w.put(
             key::CHECK_INTERVAL_MS,

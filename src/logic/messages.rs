@@ -103,6 +103,9 @@ messages! {
         NO_PANIC_TOUCHES = "no panic: kprobes are disabled, so that slow code that touches the watchdog looks like this";
         /// In the report of a lockup: kprobes are disabled.
         TOUCHES_NOT_COUNTED = "kprobes are disabled: this may be slow code that touches the watchdog";
+        /// After an oops (`TAINT_DIE`) nothing looks for hung tasks any more.
+        HUNG_TASKS_NOT_JUDGED =
+            "the kernel has died in an oops: hung tasks are not looked for until it is booted again";
         /// A requested panic does not come: its knob was cleared, or the module is unloaded.
         PANIC_CANCELLED = "panic cancelled";
         /// A hard lockup is reported in NMI context on the way to a panic.

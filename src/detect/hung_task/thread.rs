@@ -23,6 +23,7 @@ use crate::{
             ScanMode,
             ScanPolicy, //
         },
+        messages::HUNG_TASKS_NOT_JUDGED,
         panic::{
             Initiator,
             PanicRequest, //
@@ -35,7 +36,8 @@ use crate::{
             ThreadControl,
             ThreadFn, //
         },
-        panic as kernel_panic, //
+        panic as kernel_panic,
+        printk, //
     }, //
 };
 use kernel::{
@@ -63,6 +65,8 @@ pub(crate) struct HungTaskThread {
     ctx: Arc<HungTaskCtx>,
     tasks: TrackedTasks,
     policy: ScanPolicy,
+    /// Whether the log says that nothing is looked for after an oops.
+    said_died: bool,
 }
 
 impl HungTaskThread {
@@ -76,6 +80,7 @@ impl HungTaskThread {
             tasks: TrackedTasks::new(ctx.clone())?,
             ctx,
             policy: ScanPolicy::default(),
+            said_died: false,
         })
     }
 
@@ -84,6 +89,9 @@ impl HungTaskThread {
         if kernel_panic::died_or_panicking() {
             // For good: nothing is checked any more.
             self.tasks.clear();
+            if !kernel_panic::in_progress() && !core::mem::replace(&mut self.said_died, true) {
+                printk::warn(format_args!("{HUNG_TASKS_NOT_JUDGED}"));
+            }
             return;
         }
         if self.ctx.suspended() {
