@@ -16,14 +16,17 @@ use crate::{
     incident,
     logic::{
         fmt::Secs,
-        hung_task::causes::{
-            identity,
-            places_for,
-            EndedCause,
-            LeftOut,
-            ReportReason,
-            ReportedCause,
-            ReportedCauses, //
+        hung_task::{
+            causes::{
+                identity,
+                places_for,
+                EndedCause,
+                LeftOut,
+                ReportReason,
+                ReportedCause,
+                ReportedCauses, //
+            },
+            check::Stall, //
         },
         incident_table::{
             CauseRoot,
@@ -109,8 +112,8 @@ pub(super) struct Check<'a> {
     pub(super) panic_count: u64,
     /// Which ones may.
     pub(super) rules: &'a Rules,
-    /// Whether the task with a key is hung or ignored.
-    pub(super) is_blocked: &'a dyn Fn(usize) -> bool,
+    /// What has become of the stall of the task with a key, hung or ignored.
+    pub(super) stall: &'a dyn Fn(usize) -> Stall,
     /// The unpaused time.
     pub(super) now: u64,
     /// `hung_task_timeout_secs` in nanoseconds.
@@ -274,16 +277,18 @@ impl RootCauses {
             // It may wait behind another cause now, or be ignored.
             let key = ended.oldest_key;
             let is_hung = self.graph.is_hung(key);
-            let is_blocked = is_hung || (check.is_blocked)(key);
-            let how = match is_alive(&ended) {
+            let stall = (check.stall)(key);
+            let how = match stall {
                 _ if is_hung => How::Regrouped,
-                _ if is_blocked => How::Unwatched,
-                true => How::Recovered,
-                false => How::Exited,
+                // Ignored, or not for as long as the timeout is now.
+                Stall::Hung | Stall::BelowTimeout => How::Unwatched,
+                Stall::Frozen => How::Frozen,
+                Stall::Over if is_alive(&ended) => How::Recovered,
+                Stall::Over => How::Exited,
             };
             let age = check.now.saturating_sub(ended.began);
             incident::table::root_cause_ended(ended.key, how, Some(age));
-            if ended.is_printed && !is_blocked {
+            if ended.is_printed && matches!(how, How::Recovered | How::Exited) {
                 let all = u64::from(ended.hung) <= recovered;
                 recovered = recovered.saturating_sub(ended.hung.into());
                 if lines < MAX_ENDED_LINES {
@@ -493,11 +498,9 @@ impl<'a> CauseReport<'a> {
         let Root::Task(root) = self.cause.root else {
             return false;
         };
-        let Check {
-            rules, is_blocked, ..
-        } = self.check;
+        let Check { rules, stall, .. } = self.check;
         let task = self.snapshot.task(root);
-        task.is_some_and(|task| is_blocked(task::key(task)) && rules.ignore(task))
+        task.is_some_and(|task| stall(task::key(task)) == Stall::Hung && rules.ignore(task))
     }
 
     /// Prints the tasks of a deadlock but those that are `shown`: as mainline prints hung tasks, and of

@@ -34,6 +34,7 @@ use crate::{
         hung_task::{
             check::{
                 Outcome,
+                Stall,
                 TaskSample,
                 Tracked, //
             },
@@ -158,12 +159,13 @@ fn wait_for_console(control: &ThreadControl) {
     }
 }
 
-/// Whether the tracked task with a key is hung, reported or not, ignored or not.
-fn is_blocked(table: &Table<Entries, Buckets>, key: usize, now: u64, timeout: u64) -> bool {
-    table.get(key).is_some_and(|entry| {
-        let sample = entry.task.as_deref().map(task::sample);
-        sample.is_some_and(|sample| entry.tracked.is_hung(&sample, now, timeout))
-    })
+/// What has become of the stall of the task with a key, reported or not, ignored or not.
+fn stall(table: &Table<Entries, Buckets>, key: usize, now: u64, timeout: u64) -> Stall {
+    let stall = table.get(key).and_then(|entry| {
+        let sample = task::sample(entry.task.as_deref()?);
+        Some(entry.tracked.stall(&sample, now, timeout))
+    });
+    stall.unwrap_or(Stall::Over)
 }
 
 /// Answers a request for the graph of who waits for whom, if there is one.
@@ -335,7 +337,7 @@ impl TrackedTasks {
 
     /// Whether `task` is hung and not ignored, reported or not.
     fn is_hung(&self, task: &Task, now: u64, settings: &Settings) -> bool {
-        is_blocked(&self.table, task::key(task), now, settings.timeout)
+        stall(&self.table, task::key(task), now, settings.timeout) == Stall::Hung
             && !settings.rules.ignore(task)
     }
 
@@ -431,6 +433,12 @@ impl TrackedTasks {
             if before.is_reported() && !goes_on {
                 stall_ended(task, &before, &sample, now);
             }
+            // Below the timeout, if that is longer now.
+            let is_left = goes_on && matches!(outcome, Outcome::Ignored | Outcome::Waiting);
+            if is_left && core::mem::take(&mut entry.tracked.is_alone) {
+                let key = task::key(task);
+                incident::table::hung_task_ended(key, How::Unwatched, before.age(now));
+            }
             if outcome == Outcome::Awake {
                 // The last entry takes this index and is checked next.
                 self.table.remove_at(index);
@@ -478,16 +486,17 @@ impl TrackedTasks {
             alone = alone.saturating_add(1);
             oldest = oldest.max(age);
             let panic_count = if may_panic { panic_count } else { 0 };
-            // The task that makes the panic is reported, even if its report is not due.
-            if !report_due && !report.would_panic(panic_count) {
+            // One that was reported with its cause, or left out until now, is reported at once. The task
+            // that makes the panic is reported, even if its report is not due.
+            if !report_due && tracked.is_alone && !report.would_panic(panic_count) {
                 continue;
             }
             if let Some(task) = entry.task.clone() {
-                let found = (&*task, &tracked, first);
+                let found = (&*task, &tracked, !tracked.is_alone);
                 let is_printed = self.report_task(report, found, now, settings, panic_count);
-                let entry = self.table.entry_mut(index.wrapping_sub(1));
-                if let Some(entry) = entry.filter(|_| is_printed) {
-                    entry.tracked.is_printed = true;
+                if let Some(entry) = self.table.entry_mut(index.wrapping_sub(1)) {
+                    entry.tracked.is_alone = true;
+                    entry.tracked.is_printed |= is_printed;
                 }
                 if is_printed {
                     wait_for_console(control);
@@ -516,7 +525,7 @@ impl TrackedTasks {
                     ignored,
                     panic_count,
                     rules: &settings.rules,
-                    is_blocked: &|key| is_blocked(table, key, now, settings.timeout),
+                    stall: &|key| stall(table, key, now, settings.timeout),
                     now,
                     timeout: settings.timeout,
                 };

@@ -131,6 +131,22 @@ pub struct Tracked {
     woken: u64,
     /// Whether a report about this sleep was printed.
     pub is_printed: bool,
+    /// Whether the task was reported by itself, and not with its root cause: the sleep has an incident
+    /// of its own.
+    pub is_alone: bool,
+}
+
+/// What has become of the sleep of a task that was hung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// It goes on: the task is hung.
+    Hung,
+    /// It goes on, but the timeout is longer now than the sleep.
+    BelowTimeout,
+    /// The task is frozen in it.
+    Frozen,
+    /// It is over.
+    Over,
 }
 
 /// What a task waits for, as far as that tells one wait from another.
@@ -207,6 +223,7 @@ impl Tracked {
             wait: Wait::Unknown,
             woken: now,
             is_printed: false,
+            is_alone: false,
         }
     }
 
@@ -264,6 +281,7 @@ impl Tracked {
             self.may_hang = sample.may_hang();
             self.last_switch_time = now;
             self.reported_age = 0;
+            self.is_alone = false;
             return Outcome::Waiting;
         }
         let age = self.age(now);
@@ -309,6 +327,22 @@ impl Tracked {
             && self.may_hang
             && self.wait != Wait::LongIo
             && self.age(now) >= timeout
+    }
+
+    /// What has become of the sleep of this task, which was hung at a check.
+    pub fn stall(&self, sample: &TaskSample, now: u64, timeout: u64) -> Stall {
+        if self.is_hung(sample, now, timeout) {
+            Stall::Hung
+        } else if !self.same_sleep(sample) {
+            Stall::Over
+        } else if sample.state & TASK_FROZEN != 0 {
+            Stall::Frozen
+        } else if self.is_reported() {
+            Stall::BelowTimeout
+        } else {
+            // The check has found another sleep, or that it gets on.
+            Stall::Over
+        }
     }
 
     /// When the task's next report is due if it does not wake. A check at that time keeps the

@@ -8,7 +8,7 @@ mod common;
 use proptest::prelude::*;
 use vigil_logic::{
     hung_task::{
-        check::{interval, Heartbeat, Outcome, TaskSample, Tracked, Wait},
+        check::{self, interval, Heartbeat, Outcome, TaskSample, Tracked, Wait},
         scan_policy::{
             accounts_for_all, excess, max_skipped, Asleep, RunQueueSum, ScanMode, ScanPolicy,
         },
@@ -47,6 +47,36 @@ fn checks(state: u32, timeout: u64, times: &[u64]) -> Vec<Outcome> {
 use Outcome::{Awake, StillHung, Waiting};
 const FIRST: Outcome = Outcome::Hung { first: true };
 const AGAIN: Outcome = Outcome::Hung { first: false };
+
+#[test]
+fn what_became_of_a_stall() {
+    let (timeout, now) = (10 * SEC, 12 * SEC);
+    let mut tracked = Tracked::new(&at(D, 7), 0);
+    assert_eq!(tracked.check(&at(D, 7), now, timeout), FIRST);
+    assert_eq!(tracked.stall(&at(D, 7), now, timeout), check::Stall::Hung);
+    // The timeout is longer now.
+    assert_eq!(tracked.check(&at(D, 7), now, 20 * SEC), Waiting);
+    assert_eq!(
+        tracked.stall(&at(D, 7), now, 20 * SEC),
+        check::Stall::BelowTimeout
+    );
+    assert_eq!(tracked.stall(&at(0, 7), now, timeout), check::Stall::Over);
+    assert_eq!(tracked.stall(&at(D, 8), now, 20 * SEC), check::Stall::Over);
+
+    let mut frozen = tracked;
+    assert_eq!(frozen.check(&at(FROZEN_D, 7), now, timeout), Waiting);
+    assert_eq!(
+        frozen.stall(&at(FROZEN_D, 7), now, timeout),
+        check::Stall::Frozen
+    );
+
+    // It has run, and sleeps again: that is another sleep, whatever its kind.
+    for state in [D, KILLABLE] {
+        let mut other = tracked;
+        assert_eq!(other.check(&at(state, 8), now, timeout), Waiting);
+        assert_eq!(other.stall(&at(state, 8), now, timeout), check::Stall::Over);
+    }
+}
 
 #[test]
 fn hung_at_the_timeout_and_not_a_nanosecond_before() {

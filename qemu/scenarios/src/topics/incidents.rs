@@ -16,6 +16,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
             .core()
             .light(),
+        Scenario::new("knobs_written_meanwhile", knobs_written_meanwhile).light(),
         Scenario::new("one_by_one", one_by_one).light().all(),
         Scenario::new("of_cpus", of_cpus).all(),
         Scenario::new("thousand_waiters", thousand_waiters).all(),
@@ -113,6 +114,53 @@ fn graph(vm: &Vm) -> anyhow::Result<Graph> {
         }
     }
     Ok(graph)
+}
+
+/// While a task hangs, knobs are written by which it is not hung any more, or is reported in another way:
+/// nobody says that it has recovered, and it has one incident that is on for as long as it is hung by
+/// the knobs. After an oops nothing is judged any more, which the log and the status say.
+fn knobs_written_meanwhile(cx: &Cx) -> Verdict {
+    let vm = guest(cx, TIMES)?;
+    let mark = vm.mark()?;
+    let task = who(&vm, Stall::start(&vm, "completion")?.victim())?;
+    let on = |kind| -> anyhow::Result<u64> {
+        let row = wait_state(&vm, kind, "still on, ")?;
+        ensure!(row.task == task, "{task}: {row:?}");
+        let rows = incidents(&vm)?;
+        let count = rows.iter().filter(|row| row.ended.is_none()).count();
+        ensure!(count == 1, "{rows:?}");
+        Ok(row.id)
+    };
+    let not_watched = |kind| wait_state(&vm, kind, "not watched ");
+    let first = on("root cause")?;
+    vm.set_knob("hung_task_timeout_secs", 600)?;
+    not_watched("root cause")?;
+    vm.set_knob("hung_task_timeout_secs", 2)?;
+    let second = on("root cause")?;
+    vm.set_knob("hung_task_report", "mainline")?;
+    let third = on("hung task")?;
+    not_watched("root cause")?;
+    vm.set_knob("hung_task_ignore", "prov_compl*")?;
+    not_watched("hung task")?;
+    vm.set_knob("hung_task_ignore", "\n")?;
+    let fourth = on("hung task")?;
+    vm.set_knob("hung_task_timeout_secs", 600)?;
+    not_watched("hung task")?;
+    vm.set_knob("hung_task_timeout_secs", 2)?;
+    let ids = [first, second, third, fourth, on("hung task")?];
+    ensure!(ids.is_sorted_by(|a, b| a < b), "{:?}", incidents(&vm)?);
+    ensure!(vm.knob("hung_task_detect_count")? == "1");
+    let log = vm.dmesg_after(mark)?;
+    let recovered = log.iter().any(|line| line.text.contains("recovered"));
+    ensure!(!recovered, "{log:#?}");
+
+    // TAINT_DIE, as an oops leaves it.
+    vm.write("/proc/sys/kernel/tainted", b"128")?;
+    vm.wait_log_after(mark, &pattern(messages::HUNG_TASKS_NOT_JUDGED), SOON)?;
+    not_watched("hung task")?;
+    ensure!(vm.knob("hung_tasks_now")? == "0");
+    ensure!(Status::read(&vm)?.number(key::hung_task::ENABLED)? == 0);
+    Ok(())
 }
 
 /// A deadlock, and who waits behind it: one incident with an id, which is on until they go on, and then
