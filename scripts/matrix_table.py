@@ -16,10 +16,11 @@ import xml.etree.ElementTree as xml
 HEAD = """\
 # Kernels
 
-Written by `make matrix`, which builds the module for each of these kernels, boots it in a virtual machine, and runs the
+Written by `make matrix`, which builds the module for each of Debian's kernels here, boots it in a virtual machine, and runs the
 scenarios of the topic `smoke`: load and unload, a hung task, a soft lockup and a hard lockup, each provoked and then
 found with a threshold (timeout) of 1 s. A cell says when the report came, counted from the moment at which the task or
-CPU got stuck, and what it had. `make matrix KERNELS="7.2-cloud 7.2"` does so for some kernels and keeps the other rows.
+CPU got stuck, and what it had. `make matrix KERNELS="7.2-cloud 7.2"` does so for some kernels and keeps the other rows: those that are
+built here (7.3-debug, arm64-nmi) have come so.
 
 """
 COLUMNS = ["kernel", "release", "built", "load, unload", "hung task", "soft lockup", "hard lockup", "run on"]

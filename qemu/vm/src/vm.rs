@@ -517,7 +517,7 @@ impl Vm {
 
     /// Writes the guest's whole state to a file, ends its QEMU, and has another one continue from
     /// there. `config` is the guest's own, but for the name. Without `later` its clocks continue where they were,
-    /// but for the RTC; with it they are put on by so much, as if the guest had been stopped for
+    /// but for the RTC; with it they are set forward by so much, as if the guest had been stopped for
     /// so long and its clocks had gone on. Jobs that run are not known any more.
     ///
     /// # Errors
@@ -531,7 +531,11 @@ impl Vm {
             Duration::ZERO => 0,
             _ if self.is_emulated().map_err(|error| failed(&error))? => accel::emulated_tsc_hz()
                 .ok_or_else(|| failed(&"the frequency of its TSC is not known"))?,
-            _ => return Err(failed(&"only the clocks of an emulated one can be put on")),
+            _ => {
+                return Err(failed(
+                    &"only the clocks of an emulated one can be set forward",
+                ))
+            }
         };
         let file = tempfile::NamedTempFile::new_in(self.artifacts.folder())
             .map_err(|error| failed(&error))?;

@@ -3,8 +3,8 @@
 //! which the stall began and its true threshold. The stalls of each kind
 //! begin at different moments between two samples.
 //!
-//! A soft lockup that one detector reports puts the other off, so that for these
-//! the two take turns, in the same boot. Hung tasks are found by both at once.
+//! At soft lockups the two take turns, in the same boot, so that neither is late by
+//! what the other prints. Hung tasks are found by both at once.
 //!
 //! The guest's clocks count its instructions, so that nothing depends on how busy the host is.
 

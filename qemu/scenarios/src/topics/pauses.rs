@@ -29,7 +29,7 @@ const BETWEEN: Duration = Duration::from_millis(300);
 
 const HOUR: Duration = secs(3600);
 
-/// Why clocks are not put on by hours on a kernel that is never idle. Tasks were seen there that
+/// Why clocks are not set forward by hours on a kernel that is never idle. Tasks were seen there that
 /// were runnable and did not get to run for ten seconds, which is a hung task for whoever waits for them.
 ///
 /// After a day `pick_task_fair()` may find none and follow a null pointer, with or without vigil.
@@ -170,7 +170,7 @@ fn observe(cx: &Cx, pause: Pause, count: u32, row: &mut Row) -> Verdict {
     row.kernel = vm.read("/proc/sys/kernel/osrelease")?.trim().to_owned();
     row.emulated = vm.is_emulated()?;
     let pause = match pause {
-        // Only an emulated guest's clocks can be put on.
+        // Only an emulated guest's clocks can be set forward.
         Pause::Snapshot(later) if later > Duration::ZERO && !row.emulated => {
             row.pause = "stop";
             row.seconds = 60.0;

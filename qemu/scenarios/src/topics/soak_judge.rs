@@ -29,7 +29,8 @@ pub(super) const THRESH: f64 = 1.0;
 pub(super) const TIMEOUT: f64 = 2.0;
 
 /// How far apart two detectors' reports on one stall may be. They sample at
-/// different times, and a report by one puts the other off by a threshold.
+/// different times, and on a console without `N` in `/proc/consoles` a report by vigil puts
+/// the in-tree one off by a threshold.
 const BESIDE: f64 = 3.0;
 
 /// Of a soft lockup (2 s without the stopper) at least this much has to be in a
