@@ -153,7 +153,7 @@ impl Snapshot {
             add(
                 "vigil_incidents_on",
                 Type::Gauge,
-                "Incidents that are on, among the recent ones.",
+                "Incidents that are on.",
                 of(&|kind| kind.map_or(0.0, |kind| f64::from(kind.on))),
             );
             add(
