@@ -353,9 +353,12 @@ impl<'a> HungTaskReport<'a> {
     ///
     /// Process context, may sleep.
     pub(crate) fn end(mut self, is_stopping: bool, is_outdated: bool) -> Option<PanicRequest> {
+        if !self.due {
+            return None;
+        }
         let Env { knobs, panic, .. } = self.env;
         let asked = DumpOptions::read_sys_info(knobs, Cause::HungTask);
-        if !self.printed && !(self.due && asked.mask() != 0) {
+        if !self.printed && asked.mask() == 0 {
             return None;
         }
         // The knob may have been cleared while the tasks were printed.
