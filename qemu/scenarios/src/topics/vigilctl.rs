@@ -3,7 +3,7 @@
 //! watchdog devices.
 
 use super::{
-    hung_stall::{wait_for, wait_report, who, Stall, PROVOKE, SOON},
+    hung_stall::{wait_for, wait_report, who, Stall, MAINLINE, PROVOKE, SOON},
     lockup_stall::{self, Lockup},
 };
 use crate::prelude::*;
@@ -59,6 +59,16 @@ fn load_driver(vm: &Vm, driver: &str) -> Verdict {
     Ok(())
 }
 
+/// Where a `watch` and a `guard` leave their PIDs.
+const WATCH_PID: &str = "/tmp/watch.pid";
+const GUARD_PID: &str = "/tmp/guard.pid";
+
+/// Sends a signal to the one that has left its PID there last.
+fn signal(vm: &Vm, pid_file: &str, signal: &str) -> Verdict {
+    vm.sh_ok(&format!("kill -{signal} $(cat {pid_file})"))?;
+    Ok(())
+}
+
 /// What a command prints as JSON.
 fn json(vm: &Vm, arguments: &str) -> anyhow::Result<Value> {
     let text = vm.sh_ok(&format!("{VIGILCTL} {arguments}"))?;
@@ -95,6 +105,12 @@ impl Watch {
         lines
             .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
             .collect()
+    }
+
+    /// How many of them are of this event.
+    fn count(&self, event: &str) -> anyhow::Result<usize> {
+        let lines = self.lines()?;
+        Ok(lines.iter().filter(|line| line["event"] == event).count())
     }
 
     /// Waits for the first line that is such.
@@ -148,8 +164,7 @@ fn watch(cx: &Cx) -> Verdict {
     );
     let age = end["incident"]["age_s"].as_f64().unwrap_or_default();
     ensure!((3.0..6.0).contains(&age), "{end}");
-    let lost = watch.lines()?.iter().any(|line| line["event"] == "lost");
-    ensure!(!lost, "{}", watch.0.output());
+    ensure!(watch.count("lost")? == 0, "{}", watch.0.output());
 
     let listed = json(&vm, "incidents --json")?;
     let listed = listed.as_array().context("no list")?;
@@ -181,9 +196,7 @@ fn watch(cx: &Cx) -> Verdict {
     watch.wait(&vm, "the unload", |line| line["event"] == "unloaded")?;
     vm.load("")?;
     wait_for(&vm, SOON, "the second load", || {
-        let lines = watch.lines()?;
-        let loads = lines.iter().filter(|line| line["event"] == "loaded");
-        Ok((loads.count() == 2).then_some(()))
+        Ok((watch.count("loaded")? == 2).then_some(()))
     })?;
     while_it_goes(&vm)
 }
@@ -217,32 +230,28 @@ fn while_it_goes(vm: &Vm) -> Verdict {
 fn slow_watch(cx: &Cx) -> Verdict {
     let vm = cx.boot_with(config(cx, &[])?)?;
     vm.insmod("vigil_provoke.ko", "")?;
-    vm.load("hung_task_report=mainline hung_task_timeout_secs=2 hung_task_check_interval_secs=1")?;
+    vm.load(&format!(
+        "{MAINLINE} hung_task_timeout_secs=2 hung_task_check_interval_secs=1"
+    ))?;
     // So short for who may not have more.
     vm.sh_ok("echo 4096 | tee /proc/sys/net/core/rmem_default > /proc/sys/net/core/rmem_max")?;
     let job = vm.spawn(&format!(
-        "echo $$ > /tmp/watch.pid; exec {AS_NOBODY} {VIGILCTL} watch --json"
+        "echo $$ > {WATCH_PID}; exec {AS_NOBODY} {VIGILCTL} watch --json"
     ))?;
     let watch = Watch(job);
     watch.wait(&vm, "the load", |line| line["event"] == "loaded")?;
-    let signal = |signal| vm.sh_ok(&format!("kill -{signal} $(cat /tmp/watch.pid)"));
-    signal("STOP")?;
+    signal(&vm, WATCH_PID, "STOP")?;
     let stall = Stall::start(&vm, "mutex count=10")?;
     wait_for(&vm, SOON, "ten incidents", || {
         let listed = json(&vm, "incidents --json")?;
         Ok((listed.as_array().map_or(0, Vec::len) >= 10).then_some(()))
     })?;
-    signal("CONT")?;
-    let heard = |event: &str| -> anyhow::Result<usize> {
-        let lines = watch.lines()?;
-        Ok(lines.iter().filter(|line| line["event"] == event).count())
-    };
+    signal(&vm, WATCH_PID, "CONT")?;
     watch.event(&vm, "start", "hung-task")?;
     stall.end(&vm)?;
     watch.event(&vm, "end", "hung-task")?;
-    let starts = heard("start")?;
     ensure!(
-        starts < 10 && heard("lost")? > 0 && !watch.0.ended(),
+        watch.count("start")? < 10 && watch.count("lost")? > 0 && !watch.0.ended(),
         "{}",
         watch.0.output()
     );
@@ -441,7 +450,7 @@ const LIMIT: u32 = 3;
 fn start_guard_with(vm: &Vm, options: &str) -> anyhow::Result<Job> {
     let job = vm.spawn_on(
         0,
-        &format!("echo $$ > /tmp/guard.pid; exec {VIGILCTL} guard {options}"),
+        &format!("echo $$ > {GUARD_PID}; exec {VIGILCTL} guard {options}"),
     )?;
     job.wait_output("reset after", SOON)?;
     Ok(job)
@@ -468,7 +477,7 @@ fn pauses_for_hard_lockup(guard: &Job) -> Verdict {
 
 /// Stops the guard that was started last, which stops the device.
 fn stop_guard(vm: &Vm, guard: &Job) -> Verdict {
-    signal_guard(vm, "TERM")?;
+    signal(vm, GUARD_PID, "TERM")?;
     let output = guard.wait(SOON)?;
     ensure!(
         output.status == 0 && output.stdout.ends_with(": stopped\n"),
@@ -519,12 +528,6 @@ fn guard_softdog(cx: &Cx) -> Verdict {
     guarded(&guest_with_softdog(cx, "watchdog_thresh=1")?)
 }
 
-/// Sends a signal to the guard that was started last.
-fn signal_guard(vm: &Vm, signal: &str) -> Verdict {
-    vm.sh_ok(&format!("kill -{signal} $(cat /tmp/guard.pid)"))?;
-    Ok(())
-}
-
 /// Waits for the reset by a device.
 fn reset(vm: &Vm) -> Verdict {
     match vm.wait_panic(secs(90)) {
@@ -535,7 +538,7 @@ fn reset(vm: &Vm) -> Verdict {
 
 /// All memory of the guard is locked, but for what the kernel maps.
 fn locked(vm: &Vm) -> Verdict {
-    let maps = vm.sh_ok("cat /proc/$(cat /tmp/guard.pid)/smaps")?;
+    let maps = vm.sh_ok(&format!("cat /proc/$(cat {GUARD_PID})/smaps"))?;
     let mut name = String::new();
     for line in maps.lines() {
         if let Some(flags) = line.strip_prefix("VmFlags:") {
@@ -565,7 +568,7 @@ fn guard_killed(cx: &Cx) -> Verdict {
     let vm = guest_with_softdog(cx, "watchdog_thresh=1")?;
     let killed = |guard: &Job| -> Verdict {
         let mark = vm.mark()?;
-        signal_guard(&vm, "KILL")?;
+        signal(&vm, GUARD_PID, "KILL")?;
         ensure!(guard.wait(SOON)?.status != 0, "{}", guard.output());
         vm.wait_log_after(mark, "watchdog did not stop!", SOON)?;
         Ok(())
@@ -582,7 +585,7 @@ fn guard_killed(cx: &Cx) -> Verdict {
 
     vm.sh_ok("rmmod softdog; taskset 1 insmod /vm/softdog.ko nowayout=1")?;
     let third = start_guard(&vm)?;
-    signal_guard(&vm, "TERM")?;
+    signal(&vm, GUARD_PID, "TERM")?;
     let output = third.wait(SOON)?;
     ensure!(
         output.status == 0
