@@ -433,9 +433,9 @@ impl TrackedTasks {
             if before.is_reported() && !goes_on {
                 stall_ended(task, &before, &sample, now);
             }
-            // Below the timeout, if that is longer now.
-            let is_left = goes_on && matches!(outcome, Outcome::Ignored | Outcome::Waiting);
-            if is_left && core::mem::take(&mut entry.tracked.is_alone) {
+            // It sleeps on: a rule selects it now, or the timeout is longer than the sleep.
+            let is_left_out = goes_on && matches!(outcome, Outcome::Ignored | Outcome::Waiting);
+            if is_left_out && core::mem::take(&mut entry.tracked.is_alone) {
                 let key = task::key(task);
                 incident::table::hung_task_ended(key, How::Unwatched, before.age(now));
             }

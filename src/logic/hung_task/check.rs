@@ -20,8 +20,9 @@
 //!   each state --> not tracked: a check samples the task awake
 //! ```
 //!
-//! A hung task that a rule has ignored stays in its state: without the rule it is reported as if it had
-//! not been checked meanwhile.
+//! A hung task that a rule ignores, or that a longer timeout makes no hung one, stays in its state. If it
+//! had been reported by itself, it has no incident any more ([`Tracked::is_alone`]), and the caller
+//! reports it at once when it is hung again by the knobs.
 //!
 //! | state     | in [`Tracked`]       | a check returns                   |
 //! |-----------|----------------------|-----------------------------------|

@@ -203,7 +203,7 @@ fn look(connection: &mut Option<Connection>) -> Option<Seen> {
     // The family is the last thing to go at unload, and answers as long as that waits for a stuck CPU.
     let answer = match connection {
         Some(connection) => connection.state(),
-        // To be asked for a family that is not there, the kernel runs modprobe and waits for it
+        // Asked for a family that is not there, the kernel runs modprobe and waits for its end
         // (`ctrl_getfamily()`).
         None if Progress::now() == Progress::Absent => return Some(Seen::NotLoaded),
         None => Connection::to_module().and_then(|new| connection.insert(new).state()),
