@@ -343,6 +343,8 @@ pub enum Vigil {
     HungTasksLeftOut {
         count: u64,
     },
+    /// After an oops: nothing says any more how hung tasks end.
+    HungTasksNotJudged,
     /// Another line, without the prefix `vigil: `.
     Other(String),
 }
@@ -485,6 +487,9 @@ type ReadVigil = fn(&Values<'_>) -> Option<Vigil>;
 const VIGIL: &[(&str, ReadVigil)] = &[
     (vigil::NO_PANIC, |_| Some(Vigil::NoPanic)),
     (vigil::PANIC_CANCELLED, |_| Some(Vigil::PanicCancelled)),
+    (vigil::HUNG_TASKS_NOT_JUDGED, |_| {
+        Some(Vigil::HungTasksNotJudged)
+    }),
     (vigil::PanicDelay::TEXT, |v| {
         Some(Vigil::PanicDelay {
             ms: v.number("ms")?,

@@ -434,6 +434,7 @@ proptest! {
         let mut all = vec![
             (messages::NO_PANIC.to_owned(), Vigil::NoPanic),
             (messages::PANIC_CANCELLED.to_owned(), Vigil::PanicCancelled),
+            (messages::HUNG_TASKS_NOT_JUDGED.to_owned(), Vigil::HungTasksNotJudged),
             (messages::SYS_INFO_SKIPPED_IN_NMI.to_owned(), Vigil::SysInfoSkippedInNmi),
             (messages::NO_NMI_BACKTRACE.to_owned(), Vigil::NoNmiBacktrace),
             (messages::SAMPLED_BY_FIFO_THREAD.to_owned(), Vigil::SampledByFifoThread),
