@@ -470,7 +470,7 @@ fn panic_while_counters_are_reprogrammed(cx: &Cx) -> Verdict {
     let vm = counting(cx, 2, "softlockup_panic=1 panic_delay_ms=12000")?;
     let mark = vm.mark()?;
     Lockup::start(&vm, "preempt_off cpu=1 ms=6000")?;
-    let _reprogram = vm.spawn(&format!("echo 1000000 > {PROVOKE}/khz"))?;
+    let _reprogram = vm.spawn_on(0, &format!("echo 1000000 > {PROVOKE}/khz"))?;
     let delayed = pattern_of(messages::PanicDelay::TEXT, &[("ms", "12000")]);
     vm.wait_log_after(mark, &delayed, SOON)?;
     panicked(&vm.wait_panic(SOON)?, "softlockup: hung tasks")?;

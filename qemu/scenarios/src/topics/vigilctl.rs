@@ -71,13 +71,15 @@ fn signal(vm: &Vm, pid_file: &str, signal: &str) -> Verdict {
 
 /// What a command prints as JSON.
 fn json(vm: &Vm, arguments: &str) -> anyhow::Result<Value> {
-    let text = vm.sh_ok(&format!("{VIGILCTL} {arguments}"))?;
+    // Not on a CPU that may be stuck.
+    let text = vm.sh_on(0, &format!("{VIGILCTL} {arguments}"))?.ok()?;
     serde_json::from_str(&text).with_context(|| text.clone())
 }
 
 /// Ensures that a command ends with this status, and says this.
 fn fails(vm: &Vm, command: &str, status: i32, text: &str) -> Verdict {
-    let output = vm.sh(command)?;
+    // Not on a CPU that may be stuck.
+    let output = vm.sh_on(0, command)?;
     ensure!(
         output.status == status && output.stdout == format!("vigilctl: {text}\n"),
         "{command}: {output:?}"
@@ -206,7 +208,7 @@ fn watch(cx: &Cx) -> Verdict {
 fn while_it_goes(vm: &Vm) -> Verdict {
     let stall = Lockup::start(vm, "irqs_off cpu=1 ms=100000")?;
     let rmmod = vm.spawn_on(0, "exec rmmod vigil")?;
-    let state = || vm.sh("cat /sys/module/vigil/initstate");
+    let state = || vm.sh_on(0, "cat /sys/module/vigil/initstate");
     wait_for(vm, SOON, "the module to be going", || {
         Ok((state()?.stdout == "going\n").then_some(()))
     })?;
@@ -651,9 +653,10 @@ fn among_many_hung_tasks(cx: &Cx) -> Verdict {
         || Ok(on("hard-lockup")?.pop()),
     )?;
     let all = BATCHES * BATCH;
-    vm.sh_ok(&format!(
+    let wait = format!(
         "while [ $(cat /proc/sys/vigil/hung_task_detect_count) -lt {all} ]; do sleep 0.1; done"
-    ))?;
+    );
+    vm.sh_on(0, &wait)?.ok()?;
     let (still, hung) = (on("hard-lockup")?, on("hung-task")?);
     ensure!(lockup.lasts(&vm)?, "the stall was over too early");
     let id = |it: &Value| it["id"].as_u64().unwrap_or_default();
