@@ -29,7 +29,9 @@ impl Vm {
         self.sh_ok("rmmod vigil").map(drop)
     }
 
-    /// Loads a module of the artifacts folder that is under `/vm` in the guest.
+    /// Loads a module of the artifacts folder that is under `/vm` in the guest, and waits until the
+    /// kernel has freed the memory of its `module_init()` (`do_free_init()`): it has all CPUs flush their
+    /// TLBs for that, and the CPU that asks waits with preemption off for one that is stuck meanwhile.
     ///
     /// # Errors
     ///
@@ -41,8 +43,11 @@ impl Vm {
                 "{folder} has no {name}: it has to be built first"
             )));
         }
-        self.sh_ok(&format!("insmod /vm/{name} {parameters}"))
-            .map(drop)
+        self.sh_ok(&format!(
+            "insmod /vm/{name} {parameters} || exit
+             while grep -q do_free_init /proc/[0-9]*/stack 2>/dev/null; do sleep 0.01; done"
+        ))
+        .map(drop)
     }
 
     /// The value of `/proc/sys/vigil/<name>`, without the line's end.
