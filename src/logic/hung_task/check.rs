@@ -122,7 +122,7 @@ pub struct Tracked {
     /// When it was first sampled with that switch count.
     last_switch_time: u64,
     /// The age of the sleep when it was last reported; 0 if it was not. Kept as an age and not as a
-    /// number of timeouts, since the timeout may change and unpaused time may step back a little.
+    /// number of timeouts, since the timeout may change.
     reported_age: u64,
     /// Whether the last sample showed a sleep that may hang.
     may_hang: bool,
@@ -285,7 +285,7 @@ impl Tracked {
             self.is_alone = false;
             return Outcome::Waiting;
         }
-        let age = self.age(now);
+        let age = self.known_age(now);
         let timeouts = whole_timeouts(age, timeout);
         if timeouts == 0 {
             return Outcome::Waiting;
@@ -327,7 +327,13 @@ impl Tracked {
             && sample.may_hang()
             && self.may_hang
             && self.wait != Wait::LongIo
-            && self.age(now) >= timeout
+            && self.known_age(now) >= timeout
+    }
+
+    /// The age, which does not fall below the one with which the sleep was reported: unpaused time steps
+    /// back a little if the machine is stopped right after a report.
+    fn known_age(&self, now: u64) -> u64 {
+        self.age(now).max(self.reported_age)
     }
 
     /// What has become of the sleep of this task, which was hung at a check.

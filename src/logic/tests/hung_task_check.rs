@@ -669,7 +669,8 @@ proptest! {
         prop_assert_eq!(firsts, u32::from(last_found.is_some()));
     }
 
-    /// Unpaused time may step back by 2 s (`pause_clock::PERIOD_NS` and `SLACK_NS`): that doubles no report.
+    /// Unpaused time may step back by 2 s (`pause_clock::PERIOD_NS` and `SLACK_NS`): that doubles no report,
+    /// and who was hung is hung.
     #[test]
     fn a_step_back_of_the_clock_doubles_nothing(
         steps in prop::collection::vec((0..3 * SEC, 0..=2 * SEC), 1..80),
@@ -682,10 +683,13 @@ proptest! {
         for (gap, back) in steps {
             now += gap;
             let shown = (now - back).max(start);
-            if let Outcome::Hung { first } = tracked.check(&at(D, 5), shown, timeout) {
+            let outcome = tracked.check(&at(D, 5), shown, timeout);
+            if let Outcome::Hung { first } = outcome {
                 prop_assert_eq!(first, found.is_empty());
                 found.push((shown - start) / timeout);
             }
+            prop_assert_eq!(outcome == Waiting, found.is_empty());
+            prop_assert_eq!(tracked.is_hung(&at(D, 5), shown, timeout), !found.is_empty());
         }
         prop_assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", found);
         let surely = (now - start).saturating_sub(2 * SEC) / timeout;
