@@ -358,7 +358,12 @@ impl<'a> HungTaskReport<'a> {
         }
         let Env { knobs, panic, .. } = self.env;
         let asked = DumpOptions::read_sys_info(knobs, Cause::HungTask);
-        if !self.printed && asked.mask() == 0 {
+        let timeout = knobs
+            .get_u64(Knob::HungTaskTimeoutSecs)
+            .saturating_mul(NSEC_PER_SEC);
+        let now = monotonic();
+        let may_show = asked.mask() != 0 && self.warnings.may_show_sys_info(now, timeout);
+        if !self.printed && !may_show {
             return None;
         }
         // The knob may have been cleared while the tasks were printed.
@@ -368,9 +373,11 @@ impl<'a> HungTaskReport<'a> {
         if is_stopping {
             return None;
         }
-        let timeout = knobs.get_u64(Knob::HungTaskTimeoutSecs);
         if self.waits_for_io.get() && timeout != 0 {
-            wait::print_block_devices(timeout.saturating_mul(NSEC_PER_SEC));
+            wait::print_block_devices(timeout);
+        }
+        if asked.mask() != 0 {
+            self.warnings.show_sys_info(now);
         }
         let is_fatal = self.session.is_fatal();
         // As in check_hung_uninterruptible_tasks(): without warnings left, and without a panic,

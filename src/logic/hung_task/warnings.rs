@@ -21,6 +21,8 @@ pub struct Warnings {
     causes: [u64; CAUSES],
     /// Where the next key goes.
     next: usize,
+    /// When what `hung_task_sys_info` asks for was last shown.
+    shown: Option<u64>,
 }
 
 impl Warnings {
@@ -40,6 +42,19 @@ impl Warnings {
     /// No task is hung any more: what hangs next is a new cause.
     pub fn forget_causes(&mut self) {
         self.causes = [0; CAUSES];
+    }
+
+    /// What `hung_task_sys_info` asks for is shown at the time `now`, in nanoseconds.
+    pub fn show_sys_info(&mut self, now: u64) {
+        self.shown = Some(now);
+    }
+
+    /// Whether that may be shown without a report that is printed: once in a `timeout`, in nanoseconds.
+    /// Mainline shows it at each check, of which there is one in a timeout unless
+    /// `hung_task_check_interval_secs` says more. Here there are more, and what is not printed stays due.
+    pub fn may_show_sys_info(&self, now: u64, timeout: u64) -> bool {
+        self.shown
+            .is_none_or(|shown| now.saturating_sub(shown) >= timeout)
     }
 
     /// Whether a report may be printed. `left`: the knob before this report took its warning; -1:

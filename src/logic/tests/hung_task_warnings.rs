@@ -79,6 +79,17 @@ fn causes_are_remembered_until_no_task_is_hung() {
     assert!(warnings.is_new(7));
 }
 
+#[test]
+fn sys_info_without_a_report_comes_once_in_a_timeout() {
+    let mut warnings = Warnings::default();
+    assert!(warnings.may_show_sys_info(0, 10));
+    warnings.show_sys_info(100);
+    let may_show = |now, timeout| warnings.may_show_sys_info(now, timeout);
+    assert!(!may_show(100, 10) && !may_show(109, 10) && may_show(110, 10));
+    // The timeout is another one now.
+    assert!(may_show(105, 5) && !may_show(110, 11));
+}
+
 proptest! {
     #![proptest_config(common::config())]
 

@@ -285,11 +285,20 @@ fn more_is_shown(cx: &Cx) -> Verdict {
             );
         }
     }
-    // As in mainline also without warnings.
+    // As in mainline also without warnings: once in a timeout, in which there are two checks.
     let mark = vm.mark()?;
     vm.set_knob("hung_task_warnings", 0)?;
     vm.set_knob("hung_task_sys_info", "mem")?;
-    vm.wait_log_after(mark, added[1], SOON)?;
+    let shown = wait_for(&vm, SOON, "three of them", || {
+        let log = vm.dmesg_after(mark)?;
+        let shown = log.iter().filter(|line| line.text.contains(added[1]));
+        let shown: Vec<f64> = shown.map(|line| line.time).collect();
+        Ok((shown.len() >= 3).then_some(shown))
+    })?;
+    ensure!(
+        shown.windows(2).all(|pair| pair[1] - pair[0] >= 1.9),
+        "shown at {shown:?}"
+    );
     ensure!(reports(&vm.dmesg_after(mark)?)?.is_empty(), "with a report");
     Ok(())
 }
