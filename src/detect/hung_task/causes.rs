@@ -20,6 +20,7 @@ use crate::{
             causes::{
                 identity,
                 places_for,
+                Blocked,
                 EndedCause,
                 LeftOut,
                 ReportReason,
@@ -98,16 +99,14 @@ pub(super) struct RootCauses {
     left_out: LeftOut,
     /// Causes that there were no places for.
     causes_left_out: LeftOut,
-    /// How many tasks were hung when the ended causes were last reported, the ignored ones included.
+    /// How many tasks were blocked when the ended causes were last reported: [`Blocked::sum`].
     blocked: u64,
 }
 
 /// What all reports of one check have in common.
 pub(super) struct Check<'a> {
-    /// How many tasks are hung.
-    pub(super) hung: u64,
-    /// How many more would be, but are ignored.
-    pub(super) ignored: u64,
+    /// How many tasks are blocked.
+    pub(super) blocked: Blocked,
     /// How many of the hung tasks may make a panic.
     pub(super) panic_count: u64,
     /// Which ones may.
@@ -267,8 +266,7 @@ impl RootCauses {
     /// [`RootCauses::report`]. Returns whether to go on.
     #[inline(never)]
     fn report_ended(&mut self, check: &Check<'_>, go_on: &mut dyn FnMut(bool) -> bool) -> bool {
-        let blocked = check.hung.saturating_add(check.ignored);
-        let mut recovered = self.blocked.saturating_sub(blocked);
+        let mut recovered = check.blocked.recovered_since(self.blocked);
         let mut lines: u32 = 0;
         let mut more: u64 = 0;
         let mut is_going_on = true;
@@ -309,7 +307,7 @@ impl RootCauses {
         }
         // What the causes that are left to the next check have recovered counts then.
         let left = if is_going_on { 0 } else { recovered };
-        self.blocked = blocked.saturating_add(left);
+        self.blocked = check.blocked.sum().saturating_add(left);
         is_going_on
     }
 

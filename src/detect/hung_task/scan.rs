@@ -32,6 +32,7 @@ use crate::{
     incident,
     logic::{
         hung_task::{
+            causes::Blocked,
             check::{
                 Outcome,
                 Stall,
@@ -382,6 +383,8 @@ impl TrackedTasks {
         let ctx = self.ctx.clone();
         let mut asleep = Asleep::default();
         let (mut hung, mut ignored): (u64, u64) = (0, 0);
+        // Those that were hung at the last check and sleep on: see `Check`.
+        let (mut below_timeout, mut frozen): (u64, u64) = (0, 0);
         // How many of the hung tasks may make a panic.
         let mut panic_count: u64 = 0;
         // How many of them are reported by themselves, and the age of the oldest of these.
@@ -435,6 +438,13 @@ impl TrackedTasks {
             }
             // It sleeps on: a rule selects it now, or the timeout is longer than the sleep.
             let is_left_out = goes_on && matches!(outcome, Outcome::Ignored | Outcome::Waiting);
+            if outcome == Outcome::Waiting && before.is_reported() {
+                match entry.tracked.stall(&sample, now, settings.timeout) {
+                    Stall::BelowTimeout => below_timeout = below_timeout.saturating_add(1),
+                    Stall::Frozen => frozen = frozen.saturating_add(1),
+                    Stall::Hung | Stall::Over => {}
+                }
+            }
             if is_left_out && core::mem::take(&mut entry.tracked.is_alone) {
                 let key = task::key(task);
                 incident::table::hung_task_ended(key, How::Unwatched, before.age(now));
@@ -521,8 +531,12 @@ impl TrackedTasks {
                 let now = self.clock.now().unpaused;
                 let table = &self.table;
                 let check = Check {
-                    hung,
-                    ignored,
+                    blocked: Blocked {
+                        hung,
+                        ignored,
+                        below_timeout,
+                        frozen,
+                    },
                     panic_count,
                     rules: &settings.rules,
                     stall: &|key| stall(table, key, now, settings.timeout),

@@ -420,6 +420,32 @@ fn doublings(time: u64, timeout: u64) -> u32 {
     u64::BITS.saturating_sub(timeouts.leading_zeros())
 }
 
+/// How many tasks a check finds blocked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Blocked {
+    /// Those that are hung.
+    pub hung: u64,
+    /// Those that would be, but are ignored.
+    pub ignored: u64,
+    /// Those that were, until the timeout became longer than their sleep.
+    pub below_timeout: u64,
+    /// Those that were hung at the last check, and are frozen in that sleep now.
+    pub frozen: u64,
+}
+
+impl Blocked {
+    /// Those that are hung, or would be by other knobs.
+    pub fn sum(&self) -> u64 {
+        let left_out = self.ignored.saturating_add(self.below_timeout);
+        self.hung.saturating_add(left_out)
+    }
+
+    /// How many have recovered since so many were blocked ([`Blocked::sum`]), as many at least.
+    pub fn recovered_since(&self, before: u64) -> u64 {
+        before.saturating_sub(self.sum().saturating_add(self.frozen))
+    }
+}
+
 /// How many there was no room for. That is logged when it has doubled, so that what comes and goes all the
 /// time takes few lines.
 #[derive(Clone, Copy, Debug, Default)]

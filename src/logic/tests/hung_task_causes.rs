@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use vigil_logic::{
     blocker::LockKind,
     hung_task::causes::{
-        identity, places_for, EndedCause, LeftOut, ReportReason, ReportedCause, ReportedCauses,
+        identity, places_for, Blocked, EndedCause, LeftOut, ReportReason, ReportedCause,
+        ReportedCauses,
     },
     task::TaskId,
     wait_graph::{Root, RootCause, RootKind},
@@ -104,6 +105,26 @@ fn see_and_print(causes: &mut Causes, now: u64, cause: &RootCause) -> Option<Rep
 /// Why a cause is reported by a check that sees no other.
 fn see(causes: &mut Causes, now: u64, cause: RootCause) -> Option<ReportReason> {
     check(causes, now, &[cause]).0[0]
+}
+
+#[test]
+fn who_is_left_out_has_not_recovered() {
+    let before = Blocked {
+        hung: 50,
+        ignored: 5,
+        ..Blocked::default()
+    };
+    let after = Blocked {
+        hung: 4,
+        ignored: 6,
+        below_timeout: 30,
+        frozen: 10,
+    };
+    assert_eq!(after.recovered_since(before.sum()), 5);
+    // Frozen ones are not hung when they are thawed, the others are by other knobs.
+    let thawed = Blocked { frozen: 0, ..after };
+    assert_eq!(thawed.recovered_since(after.sum()), 0);
+    assert_eq!(before.recovered_since(after.sum()), 0);
 }
 
 #[test]
