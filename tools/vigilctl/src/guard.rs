@@ -200,12 +200,16 @@ fn ask(tell: &Sender<Input>) {
 
 /// The module's state; `None`: no answer.
 fn look(connection: &mut Option<Connection>) -> Option<Seen> {
-    // The family is the last thing to go at unload, and answers as long as that waits for a stuck CPU.
+    // Asked for a family that is not there, the kernel runs modprobe and waits for its end
+    // (`ctrl_getfamily()`).
+    if Progress::now() == Progress::Absent && (connection.is_none() || has_sysfs()) {
+        *connection = None;
+        return Some(Seen::NotLoaded);
+    }
+    // The family is the last thing to go at unload, later than the knobs, and answers as long as that
+    // waits for a stuck CPU.
     let answer = match connection {
         Some(connection) => connection.state(),
-        // Asked for a family that is not there, the kernel runs modprobe and waits for its end
-        // (`ctrl_getfamily()`).
-        None if Progress::now() == Progress::Absent => return Some(Seen::NotLoaded),
         None => Connection::to_module().and_then(|new| connection.insert(new).state()),
     };
     match answer {
@@ -218,6 +222,11 @@ fn look(connection: &mut Option<Connection>) -> Option<Seen> {
                 .and_then(Progress::without_family)
         }
     }
+}
+
+/// Whether there is a sysfs, which has the module until it is gone.
+fn has_sysfs() -> bool {
+    Path::new("/sys/module").is_dir()
 }
 
 /// Prints lines in a thread of its own, one after the other: nobody waits for whoever reads them, and
@@ -278,10 +287,13 @@ pub(crate) fn run(options: Options<'_>) -> Result<()> {
     }
     // Before the device is opened: a signal that ended the program would leave it counting.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot handle signals")?;
-    // A guard that never sees an incident would only seem to be one.
-    if let Err(error) = Connection::to_module() {
-        if matches!(error.downcast_ref(), Some(Failure::NoFamily)) {
-            return Err(error);
+    // A guard that never sees an incident would only seem to be one. Without the module nothing is asked:
+    // see `look`.
+    if Progress::now() != Progress::Absent {
+        if let Err(error) = Connection::to_module() {
+            if matches!(error.downcast_ref(), Some(Failure::NoFamily)) {
+                return Err(error);
+            }
         }
     }
     let print = Printer::new(io::stdout());
