@@ -285,9 +285,11 @@ fn more_is_shown(cx: &Cx) -> Verdict {
             );
         }
     }
-    // As in mainline also without warnings: once in a timeout, in which there are two checks.
+    // As in mainline also without warnings: once in a timeout, in which there are two checks, at each of
+    // which a cause is due that was not printed yet.
     let mark = vm.mark()?;
     vm.set_knob("hung_task_warnings", 0)?;
+    vm.set_knob("hung_task_report", "grouped")?;
     vm.set_knob("hung_task_sys_info", "mem")?;
     let shown = wait_for(&vm, SOON, "three of them", || {
         let log = vm.dmesg_after(mark)?;
