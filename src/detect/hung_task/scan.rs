@@ -383,7 +383,7 @@ impl TrackedTasks {
         let ctx = self.ctx.clone();
         let mut asleep = Asleep::default();
         let (mut hung, mut ignored): (u64, u64) = (0, 0);
-        // Those that were hung at the last check and sleep on: see `Check`.
+        // Of those that were hung at the last check: see `Blocked`.
         let (mut below_timeout, mut frozen): (u64, u64) = (0, 0);
         // How many of the hung tasks may make a panic.
         let mut panic_count: u64 = 0;
