@@ -188,13 +188,13 @@ kdump-demo: artifacts
 kdump-trial:
 	@scripts/kdump-trial $(KERNEL) $(out)
 
-# docs/benchmarks.md has the figures of one kernel, and what only arm64-nmi can tell.
+# docs/benchmarks.md has the figures of one kernel, and what only arm64-nmi can tell; docs/benchmarks/*.json
+# are the same as data.
 .PHONY: bench
 bench: artifacts
 	@commit=$$(git rev-parse --short HEAD) || exit; \
 	git diff --quiet HEAD -- . ':!docs/benchmarks*' || commit=$$commit-dirty; \
-	scripts/vm $(out) bench --kernel $(KERNEL) --commit $$commit \
-		--docs $(if $(filter 7.3-cloud,$(KERNEL)),docs,$(out)/bench) $(PART)
+	scripts/vm $(out) bench --kernel $(KERNEL) --commit $$commit --docs docs $(PART)
 
 # For docs/monitoring.md.
 .PHONY: monitoring-plot

@@ -83,7 +83,8 @@ fn part() -> PartFile {
 fn the_document_has_all_figures() {
     let folder = tempfile::tempdir().unwrap();
     let stale = folder.path().join("benchmarks/stale.svg");
-    fs::create_dir(folder.path().join("benchmarks")).unwrap();
+    let figures = folder.path().join("benchmarks");
+    part().write(&figures).unwrap();
     fs::write(&stale, "").unwrap();
     let reasons = [("bytes", "a snapshot")];
     let broken = render::write_with(folder.path(), TEMPLATE, &reasons, &[part()]).unwrap();
@@ -98,6 +99,8 @@ fn the_document_has_all_figures() {
         assert!(plot.contains(words), "{words} in {plot}");
     }
     assert!(!stale.exists());
+    // The data are for the next time.
+    assert_eq!(PartFile::read(&figures, "pulse").unwrap(), Some(part()));
 }
 
 #[test]

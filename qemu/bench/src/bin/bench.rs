@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `make bench`: measures the parts, writes each one's figures as data, and renders
-//! `benchmarks.md` from the figures of all.
+//! `benchmarks.md` from the figures of all. The data are beside the page, so that in another clone, too, a
+//! part that is measured keeps the others.
 
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, Result};
 use clap::Parser;
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 use vigil_bench::{
-    parts, render,
+    parts::{self, Part},
+    render,
     results::{Outcome, PartFile},
 };
 use vigil_vm::Artifacts;
+
+/// The kernel whose page is among the documents.
+const PAGE_KERNEL: &str = "7.3-cloud";
 
 /// Measures what vigil costs and how late it is, beside the in-tree detectors.
 #[derive(Debug, Parser)]
@@ -21,7 +29,7 @@ struct Arguments {
     /// The commit of the tree.
     #[arg(long)]
     commit: String,
-    /// Where benchmarks.md is written.
+    /// Where benchmarks.md of that kernel is; that of another one is in its artifacts folder.
     #[arg(long)]
     docs: PathBuf,
     /// Only writes benchmarks.md, from figures of earlier runs.
@@ -42,7 +50,11 @@ fn main() -> Result<()> {
         bail!("there is no part '{unknown}': {}", all.join(", "));
     }
     let artifacts = Artifacts::from_env()?;
-    let folder = artifacts.folder().join("bench");
+    let page = if arguments.kernel == PAGE_KERNEL {
+        arguments.docs.clone()
+    } else {
+        artifacts.folder().join("bench")
+    };
     let mut failed = Vec::new();
     for part in parts::ALL.iter().filter(|_| !arguments.render) {
         if !arguments.parts.is_empty() && !arguments.parts.iter().any(|word| word == part.name) {
@@ -70,25 +82,17 @@ fn main() -> Result<()> {
             kernel: artifacts.release().unwrap_or_default(),
             measured,
         };
-        file.write(&folder)?;
+        let is_for_docs = part.kernel == Some(arguments.kernel.as_str());
+        file.write(&figures(if is_for_docs { &arguments.docs } else { &page }))?;
         println!("{} s", start.elapsed().as_secs());
     }
 
     let mut files = Vec::new();
     for part in parts::ALL {
-        let own = PartFile::read(&folder, part.name)?;
-        // What only another kernel can tell.
-        let other = match part.kernel {
-            Some(kernel) if own.is_none() => {
-                let out = artifacts.folder().parent().context("no folder out")?;
-                PartFile::read(&out.join(kernel).join("bench"), part.name)?
-            }
-            _ => None,
-        };
-        files.extend(own.or(other));
+        files.extend(figures_of(part, &page, &arguments.docs)?);
     }
-    let broken = render::write(&arguments.docs, &files)?;
-    println!("wrote {}", arguments.docs.join("benchmarks.md").display());
+    let broken = render::write(&page, &files)?;
+    println!("wrote {}", page.join("benchmarks.md").display());
     for bound in &broken {
         println!(
             "does not hold: {}: {} of at most {}",
@@ -102,4 +106,18 @@ fn main() -> Result<()> {
         bail!("{} bounds do not hold", broken.len());
     }
     Ok(())
+}
+
+/// The folder of a page's data and plots.
+fn figures(page: &Path) -> PathBuf {
+    page.join("benchmarks")
+}
+
+/// The figures of a part for a page: its own, or what only another kernel can tell.
+fn figures_of(part: &Part, page: &Path, docs: &Path) -> Result<Option<PartFile>> {
+    let own = PartFile::read(&figures(page), part.name)?;
+    if own.is_some() || part.kernel.is_none() {
+        return Ok(own);
+    }
+    PartFile::read(&figures(docs), part.name)
 }

@@ -93,11 +93,14 @@ pub fn write_with(
     files: &[PartFile],
 ) -> Result<Vec<Bound>> {
     let plots = folder.join("benchmarks");
-    // Without those that are not made any more.
-    if plots.exists() {
-        fs::remove_dir_all(&plots)?;
-    }
     fs::create_dir_all(&plots)?;
+    // Without those that are not made any more. The data of the parts are there, too.
+    for entry in fs::read_dir(&plots)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "svg") {
+            fs::remove_file(path)?;
+        }
+    }
     for plot in files.iter().flat_map(|file| &file.measured.plots) {
         let path = plots.join(format!("{}.svg", plot.name));
         plot::draw(&path, plot).with_context(|| format!("drawing {}", path.display()))?;
