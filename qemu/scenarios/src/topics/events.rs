@@ -587,13 +587,18 @@ fn ten_incidents_a_second(cx: &Cx) -> Verdict {
 /// A dump of several messages, of which all but the first are made when they are read: by a process that
 /// may see addresses, for a request of one that may not. None has addresses or names of functions.
 fn lent_dump(cx: &Cx) -> Verdict {
-    const TASKS: usize = 60;
-    // A check records 16 tasks: they fall asleep one after the other, and no report delays a check.
+    const BATCH: usize = 12;
+    const TASKS: usize = 5 * BATCH;
+    // A check records 16 tasks: a scan finds one batch each, so that each is due by itself, and no report
+    // delays a check.
     let vm = guest(cx, &format!("{ONE_BY_ONE} hung_task_warnings=0"))?;
     let mut stalls = Vec::new();
-    for _ in 0..TASKS / 12 {
-        stalls.push(Stall::start(&vm, "mutex count=12")?);
-        vm.sh_ok("sleep 0.5")?;
+    for tasks in (BATCH..=TASKS).step_by(BATCH) {
+        stalls.push(Stall::start(&vm, &format!("mutex count={BATCH}"))?);
+        wait_for(&vm, SOON, "them to be tracked", || {
+            let tracked = Status::read(&vm)?.number(key::hung_task::TRACKED_TASKS)?;
+            Ok((tracked >= tasks as u64).then_some(()))
+        })?;
     }
     wait_for(&vm, SOON, "the incidents", || {
         Ok((listed(&vm)?.len() >= TASKS).then_some(()))
