@@ -146,7 +146,8 @@ these:
   are reported as the knob said. A root cause that was not, for want of warnings, is reported
   when the knob is written, if it is still there. Hung tasks are counted in any case.
 - `hung_task_sys_info`: an unknown word is an error, as is an empty one. The kernel's ignores an
-  unknown one, and whatever follows an empty one.
+  unknown one, and whatever follows an empty one. Without `hung_task_warnings` it is shown once in a
+  timeout for as long as a report is due; the kernel's is shown at each check.
 - Two numbers in one write are an error. The kernel takes the first.
 
 ## Where vigil differs from `kernel.watchdog*` and `kernel.*lockup*`
