@@ -457,7 +457,7 @@ impl PanicControl {
 
     /// What `*_sys_info` shows: 0 is the kernel's own choice, which usually is nothing.
     #[inline(never)]
-    fn resolve(&self, mask: Option<usize>) -> Option<usize> {
+    pub(crate) fn resolve(&self, mask: Option<usize>) -> Option<usize> {
         let mask = match mask {
             Some(0) => self.default_mask.and_then(lock_words::read_word),
             mask => mask,

@@ -140,8 +140,8 @@ pub(crate) struct HungTaskReport<'a> {
     session: ReportSession<'a>,
     /// Whether `hung_task_warnings` allowed a report when this one began.
     had_warnings: bool,
-    /// Whether a report was due, printed or not.
-    due: bool,
+    /// When the first task was added, in monotonic nanoseconds: a report was due, printed or not.
+    due: Option<u64>,
     /// Whether a task was printed.
     printed: bool,
     /// Whether a task was printed that waits for I/O.
@@ -168,7 +168,7 @@ impl<'a> HungTaskReport<'a> {
                 DumpOptions::NONE,
             ),
             had_warnings: env.knobs.get(Knob::HungTaskWarnings) != 0,
-            due: false,
+            due: None,
             printed: false,
             waits_for_io: Cell::new(false),
             recorded: 0,
@@ -214,7 +214,7 @@ impl<'a> HungTaskReport<'a> {
         is_new: bool,
         culprit: impl FnOnce() -> Option<Culprit>,
     ) -> bool {
-        self.due = true;
+        self.due.get_or_insert_with(monotonic);
         let was_fatal = self.session.is_fatal();
         let record = found.first && self.recorded < MAX_RECORDED && !was_fatal;
         self.recorded = self.recorded.saturating_add(u32::from(record));
@@ -353,16 +353,14 @@ impl<'a> HungTaskReport<'a> {
     ///
     /// Process context, may sleep.
     pub(crate) fn end(mut self, is_stopping: bool, is_outdated: bool) -> Option<PanicRequest> {
-        if !self.due {
-            return None;
-        }
+        let began = self.due?;
         let Env { knobs, panic, .. } = self.env;
         let asked = DumpOptions::read_sys_info(knobs, Cause::HungTask);
+        let is_asked = asked.mask() != 0 || panic.resolve(Some(0)).is_some();
         let timeout = knobs
             .get_u64(Knob::HungTaskTimeoutSecs)
             .saturating_mul(NSEC_PER_SEC);
-        let now = monotonic();
-        let may_show = asked.mask() != 0 && self.warnings.may_show_sys_info(now, timeout);
+        let may_show = is_asked && self.warnings.may_show_sys_info(began, timeout);
         if !self.printed && !may_show {
             return None;
         }
@@ -376,8 +374,8 @@ impl<'a> HungTaskReport<'a> {
         if self.waits_for_io.get() && timeout != 0 {
             wait::print_block_devices(timeout);
         }
-        if asked.mask() != 0 {
-            self.warnings.show_sys_info(now);
+        if is_asked {
+            self.warnings.show_sys_info(began);
         }
         let is_fatal = self.session.is_fatal();
         // As in check_hung_uninterruptible_tasks(): without warnings left, and without a panic,

@@ -21,7 +21,7 @@ pub struct Warnings {
     causes: [u64; CAUSES],
     /// Where the next key goes.
     next: usize,
-    /// When what `hung_task_sys_info` asks for was last shown.
+    /// When the check began that last showed what `hung_task_sys_info` asks for.
     shown: Option<u64>,
 }
 
@@ -44,17 +44,21 @@ impl Warnings {
         self.causes = [0; CAUSES];
     }
 
-    /// What `hung_task_sys_info` asks for is shown at the time `now`, in nanoseconds.
-    pub fn show_sys_info(&mut self, now: u64) {
-        self.shown = Some(now);
+    /// What `hung_task_sys_info` asks for is shown by a check that began at the time `began`, in
+    /// nanoseconds.
+    pub fn show_sys_info(&mut self, began: u64) {
+        self.shown = Some(began);
     }
 
-    /// Whether that may be shown without a report that is printed: once in a `timeout`, in nanoseconds.
-    /// Mainline shows it at each check, of which there is one in a timeout unless
-    /// `hung_task_check_interval_secs` says more. Here there are more, and what is not printed stays due.
-    pub fn may_show_sys_info(&self, now: u64, timeout: u64) -> bool {
+    /// Whether that may be shown without a report that is printed: once in a `timeout`, in nanoseconds, or
+    /// a sixteenth earlier, so that a report which is due once in a timeout misses none for being due a bit
+    /// later than the check began the time before. Mainline shows it at each check, of which there is one in a
+    /// timeout unless `hung_task_check_interval_secs` says more. Here there are more, and what is not
+    /// printed stays due.
+    pub fn may_show_sys_info(&self, began: u64, timeout: u64) -> bool {
+        let least = timeout.saturating_sub(timeout / 16);
         self.shown
-            .is_none_or(|shown| now.saturating_sub(shown) >= timeout)
+            .is_none_or(|shown| began.saturating_sub(shown) >= least)
     }
 
     /// Whether a report may be printed. `left`: the knob before this report took its warning; -1:

@@ -82,12 +82,12 @@ fn causes_are_remembered_until_no_task_is_hung() {
 #[test]
 fn sys_info_without_a_report_comes_once_in_a_timeout() {
     let mut warnings = Warnings::default();
-    assert!(warnings.may_show_sys_info(0, 10));
-    warnings.show_sys_info(100);
-    let may_show = |now, timeout| warnings.may_show_sys_info(now, timeout);
-    assert!(!may_show(100, 10) && !may_show(109, 10) && may_show(110, 10));
+    assert!(warnings.may_show_sys_info(0, 160));
+    warnings.show_sys_info(1000);
+    let may_show = |began, timeout| warnings.may_show_sys_info(began, timeout);
+    assert!(!may_show(1000, 160) && !may_show(1149, 160) && may_show(1150, 160));
     // The timeout is another one now.
-    assert!(may_show(105, 5) && !may_show(110, 11));
+    assert!(may_show(1075, 80) && !may_show(1150, 320));
 }
 
 proptest! {
