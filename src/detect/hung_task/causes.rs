@@ -101,6 +101,8 @@ pub(super) struct RootCauses {
     causes_left_out: LeftOut,
     /// How many tasks were blocked when the ended causes were last reported: [`Blocked::sum`].
     blocked: u64,
+    /// The timeout then, in nanoseconds.
+    timeout: u64,
 }
 
 /// What all reports of one check have in common.
@@ -138,6 +140,7 @@ impl RootCauses {
             left_out: LeftOut::default(),
             causes_left_out: LeftOut::default(),
             blocked: 0,
+            timeout: 0,
         })
     }
 
@@ -266,7 +269,15 @@ impl RootCauses {
     /// [`RootCauses::report`]. Returns whether to go on.
     #[inline(never)]
     fn report_ended(&mut self, check: &Check<'_>, go_on: &mut dyn FnMut(bool) -> bool) -> bool {
-        let mut recovered = check.blocked.recovered_since(self.blocked);
+        // With a longer timeout it is not known who sleeps on.
+        let is_longer = check.timeout > self.timeout;
+        self.timeout = check.timeout;
+        let mut recovered = if is_longer {
+            0
+        } else {
+            check.blocked.recovered_since(self.blocked)
+        };
+        let may_sleep_on = is_longer || check.blocked.frozen != 0;
         let mut lines: u32 = 0;
         let mut more: u64 = 0;
         let mut is_going_on = true;
@@ -276,18 +287,20 @@ impl RootCauses {
             let key = ended.oldest_key;
             let is_hung = self.graph.is_hung(key);
             let stall = (check.stall)(key);
+            let all = u64::from(ended.hung) <= recovered;
             let how = match stall {
                 _ if is_hung => How::Regrouped,
                 // Ignored, or not for as long as the timeout is now.
                 Stall::Hung | Stall::BelowTimeout => How::Unwatched,
                 Stall::Frozen => How::Frozen,
+                // Its oldest task goes on, others may sleep behind it and be hung no more for the knob.
+                Stall::Over if may_sleep_on && ended.hung > 1 && !all => How::Unwatched,
                 Stall::Over if is_alive(&ended) => How::Recovered,
                 Stall::Over => How::Exited,
             };
             let age = check.now.saturating_sub(ended.began);
             incident::table::root_cause_ended(ended.key, how, Some(age));
-            if ended.is_printed && matches!(how, How::Recovered | How::Exited) {
-                let all = u64::from(ended.hung) <= recovered;
+            if ended.is_printed && !is_hung && stall == Stall::Over {
                 recovered = recovered.saturating_sub(ended.hung.into());
                 if lines < MAX_ENDED_LINES {
                     lines = lines.saturating_add(1);

@@ -382,9 +382,7 @@ impl TrackedTasks {
     ) -> (Asleep, u64) {
         let ctx = self.ctx.clone();
         let mut asleep = Asleep::default();
-        let (mut hung, mut ignored): (u64, u64) = (0, 0);
-        // Of those that were hung at the last check: see `Blocked`.
-        let (mut below_timeout, mut frozen): (u64, u64) = (0, 0);
+        let (mut hung, mut ignored, mut frozen): (u64, u64, u64) = (0, 0, 0);
         // How many of the hung tasks may make a panic.
         let mut panic_count: u64 = 0;
         // How many of them are reported by themselves, and the age of the oldest of these.
@@ -439,11 +437,8 @@ impl TrackedTasks {
             // It sleeps on: a rule selects it now, or the timeout is longer than the sleep.
             let is_left_out = goes_on && matches!(outcome, Outcome::Ignored | Outcome::Waiting);
             if outcome == Outcome::Waiting && before.is_reported() {
-                match entry.tracked.stall(&sample, now, settings.timeout) {
-                    Stall::BelowTimeout => below_timeout = below_timeout.saturating_add(1),
-                    Stall::Frozen => frozen = frozen.saturating_add(1),
-                    Stall::Hung | Stall::Over => {}
-                }
+                let stall = entry.tracked.stall(&sample, now, settings.timeout);
+                frozen = frozen.saturating_add((stall == Stall::Frozen).into());
             }
             if is_left_out && core::mem::take(&mut entry.tracked.is_alone) {
                 let key = task::key(task);
@@ -534,7 +529,6 @@ impl TrackedTasks {
                     blocked: Blocked {
                         hung,
                         ignored,
-                        below_timeout,
                         frozen,
                     },
                     panic_count,

@@ -427,20 +427,18 @@ pub struct Blocked {
     pub hung: u64,
     /// Those that would be, but are ignored.
     pub ignored: u64,
-    /// Those that were, until the timeout became longer than their sleep.
-    pub below_timeout: u64,
     /// Those that were hung at the last check, and are frozen in that sleep now.
     pub frozen: u64,
 }
 
 impl Blocked {
-    /// Those that are hung, or would be by other knobs.
+    /// Those that are hung, ignored or not.
     pub fn sum(&self) -> u64 {
-        let left_out = self.ignored.saturating_add(self.below_timeout);
-        self.hung.saturating_add(left_out)
+        self.hung.saturating_add(self.ignored)
     }
 
-    /// How many have recovered since so many were blocked ([`Blocked::sum`]), as many at least.
+    /// How many have recovered since so many were blocked ([`Blocked::sum`]), as many at least. The timeout
+    /// is not longer than it was then.
     pub fn recovered_since(&self, before: u64) -> u64 {
         before.saturating_sub(self.sum().saturating_add(self.frozen))
     }
