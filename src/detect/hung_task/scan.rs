@@ -402,6 +402,8 @@ impl TrackedTasks {
         } else if let Some(causes) = &mut self.causes {
             causes.begin(tracked_tasks);
         }
+        // Reports are grouped from this check on, as far as is known of tasks that are hung already.
+        let is_grouped_anew = is_grouped && self.causes.is_none();
         let mut may_allocate = is_grouped;
         let mut is_complete = false;
         let mut index = 0;
@@ -483,6 +485,12 @@ impl TrackedTasks {
                 }
                 if let (Some(causes), Some(task)) = (&mut self.causes, &entry.task) {
                     if causes.add_hung(task, age) {
+                        if is_grouped_anew && core::mem::take(&mut entry.tracked.is_alone) {
+                            // Its cause has an incident, and a line when it is over.
+                            entry.tracked.is_printed = false;
+                            let key = task::key(task);
+                            incident::table::hung_task_ended(key, How::Regrouped, age);
+                        }
                         continue;
                     }
                 }

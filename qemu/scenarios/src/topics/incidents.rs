@@ -147,7 +147,11 @@ fn knobs_written_meanwhile(cx: &Cx) -> Verdict {
     vm.set_knob("hung_task_timeout_secs", 600)?;
     not_watched("hung task")?;
     vm.set_knob("hung_task_timeout_secs", 2)?;
-    let ids = [first, second, third, fourth, on("hung task")?];
+    let fifth = on("hung task")?;
+    // And back: the cause has it again, alone.
+    vm.set_knob("hung_task_report", "grouped")?;
+    wait_state(&vm, "hung task", "other cause")?;
+    let ids = [first, second, third, fourth, fifth, on("root cause")?];
     ensure!(ids.is_sorted_by(|a, b| a < b), "{:?}", incidents(&vm)?);
     ensure!(vm.knob("hung_task_detect_count")? == "1");
     let log = vm.dmesg_after(mark)?;
@@ -157,7 +161,7 @@ fn knobs_written_meanwhile(cx: &Cx) -> Verdict {
     // TAINT_DIE, as an oops leaves it.
     vm.write("/proc/sys/kernel/tainted", b"128")?;
     vm.wait_log_after(mark, &pattern(messages::HUNG_TASKS_NOT_JUDGED), SOON)?;
-    not_watched("hung task")?;
+    not_watched("root cause")?;
     ensure!(vm.knob("hung_tasks_now")? == "0");
     ensure!(Status::read(&vm)?.number(key::hung_task::ENABLED)? == 0);
     Ok(())
