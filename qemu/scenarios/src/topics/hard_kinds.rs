@@ -6,9 +6,9 @@ use super::{
     hung_stall::{wait_for, PROVOKE, SOON},
     lockup_pause::NO_ASKING,
     lockup_stall::{
-        counts, grace, guest, guest_of, hard_in_time, hard_well_formed, in_tree, loud_guest_of,
-        provoke, recovered, soft_in_time, unresponsive, with_64_cpus, Lockup, Outcome, Words,
-        MANY_CPUS,
+        counts, grace, guest, guest_of, hard_in_time, hard_well_formed, in_tree, keep_in_user_mode,
+        loud_guest_of, provoke, recovered, soft_in_time, unresponsive, with_64_cpus, Lockup,
+        Outcome, Words, MANY_CPUS,
     },
     reports::panicked,
 };
@@ -336,9 +336,11 @@ fn shown_while_stuck(cx: &Cx) -> Verdict {
 fn a_long_report(cx: &Cx) -> Verdict {
     let vm = guest(cx, 4, "watchdog_thresh=1 hardlockup_all_cpu_backtrace=1")?;
     let mark = vm.mark()?;
+    // With a lock that the report needs there would be none.
+    keep_in_user_mode(&vm, 3)?;
     // A stall may need all CPUs to begin.
     let lockup = Lockup::start(&vm, "irqs_off cpu=1 ms=16000")?;
-    let frozen = vm.freeze_vcpu(3)?;
+    let frozen = vm.freeze_vcpu_in_user_mode(3)?;
     vm.wait_log_after(mark, "Watchdog detected hard LOCKUP on cpu 1", SOON)?;
     vm.wait_log_after(mark, &unresponsive(3), SOON)?;
     vm.wait_log_after(mark, &recovered(1), SOON)?;

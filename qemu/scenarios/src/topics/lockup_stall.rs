@@ -65,6 +65,15 @@ pub(super) fn load(vm: &Vm, parameters: &str) -> Verdict {
     Ok(vm.load(&format!("{} {parameters}", machine::by_neighbours()))?)
 }
 
+/// Has a CPU run in user mode, where it holds no lock of the kernel's when it is stopped there
+/// (`Vm::freeze_vcpu_in_user_mode()`). On ARM it can be stopped in idle only, and is left so.
+pub(super) fn keep_in_user_mode(vm: &Vm, cpu: usize) -> Verdict {
+    if machine::arch() == Arch::X86_64 {
+        vm.spawn_on(cpu, machine::busy())?;
+    }
+    Ok(())
+}
+
 /// Starts `vigil-observer cpus`, and waits until its threads run on their CPUs: what gets stuck
 /// before that is not seen.
 pub(super) fn observe_cpus(vm: &Vm) -> anyhow::Result<Job> {

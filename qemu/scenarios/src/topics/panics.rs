@@ -5,7 +5,10 @@
 use super::{
     hung_stall::{headline, wait_for, Delay, Stall, SOON},
     lockup_pause::NO_ASKING,
-    lockup_stall::{guest, guest_of, load, loud_guest_of, observe_cpus, wait_for_panic, Lockup},
+    lockup_stall::{
+        guest, guest_of, keep_in_user_mode, load, loud_guest_of, observe_cpus, wait_for_panic,
+        Lockup,
+    },
     reports::panicked,
 };
 use crate::prelude::*;
@@ -402,9 +405,11 @@ fn one_does_not_answer(cx: &Cx) -> Verdict {
         cx.config().cpus(4),
         "watchdog_thresh=3 hardlockup_panic=1 hardlockup_all_cpu_backtrace=1",
     )?;
+    // With a lock that the report needs there would be none.
+    keep_in_user_mode(&vm, 3)?;
     // In this order: a stall may need all CPUs to begin, and is found some seconds later.
     Lockup::start(&vm, "irqs_off cpu=1 ms=120000")?;
-    let frozen = vm.freeze_vcpu(3)?;
+    let frozen = vm.freeze_vcpu_in_user_mode(3)?;
     let text = vm.wait_panic(secs(120))?;
     drop(frozen);
     panicked(&text, "Hard LOCKUP")?;
