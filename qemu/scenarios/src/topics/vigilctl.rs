@@ -265,6 +265,10 @@ fn slow_watch(cx: &Cx) -> Verdict {
 
 /// The file for node_exporter is written, for everybody to read, and has the lockup.
 fn metrics_of(vm: &Vm) -> Verdict {
+    // Its next timer interrupt says that a CPU is stuck no more; the incident ends when it schedules.
+    wait_for(vm, SOON, "no CPU to be stuck", || {
+        Ok((vm.knob("stuck_cpus_now")? == "0").then_some(()))
+    })?;
     vm.sh_ok(&format!(
         "umask 077; {VIGILCTL} metrics --textfile /tmp/vigil.prom"
     ))?;
