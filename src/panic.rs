@@ -455,7 +455,11 @@ impl PanicControl {
                 }))
     }
 
-    /// What `*_sys_info` shows: 0 is the kernel's own choice, which usually is nothing.
+    /// What `*_sys_info` shows: 0 is the kernel's own choice, which usually is nothing. `None`: nothing.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
     #[inline(never)]
     pub(crate) fn resolve(&self, mask: Option<usize>) -> Option<usize> {
         let mask = match mask {
