@@ -83,7 +83,7 @@ fn part() -> PartFile {
 fn the_document_has_all_figures() {
     let folder = tempfile::tempdir().unwrap();
     let stale = folder.path().join("benchmarks/stale.svg");
-    let figures = folder.path().join("benchmarks");
+    let figures = render::beside(folder.path());
     part().write(&figures).unwrap();
     fs::write(&stale, "").unwrap();
     let reasons = [("bytes", "a snapshot")];

@@ -83,7 +83,8 @@ fn main() -> Result<()> {
             measured,
         };
         let is_for_docs = part.kernel == Some(arguments.kernel.as_str());
-        file.write(&figures(if is_for_docs { &arguments.docs } else { &page }))?;
+        let page = if is_for_docs { &arguments.docs } else { &page };
+        file.write(&render::beside(page))?;
         println!("{} s", start.elapsed().as_secs());
     }
 
@@ -108,16 +109,11 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The folder of a page's data and plots.
-fn figures(page: &Path) -> PathBuf {
-    page.join("benchmarks")
-}
-
 /// The figures of a part for a page: its own, or what only another kernel can tell.
 fn figures_of(part: &Part, page: &Path, docs: &Path) -> Result<Option<PartFile>> {
-    let own = PartFile::read(&figures(page), part.name)?;
+    let own = PartFile::read(&render::beside(page), part.name)?;
     if own.is_some() || part.kernel.is_none() {
         return Ok(own);
     }
-    PartFile::read(&figures(docs), part.name)
+    PartFile::read(&render::beside(docs), part.name)
 }

@@ -10,7 +10,12 @@ mod plot;
 use self::numbers::{number, with_commas};
 use crate::results::{Bound, Cell, Measured, PartFile, Table};
 use anyhow::{bail, Context, Result};
-use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 const TEMPLATE: &str = include_str!("template.md");
 
@@ -71,7 +76,12 @@ pub fn parts() -> Vec<&'static str> {
     parts_of(TEMPLATE)
 }
 
-/// Writes `benchmarks.md` and the plots, in a folder `benchmarks`, into `folder`, and returns the bounds
+/// The folder of the plots and the data of a page that is in `folder`.
+pub fn beside(folder: &Path) -> PathBuf {
+    folder.join("benchmarks")
+}
+
+/// Writes `benchmarks.md` and the plots ([`beside`] it) into `folder`, and returns the bounds
 /// that do not hold and have no reason.
 ///
 /// # Errors
@@ -92,7 +102,7 @@ pub fn write_with(
     reasons: &[(&str, &str)],
     files: &[PartFile],
 ) -> Result<Vec<Bound>> {
-    let plots = folder.join("benchmarks");
+    let plots = beside(folder);
     fs::create_dir_all(&plots)?;
     // Without those that are not made any more. The data of the parts are there, too.
     for entry in fs::read_dir(&plots)? {
