@@ -438,13 +438,13 @@ impl TrackedTasks {
             }
             // It sleeps on: a rule selects it now, or the timeout is longer than the sleep.
             let is_left_out = goes_on && matches!(outcome, Outcome::Ignored | Outcome::Waiting);
-            if outcome == Outcome::Waiting && before.is_reported() {
-                let stall = entry.tracked.stall(&sample, now, settings.timeout);
-                frozen = frozen.saturating_add((stall == Stall::Frozen).into());
-            }
             if is_left_out && core::mem::take(&mut entry.tracked.is_alone) {
                 let key = task::key(task);
                 incident::table::hung_task_ended(key, How::Unwatched, before.age(now));
+            }
+            if outcome == Outcome::Waiting && before.is_reported() {
+                let stall = entry.tracked.stall(&sample, now, settings.timeout);
+                frozen = frozen.saturating_add((stall == Stall::Frozen).into());
             }
             if outcome == Outcome::Awake {
                 // The last entry takes this index and is checked next.
