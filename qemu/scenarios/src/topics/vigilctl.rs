@@ -643,8 +643,8 @@ fn among_many_hung_tasks(cx: &Cx) -> Verdict {
     // Nothing that is to go on may wait for the CPU that is to get stuck.
     vm.sh_ok("taskset -pc 0 $(ps -e -o pid=,comm= | awk '$2 == \"vigild/hung\" { print $1 }')")?;
     let guard = start_guard_with(&vm, "--timeout 120 --limit 14 --kinds hard-lockup")?;
-    // They fall asleep one after the other, so that no check finds more than the sixteen that it records: in
-    // the second from one scan to the next two batches.
+    // They fall asleep one after the other, so that no check finds more than the sixteen that it records:
+    // two batches come in the second from one scan to the next.
     vm.sh_ok(&format!(
         "for n in $(seq {BATCHES}); do
              echo \"mutex count={BATCH} secs=120 id=$((20000 + n))\" > {PROVOKE}/run; sleep 0.6
