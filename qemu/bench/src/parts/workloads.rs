@@ -18,7 +18,7 @@ use crate::{
     results::{Bound, Cell, Measured, Outcome, Spread, Table},
     trace::{self, Event, Instance},
 };
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use vigil_vm::{Artifacts, Vm};
 
 /// An instruction takes 2 to the power of this nanoseconds.
@@ -41,6 +41,9 @@ struct Kind {
     name: &'static str,
     /// For `agent work`.
     command: &'static str,
+    /// How often it runs while vigil's own code is counted: for 40 s, so that some looks at tasks fall
+    /// into it.
+    traced: usize,
 }
 
 const KINDS: [Kind; 4] = [
@@ -48,21 +51,25 @@ const KINDS: [Kind; 4] = [
         id: "cpu",
         name: "CPU-bound: a loop in user mode",
         command: "cpu 250000000",
+        traced: 3,
     },
     Kind {
         id: "fork",
         name: "fork-bound: a shell that runs `/bin/true`",
         command: "fork 3000",
+        traced: 2,
     },
     Kind {
         id: "switch",
         name: "switch-bound: a byte to another process and back",
         command: "switch 100000",
+        traced: 3,
     },
     Kind {
         id: "io",
         name: "I/O-bound: `O_DIRECT` reads of 4 KiB from a virtio disk",
         command: "io 60000 /dev/vda",
+        traced: 10,
     },
 ];
 
@@ -209,11 +216,16 @@ impl Kind {
     fn own_code(&self, vm: &Vm, instance: &Instance<'_>, event_cost: u64) -> Result<f64> {
         load(vm)?;
         let thread = format!("cat /proc/{}/schedstat", guest::pid_of(vm, guest::VIGIL)?);
-        let script = format!("{thread}; {}; {thread}", self.script());
+        let work = vec![self.script(); self.traced].join("; ");
+        let script = format!("{thread}; {work}; {thread}");
         let (output, events) = instance.while_alone(&script)?;
         vm.unload()?;
-        let numbers: Option<[u64; 3]> = guest::first_numbers(&output)?.try_into().ok();
-        let [before, run, after] = numbers.with_context(|| format!("not three lines: {output}"))?;
+        let numbers = guest::first_numbers(&output)?;
+        let [before, runs @ .., after] = numbers.as_slice() else {
+            bail!("no numbers: {output}");
+        };
+        ensure!(runs.len() == self.traced, "not a line for each: {output}");
+        let run: u64 = runs.iter().sum();
         let heartbeats = Heartbeats::of(&events, event_cost);
         let looks = after - before;
         println!("{}: {heartbeats:?}, {looks} for looks, of {run}", self.name);
