@@ -418,7 +418,7 @@ impl PanicControl {
             }
             None => self.begin_delay(request),
         }
-        self.poll(request.initiator, monotonic(), false);
+        self.poll(request.initiator, monotonic(), || false);
     }
 
     /// Shows what `*_sys_info` has asked for: at once on the way to a panic, where that has an end;
@@ -477,12 +477,12 @@ impl PanicControl {
     ///
     /// A timer interrupt that holds no lock, or process context.
     #[inline]
-    pub(crate) fn poll(&self, me: Initiator, now: u64, take_over: bool) -> u64 {
+    pub(crate) fn poll(&self, me: Initiator, now: u64, take_over: impl FnOnce() -> bool) -> u64 {
         // What each timer interrupt finds, twice.
         if self.request.load(Relaxed) == 0 {
             return u64::MAX;
         }
-        self.poll_request(me, now, take_over)
+        self.poll_request(me, now, take_over())
     }
 
     #[inline(never)]

@@ -174,13 +174,13 @@ impl CpuWatchdog {
     /// Says what became of the state in which this CPU was until its timer interrupt came `now`.
     /// `before`: its timer interrupt before.
     fn print_recovery(&self, state: State, now: u64, before: u64) {
-        let age = now.saturating_sub(before);
+        let age = || now.saturating_sub(before);
         match state {
             // Its perf NMI has found it stuck, and no report was given.
-            State::PerfHit => report::report_over(&self.ctx, self.cpu, age),
+            State::PerfHit => report::report_over(&self.ctx, self.cpu, age()),
             State::Reported | State::Unresponsive => {
                 self.ctx.forget_stack(self.cpu);
-                print_recovered(self.cpu, age);
+                print_recovered(self.cpu, age());
             }
             State::Healthy | State::NmiSent(_) => (),
         }
@@ -231,7 +231,7 @@ impl TimerCallback for CpuWatchdog {
         // After a pause the initiator of a panic has not had the time that it seems to have had.
         let me = Initiator::Cpu(self.cpu);
         let pause_end = self.pause_end.load(Relaxed);
-        let take_over = now.saturating_sub(pause_end) >= period.saturating_mul(2);
+        let take_over = || now.saturating_sub(pause_end) >= period.saturating_mul(2);
         // A panic that is due does not wait for a report that this interrupt may give.
         next = next.min(ctx.panic.poll(me, now, take_over));
 

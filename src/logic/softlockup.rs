@@ -126,9 +126,10 @@ impl SoftlockupState {
     }
 
     /// Whether neither [`SoftlockupState::nearly`] nor [`SoftlockupState::check`] has anything to say
-    /// `now`, as most timer interrupts find. `due`: [`SoftlockupState::due`] for the same threshold.
+    /// `now`, as most timer interrupts find. `due`: [`SoftlockupState::due`] for the same threshold,
+    /// which is a number of whole seconds: the last quarter is as long as it is rounded.
     pub fn is_early(now: u64, due: u64, threshold: u64) -> bool {
-        now < due.saturating_sub(threshold.saturating_sub(threshold / 4 * 3))
+        now.saturating_add(threshold / 4) < due
     }
 
     /// For how many seconds the stop work has not run, once three quarters of the threshold are over:
@@ -162,9 +163,8 @@ impl SoftlockupState {
         let steal = steal.saturating_sub(self.steal_at_report);
         self.report_ts
             .max(self.touch_ts)
-            .saturating_add(threshold)
+            .saturating_add(threshold.saturating_add(1))
             .saturating_add(steal)
-            .saturating_add(1)
     }
 }
 

@@ -156,7 +156,7 @@ impl HungTaskThread {
                 return;
             }
             let now = monotonic();
-            let at = panic.poll(Initiator::Thread, now, true);
+            let at = panic.poll(Initiator::Thread, now, || true);
             // The thread is not woken when the request is cancelled, so it sleeps for a short time
             // only.
             if panic.stands(request) {
