@@ -48,7 +48,10 @@ use detect::{
         Parts, //
     },
     lockup_detector::LockupDetector,
-    sys_info_thread::SysInfoThreads, //
+    sys_info_thread::{
+        SysInfoThreads,
+        SysInfoWaker, //
+    }, //
 };
 use incident::netlink::NetlinkEvents;
 use kernel::{
@@ -368,7 +371,8 @@ impl kernel::Module for Vigil {
             )?,
             GFP_KERNEL,
         )?;
-        let thread = HungTaskThread::new(hung_task_ctx.clone())?;
+        let sys_info_waker = Arc::new(SysInfoWaker::new(&knobs, &panic)?, GFP_KERNEL)?;
+        let thread = HungTaskThread::new(hung_task_ctx.clone(), sys_info_waker.clone())?;
         let hung_task_thread = init_step(
             "start the thread vigild/hung",
             KThread::spawn(c"vigild/hung", control.clone(), thread),
@@ -385,12 +389,11 @@ impl kernel::Module for Vigil {
                 leave_counters_alone: alone,
             }),
         )?;
-        let even = ThreadControl::new()?;
-        let odd = ThreadControl::new()?;
         let sys_info_threads = init_step(
             "start the threads vigild/info*",
-            SysInfoThreads::spawn([&even, &odd], &panic, &lockups),
+            SysInfoThreads::spawn(&sys_info_waker, &lockups),
         )?;
+        let [even, odd] = sys_info_waker.controls();
         let handler = Arc::new(
             SysctlHandler::new(
                 knobs,

@@ -5,15 +5,25 @@
 //!
 //! They are not woken by the CPU that reports: to wake a thread takes a run queue's lock, and a worker
 //! of the kernel also a pool's, which the stuck CPU may hold. They look for themselves, often while
-//! the knobs ask for something.
+//! the knobs ask for something; else they sleep until they do ([`SysInfoWaker`]).
 //!
 //! Two, since a sleeping thread is woken by a timer of the CPU on which it went to sleep, and that may
 //! be the one that is stuck: one runs on CPUs with even numbers, the other on odd ones.
 
 use super::lockup_detector::LockupDetector;
 use crate::{
+    knobs::Knobs,
+    logic::{
+        hung_task::check,
+        knobs::Knob,
+        NSEC_PER_SEC, //
+    },
     panic::PanicControl,
     sys::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         cpu,
         kthread::{
             KThread,
@@ -31,13 +41,75 @@ use kernel::{
 /// How often each looks while the knobs ask for something, in milliseconds.
 const LOOK_MS: u32 = 200;
 
-/// How often each looks whether they do, in milliseconds: `kernel.kernel_sys_info` counts where a knob
-/// is empty, and nobody says that it was written.
-const IDLE_MS: u32 = 10_000;
+/// How often it is looked at least whether they do, in seconds.
+const IDLE_SECS: u32 = 10;
+
+/// Wakes the threads when `kernel.kernel_sys_info` asks for something, which counts where a knob is
+/// empty: nobody says that it was written. The thread of hung tasks looks, as it wakes anyway; where it
+/// does not, or not often enough, the first of the threads does.
+pub(crate) struct SysInfoWaker {
+    knobs: Arc<Knobs>,
+    panic: Arc<PanicControl>,
+    /// Of the threads.
+    controls: [Arc<ThreadControl>; 2],
+    /// Whether one of them sleeps until it is woken.
+    asleep: Atomic<bool>,
+}
+
+impl SysInfoWaker {
+    /// Of threads that are not started yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(knobs: &Arc<Knobs>, panic: &Arc<PanicControl>) -> Result<Self> {
+        Ok(Self {
+            knobs: knobs.clone(),
+            panic: panic.clone(),
+            controls: [ThreadControl::new()?, ThreadControl::new()?],
+            asleep: Atomic::new(false),
+        })
+    }
+
+    /// Those of the threads, for whoever changes a knob.
+    pub(crate) fn controls(&self) -> [Arc<ThreadControl>; 2] {
+        self.controls.clone()
+    }
+
+    /// Wakes the threads if they sleep and something is asked for.
+    ///
+    /// # Context
+    ///
+    /// Process context, may sleep.
+    pub(super) fn poll(&self) {
+        if self.asleep.load(Relaxed) && self.panic.wants_sys_info() {
+            // Before they are woken: they store again before they sleep.
+            self.asleep.store(false, Relaxed);
+            for control in &self.controls {
+                control.wake();
+            }
+        }
+    }
+
+    /// Whether the thread of hung tasks polls often enough.
+    fn is_polled(&self) -> bool {
+        let timeout = self.knobs.get_u64(Knob::HungTaskTimeoutSecs);
+        let interval = self.knobs.get_u64(Knob::HungTaskCheckIntervalSecs);
+        let most = u64::from(IDLE_SECS).saturating_mul(NSEC_PER_SEC);
+        check::interval(timeout, interval).is_some_and(|interval| interval <= most)
+    }
+
+    /// For how many milliseconds one of the threads sleeps while nothing is asked for; `None`: until it is
+    /// woken.
+    fn sleep_ms(&self, odd: bool) -> Option<u32> {
+        self.asleep.store(true, Relaxed);
+        (!odd && !self.is_polled()).then_some(IDLE_SECS.saturating_mul(1000))
+    }
+}
 
 /// The state of one of the threads.
 struct SysInfoThread {
-    panic: Arc<PanicControl>,
+    waker: Arc<SysInfoWaker>,
     lockups: Arc<LockupDetector>,
     odd: bool,
 }
@@ -48,20 +120,16 @@ pub(crate) struct SysInfoThreads {
 }
 
 impl SysInfoThreads {
-    /// Starts the threads, which `controls` wake.
+    /// Starts the threads, which `waker` wakes.
     ///
     /// # Errors
     ///
     /// As [`KThread::spawn`].
-    pub(crate) fn spawn(
-        controls: [&Arc<ThreadControl>; 2],
-        panic: &Arc<PanicControl>,
-        lockups: &Arc<LockupDetector>,
-    ) -> Result<Self> {
-        let [even, odd] = controls;
+    pub(crate) fn spawn(waker: &Arc<SysInfoWaker>, lockups: &Arc<LockupDetector>) -> Result<Self> {
+        let [even, odd] = &waker.controls;
         let spawn = |name, control: &Arc<ThreadControl>, odd| {
             let thread = SysInfoThread {
-                panic: panic.clone(),
+                waker: waker.clone(),
                 lockups: lockups.clone(),
                 odd,
             };
@@ -84,11 +152,16 @@ impl ThreadFn for SysInfoThread {
             if (cpu::this() % 2 != 0) != self.odd {
                 task::run_on_half(self.odd);
             }
-            let is_all = self
-                .panic
-                .show_sys_info(self.lockups.ctx().stuck_cpus() != 0);
-            let often = !is_all || self.panic.wants_sys_info();
-            control.wait(Some(if often { LOOK_MS } else { IDLE_MS }));
+            let panic = &self.waker.panic;
+            let is_all = panic.show_sys_info(self.lockups.ctx().stuck_cpus() != 0);
+            let often = !is_all || panic.wants_sys_info();
+            if often {
+                // For the other one.
+                self.waker.poll();
+                control.wait(Some(LOOK_MS));
+            } else {
+                control.wait(self.waker.sleep_ms(self.odd));
+            }
         }
     }
 }

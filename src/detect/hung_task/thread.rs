@@ -8,6 +8,7 @@
 //! requested for the hung tasks, the thread carries it out.
 
 use super::{
+    super::sys_info_thread::SysInfoWaker,
     ctx::{
         HungTaskCtx,
         Settings, //
@@ -65,6 +66,7 @@ pub(crate) struct HungTaskThread {
     ctx: Arc<HungTaskCtx>,
     tasks: TrackedTasks,
     policy: ScanPolicy,
+    sys_info: Arc<SysInfoWaker>,
     /// Whether the log says that nothing is looked for after an oops.
     said_died: bool,
 }
@@ -75,11 +77,12 @@ impl HungTaskThread {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(ctx: Arc<HungTaskCtx>) -> Result<Self> {
+    pub(crate) fn new(ctx: Arc<HungTaskCtx>, sys_info: Arc<SysInfoWaker>) -> Result<Self> {
         Ok(Self {
             tasks: TrackedTasks::new(ctx.clone())?,
             ctx,
             policy: ScanPolicy::default(),
+            sys_info,
             said_died: false,
         })
     }
@@ -184,6 +187,7 @@ impl ThreadFn for HungTaskThread {
                 self.tasks.settings_changed();
             }
             self.tasks.answer_graph_request(settings.timeout);
+            self.sys_info.poll();
             let now = self.tasks.now();
             let next = last_check.map_or(now.monotonic, |at: u64| {
                 at.saturating_add(settings.interval)

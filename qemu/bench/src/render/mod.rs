@@ -23,19 +23,14 @@ const TEMPLATE: &str = include_str!("template.md");
 /// fail.
 const REASONS: &[(&str, &str)] = &[
     (
-        "wakeups: heartbeat",
-        "the timer of vigil's heartbeat expires a sample period after its last expiry, without slack, and begins when the module \
-         is loaded: it has a phase of its own, and meets the in-tree watchdog's interrupt by chance only",
-    ),
-    (
         "wakeups: hung tasks",
         "a look that is to scan all tasks asks the run queues again some milliseconds later if another thread runs, such as one \
          that woke at the same tick: that one sleeps by then, mostly, and a wake-up is cheaper than a scan",
     ),
     (
         "wakeups: other threads",
-        "`vigild/info0` and `vigild/info1` each look every 10 s whether a knob asks for something, and run with whichever detector; \
-         a CPU that is stuck cannot wake them, and nobody says that `kernel.kernel_sys_info` was written",
+        "without the thread for hung tasks, which does it where it runs, `vigild/info0` looks every 10 s whether a knob asks for something: \
+         nobody says that `kernel.kernel_sys_info` was written, and a CPU that is stuck cannot wake it",
     ),
     (
         "timeouts: idle",

@@ -13,6 +13,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("thresholds", thresholds).limit(secs(240)),
         Scenario::new("off_and_on", off_and_on).core().light(),
         Scenario::new("more_is_shown", more_is_shown),
+        Scenario::new("more_is_shown_later", more_is_shown_later),
         Scenario::new("panic_at_once", panic_at_once),
         Scenario::new("panic_at_two_thresholds", panic_at_two_thresholds).light(),
     ]
@@ -104,6 +105,24 @@ fn off_and_on(cx: &Cx) -> Verdict {
         "written at {written}, stuck until {span:?}"
     );
     found()
+}
+
+/// What `kernel.kernel_sys_info` names is shown where the knob is empty, also if that was written
+/// when nobody had anything to show: whoever shows it slept, with and without a detector of hung tasks.
+fn more_is_shown_later(cx: &Cx) -> Verdict {
+    const SYS_INFO: &str = "/proc/sys/kernel/kernel_sys_info";
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    for timeout in ["120", "0"] {
+        vm.write(SYS_INFO, b"\n")?;
+        vm.set_knob("hung_task_timeout_secs", timeout)?;
+        let mark = vm.mark()?;
+        provoke(&vm, "preempt_off cpu=1 ms=3000")?;
+        vm.write(SYS_INFO, b"mem")?;
+        provoke(&vm, "preempt_off cpu=1 ms=3000")?;
+        vm.wait_log_after(mark, "Mem-Info:", SOON)
+            .with_context(|| format!("hung_task_timeout_secs={timeout}"))?;
+    }
+    Ok(())
 }
 
 /// All CPUs' stacks, and more of the system, come with the report if wanted, and
