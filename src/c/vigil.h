@@ -110,6 +110,11 @@ void vigil_cpu_incident_set(unsigned int cpu, enum vigil_cpu_incident kind,
 			    unsigned long long since);
 unsigned long long vigil_cpu_incident_since(unsigned int cpu, enum vigil_cpu_incident kind);
 
+/* in_tree_timer.c */
+unsigned long long vigil_in_tree_timer_expires(unsigned long hrtimer,
+					       unsigned long watchdog_thresh,
+					       unsigned long long thresh);
+
 /* irq_work.c */
 void vigil_irq_work_queue(void);
 void vigil_irq_work_wait(int odd, unsigned int ms);

@@ -62,16 +62,16 @@ impl CpuUsage {
         }
     }
 
-    /// Notes what the CPU has spent its time on, once each sample period of `period` nanoseconds.
+    /// Notes what the CPU has spent its time on, once each sample period; the next time at `next`.
     ///
     /// # Context
     ///
     /// The timer interrupt of the CPU.
-    pub(super) fn update(&self, now: u64, period: u64, irq: &HardirqCtx<'_>) {
+    pub(super) fn update(&self, now: u64, next: u64, irq: &HardirqCtx<'_>) {
         if now < self.next.load(Relaxed) {
             return;
         }
-        self.next.store(now.saturating_add(period), Relaxed);
+        self.next.store(next, Relaxed);
         let oldest = self.oldest.load(Relaxed);
         if let Some(count) = self.counts.get(oldest as usize) {
             Self::store(count, &cpu::times_here(irq));

@@ -54,7 +54,9 @@ use crate::{
         },
         backtrace::Backtracer,
         buffer::Buffer,
+        context::HardirqCtx,
         cpu,
+        in_tree_timer::InTreeTimer,
         ksyms::Ksyms,
         nmi::NmiSender,
         smp::SmpCalls,
@@ -119,6 +121,7 @@ pub(crate) struct LockupCtx {
     /// Whether there is a hypervisor, which may not run a CPU.
     pub(super) has_hypervisor: bool,
     pub(super) in_tree_softlockup: InTreeSoftlockup,
+    in_tree_timer: Option<InTreeTimer>,
     heartbeats: Buffer<CpuHeartbeat>,
     cpu_hardlockups: Buffer<CpuHardlockup>,
     pub(super) pending_hits: PendingHits,
@@ -168,6 +171,7 @@ impl LockupCtx {
             lock_stack: Atomic::new(0),
             has_hypervisor: cpu::has_hypervisor(),
             in_tree_softlockup: InTreeSoftlockup::find(&ksyms),
+            in_tree_timer: InTreeTimer::find(&ksyms),
             heartbeats: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHeartbeat::new()))?,
             cpu_hardlockups: Buffer::new(count, GFP_KERNEL, |_| Ok(CpuHardlockup::new()))?,
             pending_hits: PendingHits::new(),
@@ -213,6 +217,16 @@ impl LockupCtx {
     /// Nanoseconds from one timer interrupt to the next.
     pub(super) fn sample_period(&self) -> u64 {
         self.sample_period.load(Relaxed)
+    }
+
+    /// When the in-tree detector's timer expires on this CPU, if it has the same threshold; 0: not known.
+    ///
+    /// # Context
+    ///
+    /// The timer interrupt of the CPU.
+    pub(super) fn in_tree_timer_expires(&self, irq: &HardirqCtx<'_>) -> u64 {
+        let timer = self.in_tree_timer.as_ref();
+        timer.map_or(0, |timer| timer.expires_here(self.thresh(), irq))
     }
 
     /// For how many nanoseconds a CPU may not schedule.

@@ -182,13 +182,13 @@ impl CpuSoftlockup {
         self.save(SoftlockupState::new(monotonic(), cpu::steal_ns_here()));
     }
 
-    /// Takes a sample of what the CPU spends its time on, once each sample period.
+    /// Takes a sample of what the CPU spends its time on, once each sample period; the next one at `next`.
     ///
     /// # Context
     ///
     /// The timer interrupt of the CPU.
-    pub(super) fn sample_usage(&self, now: u64, period: u64, irq: &HardirqCtx<'_>) {
-        self.usage.update(now, period, irq);
+    pub(super) fn sample_usage(&self, now: u64, next: u64, irq: &HardirqCtx<'_>) {
+        self.usage.update(now, next, irq);
     }
 
     /// Ends the incident of a soft lockup, if there is one. As in mainline no line says so.

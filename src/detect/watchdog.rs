@@ -12,7 +12,8 @@
 //!    ([`super::hardlockup::buddy`]);
 //! 5. goes on with a panic that is requested ([`crate::panic`]), which it has done before the checks
 //!    too;
-//! 6. sets the timer to the next sample, or to when one of the checks is due.
+//! 6. sets the timer to the next sample, which is taken together with the in-tree detector's where that has the
+//!    same sample period ([`next_sample`]), or to when one of the checks is due.
 //!
 //! No lock is taken in the interrupt. What a CPU writes for others lies on cache lines of its own.
 //!
@@ -44,7 +45,8 @@ use crate::{
             self,
             OnTimeHistory,
             PauseEvidence, //
-        }, //
+        },
+        sample_period::next_sample, //
     },
     report::hardlockup::print_recovered,
     sys::{
@@ -195,7 +197,9 @@ impl TimerCallback for CpuWatchdog {
         let now = monotonic();
         let took = Stopwatch::start();
         let period = ctx.sample_period();
-        let mut next = now.saturating_add(period);
+        let in_tree = ctx.in_tree_timer_expires(irq);
+        let sample_at = next_sample(now, period, in_tree);
+        let mut next = sample_at;
         if kernel_panic::in_progress() {
             // Nothing more is said; but the heartbeat goes on, in case that the panic is given up
             // (`crash_kexec()` without a crash kernel).
@@ -235,7 +239,7 @@ impl TimerCallback for CpuWatchdog {
         // A panic that is due does not wait for a report that this interrupt may give.
         next = next.min(ctx.panic.poll(me, now, take_over));
 
-        self.softlockup.sample_usage(now, period, irq);
+        self.softlockup.sample_usage(now, sample_at, irq);
         if ctx.softlockup_enabled() {
             let sample = TimerSample {
                 now,

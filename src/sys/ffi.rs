@@ -135,6 +135,13 @@ unsafe extern "C" {
     ) -> kernel::ffi::c_ulonglong;
 }
 unsafe extern "C" {
+    pub fn vigil_in_tree_timer_expires(
+        hrtimer: kernel::ffi::c_ulong,
+        watchdog_thresh: kernel::ffi::c_ulong,
+        thresh: kernel::ffi::c_ulonglong,
+    ) -> kernel::ffi::c_ulonglong;
+}
+unsafe extern "C" {
     pub fn vigil_irq_work_queue();
 }
 unsafe extern "C" {

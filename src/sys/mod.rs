@@ -25,6 +25,7 @@ pub(crate) mod debugfs;
 pub(crate) mod errno;
 pub(crate) mod event_ring;
 mod fifo_thread;
+pub(crate) mod in_tree_timer;
 pub(crate) mod incident_table;
 pub(crate) mod irq_work;
 pub(crate) mod irqstat;

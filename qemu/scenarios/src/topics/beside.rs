@@ -8,6 +8,7 @@ use super::{
     reports::panicked,
 };
 use crate::prelude::*;
+use std::collections::BTreeSet;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -37,6 +38,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .all(),
         Scenario::new("soft_counts", soft_counts).needs(SOFT),
         Scenario::new("time_is_given", time_is_given).needs(SOFT),
+        Scenario::new("one_interrupt", one_interrupt).needs(SOFT),
         Scenario::new("in_tree_hard_panic", |cx| hard_panic(cx, (1, 1), (1, 0)))
             .needs("CONFIG_ARM64_PSEUDO_NMI"),
         Scenario::new("in_tree_hard_panic_vigil_sooner", |cx| {
@@ -463,4 +465,46 @@ fn documented_files(cx: &Cx) -> Verdict {
     ensure!(kernel_knob("hung_task_warnings")? == "10");
     vm.unload()?;
     Ok(())
+}
+
+/// The timers of both expire in the same interrupts where both have the same threshold; with another one
+/// vigil's goes by its own.
+fn one_interrupt(cx: &Cx) -> Verdict {
+    let vm = guest(cx, 2, "watchdog_thresh=1")?;
+    for thresh in [1, 10, 1] {
+        let trace = vm.sh_ok(&format!(
+            "sysctl -q kernel.watchdog_thresh={thresh}
+             mount -t tracefs none /sys/kernel/tracing 2> /dev/null
+             cd /sys/kernel/tracing
+             sleep 2
+             echo > trace
+             echo 1 > events/timer/hrtimer_expire_entry/enable
+             sleep 4
+             echo 0 > events/timer/hrtimer_expire_entry/enable
+             cat trace"
+        ))?;
+        let in_tree = expired(&trace, "function=watchdog_timer_fn ");
+        let vigil = expired(&trace, "CpuWatchdog");
+        // Two CPUs, a sample each 0.4 s; not all of them on a slow host.
+        ensure!(vigil.len() >= 12, "samples at {vigil:?}");
+        // The in-tree one's, every 4 s, may fall into one of vigil's by chance.
+        let alone = vigil.difference(&in_tree).count();
+        ensure!(
+            if thresh == 1 { alone == 0 } else { alone >= 8 },
+            "kernel.watchdog_thresh={thresh}: {vigil:?} beside {in_tree:?}"
+        );
+    }
+    Ok(())
+}
+
+/// On which CPU, and at what time of its interrupt, the timers of a function expired.
+fn expired<'a>(trace: &'a str, function: &str) -> BTreeSet<(&'a str, &'a str)> {
+    let lines = trace
+        .lines()
+        .filter(|line| line.contains("hrtimer_expire_entry:") && line.contains(function));
+    let when = lines.filter_map(|line| {
+        let cpu = line.split_once('[')?.1.split_once(']')?.0;
+        Some((cpu, line.rsplit_once("now=")?.1))
+    });
+    when.collect()
 }

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The watchdog timer of the in-tree detector of soft lockups, `watchdog_hrtimer` of `kernel/watchdog.c`.
+//!
+//! C header: `src/c/vigil.h`
+
+use super::{
+    context::HardirqCtx,
+    ffi,
+    ksyms::Ksyms, //
+};
+
+/// Where it is.
+///
+/// # Invariants
+///
+/// `hrtimer` is the address of the kernel's per-CPU variable `watchdog_hrtimer`, a `struct hrtimer`, and
+/// `thresh` that of `watchdog_thresh`, an `int`.
+pub(crate) struct InTreeTimer {
+    hrtimer: usize,
+    thresh: usize,
+}
+
+impl InTreeTimer {
+    /// Looks it up; `None` if it cannot be found, as on a kernel without that detector.
+    ///
+    /// # Context
+    ///
+    /// As [`Ksyms::lookup`].
+    pub(crate) fn find(ksyms: &Ksyms) -> Option<Self> {
+        // INVARIANT: `kernel/watchdog.c` defines both, and nothing else in the kernel has these names.
+        Some(Self {
+            hrtimer: ksyms.lookup(c"watchdog_hrtimer")?,
+            thresh: ksyms.lookup(c"watchdog_thresh")?,
+        })
+    }
+
+    /// When it expires on this CPU, in nanoseconds of the monotonic clock; in the past if it does not run. 0 if
+    /// `kernel.watchdog_thresh` is not `thresh` seconds.
+    ///
+    /// # Context
+    ///
+    /// A hard interrupt: nobody else sets the timer of this CPU then.
+    pub(crate) fn expires_here(&self, thresh: u64, _irq: &HardirqCtx<'_>) -> u64 {
+        // SAFETY: By the type invariant these are variables of the kernel's image, which are there
+        // for good.
+        unsafe { ffi::vigil_in_tree_timer_expires(self.hrtimer, self.thresh, thresh) }
+    }
+}
