@@ -455,6 +455,15 @@ impl PanicControl {
                 }))
     }
 
+    /// Whether all that `*_sys_info` asked for at reports so far was shown.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included.
+    pub(crate) fn is_sys_info_done(&self) -> bool {
+        self.sys_info.is_done()
+    }
+
     /// What `*_sys_info` shows: 0 is the kernel's own choice, which usually is nothing. `None`: nothing.
     ///
     /// # Context

@@ -76,13 +76,14 @@ impl SysInfoWaker {
         self.controls.clone()
     }
 
-    /// Wakes the threads if they sleep and something is asked for.
+    /// Wakes the threads if they sleep and something is asked for, or was when a lockup was reported.
     ///
     /// # Context
     ///
     /// Process context, may sleep.
     pub(super) fn poll(&self) {
-        if self.asleep.load(Relaxed) && self.panic.wants_sys_info() {
+        let panic = &self.panic;
+        if self.asleep.load(Relaxed) && (panic.wants_sys_info() || !panic.is_sys_info_done()) {
             // Before they are woken: they store again before they sleep.
             self.asleep.store(false, Relaxed);
             for control in &self.controls {
