@@ -41,8 +41,7 @@ struct Kind {
     name: &'static str,
     /// For `agent work`.
     command: &'static str,
-    /// How often it runs while vigil's own code is counted: for 40 s, so that some looks at tasks fall
-    /// into it.
+    /// How often it runs while vigil's own code is counted: so that some looks at tasks fall into it.
     traced: usize,
 }
 
@@ -51,19 +50,19 @@ const KINDS: [Kind; 4] = [
         id: "cpu",
         name: "CPU-bound: a loop in user mode",
         command: "cpu 250000000",
-        traced: 3,
+        traced: 1,
     },
     Kind {
         id: "fork",
         name: "fork-bound: a shell that runs `/bin/true`",
         command: "fork 3000",
-        traced: 2,
+        traced: 1,
     },
     Kind {
         id: "switch",
         name: "switch-bound: a byte to another process and back",
         command: "switch 100000",
-        traced: 3,
+        traced: 1,
     },
     Kind {
         id: "io",
@@ -170,13 +169,13 @@ impl Pairs {
         ])
     }
 
-    /// On what was measured, if runs without vigil differ by less than the bound; else on what is
-    /// known exactly.
+    /// On what was measured, if runs without vigil differ by less than a quarter of the bound; else on what
+    /// is known exactly.
     fn bound(&self, kind: &Kind, own: f64) -> Result<Bound> {
         let noise = self.noise()?;
         let id = format!("workloads: {}", kind.id);
         let (what, _) = kind.name.split_once(':').context("no kind of work")?;
-        let is_quiet = noise.least.abs().max(noise.most.abs()) < MOST;
+        let is_quiet = noise.least.abs().max(noise.most.abs()) < MOST / 4.0;
         let (says, value) = if is_quiet {
             ("percent that work loses", self.losses()?.median)
         } else {
