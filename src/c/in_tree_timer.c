@@ -15,8 +15,8 @@
  * @thresh: the value that it is to have
  *
  * Context: hard interrupt.
- * Return: when the timer of this CPU expires, in nanoseconds, which is in the past if
- * it does not run; 0 if the threshold is another one.
+ * Return: when the timer of this CPU expires, in nanoseconds, or was last to expire if
+ * it does not run; 0 if it has not run yet, or if the threshold is another one.
  */
 unsigned long long vigil_in_tree_timer_expires(unsigned long hrtimer,
 					       unsigned long watchdog_thresh,

@@ -12,8 +12,8 @@
 //!    ([`super::hardlockup::buddy`]);
 //! 5. goes on with a panic that is requested ([`crate::panic`]), which it has done before the checks
 //!    too;
-//! 6. sets the timer to the next sample, which is taken together with the in-tree detector's where that has the
-//!    same sample period ([`next_sample`]), or to when one of the checks is due.
+//! 6. sets the timer to the next sample, which is taken in the interrupt of the in-tree detector's timer where
+//!    that has the same sample period ([`next_sample`]), or to when one of the checks is due.
 //!
 //! No lock is taken in the interrupt. What a CPU writes for others lies on cache lines of its own.
 //!
@@ -46,7 +46,10 @@ use crate::{
             OnTimeHistory,
             PauseEvidence, //
         },
-        sample_period::next_sample, //
+        sample_period::{
+            next_sample,
+            MIN_REARM_NS, //
+        }, //
     },
     report::hardlockup::print_recovered,
     sys::{
@@ -77,9 +80,6 @@ use kernel::{
     static_assert,
     sync::Arc, //
 };
-
-/// The timer never expires sooner than this, in nanoseconds from the end of an interrupt.
-const MIN_REARM_NS: u64 = 1_000_000;
 
 /// What the timer interrupt of one CPU works on.
 struct CpuWatchdog {

@@ -14,16 +14,26 @@ pub fn sample_period(thresh_secs: u64) -> u64 {
     softlockup::threshold(thresh_secs) / NUM_SAMPLE_PERIODS
 }
 
-/// When the next sample is to be taken. `in_tree`: when the watchdog timer of the in-tree detector
-/// expires on this CPU, if it has the same sample period; 0: not known.
+/// The least time from the end of a timer interrupt to the next one, in nanoseconds.
+pub const MIN_REARM_NS: u64 = 1_000_000;
+
+/// When the next sample is to be taken: `period` after `now`, or just before the watchdog timer of
+/// the in-tree detector expires on this CPU. `in_tree`: when that timer expires, or has expired in this
+/// interrupt, in which its callback is still to come; 0: not known, or it has another period.
 ///
-/// With that timer, if it expires within a period: an idle CPU is woken once for both. It has been set for the
-/// next time before vigil's expires, which comes behind it in the same interrupt; so they stay together.
+/// The two expire in the same interrupt then, so that an idle CPU is woken once for both. vigil's comes
+/// first: the in-tree callback clears kvmclock's flag of a pause, and may print a report for seconds.
+///
+/// Between two samples there is never more than a period and [`MIN_REARM_NS`], whatever `in_tree` says.
 pub fn next_sample(now: u64, period: u64, in_tree: u64) -> u64 {
-    let latest = now.wrapping_add(period);
-    if (now..=latest).contains(&in_tree) {
-        in_tree
-    } else {
-        latest
+    // Just before the in-tree timer, less the first moment at which there is time for it.
+    let after_rest = in_tree.wrapping_sub(now.wrapping_add(MIN_REARM_NS + 2));
+    if after_rest < period {
+        return in_tree.wrapping_sub(1);
     }
+    // The in-tree callback sets its timer a period further.
+    if after_rest.wrapping_add(period) < period {
+        return in_tree.wrapping_add(period).wrapping_sub(1);
+    }
+    now.wrapping_add(period)
 }

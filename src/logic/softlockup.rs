@@ -127,9 +127,9 @@ impl SoftlockupState {
 
     /// Whether neither [`SoftlockupState::nearly`] nor [`SoftlockupState::check`] has anything to say
     /// `now`, as most timer interrupts find. `due`: [`SoftlockupState::due`] for the same threshold,
-    /// which is a number of whole seconds: the last quarter is as long as it is rounded.
+    /// which is a multiple of 4 ns: the last of its quarters is as long as the others.
     pub fn is_early(now: u64, due: u64, threshold: u64) -> bool {
-        now.saturating_add(threshold / 4) < due
+        now.wrapping_add(threshold / 4) < due
     }
 
     /// For how many seconds the stop work has not run, once three quarters of the threshold are over:

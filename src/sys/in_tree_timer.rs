@@ -9,6 +9,7 @@ use super::{
     ffi,
     ksyms::Ksyms, //
 };
+use core::num::NonZeroUsize;
 
 /// Where it is.
 ///
@@ -17,7 +18,7 @@ use super::{
 /// `hrtimer` is the address of the kernel's per-CPU variable `watchdog_hrtimer`, a `struct hrtimer`, and
 /// `thresh` that of `watchdog_thresh`, an `int`.
 pub(crate) struct InTreeTimer {
-    hrtimer: usize,
+    hrtimer: NonZeroUsize,
     thresh: usize,
 }
 
@@ -30,20 +31,21 @@ impl InTreeTimer {
     pub(crate) fn find(ksyms: &Ksyms) -> Option<Self> {
         // INVARIANT: `kernel/watchdog.c` defines both, and nothing else in the kernel has these names.
         Some(Self {
-            hrtimer: ksyms.lookup(c"watchdog_hrtimer")?,
+            hrtimer: NonZeroUsize::new(ksyms.lookup(c"watchdog_hrtimer")?)?,
             thresh: ksyms.lookup(c"watchdog_thresh")?,
         })
     }
 
-    /// When it expires on this CPU, in nanoseconds of the monotonic clock; in the past if it does not run. 0 if
-    /// `kernel.watchdog_thresh` is not `thresh` seconds.
+    /// When it expires on this CPU, in nanoseconds of the monotonic clock, or when it was last to expire, if it
+    /// does not run. 0 if it has not run yet, or if `kernel.watchdog_thresh` is not `thresh` seconds.
     ///
     /// # Context
     ///
-    /// A hard interrupt: nobody else sets the timer of this CPU then.
+    /// A hard interrupt. The kernel sets the timer of a CPU on that CPU alone, with interrupts disabled.
     pub(crate) fn expires_here(&self, thresh: u64, _irq: &HardirqCtx<'_>) -> u64 {
-        // SAFETY: By the type invariant these are variables of the kernel's image, which are there
-        // for good.
-        unsafe { ffi::vigil_in_tree_timer_expires(self.hrtimer, self.thresh, thresh) }
+        // SAFETY: By the type invariant the first is a per-CPU variable of the kernel, of which each
+        // possible CPU has its own for good, and the second a variable of its image. Interrupts are
+        // disabled, as `_irq` shows: the CPU stays the same, and nobody writes its timer meanwhile.
+        unsafe { ffi::vigil_in_tree_timer_expires(self.hrtimer.get(), self.thresh, thresh) }
     }
 }
