@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The document of tiny data, compared with what it has to be.
+//! The document of tiny data, compared with what it has to be; and the one of the tree, with its data.
 
-use std::fs;
+use std::{fs, path::Path};
 use vigil_bench::{
     render,
     results::{Axis, Bound, Cell, Measured, PartFile, Plot, Series, Spread, Table},
@@ -116,4 +116,37 @@ fn a_row_that_does_not_fit_is_an_error() {
     let mut part = part();
     part.measured.tables[0].columns.pop();
     assert!(render::write_with(folder.path(), "{{pulse}}\n", &[], &[part]).is_err());
+}
+
+#[test]
+fn the_page_is_made_of_the_data_beside_it() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let parts = render::parts().into_iter().map(|part| {
+        let file = PartFile::read(&render::beside(&docs), part).unwrap();
+        file.unwrap_or_else(|| panic!("{part} was not measured: `make bench PART={part}`"))
+    });
+    let parts: Vec<PartFile> = parts.collect();
+    for file in &parts {
+        // Else the commit that stands there is not what was measured.
+        assert!(
+            !file.commit.ends_with("-dirty"),
+            "{}: {}",
+            file.part,
+            file.commit
+        );
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let broken = render::write(folder.path(), &parts).unwrap();
+    assert_eq!(broken, [], "bounds that do not hold, without a reason");
+    let plots = parts.iter().flat_map(|file| &file.measured.plots);
+    let plots = plots.map(|plot| format!("benchmarks/{}.svg", plot.name));
+    for path in plots.chain(["benchmarks.md".to_owned()]) {
+        let made = fs::read_to_string(folder.path().join(&path)).unwrap();
+        let there = fs::read_to_string(docs.join(&path)).unwrap();
+        assert!(
+            made == there,
+            "docs/{path} is to be made by `make bench PART=--render`"
+        );
+    }
 }

@@ -50,7 +50,7 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "nmis",
-        "on arm64 each access to an atomic of the kernel crate is the call of a function, eleven here, where the in-tree callback has an \
+        "on arm64 each access to an atomic of the kernel crate is the call of a function, where the in-tree callback has an \
          instruction; and vigil's reads the clock, as the in-tree one does on x86 alone, to know an NMI that comes too early",
     ),
     (
