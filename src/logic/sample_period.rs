@@ -26,7 +26,7 @@ pub const MIN_REARM_NS: u64 = 1_000_000;
 ///
 /// Between two samples there is never more than a period and [`MIN_REARM_NS`], whatever `in_tree` says.
 pub fn next_sample(now: u64, period: u64, in_tree: u64) -> u64 {
-    // Just before the in-tree timer, less the first moment at which there is time for it.
+    // How long it is from the first moment at which another interrupt may come to just before that timer.
     let after_rest = in_tree.wrapping_sub(now.wrapping_add(MIN_REARM_NS + 2));
     if after_rest < period {
         return in_tree.wrapping_sub(1);

@@ -467,8 +467,8 @@ fn documented_files(cx: &Cx) -> Verdict {
     Ok(())
 }
 
-/// The timers of both expire in the same interrupts, vigil's first, where both have the same threshold; with another one
-/// vigil's goes by its own.
+/// The timers of both expire in the same interrupts, vigil's first, where both have the same
+/// threshold; with another one vigil's goes by its own.
 fn one_interrupt(cx: &Cx) -> Verdict {
     let vm = guest(cx, 2, "watchdog_thresh=1")?;
     for thresh in [1, 10, 1] {
