@@ -361,27 +361,11 @@ impl kernel::Module for Vigil {
             PanicControl::new(knobs.clone(), touches.clone(), ksyms),
             GFP_KERNEL,
         )?;
-        let hung_task_ctx = Arc::new(
-            HungTaskCtx::new(
-                knobs.clone(),
-                control.clone(),
-                backtracer.clone(),
-                queues,
-                panic.clone(),
-            )?,
-            GFP_KERNEL,
-        )?;
-        let sys_info_waker = Arc::new(SysInfoWaker::new(&knobs, &panic)?, GFP_KERNEL)?;
-        let thread = HungTaskThread::new(hung_task_ctx.clone(), sys_info_waker.clone())?;
-        let hung_task_thread = init_step(
-            "start the thread vigild/hung",
-            KThread::spawn(c"vigild/hung", control.clone(), thread),
-        )?;
         let lockups = init_step(
             "set up the lockup detectors",
             LockupDetector::new(Parts {
                 knobs: knobs.clone(),
-                backtracer,
+                backtracer: backtracer.clone(),
                 stop_work: StopWork::find(&ksyms, use_stopper),
                 touches,
                 panic: panic.clone(),
@@ -389,9 +373,25 @@ impl kernel::Module for Vigil {
                 leave_counters_alone: alone,
             }),
         )?;
+        let hung_task_ctx = Arc::new(
+            HungTaskCtx::new(
+                knobs.clone(),
+                control.clone(),
+                backtracer,
+                queues,
+                panic.clone(),
+            )?,
+            GFP_KERNEL,
+        )?;
+        let sys_info_waker = Arc::new(SysInfoWaker::new(&knobs, &panic, &lockups)?, GFP_KERNEL)?;
+        let thread = HungTaskThread::new(hung_task_ctx.clone(), sys_info_waker.clone())?;
+        let hung_task_thread = init_step(
+            "start the thread vigild/hung",
+            KThread::spawn(c"vigild/hung", control.clone(), thread),
+        )?;
         let sys_info_threads = init_step(
             "start the threads vigild/info*",
-            SysInfoThreads::spawn(&sys_info_waker, &lockups),
+            SysInfoThreads::spawn(&sys_info_waker),
         )?;
         let [even, odd] = sys_info_waker.controls();
         let handler = Arc::new(

@@ -425,6 +425,15 @@ impl LockupCtx {
             .fold(0, |stuck: u64, _| stuck.saturating_add(1))
     }
 
+    /// Whether a CPU with an odd number, or an even one, is known to be stuck.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub(super) fn is_half_stuck(&self, odd: bool) -> bool {
+        self.known_stuck().any(|cpu| (cpu % 2 != 0) == odd)
+    }
+
     /// Whether another CPU is known to be stuck.
     ///
     /// # Context

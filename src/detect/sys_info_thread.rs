@@ -50,10 +50,11 @@ const IDLE_SECS: u32 = 10;
 pub(crate) struct SysInfoWaker {
     knobs: Arc<Knobs>,
     panic: Arc<PanicControl>,
+    lockups: Arc<LockupDetector>,
     /// Of the threads.
     controls: [Arc<ThreadControl>; 2],
-    /// Whether one of them sleeps until it is woken.
-    asleep: Atomic<bool>,
+    /// Whether each sleeps until it is woken.
+    asleep: [Atomic<bool>; 2],
 }
 
 impl SysInfoWaker {
@@ -62,12 +63,17 @@ impl SysInfoWaker {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(knobs: &Arc<Knobs>, panic: &Arc<PanicControl>) -> Result<Self> {
+    pub(crate) fn new(
+        knobs: &Arc<Knobs>,
+        panic: &Arc<PanicControl>,
+        lockups: &Arc<LockupDetector>,
+    ) -> Result<Self> {
         Ok(Self {
             knobs: knobs.clone(),
             panic: panic.clone(),
+            lockups: lockups.clone(),
             controls: [ThreadControl::new()?, ThreadControl::new()?],
-            asleep: Atomic::new(false),
+            asleep: [Atomic::new(false), Atomic::new(false)],
         })
     }
 
@@ -77,16 +83,23 @@ impl SysInfoWaker {
     }
 
     /// Wakes the threads if they sleep and something is asked for, or was when a lockup was reported.
+    /// One is left asleep while a CPU of its half is known to be stuck: to wake it takes the lock of a
+    /// run queue there, with interrupts disabled.
     ///
     /// # Context
     ///
     /// Process context, may sleep.
     pub(super) fn poll(&self) {
         let panic = &self.panic;
-        if self.asleep.load(Relaxed) && (panic.wants_sys_info() || !panic.is_sys_info_done()) {
-            // Before they are woken: they store again before they sleep.
-            self.asleep.store(false, Relaxed);
-            for control in &self.controls {
+        let any = self.asleep.iter().any(|asleep| asleep.load(Relaxed));
+        if !any || (!panic.wants_sys_info() && panic.is_sys_info_done()) {
+            return;
+        }
+        let threads = Iterator::zip(self.controls.iter(), &self.asleep);
+        for ((control, asleep), odd) in threads.zip([false, true]) {
+            if asleep.load(Relaxed) && !self.lockups.ctx().is_half_stuck(odd) {
+                // Before it is woken: it stores again before it sleeps.
+                asleep.store(false, Relaxed);
                 control.wake();
             }
         }
@@ -103,7 +116,9 @@ impl SysInfoWaker {
     /// For how many milliseconds one of the threads sleeps while nothing is asked for; `None`: until it is
     /// woken.
     fn sleep_ms(&self, odd: bool) -> Option<u32> {
-        self.asleep.store(true, Relaxed);
+        if let Some(asleep) = self.asleep.get(usize::from(odd)) {
+            asleep.store(true, Relaxed);
+        }
         (!odd && !self.is_polled()).then_some(IDLE_SECS.saturating_mul(1000))
     }
 }
@@ -111,7 +126,6 @@ impl SysInfoWaker {
 /// The state of one of the threads.
 struct SysInfoThread {
     waker: Arc<SysInfoWaker>,
-    lockups: Arc<LockupDetector>,
     odd: bool,
 }
 
@@ -126,12 +140,11 @@ impl SysInfoThreads {
     /// # Errors
     ///
     /// As [`KThread::spawn`].
-    pub(crate) fn spawn(waker: &Arc<SysInfoWaker>, lockups: &Arc<LockupDetector>) -> Result<Self> {
+    pub(crate) fn spawn(waker: &Arc<SysInfoWaker>) -> Result<Self> {
         let [even, odd] = &waker.controls;
         let spawn = |name, control: &Arc<ThreadControl>, odd| {
             let thread = SysInfoThread {
                 waker: waker.clone(),
-                lockups: lockups.clone(),
                 odd,
             };
             KThread::spawn(name, control.clone(), thread)
@@ -154,7 +167,7 @@ impl ThreadFn for SysInfoThread {
                 task::run_on_half(self.odd);
             }
             let panic = &self.waker.panic;
-            let is_all = panic.show_sys_info(self.lockups.ctx().stuck_cpus() != 0);
+            let is_all = panic.show_sys_info(self.waker.lockups.ctx().stuck_cpus() != 0);
             let often = !is_all || panic.wants_sys_info();
             if often {
                 // For the other one.
