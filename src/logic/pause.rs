@@ -8,7 +8,10 @@
 //! are moved by a pause ([`SoftlockupState::update`](super::softlockup::SoftlockupState::update)), and
 //! heartbeats count from its end (`detect/hardlockup/buddy.rs`).
 
-use super::NSEC_PER_SEC;
+use super::{
+    sample_period::MIN_REARM_NS,
+    NSEC_PER_SEC, //
+};
 
 /// How late a timer interrupt may come, in nanoseconds, before the rest is an overrun: a second,
 /// with a short sample period half of that. `period`: the sample period in nanoseconds.
@@ -61,11 +64,11 @@ impl OnTimeHistory {
     }
 
     /// Whether the history of a CPU that runs is certain to have an entry from `from` until before
-    /// `to`, which is a [`grace`] ago: the CPU takes an interrupt each sample period, a grace late
-    /// at most, and the oldest entry is a grace older yet.
+    /// `to`, which is a [`grace`] ago: the CPU takes an interrupt each sample period, or [`MIN_REARM_NS`]
+    /// later, a grace late at most, and the oldest entry is a grace older yet.
     pub fn covers(from: u64, to: u64, period: u64) -> bool {
-        let least = period.saturating_add(grace(period).saturating_mul(2));
-        to.saturating_sub(from) > least
+        let apart = period.saturating_add(MIN_REARM_NS);
+        to.saturating_sub(from) > apart.saturating_add(grace(period).saturating_mul(2))
     }
 }
 
@@ -74,9 +77,10 @@ impl OnTimeHistory {
 ///
 /// vigil only reads the flag: mainline's soft-lockup detector, RCU's stall detector and the
 /// workqueue watchdog clear it (`kvm_check_and_clear_guest_paused()`). So only the edge is news. A
-/// second pause that comes before the flag was cleared shows by the overrun alone. Where mainline's
-/// detector clears the flag first, it touches its own watchdog, which counts as
-/// [`Sample::touched`](super::softlockup::Sample::touched).
+/// second pause that comes before the flag was cleared shows by the overrun alone. When mainline's
+/// detector clears the flag, it touches its own watchdog, which counts as
+/// [`Sample::touched`](super::softlockup::Sample::touched): here, if it comes first, or in the next
+/// interrupt, which gives the CPU the threshold once more.
 pub fn guest_paused_edge(before: bool, set: bool) -> bool {
     set && !before
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use vigil_logic::{
     in_tree_softlockup,
     pause::{grace, guest_paused_edge, overrun, OnTimeHistory, PauseEvidence},
-    sample_period::{sample_period, NUM_SAMPLE_PERIODS},
+    sample_period::{sample_period, MIN_REARM_NS, NUM_SAMPLE_PERIODS},
     softlockup::{threshold, thresholds, Sample, Softlockup, SoftlockupState, StopMachineWait},
     NSEC_PER_SEC,
 };
@@ -374,6 +374,24 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// Each as late as it may be, and one of them less than a grace after the one before, so that it is forgotten.
+#[test]
+fn the_longest_stretch_without_an_entry_is_not_covered() {
+    for thresh in 1..=60 {
+        let (period, grace) = (sample_period(thresh), grace(sample_period(thresh)));
+        let first = 1000 * SEC;
+        let forgotten = first + grace - 1;
+        let last = forgotten + period + MIN_REARM_NS + grace;
+        let history = [first, forgotten, last]
+            .iter()
+            .fold(OnTimeHistory::default(), |history, &at| {
+                history.record(at, grace)
+            });
+        assert!(!history.any_within(first + 1, last));
+        assert!(!OnTimeHistory::covers(first + 1, last, period));
+    }
+}
+
 proptest! {
     #![proptest_config(common::config())]
 
@@ -392,7 +410,7 @@ proptest! {
     ) {
         let period = sample_period(thresh);
         let grace = grace(period);
-        let most = period + grace;
+        let most = period + MIN_REARM_NS + grace;
         let mut history = OnTimeHistory::default();
         let mut now = 1000 * SEC;
         let mut all = Vec::new();
