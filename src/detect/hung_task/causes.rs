@@ -271,7 +271,6 @@ impl RootCauses {
     fn report_ended(&mut self, check: &Check<'_>, go_on: &mut dyn FnMut(bool) -> bool) -> bool {
         // With a longer timeout it is not known who sleeps on.
         let is_longer = check.timeout > self.timeout;
-        self.timeout = check.timeout;
         let mut recovered = if is_longer {
             0
         } else {
@@ -318,8 +317,14 @@ impl RootCauses {
         if more != 0 {
             printk::info(format_args!("{}", MoreCausesEnded { count: more }));
         }
-        // What the causes that are left to the next check have recovered counts then.
-        let left = if is_going_on { 0 } else { recovered };
+        // What the causes that are left to the next check have recovered counts then, and so does a
+        // longer timeout.
+        let left = if is_going_on {
+            self.timeout = check.timeout;
+            0
+        } else {
+            recovered
+        };
         self.blocked = check.blocked.sum().saturating_add(left);
         is_going_on
     }
