@@ -81,7 +81,7 @@ impl CpuUsage {
         self.oldest.store(next, Relaxed);
     }
 
-    /// The samples of `period` nanoseconds each, the oldest first.
+    /// The samples, the oldest first, each taken for one of `period` nanoseconds.
     pub(super) fn samples(&self, period: u64) -> impl Iterator<Item = CpuUsageSample> + '_ {
         let oldest = self.oldest.load(Relaxed) as usize;
         let (new, old) = (

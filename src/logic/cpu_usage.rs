@@ -27,7 +27,8 @@ pub const fn pack(ns: u64) -> u32 {
     (ns >> 10) as u32
 }
 
-/// What lies between two times that are `period` nanoseconds apart, none of it more than 100 %.
+/// What lies between two times, in percent of the `period` nanoseconds that they are apart, none of it more
+/// than 100 %. As in mainline, times that are less apart, of which the first came late, give too little.
 ///
 /// An idle CPU whose tick is stopped has not counted all of its idle time, and counts it later: what
 /// is idle is at most what the other kinds leave.

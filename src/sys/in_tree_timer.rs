@@ -41,11 +41,14 @@ impl InTreeTimer {
     ///
     /// # Context
     ///
-    /// A hard interrupt. The kernel sets the timer of a CPU on that CPU alone, with interrupts disabled.
+    /// A hard interrupt. The kernel sets the timer of a CPU on that CPU alone. Where it initialises one, as
+    /// the CPU comes online or `kernel.watchdog_thresh` is written, interrupts are enabled
+    /// (`watchdog_enable()`), and what is read here may be zero or old.
     pub(crate) fn expires_here(&self, thresh: u64, _irq: &HardirqCtx<'_>) -> u64 {
         // SAFETY: By the type invariant the first is a per-CPU variable of the kernel, of which each
         // possible CPU has its own for good, and the second a variable of its image. Interrupts are
-        // disabled, as `_irq` shows: the CPU stays the same, and nobody writes its timer meanwhile.
+        // disabled, as `_irq` shows: the CPU stays the same, and as only that one writes its timer, nobody
+        // does meanwhile. Any bytes are a valid time.
         unsafe { ffi::vigil_in_tree_timer_expires(self.hrtimer.get(), self.thresh, thresh) }
     }
 }
