@@ -2,7 +2,7 @@
 //! Machines with many threads: the one that is stuck is found in time, and the
 //! search does not get into others' way.
 
-use super::hung_stall::{self, finish_look, wait_for, wait_report, Stall, SOON};
+use super::hung_stall::{self, finish_look, thread_pid, wait_for, wait_report, Stall, SOON};
 use crate::prelude::*;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -218,9 +218,10 @@ fn cost_of_10000(cx: &Cx) -> Verdict {
 
 /// For how long vigil's thread has run, in nanoseconds.
 fn run_time(vm: &Vm) -> anyhow::Result<u64> {
-    let stat = vm.sh_ok(
-        "cat /proc/$(ps -e -o pid=,comm= | awk '$2 == \"vigild/hung\" { print $1 }')/schedstat",
-    )?;
+    let stat = vm.read(&format!(
+        "/proc/{}/schedstat",
+        thread_pid(vm, "vigild/hung")?
+    ))?;
     let run = stat
         .split_whitespace()
         .next()

@@ -185,6 +185,14 @@ pub(super) fn who(vm: &Vm, pid: u32) -> anyhow::Result<String> {
     Ok(format!("{}:{pid}", comm.trim_end_matches('\n')))
 }
 
+/// The number of a thread of vigil's, by its name.
+pub(super) fn thread_pid(vm: &Vm, name: &str) -> anyhow::Result<String> {
+    let pid = vm.sh_ok(&format!(
+        "ps -e -o pid=,comm= | awk '$2 == \"{name}\" {{ print $1 }}'"
+    ))?;
+    Ok(pid.trim().to_owned())
+}
+
 /// Looks again and again until there is a result, for what sends no event.
 pub(super) fn wait_for<T>(
     vm: &Vm,

@@ -2,7 +2,7 @@
 //! What the knobs about soft lockups do. (Which values are taken: see `knobs`.)
 
 use super::{
-    hung_stall::SOON,
+    hung_stall::{thread_pid, wait_for, SOON},
     lockup_stall::{counts, grace, guest, loud_guest_of, provoke, soft_in_time, Lockup, PERIOD},
     reports::panicked,
 };
@@ -14,6 +14,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("off_and_on", off_and_on).core().light(),
         Scenario::new("more_is_shown", more_is_shown),
         Scenario::new("more_is_shown_later", more_is_shown_later),
+        Scenario::new(
+            "no_thread_is_woken_on_a_stuck_cpu",
+            no_thread_is_woken_on_a_stuck_cpu,
+        ),
         Scenario::new("panic_at_once", panic_at_once),
         Scenario::new("panic_at_two_thresholds", panic_at_two_thresholds).light(),
     ]
@@ -122,6 +126,53 @@ fn more_is_shown_later(cx: &Cx) -> Verdict {
         vm.wait_log_after(mark, "Mem-Info:", SOON)
             .with_context(|| format!("hung_task_timeout_secs={timeout}"))?;
     }
+    Ok(())
+}
+
+/// When `kernel.kernel_sys_info` is written while a CPU is stuck, the thread of the other half is woken, and
+/// that of the CPU's own only afterwards: the CPU may be stuck with the lock of its run queue, for which a
+/// wake-up waits with interrupts disabled.
+fn no_thread_is_woken_on_a_stuck_cpu(cx: &Cx) -> Verdict {
+    // A check each second, on CPU 0: that the thread for hung tasks learns of it meanwhile.
+    let vm = guest(cx, 2, "watchdog_thresh=1 hung_task_check_interval_secs=1")?;
+    let [hung, even, odd] =
+        ["vigild/hung", "vigild/info0", "vigild/info1"].map(|name| thread_pid(&vm, name));
+    let (hung, even, odd) = (hung?, even?, odd?);
+    vm.sh_ok(&format!("taskset -pc 0 {hung}"))?;
+    let status = |pid: &str, field: &str| -> anyhow::Result<String> {
+        let status = vm.read(&format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        Ok(line
+            .with_context(|| format!("no {field}"))?
+            .trim()
+            .to_owned())
+    };
+    let sleeps = |pid: &str| -> anyhow::Result<u64> {
+        Ok(status(pid, "voluntary_ctxt_switches:")?.parse()?)
+    };
+    let until_it_slept = |pid: &str, before: u64| {
+        wait_for(&vm, SOON, "the thread to run", || {
+            Ok((sleeps(pid)? > before).then_some(()))
+        })
+    };
+
+    let mark = vm.mark()?;
+    let stall = Lockup::start(
+        &vm,
+        &format!("preempt_off cpu=1 ms={}", 20_000 * machine::slowdown()),
+    )?;
+    vm.wait_log_after(mark, "BUG: soft lockup - CPU#1", SOON)?;
+    let before = [sleeps(&even)?, sleeps(&odd)?];
+    vm.write("/proc/sys/kernel/kernel_sys_info", b"mem")?;
+    until_it_slept(&even, before[0])?;
+    let state = status(&odd, "State:")?;
+    ensure!(
+        vm.knob("stuck_cpus_now")? == "1",
+        "the stall ended too early"
+    );
+    ensure!(state.starts_with('S'), "vigild/info1 was woken: {state}");
+    stall.wait(&vm)?;
+    until_it_slept(&odd, before[1])?;
     Ok(())
 }
 

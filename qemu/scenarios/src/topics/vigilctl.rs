@@ -3,7 +3,7 @@
 //! watchdog devices.
 
 use super::{
-    hung_stall::{wait_for, wait_report, who, Stall, MAINLINE, PROVOKE, SOON},
+    hung_stall::{thread_pid, wait_for, wait_report, who, Stall, MAINLINE, PROVOKE, SOON},
     lockup_stall::{self, Lockup},
 };
 use crate::prelude::*;
@@ -641,7 +641,8 @@ fn among_many_hung_tasks(cx: &Cx) -> Verdict {
          hung_task_check_interval_secs=1 hung_task_warnings=0",
     )?;
     // Nothing that is to go on may wait for the CPU that is to get stuck.
-    vm.sh_ok("taskset -pc 0 $(ps -e -o pid=,comm= | awk '$2 == \"vigild/hung\" { print $1 }')")?;
+    let hung = thread_pid(&vm, "vigild/hung")?;
+    vm.sh_ok(&format!("taskset -pc 0 {hung}"))?;
     let guard = start_guard_with(&vm, "--timeout 120 --limit 14 --kinds hard-lockup")?;
     // They fall asleep one after the other, so that no check finds more than the sixteen that it records:
     // two batches come in the second from one scan to the next.
