@@ -6,33 +6,62 @@ use std::sync::OnceLock;
 use vigil_klog::Evidence;
 use vigil_vm::{Arch, Artifacts};
 
-/// The architecture under test, whether it has NMIs, and how slow its kernel is.
-fn found() -> (Arch, bool, u32) {
-    static FOUND: OnceLock<(Arch, bool, u32)> = OnceLock::new();
+/// With this option RCU's own thread waits for CPUs with interrupts off: see [`has_strict_rcu`].
+pub(crate) const STRICT_RCU: &str = "CONFIG_RCU_STRICT_GRACE_PERIOD";
+
+/// Why what needs the other CPUs is not tried with [`STRICT_RCU`].
+pub(crate) const RCU_WAITS: &str = "RCU's thread waits for the stuck CPU, and keeps another";
+
+/// The machine under test.
+#[derive(Clone, Copy)]
+struct Machine {
+    arch: Arch,
+    nmi: bool,
+    slowdown: u32,
+    strict_rcu: bool,
+}
+
+fn found() -> Machine {
+    static FOUND: OnceLock<Machine> = OnceLock::new();
     // Without artifacts, or with some of an unknown architecture, booting a guest fails and says why.
     *FOUND.get_or_init(|| {
         let Ok(artifacts) = Artifacts::from_env() else {
-            return (Arch::X86_64, true, 1);
+            return Machine {
+                arch: Arch::X86_64,
+                nmi: true,
+                slowdown: 1,
+                strict_rcu: false,
+            };
         };
         let arch = artifacts.arch().unwrap_or(Arch::X86_64);
-        let nmi = arch == Arch::X86_64 || artifacts.kernel_has("CONFIG_ARM64_PSEUDO_NMI");
-        (arch, nmi, artifacts.slowdown())
+        Machine {
+            arch,
+            nmi: arch == Arch::X86_64 || artifacts.kernel_has("CONFIG_ARM64_PSEUDO_NMI"),
+            slowdown: artifacts.slowdown(),
+            strict_rcu: artifacts.kernel_has(STRICT_RCU),
+        }
     })
 }
 
 /// The architecture of the kernel under test.
 pub(crate) fn arch() -> Arch {
-    found().0
+    found().arch
 }
 
 /// Whether a CPU with interrupts off can be interrupted by an NMI.
 pub(crate) fn has_nmi() -> bool {
-    found().1
+    found().nmi
 }
 
 /// How much slower than a stock kernel the kernel under test is: see [`Artifacts::slowdown`].
 pub(crate) fn slowdown() -> u32 {
-    found().2
+    found().slowdown
+}
+
+/// Whether RCU's thread calls all CPUs so often that it waits for one with interrupts off, with preemption
+/// disabled: the CPU on which it waits has a soft lockup then, too.
+pub(crate) fn has_strict_rcu() -> bool {
+    found().strict_rcu
 }
 
 /// Parameters that select the buddy detector. It is the default where no cycles can be

@@ -245,11 +245,15 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// Picks out what these lines say. Programs' lines are passed over.
+    /// Picks out what these lines say. Programs' lines are passed over, and soft lockups of RCU's thread where
+    /// it waits for stuck CPUs (`machine::has_strict_rcu()`).
     pub(super) fn of(lines: &[LogLine]) -> anyhow::Result<Self> {
         let log = log_of(lines)?;
+        let is_rcu_waiting =
+            |lockup: &SoftLockup| machine::has_strict_rcu() && lockup.task.comm == "rcu_preempt";
         let (soft, in_tree_soft) = log
             .soft_lockups()
+            .filter(|(_, lockup)| !is_rcu_waiting(lockup))
             .map(Report::new)
             .partition(Report::is_vigil);
         let (hard, in_tree_hard) = log

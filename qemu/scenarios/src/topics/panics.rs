@@ -37,7 +37,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("one_does_not_answer", one_does_not_answer)
             .only_on(Arch::X86_64, NO_ASKING)
             .all(),
-        Scenario::new("knob_written_later", knob_written_later),
+        Scenario::new("knob_written_later", knob_written_later)
+            .not_with(machine::STRICT_RCU, machine::RCU_WAITS),
         Scenario::new("printk_lock_is_kept", |cx| {
             lock_is_kept(cx, "printk_lock", "")
         })
