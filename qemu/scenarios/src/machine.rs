@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Differences between architectures in what a kernel prints, and how slow the kernel
-//! under test is.
+//! Differences between architectures in what a kernel prints, how slow the kernel under test is, and
+//! what its RCU does.
 
 use std::sync::OnceLock;
 use vigil_klog::Evidence;
