@@ -23,7 +23,7 @@ MODULE_VERSION(VIGIL_VERSION);
 static char hung_task_report[VIGIL_WORDS];
 module_param_string(hung_task_report, hung_task_report, sizeof(hung_task_report), 0);
 MODULE_PARM_DESC(hung_task_report,
-		 "How hung tasks are reported: grouped (one report for each root cause, the tasks behind it in a line each) or mainline (each task, as the kernel's own detector does)");
+		 "How hung tasks are reported: grouped (one report for each root cause and the tasks behind it) or mainline (each task, as the kernel's own detector does)");
 
 static char hung_task_ignore[VIGIL_RULES];
 module_param_string(hung_task_ignore, hung_task_ignore, sizeof(hung_task_ignore), 0);

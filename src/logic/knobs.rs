@@ -88,7 +88,7 @@ macro_rules! knob_table {
             }
             words {
                 (hung_task_report, HungTaskReport, HungTaskReportMode::WORDS,
-                 "How hung tasks are reported: grouped (one report for each root cause, the tasks behind it in a line each) or mainline (each task, as the kernel's own detector does)")
+                 "How hung tasks are reported: grouped (one report for each root cause and the tasks behind it) or mainline (each task, as the kernel's own detector does)")
             }
             rules {
                 (hung_task_ignore, HungTaskIgnore,
@@ -277,7 +277,7 @@ pub const COUNT: usize = KNOBS.len();
 /// How hung tasks are reported: `hung_task_report`, a variant for each word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HungTaskReportMode {
-    /// One report for each root cause, the tasks behind it in a line each.
+    /// One report for each root cause and the tasks behind it.
     Grouped,
     /// Each task, as the kernel's own detector does.
     Mainline,

@@ -447,7 +447,7 @@ status_keys! {
         PERF_CPUS perf_cpus: "CPUs whose perf cycle counter is running";
         PERF_NMIS perf_nmis: "NMIs of these counters";
         PERF_EARLY_NMIS perf_early_nmis: "Of these NMIs, those that came too early to count";
-        BUDDY buddy: "1 if CPUs check each other";
+        BUDDY buddy: "1 if hard lockups are found by CPUs that check each other, while `enabled` is 1";
         NMI_CONFIRMATION nmi_confirmation: "1 if an NMI can confirm what a buddy suspects";
         REPORTS reports: "Reports of hard lockups since load";
         UNRESPONSIVE_CPU_REPORTS unresponsive_cpu_reports: "Reports of CPUs that answered no NMI";

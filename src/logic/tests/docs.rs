@@ -15,7 +15,7 @@ const ABOUT: &str = "\
 # Knobs
 
 Each knob is a file, `/proc/sys/vigil/NAME`. Everybody may read it, only root may write it (mode
-0644):
+0644, and 0444 of those that are read only):
 
     sysctl vigil.hung_task_timeout_secs
     sysctl -w vigil.hung_task_timeout_secs=30
@@ -38,7 +38,7 @@ To keep a value over reboots, put a line such as
 
 into a file in `/etc/sysctl.d`. It is applied at boot to a module that is there by then, as one
 named in `/etc/modules-load.d` is. A module that is loaded later takes its values from its
-parameters, which have the same names as the knobs (the counter has none):
+parameters, which have the same names as the knobs (counts have none):
 
     modprobe vigil hung_task_timeout_secs=30 watchdog_cpumask=0-3,8
     echo options vigil hung_task_timeout_secs=30 > /etc/modprobe.d/vigil.conf
@@ -132,11 +132,12 @@ these:
   the timeout more.
 - `hung_task_detect_count` counts each stall once. The kernel's counts a stall again at each check
   for as long as it lasts.
-- One report is given for each root cause, and the tasks behind it have a line each. It is given
-  again when the cause has lasted for one timeout more, two, four and so on, and when ten times as
-  many tasks are hung ([reports](reports.md)). With `hung_task_report=mainline` each task has a
-  report, again after each further timeout. The kernel's detector reports each task at each check,
-  which is the same only where the interval is the timeout.
+- One report is given for each root cause. Ten of the tasks behind it have a line each, and the
+  others are counted. It is given again when the cause has lasted for one timeout more, two, four
+  and so on, and when ten times as many tasks are hung ([reports](reports.md)). With
+  `hung_task_report=mainline` each task has a report, again after each further timeout. The
+  kernel's detector reports each task at each check, which is the same only where the interval is
+  the timeout.
 - `hung_task_check_count`: where a scan had to stop, the next one continues. The kernel's begins
   with the first task again, so that tasks beyond the count are never checked. Tasks that are
   tracked already are checked in any case, unless the count is 0.
@@ -193,8 +194,9 @@ these:
   come, that is a hard lockup. Where no NMI can be sent, the report of the hard lockup says that it
   is not confirmed.
 - On x86 without a hypervisor a CPU that does not answer is a hard lockup: nothing but an NMI
-  handler or the firmware can keep it from that. `hardlockup_panic` counts it, and
-  `unresponsive_cpu_panic` does not.
+  handler or the firmware can keep it from that. `hardlockup_panic` counts it. Where that is 0,
+  `unresponsive_cpu_panic` does, since the CPU does not run, as far as can be seen; the message of
+  that panic is `vigil: unresponsive CPU`.
 - A hard lockup is reported once, and its end as well. The kernel's buddy reports it every three
   sample periods for as long as it lasts.
 - The output of `softlockup_sys_info` and `hardlockup_sys_info` is printed by a thread, also before

@@ -29,7 +29,7 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "wakeups: other threads",
-        "without the thread for hung tasks, which does it where it runs, `vigild/info0` looks every 10 s whether a knob asks for something: \
+        "without the thread for hung tasks, which does it where it wakes as often, `vigild/info0` looks every 10 s whether a knob asks for something: \
          nobody says that `kernel.kernel_sys_info` was written, and a CPU that is stuck cannot wake it",
     ),
     (
