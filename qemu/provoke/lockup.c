@@ -116,6 +116,7 @@ struct lockup_result {
 	const char *kind;
 	const char *role;
 	unsigned int cpu;
+	pid_t pid;
 	u64 began;
 	u64 ended;
 };
@@ -135,6 +136,7 @@ static void lockup_keep(struct prov_thread *t)
 	r->id = s->args.id;
 	r->kind = s->kind->name;
 	r->cpu = t->cpu;
+	r->pid = t->task->pid;
 	r->role = t->cpu == l->other ? "target" : "stuck";
 	r->began = t->began;
 	r->ended = t->ended;
@@ -158,7 +160,7 @@ static int lockups_show(struct seq_file *m, void *unused)
 		lockup_nr_results - PROV_MAX_RESULTS : 0;
 	for (; i != lockup_nr_results; i++) {
 		r = &lockup_results[i % PROV_MAX_RESULTS];
-		seq_printf(m, "%u %s cpu=%u began=", r->id, r->kind, r->cpu);
+		seq_printf(m, "%u %s cpu=%u pid=%d began=", r->id, r->kind, r->cpu, r->pid);
 		lockup_time(m, r->began);
 		seq_puts(m, " ended=");
 		lockup_time(m, r->ended);

@@ -16,7 +16,7 @@
  *                       for CPUs: id kind tasks=pid,... cpus=N,... ms=N
  *                       began=CPU:time,... ended=CPU:time or CPU:-,...
  *   lockups             one line for each CPU of the last stalls of CPUs:
- *                       id kind cpu=N began=time ended=time role=stuck|target;
+ *                       id kind cpu=N pid=N began=time ended=time role=stuck|target;
  *                       times are those of the kernel log
  *   end                 write an id, or "all": returns when the threads are
  *                       gone

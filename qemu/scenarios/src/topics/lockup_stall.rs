@@ -86,6 +86,8 @@ pub(super) fn observe_cpus(vm: &Vm) -> anyhow::Result<Job> {
 #[derive(Clone, Debug)]
 pub(super) struct Span {
     pub(super) cpu: u32,
+    /// Of the thread that was stuck there.
+    pub(super) pid: u32,
     pub(super) began: f64,
     pub(super) ended: f64,
     /// The CPU that others wait for, not the one that is wanted stuck.
@@ -148,16 +150,17 @@ impl Lockup {
     fn spans(&self, vm: &Vm) -> anyhow::Result<Vec<Span>> {
         let all = vm.read(&format!("{PROVOKE}/lockups"))?;
         let form = Regex::new(&format!(
-            r"(?m)^{} \S+ cpu=(\d+) began=([\d.]+) ended=([\d.]+) role=(\w+)$",
+            r"(?m)^{} \S+ cpu=(\d+) pid=(\d+) began=([\d.]+) ended=([\d.]+) role=(\w+)$",
             self.id
         ))?;
         let mut spans = Vec::new();
         for part in form.captures_iter(&all) {
             spans.push(Span {
                 cpu: part[1].parse()?,
-                began: part[2].parse()?,
-                ended: part[3].parse()?,
-                target: &part[4] == "target",
+                pid: part[2].parse()?,
+                began: part[3].parse()?,
+                ended: part[4].parse()?,
+                target: &part[5] == "target",
             });
         }
         spans.sort_by_key(|span| span.cpu);
@@ -181,8 +184,6 @@ fn line_of(active: &str, id: u32) -> Option<&str> {
 pub(super) struct Outcome {
     /// The stuck CPUs.
     pub(super) spans: Vec<Span>,
-    /// Their threads.
-    pub(super) pids: Vec<u32>,
     /// The CPUs that they waited for.
     pub(super) targets: Vec<Span>,
     pub(super) words: Words,
@@ -210,12 +211,10 @@ pub(super) fn wait_for_panic(vm: &Vm) -> Verdict {
 pub(super) fn provoke(vm: &Vm, what: &str) -> anyhow::Result<Outcome> {
     let mark = vm.mark()?;
     let lockup = Lockup::start(vm, what)?;
-    let pids = lockup.pids(vm)?;
     let (targets, spans): (Vec<Span>, Vec<Span>) =
         lockup.wait(vm)?.into_iter().partition(|span| span.target);
     Ok(Outcome {
         spans,
-        pids,
         targets,
         words: Words::of(&vm.dmesg_after(mark)?)?,
     })
@@ -227,6 +226,11 @@ pub(super) struct Note {
     pub(super) time: f64,
     pub(super) cpu: u32,
     pub(super) seconds: f64,
+}
+
+/// Whether RCU's thread waits for a CPU that is stuck (`machine::has_strict_rcu()`).
+fn is_rcu_waiting(lockup: &SoftLockup) -> bool {
+    machine::has_strict_rcu() && lockup.task.comm == "rcu_preempt"
 }
 
 /// All that was said about lockups.
@@ -249,8 +253,6 @@ impl Words {
     /// it waits for stuck CPUs (`machine::has_strict_rcu()`).
     pub(super) fn of(lines: &[LogLine]) -> anyhow::Result<Self> {
         let log = log_of(lines)?;
-        let is_rcu_waiting =
-            |lockup: &SoftLockup| machine::has_strict_rcu() && lockup.task.comm == "rcu_preempt";
         let (soft, in_tree_soft) = log
             .soft_lockups()
             .filter(|(_, lockup)| !is_rcu_waiting(lockup))
@@ -440,11 +442,19 @@ pub(super) fn tainted_by_soft_lockup(vm: &Vm) -> anyhow::Result<bool> {
     Ok(taint & 1 << 14 != 0)
 }
 
-/// `(soft, hard, not run)`: how many reports vigil's status counts.
+/// `(soft, hard, not run)`: how many reports vigil's status counts, without those that [`Words::of`]
+/// passes over.
 pub(super) fn counts(vm: &Vm) -> anyhow::Result<(u64, u64, u64)> {
     let status = Status::read(vm)?;
+    let log = log_of(&vm.dmesg()?)?;
+    let passed_over = log
+        .soft_lockups()
+        .filter(|(_, lockup)| is_rcu_waiting(lockup))
+        .count();
     Ok((
-        status.number(key::softlockup::REPORTS)?,
+        status
+            .number(key::softlockup::REPORTS)?
+            .saturating_sub(u64::try_from(passed_over)?),
         status.number(key::hardlockup::REPORTS)?,
         status.number(key::hardlockup::UNRESPONSIVE_CPU_REPORTS)?,
     ))

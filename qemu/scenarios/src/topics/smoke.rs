@@ -74,8 +74,7 @@ fn soft_lockup(cx: &Cx) -> Verdict {
     let [report] = outcome.words.only_soft(1)? else {
         bail!("not one report: {:#?}", outcome.words);
     };
-    let pid = outcome.pids.first().copied().unwrap_or_default();
-    soft_well_formed(report, 1, "prov_preempt/1", pid)?;
+    soft_well_formed(report, 1, "prov_preempt/1", span.pid)?;
     soft_in_time(report, span, thresh)?;
     ensure!(report.mentions("prov_preempt_off+0x"), "{report:#?}");
     ensure!(counts(&vm)? == (1, 0, 0), "{:?}", counts(&vm)?);

@@ -56,14 +56,13 @@ fn one_each(outcome: &Outcome, tag: &str, thresh: f64) -> Verdict {
         words.soft.len(),
         outcome.spans.len()
     );
-    ensure!(outcome.pids.len() == outcome.spans.len(), "{outcome:#?}");
-    for (span, &pid) in outcome.spans.iter().zip(&outcome.pids) {
+    for span in &outcome.spans {
         let report = words
             .soft
             .iter()
             .find(|report| report.cpu == span.cpu)
             .with_context(|| format!("no report on CPU {}: {words:#?}", span.cpu))?;
-        soft_well_formed(report, span.cpu, &format!("{tag}/{}", span.cpu), pid)?;
+        soft_well_formed(report, span.cpu, &format!("{tag}/{}", span.cpu), span.pid)?;
         soft_in_time(report, span, thresh)?;
     }
     Ok(())
@@ -194,8 +193,7 @@ fn waiting_for_another_cpu(cx: &Cx) -> Verdict {
     let words = &outcome.words;
     let span = outcome.span()?;
     ensure!(words.soft.len() == 1 && words.hard.len() == 1, "{words:#?}");
-    let pid = outcome.pids.first().copied().unwrap_or_default();
-    soft_well_formed(&words.soft[0], 1, "prov_ipi/1", pid)?;
+    soft_well_formed(&words.soft[0], 1, "prov_ipi/1", span.pid)?;
     soft_in_time(&words.soft[0], span, 1.0)?;
     ensure!(
         words.soft[0].mentions("smp_call_function_single+0x"),
