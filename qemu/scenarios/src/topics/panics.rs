@@ -17,7 +17,9 @@ use vigil_vm::Artifacts;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("needs_kdump", needs_kdump).core(),
+        Scenario::new("needs_kdump", needs_kdump)
+            .not_with(machine::STRICT_RCU, machine::RCU_WAITS)
+            .core(),
         Scenario::new("delay", delay).core(),
         Scenario::new("delay_of_the_others", delay_of_the_others).all(),
         Scenario::new("called_off", called_off).all(),

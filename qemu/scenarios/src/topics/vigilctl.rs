@@ -12,8 +12,11 @@ use vigil_logic::knobs::KNOBS;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
+        Scenario::new("watch", watch),
         // A CPU is stuck for as long as it takes to ask.
-        Scenario::new("watch", watch).allow(Splat::RcuStall),
+        Scenario::new("while_it_is_unloaded", while_it_is_unloaded)
+            .allow(Splat::RcuStall)
+            .not_with(machine::STRICT_RCU, machine::RCU_WAITS),
         Scenario::new("a_watch_that_is_slow", slow_watch),
         Scenario::new("of_hung_tasks", of_hung_tasks)
             .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
@@ -200,12 +203,17 @@ fn watch(cx: &Cx) -> Verdict {
     wait_for(&vm, SOON, "the second load", || {
         Ok((watch.count("loaded")? == 2).then_some(()))
     })?;
-    while_it_goes(&vm)
+    Ok(())
 }
 
 /// While the module waits for a CPU that is stuck, so that it can go, there is its family still, and
 /// the kernel refuses a dump: to whoever asks then it is not loaded, and a watch hears the rest.
-fn while_it_goes(vm: &Vm) -> Verdict {
+fn while_it_is_unloaded(cx: &Cx) -> Verdict {
+    let vm = &cx.boot_with(config(cx, &[])?)?;
+    lockup_stall::load(vm, "")?;
+    vm.insmod("vigil_provoke.ko", "")?;
+    // New threads of the kernel not on the CPU that is to get stuck.
+    vm.sh_ok("taskset -pc 0 2 && sleep 1")?;
     let stall = Lockup::start(vm, "irqs_off cpu=1 ms=100000")?;
     let rmmod = vm.spawn_on(0, "exec rmmod vigil")?;
     let state = || vm.sh_on(0, "cat /sys/module/vigil/initstate");
