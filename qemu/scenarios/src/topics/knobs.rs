@@ -460,6 +460,18 @@ fn parameters(cx: &Cx) -> Verdict {
     ensure!(vm.knob("watchdog_cpumask")? == "0-1");
     vm.unload()?;
 
+    // Given twice: a number is refused, of a text the last one counts.
+    let mark = vm.mark()?;
+    let twice = vm.sh("insmod /vm/vigil.ko hung_task_warnings=1 hung_task_warnings=2")?;
+    ensure!(
+        twice.status != 0 && twice.stdout.contains("File exists"),
+        "{twice:?}"
+    );
+    vm.wait_log_after(mark, "invalid for parameter `hung_task_warnings'", SOON)?;
+    vm.load("hung_task_ignore=one hung_task_ignore=two")?;
+    ensure!(vm.knob("hung_task_ignore")? == "two");
+    vm.unload()?;
+
     for knob in given {
         let overlong = match knob.kind {
             KnobKind::Cpus => "0,".repeat(2100) + "1",
