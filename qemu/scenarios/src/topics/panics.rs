@@ -27,7 +27,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("called_off_for_a_task", called_off_for_a_task).all(),
         Scenario::new("called_off_before_the_report", called_off_before_the_report)
             .needs("CONFIG_FUNCTION_TRACER"),
-        Scenario::new("only_one", only_one),
+        Scenario::new("only_one", only_one).not_with(machine::STRICT_RCU, machine::RCU_WAITS),
         Scenario::new("lock_of_the_stuck_cpu", lock_of_the_stuck_cpu)
             .needs(ZONE)
             .only_on(Arch::X86_64, ZONE_OF_FEW)
