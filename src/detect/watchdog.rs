@@ -166,7 +166,7 @@ impl CpuWatchdog {
         let evidence = PauseEvidence {
             overrun,
             guest_paused,
-            nmi_unacked: state == State::Unresponsive || state.nmi_sent_at().is_some(),
+            nmi_unacked: matches!(state, State::NmiSent(_) | State::Unresponsive),
             no_cpu_on_time: OnTimeHistory::covers(from, to, period)
                 && !self.ctx.other_cpu_on_time(self.cpu, from, to),
         };
@@ -180,7 +180,7 @@ impl CpuWatchdog {
         match state {
             // Its perf NMI has found it stuck, and no report was given.
             State::PerfHit => report::report_over(&self.ctx, self.cpu, age()),
-            State::Reported | State::Unresponsive | State::NmiSentAgain(_) => {
+            State::Reported | State::Unresponsive => {
                 self.ctx.forget_stack(self.cpu);
                 print_recovered(self.cpu, age());
             }

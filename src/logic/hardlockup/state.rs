@@ -19,14 +19,13 @@
 //!              |                   NMI_ACK_TIMEOUT_NS                           |
 //!              |                                 v                              |
 //!              |                          [ Unresponsive ] -- third late ack ---+
-//!              |                                 |  late ack: send again -> [ NmiSentAgain ],
-//!              |                                 |  of which holds what does of NmiSent
+//!              |                                 |  late ack: send again -> [ NmiSent ]
 //!              |
 //!              +---- no NMI can be sent: reported unconfirmed ---> [ Reported ]
 //!
 //!   any state -- the CPU takes its timer interrupt, or goes offline --> [ Healthy ]
 //!     from PerfHit:                    the lockup is reported as over
-//!     from Reported, Unresponsive or NmiSentAgain:   "recovered" is printed
+//!     from Reported or Unresponsive:   "recovered" is printed
 //!   NmiSent -- the watchdog is touched after the NMI was sent -- counts as Healthy
 //! ```
 
@@ -37,8 +36,6 @@ pub enum State {
     Healthy,
     /// An NMI was sent to it at this time, in nanoseconds on the monotonic clock.
     NmiSent(u64),
-    /// The same, after it was reported not to run: that it has recovered is still to be said.
-    NmiSentAgain(u64),
     /// The NMI of its own counter found it stuck; no report has been given yet. A CPU that changes
     /// the state into another one takes the hit off the count of those that are pending.
     PerfHit,
@@ -55,46 +52,25 @@ impl State {
     const PERF_HIT: u64 = 3;
     /// The first time whose word is none of the other states.
     const FIRST_TIME: u64 = 4;
-    /// Set with the time of [`State::NmiSentAgain`]: no time is that long, `ktime_t` has a sign.
-    const AGAIN: u64 = 1 << 63;
 
-    /// The state in which an NMI was sent `now`, as it will be unpacked. `before`: the state before.
-    pub const fn nmi_sent(now: u64, before: Self) -> Self {
-        let at = now & !Self::AGAIN;
-        match before {
-            Self::Unresponsive | Self::NmiSentAgain(_) => Self::NmiSentAgain(at),
-            _ if at < Self::FIRST_TIME => Self::NmiSent(Self::FIRST_TIME),
-            _ => Self::NmiSent(at),
+    /// The state in which an NMI was sent `now`, as it will be unpacked.
+    pub const fn nmi_sent(now: u64) -> Self {
+        if now < Self::FIRST_TIME {
+            Self::NmiSent(Self::FIRST_TIME)
+        } else {
+            Self::NmiSent(now)
         }
     }
 
-    /// When an NMI was sent, if it was.
-    pub const fn nmi_sent_at(self) -> Option<u64> {
-        match self {
-            Self::NmiSent(at) | Self::NmiSentAgain(at) => Some(at),
-            _ => None,
-        }
-    }
-
-    /// The state in which the CPU is checked from the start: what was found is void, but not what was
-    /// reported.
-    pub const fn start_over(self) -> Self {
-        match self {
-            Self::Unresponsive | Self::NmiSentAgain(_) => Self::Unresponsive,
-            _ => Self::Healthy,
-        }
-    }
-
-    /// The state in one word. The time of [`State::NmiSent`] is packed as 4 ns if it is below.
+    /// The state in one word. A time below 4 ns is packed as 4 ns.
     pub const fn pack(self) -> u64 {
         match self {
             Self::Healthy => Self::HEALTHY,
             Self::Reported => Self::REPORTED,
             Self::Unresponsive => Self::UNRESPONSIVE,
             Self::PerfHit => Self::PERF_HIT,
-            Self::NmiSent(at) if at & !Self::AGAIN < Self::FIRST_TIME => Self::FIRST_TIME,
-            Self::NmiSent(at) => at & !Self::AGAIN,
-            Self::NmiSentAgain(at) => at | Self::AGAIN,
+            Self::NmiSent(at) if at < Self::FIRST_TIME => Self::FIRST_TIME,
+            Self::NmiSent(at) => at,
         }
     }
 
@@ -105,7 +81,6 @@ impl State {
             Self::REPORTED => Self::Reported,
             Self::UNRESPONSIVE => Self::Unresponsive,
             Self::PERF_HIT => Self::PerfHit,
-            at if at & Self::AGAIN != 0 => Self::NmiSentAgain(at & !Self::AGAIN),
             at => Self::NmiSent(at),
         }
     }
