@@ -71,6 +71,12 @@ impl Scenario {
         self
     }
 
+    /// Needs another CPU while one has its interrupts off: skipped where RCU's thread keeps that, see
+    /// [`machine::has_strict_rcu`].
+    pub(crate) fn not_with_strict_rcu(self) -> Self {
+        self.not_with(machine::STRICT_RCU, machine::RCU_WAITS)
+    }
+
     /// Tests something that only this architecture has: skipped on others. `why` says what.
     pub(crate) fn only_on(mut self, arch: Arch, why: &'static str) -> Self {
         self.only = Some((arch, why));

@@ -19,7 +19,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("for_a_cpu_that_spins", for_a_cpu_that_spins)
             .only_on(Arch::X86_64, NO_ASKING)
-            .not_with(machine::STRICT_RCU, machine::RCU_WAITS)
+            .not_with_strict_rcu()
             .core(),
         Scenario::new("each_way_to_wait", each_way_to_wait)
             .only_on(Arch::X86_64, NO_ASKING)

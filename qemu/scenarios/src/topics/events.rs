@@ -17,7 +17,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
             .core()
             .light(),
-        Scenario::new("of_cpus", of_cpus).not_with(machine::STRICT_RCU, machine::RCU_WAITS),
+        Scenario::new("of_cpus", of_cpus).not_with_strict_rcu(),
         Scenario::new("joined_before_the_load", joined_before_the_load).light(),
         Scenario::new("listeners_come_and_go", listeners_come_and_go).light(),
         Scenario::new("a_slow_listener_sees_the_gap", slow_listener)

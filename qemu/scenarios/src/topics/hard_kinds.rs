@@ -47,7 +47,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("without_unexported_functions", without_unexported_functions),
         Scenario::new("panic", panic).core(),
         Scenario::new("nmis_of_others", nmis_of_others)
-            .not_with(machine::STRICT_RCU, machine::RCU_WAITS)
+            .not_with_strict_rcu()
             .only_on(Arch::X86_64, "NMIs do not say who sent them"),
     ]
 }

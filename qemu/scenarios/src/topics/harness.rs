@@ -16,8 +16,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("log", log).core(),
         Scenario::new("goes_on_from_another", goes_on_from_another),
         Scenario::new("freeze_makes_time_jump", freeze_makes_time_jump),
-        Scenario::new("one_vcpu_stands_still", one_vcpu_stands_still)
-            .not_with(machine::STRICT_RCU, machine::RCU_WAITS),
+        Scenario::new("one_vcpu_stands_still", one_vcpu_stands_still).not_with_strict_rcu(),
         Scenario::new("nmi_arrives", nmi_arrives).only_on(Arch::X86_64, "QEMU sends NMIs"),
         Scenario::new("panic_is_seen", panic_is_seen),
         Scenario::new("userspace", userspace),

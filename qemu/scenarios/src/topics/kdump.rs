@@ -21,7 +21,7 @@ const NEEDS: &str = "CONFIG_CRASH_DUMP";
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let scenario = |name, run: fn(&Cx) -> Verdict| Scenario::new(name, run).needs(NEEDS);
     vec![
-        scenario("hard_lockup", hard_lockup).not_with(machine::STRICT_RCU, machine::RCU_WAITS),
+        scenario("hard_lockup", hard_lockup).not_with_strict_rcu(),
         scenario("soft_lockup", soft_lockup).all(),
         scenario("hung_task", hung_task).all(),
         scenario("host_dump", host_dump).limit(secs(300)).all(),

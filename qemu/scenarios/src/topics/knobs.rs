@@ -13,7 +13,7 @@ use vigil_logic::knobs::{KnobInfo, KnobKind, KNOBS, SYS_INFO};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("gauges", gauges).not_with(machine::STRICT_RCU, machine::RCU_WAITS),
+        Scenario::new("gauges", gauges).not_with_strict_rcu(),
         Scenario::new("files", files).core(),
         Scenario::new("who_may_write", who_may_write),
         Scenario::new("parameters", parameters),

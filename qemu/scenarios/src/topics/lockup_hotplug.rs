@@ -17,7 +17,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("loaded_meanwhile", loaded_meanwhile)
             .core()
             .limit(secs(600)),
-        Scenario::new("mask", mask).not_with(machine::STRICT_RCU, machine::RCU_WAITS),
+        Scenario::new("mask", mask).not_with_strict_rcu(),
         Scenario::new("nohz_full", nohz_full),
     ]
 }

@@ -18,7 +18,7 @@ use vigil_vm::Artifacts;
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("needs_kdump", needs_kdump)
-            .not_with(machine::STRICT_RCU, machine::RCU_WAITS)
+            .not_with_strict_rcu()
             .core(),
         Scenario::new("delay", delay).core(),
         Scenario::new("delay_of_the_others", delay_of_the_others).all(),
@@ -27,7 +27,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("called_off_for_a_task", called_off_for_a_task).all(),
         Scenario::new("called_off_before_the_report", called_off_before_the_report)
             .needs("CONFIG_FUNCTION_TRACER"),
-        Scenario::new("only_one", only_one).not_with(machine::STRICT_RCU, machine::RCU_WAITS),
+        Scenario::new("only_one", only_one).not_with_strict_rcu(),
         Scenario::new("lock_of_the_stuck_cpu", lock_of_the_stuck_cpu)
             .needs(ZONE)
             .only_on(Arch::X86_64, ZONE_OF_FEW)
@@ -39,8 +39,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("one_does_not_answer", one_does_not_answer)
             .only_on(Arch::X86_64, NO_ASKING)
             .all(),
-        Scenario::new("knob_written_later", knob_written_later)
-            .not_with(machine::STRICT_RCU, machine::RCU_WAITS),
+        Scenario::new("knob_written_later", knob_written_later).not_with_strict_rcu(),
         Scenario::new("printk_lock_is_kept", |cx| {
             lock_is_kept(cx, "printk_lock", "")
         })

@@ -28,14 +28,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("waiting_for_another_cpu", waiting_for_another_cpu),
         Scenario::new("again_after_each_threshold", again_after_each_threshold).light(),
         Scenario::new("not_later_than_in_tree", not_later_than_in_tree),
-        Scenario::new("interrupts_off", interrupts_off)
-            .not_with(machine::STRICT_RCU, machine::RCU_WAITS),
+        Scenario::new("interrupts_off", interrupts_off).not_with_strict_rcu(),
         Scenario::new(
             "interrupts_off_while_a_knob_is_written",
             knob_written_meanwhile,
         ),
-        Scenario::new("waiting_in_stop_machine", waiting_in_stop_machine)
-            .not_with(machine::STRICT_RCU, machine::RCU_WAITS),
+        Scenario::new("waiting_in_stop_machine", waiting_in_stop_machine).not_with_strict_rcu(),
         Scenario::new("not_one", not_one),
         Scenario::new("stand_in_for_the_stopper", stand_in_for_the_stopper)
             .core()

@@ -16,7 +16,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         // A CPU is stuck for as long as it takes to ask.
         Scenario::new("while_it_is_unloaded", while_it_is_unloaded)
             .allow(Splat::RcuStall)
-            .not_with(machine::STRICT_RCU, machine::RCU_WAITS),
+            .not_with_strict_rcu(),
         Scenario::new("a_watch_that_is_slow", slow_watch),
         Scenario::new("of_hung_tasks", of_hung_tasks)
             .needs("CONFIG_DETECT_HUNG_TASK_BLOCKER")
@@ -202,18 +202,13 @@ fn watch(cx: &Cx) -> Verdict {
     vm.load("")?;
     wait_for(&vm, SOON, "the second load", || {
         Ok((watch.count("loaded")? == 2).then_some(()))
-    })?;
-    Ok(())
+    })
 }
 
 /// While the module waits for a CPU that is stuck, so that it can go, there is its family still, and
 /// the kernel refuses a dump: to whoever asks then it is not loaded, and a watch hears the rest.
 fn while_it_is_unloaded(cx: &Cx) -> Verdict {
-    let vm = &cx.boot_with(config(cx, &[])?)?;
-    lockup_stall::load(vm, "")?;
-    vm.insmod("vigil_provoke.ko", "")?;
-    // New threads of the kernel not on the CPU that is to get stuck.
-    vm.sh_ok("taskset -pc 0 2 && sleep 1")?;
+    let vm = &lockup_stall::loud_guest_of(cx, config(cx, &[])?, "")?;
     let stall = Lockup::start(vm, "irqs_off cpu=1 ms=100000")?;
     let rmmod = vm.spawn_on(0, "exec rmmod vigil")?;
     let state = || vm.sh_on(0, "cat /sys/module/vigil/initstate");
