@@ -166,7 +166,7 @@ impl CpuWatchdog {
         let evidence = PauseEvidence {
             overrun,
             guest_paused,
-            nmi_unacked: matches!(state, State::NmiSent(_) | State::Unresponsive),
+            nmi_unacked: state.nmi_unacked(),
             no_cpu_on_time: OnTimeHistory::covers(from, to, period)
                 && !self.ctx.other_cpu_on_time(self.cpu, from, to),
         };
@@ -180,7 +180,7 @@ impl CpuWatchdog {
         match state {
             // Its perf NMI has found it stuck, and no report was given.
             State::PerfHit => report::report_over(&self.ctx, self.cpu, age()),
-            State::Reported | State::Unresponsive => {
+            State::Reported | State::Unresponsive | State::NmiSentAgain(_) => {
                 self.ctx.forget_stack(self.cpu);
                 print_recovered(self.cpu, age());
             }

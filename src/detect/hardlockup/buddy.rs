@@ -171,9 +171,9 @@ fn observe(
 ) -> Observation {
     // The CPU that sent the NMI may not have stored yet which NMIs count. In this order: the count that is
     // read is not older than the one that it is compared with.
-    let stored = match state {
-        State::NmiSent(at) => target.cpu_hardlockup.nmi_sent_ts.load(Acquire) == at,
-        _ => true,
+    let stored = match state.nmi_sent_at() {
+        Some(at) => target.cpu_hardlockup.nmi_sent_ts.load(Acquire) == at,
+        None => true,
     };
     let nmis_before = target.cpu_hardlockup.nmis_before.load(Acquire);
     let done = ctx.nmi().map(|nmi| nmi.done(target.cpu));
@@ -200,6 +200,10 @@ fn check_cpu(
 ) -> (State, Action) {
     let mut state = target.cpu_hardlockup.state();
     let hrtimer_ts = target.heartbeat.hrtimer_ts.load(Acquire);
+    // As most are: nothing else is read of it.
+    if buddy::is_healthy(now, hrtimer_ts, period) {
+        return (state, Action::Healthy);
+    }
     let seen = observe(ctx, target, state, now, false);
     let mut action = buddy::check(state, &seen, period, threshold);
     let mut recheck = RECHECK_NS;
@@ -208,7 +212,7 @@ fn check_cpu(
         if ctx.hardlockup_lock.is_held(now) && !ctx.panic.is_wanted(Cause::HardLockup, 1) {
             return (state, Action::CheckAt(now.saturating_add(RETRY_NS)));
         }
-        let sent = State::nmi_sent(now);
+        let sent = State::nmi_sent(now, state);
         if !target
             .cpu_hardlockup
             .transition(&ctx.pending_hits, state, sent)
@@ -220,11 +224,12 @@ fn check_cpu(
             );
         }
         // It may have taken its timer interrupt between the check and the transition, and be
-        // `Healthy` as before: no CPU must take this for an NMI that was sent since.
+        // `Healthy` as before: no CPU must take this for an NMI that was sent since. Any other state
+        // it is about to leave in that interrupt, which is to find what it was.
         if target.heartbeat.hrtimer_ts.load(Acquire) != hrtimer_ts {
             target
                 .cpu_hardlockup
-                .transition(&ctx.pending_hits, sent, State::Healthy);
+                .transition(&ctx.pending_hits, sent, state);
             return (sent, Action::Healthy);
         }
         target
@@ -254,7 +259,7 @@ fn send_nmi(
     period: u64,
     threshold: u64,
 ) -> (Action, u64) {
-    let State::NmiSent(sent_at) = sent else {
+    let Some(sent_at) = sent.nmi_sent_at() else {
         return (Action::Healthy, 0);
     };
     let entered = nmi.entered(target.cpu);

@@ -43,7 +43,7 @@ pub(in crate::detect) struct CpuHardlockup {
     pub(super) nmis_before: Atomic<u32>,
     /// Acknowledgements that came late, since its last timer interrupt.
     pub(super) late_acks: Atomic<u32>,
-    /// The NMI that the two are about: the time in [`State::NmiSent`].
+    /// The NMI that the two are about: [`State::nmi_sent_at`].
     pub(super) nmi_sent_ts: Atomic<u64>,
     /// How often its watchdog had been touched when it was checked last.
     pub(super) touches: Atomic<u32>,
@@ -173,14 +173,15 @@ impl CpuHardlockup {
         Evidence::unpack(self.evidence.load(Relaxed))
     }
 
-    /// Has the CPU checked from the start, with a whole threshold from `now` to recover in.
+    /// Has the CPU checked from the start ([`State::start_over`]), with a whole threshold from `now` to
+    /// recover in.
     ///
     /// # Context
     ///
     /// Any, NMI included.
     pub(super) fn give_time(&self, pending: &PendingHits, old: State, now: u64) {
         self.touch_ts.store(now, Relaxed);
-        self.transition(pending, old, State::Healthy);
+        self.transition(pending, old, old.start_over());
     }
 
     /// The CPU takes its timer interrupt, or is not watched any more. Returns the state before.

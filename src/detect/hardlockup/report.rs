@@ -210,7 +210,7 @@ pub(super) fn report_hardlockup(
         // To be checked again from the start: it may stop running in the middle.
         target
             .cpu_hardlockup
-            .transition(&ctx.pending_hits, state, State::Healthy);
+            .transition(&ctx.pending_hits, state, state.start_over());
         return u64::MAX;
     }
     if ctx.ksyms().scx_hardlockup(target.cpu) {
@@ -228,12 +228,12 @@ pub(super) fn report_hardlockup(
     let mut guard = ctx.hardlockup_lock.try_acquire(now);
     let waits = dump.all_cpus || !ctx.panic.is_wanted(cause, 1);
     if kernel_panic::in_progress() || (guard.is_none() && waits) {
-        if matches!(state, State::NmiSent(_)) {
+        if state.nmi_sent_at().is_some() {
             // Checked from the start then. Were the CPU to recover as it is, its NMI would seem to have
             // found no answer, and the CPU to have been stopped: nothing would be said of the lockup.
             target
                 .cpu_hardlockup
-                .transition(&ctx.pending_hits, state, State::Healthy);
+                .transition(&ctx.pending_hits, state, state.start_over());
         }
         return now.saturating_add(RETRY_NS);
     }
@@ -316,7 +316,7 @@ pub(super) fn ask_policy_again(
     let cause = match state {
         State::Reported => cause(ctx, evidence),
         State::Unresponsive => Cause::UnresponsiveCpu,
-        State::Healthy | State::NmiSent(_) | State::PerfHit => return,
+        State::Healthy | State::NmiSent(_) | State::NmiSentAgain(_) | State::PerfHit => return,
     };
     if !ctx.panic.would_panic(cause, 1) {
         return;

@@ -80,16 +80,16 @@ impl Observation {
 
     /// The state, but for an NMI that was sent before the watchdog was touched: that is void.
     fn valid(&self, state: State) -> State {
-        match state {
-            State::NmiSent(at) if at < self.since() => State::Healthy,
-            state => state,
+        match state.nmi_sent_at() {
+            Some(at) if at < self.since() => State::Healthy,
+            _ => state,
         }
     }
 
     /// How many acknowledgements have come late if an NMI is sent now.
     pub fn late_acks_so_far(&self, state: State) -> u32 {
         match self.valid(state) {
-            State::NmiSent(_) | State::Unresponsive if self.nmi_acked => {
+            State::NmiSent(_) | State::NmiSentAgain(_) | State::Unresponsive if self.nmi_acked => {
                 self.late_acks.saturating_add(1)
             }
             _ => 0,
@@ -119,13 +119,23 @@ pub enum Action {
     AlreadyReported,
 }
 
+/// Half a sample period of grace for interrupts that come late.
+fn grace(period: u64) -> u64 {
+    period.saturating_add(period / 2)
+}
+
+/// Whether a CPU takes timer interrupts, of which the last was at `hrtimer_ts`: [`check`] says
+/// [`Action::Healthy`], whatever else is seen.
+pub fn is_healthy(now: u64, hrtimer_ts: u64, period: u64) -> bool {
+    now.saturating_sub(hrtimer_ts) <= grace(period)
+}
+
 /// Checks another CPU. `period` (the sample period) and `threshold` in nanoseconds.
 pub fn check(state: State, seen: &Observation, period: u64, threshold: u64) -> Action {
-    // Half a period of grace for interrupts that come late.
-    let grace = period.saturating_add(period / 2);
-    if seen.now.saturating_sub(seen.hrtimer_ts) <= grace {
+    if is_healthy(seen.now, seen.hrtimer_ts, period) {
         return Action::Healthy;
     }
+    let grace = grace(period);
     // It checks no other CPU meanwhile, touched or not: the CPUs behind it must not wait for that.
     let since = seen.since();
     let age = seen.now.saturating_sub(since);
@@ -136,22 +146,26 @@ pub fn check(state: State, seen: &Observation, period: u64, threshold: u64) -> A
         }
         State::Unresponsive if seen.nmi_acked && age > grace => Action::SendNmi,
         State::Unresponsive => Action::AlreadyReported,
-        State::NmiSent(_)
+        State::NmiSent(_) | State::NmiSentAgain(_)
             if seen.nmi_acked && (seen.spinning || seen.late_acks >= MAX_LATE_ACKS) =>
         {
             Action::ReportHardlockup
         }
-        State::NmiSent(_) if seen.nmi_acked => Action::SendNmi,
+        State::NmiSent(_) | State::NmiSentAgain(_) if seen.nmi_acked => Action::SendNmi,
         // The checking CPU may have been stopped itself.
-        State::NmiSent(_) if seen.spinning => Action::CheckAt(seen.now.saturating_add(NMI_POLL_NS)),
-        State::NmiSent(at) if seen.now.saturating_sub(at) >= NMI_ACK_TIMEOUT_NS => {
+        State::NmiSent(_) | State::NmiSentAgain(_) if seen.spinning => {
+            Action::CheckAt(seen.now.saturating_add(NMI_POLL_NS))
+        }
+        State::NmiSent(at) | State::NmiSentAgain(at)
+            if seen.now.saturating_sub(at) >= NMI_ACK_TIMEOUT_NS =>
+        {
             if seen.has_hypervisor {
                 Action::ReportUnresponsive
             } else {
                 Action::ReportNoAnswer
             }
         }
-        State::NmiSent(at) => Action::CheckAt(
+        State::NmiSent(at) | State::NmiSentAgain(at) => Action::CheckAt(
             at.saturating_add(NMI_ACK_TIMEOUT_NS)
                 .min(seen.now.saturating_add(NMI_POLL_NS)),
         ),

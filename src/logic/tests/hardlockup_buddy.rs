@@ -453,7 +453,8 @@ impl Machine {
             // state.
             nmi_acked: self.can_send_nmi
                 && !(self.slow && spinning)
-                && matches!(self.state[on], State::NmiSent(_) | State::Unresponsive)
+                && (self.state[on] == State::Unresponsive
+                    || self.state[on].nmi_sent_at().is_some())
                 && self
                     .stall(on, now)
                     .is_none_or(|stall| stall.kind(now) == Kind::Off),
@@ -480,7 +481,7 @@ impl Machine {
                 self.late_acks[on] = self
                     .observe(on, now, false)
                     .late_acks_so_far(self.state[on]);
-                self.state[on] = State::NmiSent(now);
+                self.state[on] = State::nmi_sent(now, self.state[on]);
                 self.nmis_sent[on] += 1;
                 action = check_cpu(self, true);
             }
@@ -651,7 +652,7 @@ proptest! {
         sent_ago in prop_oneof![0..4 * SEC, Just(NMI_ACK_TIMEOUT_NS), any::<u64>()],
         touch_ago in prop_oneof![0..40 * SEC, any::<u64>()],
         late_acks in 0..2 * MAX_LATE_ACKS,
-        state in 0..5,
+        state in 0..6,
         nmi_acked: bool,
         spinning: bool,
         can_send_nmi: bool,
@@ -664,11 +665,12 @@ proptest! {
             1 => State::NmiSent(sent),
             2 => State::Reported,
             3 => State::PerfHit,
+            4 => State::NmiSentAgain(sent),
             _ => State::Unresponsive,
         };
         let counts_from = now.saturating_sub(touch_ago);
         let since = hrtimer_ts.max(counts_from);
-        let void = matches!(state, State::NmiSent(_)) && sent < since;
+        let void = state.nmi_sent_at().is_some() && sent < since;
         let (period, threshold) = (sample_period(thresh), threshold(thresh));
         let wide = |n: u64| i128::from(n);
         let age = wide(now) - wide(since);
@@ -677,7 +679,12 @@ proptest! {
         let expected = if 2 * (wide(now) - wide(hrtimer_ts)) <= 3 * wide(period) {
             Action::Healthy
         } else {
-            match (if void { State::Healthy } else { state }, can_send_nmi) {
+            let like = match state {
+                _ if void => State::Healthy,
+                State::NmiSentAgain(at) => State::NmiSent(at),
+                state => state,
+            };
+            match (like, can_send_nmi) {
                 (State::Reported | State::PerfHit, _) => Action::AlreadyReported,
                 (State::Unresponsive, _) if !nmi_acked || in_grace => Action::AlreadyReported,
                 (State::Unresponsive, _) if late_acks >= MAX_LATE_ACKS => Action::ReportHardlockup,
@@ -694,7 +701,7 @@ proptest! {
                     Action::CheckAt((sent + NMI_ACK_TIMEOUT_NS).min(now.saturating_add(NMI_POLL_NS)))
                 }
                 (State::NmiSent(_), _) if has_hypervisor => Action::ReportUnresponsive,
-                (State::NmiSent(_), _) => Action::ReportNoAnswer,
+                (State::NmiSent(_) | State::NmiSentAgain(_), _) => Action::ReportNoAnswer,
             }
         };
         let observe = Observation { now, hrtimer_ts, counts_from, nmi_acked, spinning, late_acks, can_send_nmi, has_hypervisor };
