@@ -51,10 +51,26 @@ pub(crate) struct SysInfoWaker {
     knobs: Arc<Knobs>,
     panic: Arc<PanicControl>,
     lockups: Arc<LockupDetector>,
-    /// Of the threads.
-    controls: [Arc<ThreadControl>; 2],
-    /// Whether each sleeps until it is woken.
-    asleep: [Atomic<bool>; 2],
+    wakees: [Wakee; 2],
+}
+
+/// What wakes one of the threads.
+struct Wakee {
+    /// Whether it runs on CPUs with odd numbers.
+    odd: bool,
+    control: Arc<ThreadControl>,
+    /// Whether it sleeps until it is woken.
+    asleep: Atomic<bool>,
+}
+
+impl Wakee {
+    fn new(odd: bool) -> Result<Self> {
+        Ok(Self {
+            odd,
+            control: ThreadControl::new()?,
+            asleep: Atomic::new(false),
+        })
+    }
 }
 
 impl SysInfoWaker {
@@ -72,14 +88,13 @@ impl SysInfoWaker {
             knobs: knobs.clone(),
             panic: panic.clone(),
             lockups: lockups.clone(),
-            controls: [ThreadControl::new()?, ThreadControl::new()?],
-            asleep: [Atomic::new(false), Atomic::new(false)],
+            wakees: [Wakee::new(false)?, Wakee::new(true)?],
         })
     }
 
     /// Those of the threads, for whoever changes a knob.
     pub(crate) fn controls(&self) -> [Arc<ThreadControl>; 2] {
-        self.controls.clone()
+        self.wakees.each_ref().map(|wakee| wakee.control.clone())
     }
 
     /// Wakes the threads if they sleep and something is asked for, or was when a lockup was reported.
@@ -91,16 +106,15 @@ impl SysInfoWaker {
     /// Process context, may sleep.
     pub(super) fn poll(&self) {
         let panic = &self.panic;
-        let any = self.asleep.iter().any(|asleep| asleep.load(Relaxed));
+        let any = self.wakees.iter().any(|wakee| wakee.asleep.load(Relaxed));
         if !any || (!panic.wants_sys_info() && panic.is_sys_info_done()) {
             return;
         }
-        let threads = Iterator::zip(self.controls.iter(), &self.asleep);
-        for ((control, asleep), odd) in threads.zip([false, true]) {
-            if asleep.load(Relaxed) && !self.lockups.ctx().is_half_stuck(odd) {
+        for wakee in &self.wakees {
+            if wakee.asleep.load(Relaxed) && !self.lockups.ctx().is_half_stuck(wakee.odd) {
                 // Before it is woken: it stores again before it sleeps.
-                asleep.store(false, Relaxed);
-                control.wake();
+                wakee.asleep.store(false, Relaxed);
+                wakee.control.wake();
             }
         }
     }
@@ -116,8 +130,8 @@ impl SysInfoWaker {
     /// For how many milliseconds one of the threads sleeps while nothing is asked for; `None`: until it is
     /// woken.
     fn sleep_ms(&self, odd: bool) -> Option<u32> {
-        if let Some(asleep) = self.asleep.get(usize::from(odd)) {
-            asleep.store(true, Relaxed);
+        if let Some(wakee) = self.wakees.get(usize::from(odd)) {
+            wakee.asleep.store(true, Relaxed);
         }
         (!odd && !self.is_polled()).then_some(IDLE_SECS.saturating_mul(1000))
     }
@@ -141,19 +155,16 @@ impl SysInfoThreads {
     ///
     /// As [`KThread::spawn`].
     pub(crate) fn spawn(waker: &Arc<SysInfoWaker>) -> Result<Self> {
-        let [even, odd] = &waker.controls;
-        let spawn = |name, control: &Arc<ThreadControl>, odd| {
+        let [even, odd] = &waker.wakees;
+        let spawn = |name, wakee: &Wakee| {
             let thread = SysInfoThread {
                 waker: waker.clone(),
-                odd,
+                odd: wakee.odd,
             };
-            KThread::spawn(name, control.clone(), thread)
+            KThread::spawn(name, wakee.control.clone(), thread)
         };
         Ok(Self {
-            _threads: [
-                spawn(c"vigild/info0", even, false)?,
-                spawn(c"vigild/info1", odd, true)?,
-            ],
+            _threads: [spawn(c"vigild/info0", even)?, spawn(c"vigild/info1", odd)?],
         })
     }
 }
