@@ -224,8 +224,8 @@ fn check_cpu(
             );
         }
         // It may have taken its timer interrupt between the check and the transition, and be
-        // `Healthy` as before: no CPU must take this for an NMI that was sent since. Any other state
-        // it is about to leave in that interrupt, which is to find what it was.
+        // `Healthy` as before: no CPU must take this for an NMI that was sent since. Any other state it
+        // leaves in that interrupt, or in the next one, which is to find what it was.
         if target.heartbeat.hrtimer_ts.load(Acquire) != hrtimer_ts {
             target
                 .cpu_hardlockup

@@ -20,14 +20,17 @@
 //!              |                                 v                              |
 //!              |                          [ Unresponsive ] -- third late ack ---+
 //!              |                                 |  late ack: send again -> [ NmiSentAgain ],
-//!              |                                 |  of which holds what does of NmiSent
+//!              |                                 |  which goes on as NmiSent does
 //!              |
 //!              +---- no NMI can be sent: reported unconfirmed ---> [ Reported ]
 //!
-//!   any state -- the CPU takes its timer interrupt, or goes offline --> [ Healthy ]
-//!     from PerfHit:                    the lockup is reported as over
+//!   any state -- the CPU takes its timer interrupt --> [ Healthy ]
+//!     from PerfHit:                                  the lockup is reported as over
 //!     from Reported, Unresponsive or NmiSentAgain:   "recovered" is printed
-//!   NmiSent -- the watchdog is touched after the NMI was sent -- counts as Healthy
+//!   any state -- it goes offline --> [ Healthy ]
+//!   any state -- it is to be checked from the start --> [ Healthy ]
+//!     from Unresponsive or NmiSentAgain: --> [ NmiSentAgain ] at 0, which counts as Healthy
+//!   NmiSent, NmiSentAgain -- the watchdog is touched after the NMI was sent -- count as Healthy
 //! ```
 
 /// How a CPU stands.

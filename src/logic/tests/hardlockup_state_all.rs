@@ -23,7 +23,7 @@
 //!   it recovers (`CpuWatchdog::paused_ns()`). One that was reported not to run does seem so, unless it
 //!   was found stuck since, or is checked from the start.
 //! - That a CPU which was reported not to run has recovered is said. (Not if its perf NMI found it stuck
-//!   since, and `scx_hardlockup()` then has it given time.)
+//!   since, and `scx_hardlockup()` then has it given time, or it is the initiator of a panic by then.)
 //! - The count of pending hits is right when nobody is in the middle of a step, is not 0 while a
 //!   hit can be seen, and does not wrap.
 //!
@@ -31,7 +31,8 @@
 //! NMI can be sent to it: it is `Healthy` again as it was before, and nobody can tell.
 //!
 //! Left out: the count of NMIs taken (whether the CPU acknowledges is given by [`Answer`]),
-//! touches, `reset()` when a CPU comes online, and the panic.
+//! touches, `reset()` when a CPU comes online, the panic, and heartbeats that are renewed without
+//! `recover()`, as in a report (`Reporting`).
 
 mod enumerate;
 
@@ -118,7 +119,7 @@ enum By {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Timer {
     Idle,
-    /// `hrtimer_ts.xchg()`
+    /// `hrtimer_ts.store()`
     Heartbeat,
     /// `recover()`: the exchange.
     Recover,
