@@ -22,7 +22,7 @@ const SECONDS: u32 = 40;
 /// may take.
 pub(super) const MODES: [(&str, Option<&str>, f64); 3] = [
     ("in-tree, soft lockups", None, 1.0),
-    // A heartbeat is a few instructions, not a few thousandths, above the in-tree one.
+    // As close above what it takes as thousandths are.
     ("vigil, soft lockups", Some("nmi_watchdog=0"), 1.003),
     ("vigil, soft and hard lockups", Some(""), 1.05),
 ];
