@@ -2,7 +2,9 @@
 //! A virtual machine that its host does not run for a while: time goes on for
 //! it, but nothing was hung in that time.
 
-use super::hung_stall::{finish_look, guest, reports, wait_for, wait_report, Delay, Stall, SOON};
+use super::hung_stall::{
+    finish_look, guest, paused, reports, wait_for, wait_report, Delay, Stall, SOON,
+};
 use crate::prelude::*;
 use std::thread;
 
@@ -71,7 +73,7 @@ fn a_minute_with_timeout_10(cx: &Cx) -> Verdict {
         "reported when the machine had run for {ran} s"
     );
     let status = Status::read(&vm)?;
-    let paused = status.number(key::hung_task::PAUSED_NS)? as f64 / 1e9;
+    let paused = paused(&status)?;
     ensure!(
         (PAUSE.as_secs_f64()..jump + 1.1).contains(&paused),
         "paused for {paused} s of {jump}: {status}"

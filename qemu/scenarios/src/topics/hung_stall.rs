@@ -32,6 +32,11 @@ pub(super) fn guest(cx: &Cx, parameters: &str) -> anyhow::Result<Vm> {
 /// Has each hung task reported by itself, and again after each timeout, as mainline does.
 pub(super) const MAINLINE: &str = "hung_task_report=mainline";
 
+/// For how many seconds the machine did not run while tasks were tracked: no part of their age.
+pub(super) fn paused(status: &Status) -> anyhow::Result<f64> {
+    Ok(status.number(key::hung_task::PAUSED_NS)? as f64 / 1e9)
+}
+
 /// As [`guest`], for topics about mainline's lines for each hung task.
 pub(super) fn mainline_guest(cx: &Cx, parameters: &str) -> anyhow::Result<Vm> {
     guest(cx, &format!("{MAINLINE} {parameters}"))
