@@ -7,7 +7,10 @@
 use super::heartbeat::CpuHeartbeat;
 use crate::{
     incident,
-    logic::hardlockup::state::State,
+    logic::hardlockup::{
+        buddy,
+        state::State, //
+    },
     report::hardlockup::Evidence,
     sys::atomic::{
         Acquire,
@@ -49,6 +52,8 @@ pub(in crate::detect) struct CpuHardlockup {
     pub(super) touches: Atomic<u32>,
     /// [`Evidence::pack`] of the last report on it.
     evidence: Atomic<u32>,
+    /// When a report on it was claimed last.
+    claimed_ts: Atomic<u64>,
     /// When it was found touched: its time counts from then at the earliest.
     pub(super) touch_ts: Atomic<u64>,
     /// Whether an incident of this CPU has to end when its timer interrupt comes.
@@ -65,6 +70,7 @@ impl CpuHardlockup {
             nmi_sent_ts: Atomic::new(0),
             touches: Atomic::new(0),
             evidence: Atomic::new(0),
+            claimed_ts: Atomic::new(0),
             touch_ts: Atomic::new(0),
             has_incident: Atomic::new(false),
         }
@@ -115,20 +121,45 @@ impl CpuHardlockup {
     ///
     /// # Context
     ///
-    /// Any, NMI included.
+    /// Any, NMI included, with `now` from a clock that may be read there.
     pub(super) fn claim_report(
         &self,
         pending: &PendingHits,
         old: State,
         evidence: Evidence,
+        now: u64,
     ) -> bool {
-        let claimed = self.transition(pending, old, State::Reported);
-        // By the CPU that reports alone. One that asks the policy again at this moment takes the
-        // evidence of the report before.
+        let claimed = self.claim(pending, old, State::Reported, now);
+        // By the CPU that reports alone. One that asks the policy again does not do so at this moment.
         if claimed {
             self.evidence.store(evidence.pack(), Relaxed);
         }
         claimed
+    }
+
+    /// Changes the state to [`State::Unresponsive`], as [`CpuHardlockup::transition`].
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, with `now` from a clock that may be read there.
+    pub(super) fn claim_unresponsive(&self, pending: &PendingHits, old: State, now: u64) -> bool {
+        self.claim(pending, old, State::Unresponsive, now)
+    }
+
+    fn claim(&self, pending: &PendingHits, old: State, new: State, now: u64) -> bool {
+        // Before the state can be seen: the CPU that claims it asks the panic policy first. If another
+        // one was faster, that only puts off when the policy is asked again.
+        self.claimed_ts.store(now, Relaxed);
+        self.transition(pending, old, new)
+    }
+
+    /// Whether the panic policy may be asked again about this CPU, whose state says that it was reported.
+    ///
+    /// # Context
+    ///
+    /// Any, NMI included, with `now` from a clock that may be read there.
+    pub(super) fn may_ask_again(&self, now: u64) -> bool {
+        buddy::may_ask_again(now, self.claimed_ts.load(Relaxed))
     }
 
     /// An incident of this CPU has been recorded. Its next timer interrupt ends it, also one that has

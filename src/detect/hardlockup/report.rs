@@ -240,7 +240,7 @@ pub(super) fn report_hardlockup(
     // Of several CPUs one reports, and none if the stuck CPU is back.
     if !target
         .cpu_hardlockup
-        .claim_report(&ctx.pending_hits, state, evidence)
+        .claim_report(&ctx.pending_hits, state, evidence, monotonic())
     {
         return u64::MAX;
     }
@@ -283,7 +283,7 @@ pub(super) fn report_unresponsive(
     if kernel_panic::in_progress()
         || !target
             .cpu_hardlockup
-            .transition(&ctx.pending_hits, state, State::Unresponsive)
+            .claim_unresponsive(&ctx.pending_hits, state, monotonic())
     {
         return;
     }
@@ -312,6 +312,9 @@ pub(super) fn ask_policy_again(
     state: State,
     now: u64,
 ) {
+    if !target.cpu_hardlockup.may_ask_again(now) {
+        return;
+    }
     let evidence = target.cpu_hardlockup.evidence();
     let cause = match state {
         State::Reported => cause(ctx, evidence),
@@ -349,12 +352,13 @@ pub(super) fn ask_policy_again(
 ///
 /// The NMI of `cpu`, with `now` from a clock that may be read there.
 pub(super) fn ask_policy_again_in_nmi(ctx: &LockupCtx, cpu: u32, now: u64, nmi: &NmiCtx<'_>) {
-    if !ctx.panic.would_panic(Cause::HardLockup, 1) {
-        return;
-    }
-    let Some(heartbeat) = ctx.heartbeat(cpu) else {
+    let (Some(heartbeat), Some(cpu_hardlockup)) = (ctx.heartbeat(cpu), ctx.cpu_hardlockup(cpu))
+    else {
         return;
     };
+    if !cpu_hardlockup.may_ask_again(now) || !ctx.panic.would_panic(Cause::HardLockup, 1) {
+        return;
+    }
     let _reporting = ReportingInNmi::begin(heartbeat, now);
     let age = heartbeat.age(now);
     let lockup = Hardlockup::by_own_nmi(cpu, age);
@@ -384,7 +388,7 @@ pub(super) fn report_in_nmi(ctx: &LockupCtx, cpu: u32, state: State, now: u64, n
         cpu_hardlockup.give_time(&ctx.pending_hits, state, now);
         return;
     }
-    if !cpu_hardlockup.claim_report(&ctx.pending_hits, state, Evidence::PerfNmi) {
+    if !cpu_hardlockup.claim_report(&ctx.pending_hits, state, Evidence::PerfNmi, now) {
         return;
     }
     let _reporting = ReportingInNmi::begin(heartbeat, now);

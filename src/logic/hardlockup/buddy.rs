@@ -50,6 +50,17 @@ pub const RECHECK_NS: u64 = 5_000_000;
 /// How many acknowledgements may come late; the next one counts like one that comes at once.
 pub const MAX_LATE_ACKS: u32 = 2;
 
+/// How long after a report was claimed the panic policy is not asked again, in nanoseconds. Whoever
+/// claims it asks first, and gives the report before a panic: another CPU that asked in the moments
+/// between would panic without the report.
+pub const ASK_AGAIN_NS: u64 = NSEC_PER_SEC;
+
+/// Whether the panic policy may be asked again `now` about a CPU on which a report was claimed at
+/// `claimed_ts`, which may be later if another CPU claimed it.
+pub fn may_ask_again(now: u64, claimed_ts: u64) -> bool {
+    now.saturating_sub(claimed_ts) >= ASK_AGAIN_NS
+}
+
 /// What one CPU sees of another that it checks. Times in nanoseconds on the monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation {

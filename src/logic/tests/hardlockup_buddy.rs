@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use vigil_logic::{
     hardlockup::{
         buddy::{
-            check as check_cpu, threshold, Action, Observation, MAX_LATE_ACKS, NMI_ACK_TIMEOUT_NS,
-            NMI_POLL_NS, RECHECK_NS,
+            check as check_cpu, may_ask_again, threshold, Action, Observation, ASK_AGAIN_NS,
+            MAX_LATE_ACKS, NMI_ACK_TIMEOUT_NS, NMI_POLL_NS, RECHECK_NS,
         },
         state::State,
     },
@@ -20,11 +20,13 @@ use vigil_logic::{
 const SEC: u64 = NSEC_PER_SEC;
 const MS: u64 = SEC / 1000;
 
-const ALL_STATES: [State; 7] = [
+const ALL_STATES: [State; 9] = [
     State::Healthy,
     State::NmiSent(0),
     State::NmiSent(1000 * SEC),
     State::NmiSent(u64::MAX),
+    State::NmiSentAgain(0),
+    State::NmiSentAgain(1000 * SEC),
     State::PerfHit,
     State::Reported,
     State::Unresponsive,
@@ -851,6 +853,18 @@ proptest! {
         let ours = reports[0].at;
         prop_assert!(ours <= theirs && theirs <= ours + period);
     }
+}
+
+#[test]
+fn whoever_claims_a_report_asks_the_panic_policy_first() {
+    let claimed = 100 * SEC;
+    assert!(!may_ask_again(claimed, claimed));
+    // By a CPU whose check began before.
+    assert!(!may_ask_again(claimed - SEC, claimed));
+    assert!(!may_ask_again(claimed + ASK_AGAIN_NS - 1, claimed));
+    // Whatever became of that one.
+    assert!(may_ask_again(claimed + ASK_AGAIN_NS, claimed));
+    assert!(may_ask_again(u64::MAX, claimed));
 }
 
 #[test]
