@@ -147,8 +147,9 @@ impl CpuHardlockup {
     }
 
     fn claim(&self, pending: &PendingHits, old: State, new: State, now: u64) -> bool {
-        // Before the state can be seen: the CPU that claims it asks the panic policy first. If another
-        // one was faster, that only puts off when the policy is asked again.
+        // Before the state can be seen: the CPU that claims it asks the panic policy first. Where another
+        // one was faster this moves the moment from which the policy is asked again, which is sooner only
+        // if this CPU was stopped between reading the clock and here.
         self.claimed_ts.store(now, Relaxed);
         self.transition(pending, old, new)
     }
